@@ -1,0 +1,3 @@
+"""Low-bit-width detectors for MMDetection."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,245 @@
+"""``lbwdet COMMAND ...``: one door to everything.
+
+Heavy imports happen inside the commands, so that ``--help`` and a mistyped
+argument answer at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lbwdet import __version__
+from lbwdet.errors import LBWError
+
+Run = Callable[[argparse.Namespace], int]
+
+
+class _KeyValue(argparse.Action):
+    """``--cfg-options key=value ...`` in MMEngine's syntax, read by MMEngine."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        from mmengine.config import DictAction
+
+        try:
+            DictAction(self.option_strings, self.dest)(parser, namespace, values, option)
+        except ValueError:
+            parser.error(f"{option}: {' '.join(values)!r} is not of the form key=value")
+
+
+def _add_config_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=_KeyValue,
+        metavar="KEY=VALUE",
+        help="override settings of the config: a.b=1 c.d='[1,2]'",
+    )
+    parser.add_argument("--data-root", metavar="ROOT", help="root of the VOC-format data")
+    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
+    # torch.distributed.launch passes it; torchrun sets the environment instead
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+
+
+def _train(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("config", help="an MMDetection config")
+    parser.add_argument("--work-dir", help="for logs and checkpoints [work_dirs/<config name>]")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="go on from this checkpoint, or from the latest in the work dir",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision")
+    parser.add_argument(
+        "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size"
+    )
+    parser.add_argument(
+        "--partial", action="store_true", help="load what fits of the config's load_from"
+    )
+    _add_config_options(parser)
+
+    def run(args: argparse.Namespace) -> int:
+        _set_local_rank(args)
+        import lbwdet.compat  # noqa: F401  (before anything of mmdet)
+        from lbwdet.training.run import train
+
+        train(
+            args.config,
+            work_dir=args.work_dir,
+            resume=args.resume,
+            amp=args.amp,
+            auto_scale_lr=args.auto_scale_lr,
+            cfg_options=args.cfg_options,
+            data_root=args.data_root,
+            launcher=args.launcher,
+            partial=args.partial,
+        )
+        return 0
+
+    return run
+
+
+def _test(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("config", help="an MMDetection config")
+    parser.add_argument("checkpoint", help="weights that fit it")
+    parser.add_argument("--work-dir", help="for the log [work_dirs/<config name>]")
+    parser.add_argument("--out", metavar="FILE.pkl", help="write the predictions")
+    parser.add_argument("--show-dir", help="write painted images below the log's folder")
+    _add_config_options(parser)
+
+    def run(args: argparse.Namespace) -> int:
+        _set_local_rank(args)
+        from lbwdet.evaluation.run import test
+
+        test(
+            args.config,
+            args.checkpoint,
+            work_dir=args.work_dir,
+            out=args.out,
+            show_dir=args.show_dir,
+            cfg_options=args.cfg_options,
+            data_root=args.data_root,
+            launcher=args.launcher,
+        )
+        return 0
+
+    return run
+
+
+def _image_demo(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("images", help="an image, or a folder of images")
+    parser.add_argument("config")
+    parser.add_argument("checkpoint")
+    parser.add_argument("--out-dir", default="outputs", help="[%(default)s]")
+    parser.add_argument("--score-thr", type=float, default=0.3, help="[%(default)s]")
+    parser.add_argument("--device", default="cpu", help="[%(default)s]")
+    parser.add_argument("--cfg-options", nargs="+", action=_KeyValue, metavar="KEY=VALUE")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.image_demo import image_demo
+
+        result = image_demo(
+            args.images,
+            args.config,
+            args.checkpoint,
+            out_dir=args.out_dir,
+            score_thr=args.score_thr,
+            device=args.device,
+            cfg_options=args.cfg_options,
+        )
+        for name, reason in result["failed"].items():
+            print(f"left out: {name}: {reason}", file=sys.stderr)
+        boxes = sum(len(entries) for entries in result["images"].values())
+        print(
+            f"{boxes} objects in {len(result['images'])} images, "
+            f"{len(result['failed'])} left out, {result['median_ms']:.0f} ms per image (median); "
+            f"see {args.out_dir}"
+        )
+        return 0
+
+    return run
+
+
+def _compare(parser: argparse.ArgumentParser) -> Run:
+    from lbwdet.evaluation.command import add_arguments, run
+
+    add_arguments(parser)
+    return run
+
+
+def _make_toy_data(parser: argparse.ArgumentParser) -> Run:
+    from lbwdet.datasets.toy_command import add_arguments, run
+
+    add_arguments(parser)
+    return run
+
+
+def _demo(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("--work-dir", default="work_dirs/demo", help="[%(default)s]")
+    parser.add_argument("--data-root", default="data/toy", help="[%(default)s]")
+    parser.add_argument("--threads", type=int, help="CPU threads [all]")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.demo import demo
+
+        demo(work_dir=args.work_dir, data_root=args.data_root, threads=args.threads)
+        return 0
+
+    return run
+
+
+def _experiment(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("name", help="bccd or voc-sample")
+    parser.add_argument("--out", help="results [docs/results/<name>.json]")
+    parser.add_argument("--work-dir", help="checkpoints [work_dirs/experiment/<name>]")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--variants", nargs="+", help="only these, for example 6bit 4bit")
+    parser.add_argument("--width", type=int, default=64, help="R18's first channels [%(default)s]")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time [%(default)s]")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of each [%(default)s]")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.experiment import run_experiment
+
+        run_experiment(
+            args.name,
+            args.out or f"docs/results/{args.name}.json",
+            args.work_dir or f"work_dirs/experiment/{args.name}",
+            seeds=args.seeds,
+            variants=args.variants,
+            width=args.width,
+            jobs=args.jobs,
+            threads=args.threads,
+        )
+        return 0
+
+    return run
+
+
+COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
+    "train": (_train, "train a detector from a config"),
+    "test": (_test, "evaluate a checkpoint with the config's own metric"),
+    "compare": (_compare, "compare models: mAP, bytes, latency, pictures"),
+    "image-demo": (_image_demo, "draw detections on images"),
+    "experiment": (_experiment, "train and measure seeds x variants for docs/results.md"),
+    "make-toy-data": (_make_toy_data, "draw the toy data set"),
+    "demo": (_demo, "toy data, three models trained, compared and drawn"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns 0, or 2 after a message for the user."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="lbwdet", description="Low-bit-width detectors for MMDetection."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run: Run | None = None
+    for name, (build, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        if name in arguments[:1]:
+            run = build(command)
+    options = parser.parse_args(arguments)
+    assert run is not None  # argparse has refused every other command
+    try:
+        return run(options)
+    except LBWError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _set_local_rank(args: argparse.Namespace) -> None:
+    import os
+
+    if args.local_rank is not None:
+        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""What can be compared: anything that turns an image into boxes."""
+
+import copy
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+
+from lbwdet import __version__
+from lbwdet.errors import CheckpointError, LBWError
+from lbwdet.evaluation.detectors import build_detector, class_names
+from lbwdet.evaluation.environment import PACKAGE
+from lbwdet.evaluation.size import WeightSize, weight_size
+
+# Rooms whose code decides what a detector detects.
+DECISIVE_CODE = (
+    "compat",
+    "evaluation/candidates.py",
+    "evaluation/detectors.py",
+    "layers",
+    "models",
+    "quantizers",
+)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector found in one image.
+
+    Attributes:
+        boxes: [N, 4] float32: x1, y1, x2, y2 in original pixels.
+        scores: [N] float32 in 0..1.
+        labels: [N] int64: index into the class names.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+    def check(self, where: str, num_classes: int) -> None:
+        """Raises ``LBWError`` unless shapes agree and every number makes sense."""
+        count = len(self.scores)
+        if self.boxes.shape != (count, 4) or self.labels.shape != (count,):
+            raise LBWError(
+                f"{where}: boxes {self.boxes.shape}, scores {self.scores.shape} and labels "
+                f"{self.labels.shape} do not belong together; want [N, 4], [N], [N]"
+            )
+        if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
+            raise LBWError(
+                f"{where}: NaN or infinite boxes or scores; the weights have diverged or the "
+                "engine is broken, so there is nothing to compare"
+            )
+        if count and not (self.labels.min() >= 0 and self.labels.max() < num_classes):
+            raise LBWError(
+                f"{where}: labels {self.labels.min()}..{self.labels.max()}, "
+                f"but there are {num_classes} classes"
+            )
+
+
+class Candidate(Protocol):
+    """A model to compare, whichever engine runs it.
+
+    Attributes:
+        name: What it is called in tables and plots.
+        engine: What runs it: ``torch``, ``native``, ...
+        config: The config or artifact it came from, as the user named it.
+        checkpoint: The weights file, as the user named it; None without one.
+        classes: Class names, in the order of the labels.
+        size: Bytes and bit width of its weights.
+        digest: Changes whenever the detections may change.
+    """
+
+    name: str
+    engine: str
+    config: str
+    checkpoint: str | None
+    classes: tuple[str, ...]
+    size: WeightSize
+    digest: str
+
+    def detect(self, image: np.ndarray) -> Detections:
+        """Boxes found in one [H, W, 3] uint8 BGR image."""
+        ...
+
+
+class TorchCandidate:
+    """MMDetection itself on a config and a checkpoint, weights fake-quantized, eval mode."""
+
+    engine = "torch"
+
+    def __init__(
+        self,
+        name: str,
+        cfg: Config,
+        checkpoint: str | Path | None,
+        config: str = "",
+        device: str = "cpu",
+    ) -> None:
+        self.name = name
+        self.config = config or str(cfg.filename)
+        self.checkpoint = None if checkpoint is None else str(checkpoint)
+        self.model = build_detector(cfg, checkpoint, device)
+        self.classes = tuple(self.model.dataset_meta["classes"])
+        expected = class_names(cfg)
+        if self.classes != expected:
+            raise CheckpointError(
+                f"{checkpoint}: trained on the classes {list(self.classes)}, "
+                f"but {self.config} tests {list(expected)}"
+            )
+        self.size = weight_size(self.model)
+        self._pipeline = Compose(_array_pipeline(cfg))
+        self.digest = _digest(cfg, self.model, device)
+
+    @torch.no_grad()
+    def detect(self, image: np.ndarray) -> Detections:
+        data = self._pipeline(dict(img=image, img_id=0))
+        batch = dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+        found = self.model.test_step(batch)[0].pred_instances
+        return Detections(
+            boxes=found.bboxes.cpu().numpy().astype(np.float32),
+            scores=found.scores.cpu().numpy().astype(np.float32),
+            labels=found.labels.cpu().numpy().astype(np.int64),
+        )
+
+
+def _array_pipeline(cfg: Config) -> list[dict]:
+    """The config's test pipeline, fed with an array and without the steps that read annotations."""
+    dataset = cfg.test_dataloader.dataset
+    while "pipeline" not in dataset:
+        dataset = dataset.get("dataset") or dataset["datasets"][0]
+    steps = [
+        copy.deepcopy(step)
+        for step in dataset["pipeline"]
+        if not str(step["type"]).endswith("LoadAnnotations")
+    ]
+    steps[0] = dict(type="mmdet.LoadImageFromNDArray")
+    return steps
+
+
+def _digest(cfg: Config, model: torch.nn.Module, device: str) -> str:
+    """Digest of everything that decides the detections: settings, weights, code, versions."""
+    digest = hashlib.sha256()
+    settings = {key: cfg.get(key) for key in ("model", "custom_hooks", "test_dataloader")}
+    digest.update(repr((settings, __version__, torch.__version__, device)).encode())
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    for room in DECISIVE_CODE:
+        path = PACKAGE / room
+        for source in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()

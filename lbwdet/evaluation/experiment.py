@@ -1,0 +1,217 @@
+"""Seeds x variants on one data set: train, measure, keep one JSON.
+
+Each seed trains a float detector from random weights; from it, by one and the
+same extra schedule, every low-bit variant and the float model itself are
+trained on. Rows of rounded models show the float detector's weights projected
+without any retraining.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from lbwdet.configs import load_config
+from lbwdet.errors import ConfigError
+from lbwdet.evaluation.accuracy import detect_all, evaluate
+from lbwdet.evaluation.candidates import TorchCandidate
+from lbwdet.evaluation.environment import commit, cpu_name
+from lbwdet.evaluation.jobs import TrainingJob
+from lbwdet.evaluation.speed import pinned_threads
+from lbwdet.evaluation.testset import load_test_set
+from lbwdet.files import write_json
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What is trained on a data set.
+
+    Attributes:
+        dataset: as in ``configs/lbw_frcnn_<dataset>_<variant>.py``.
+        base: the variant trained from random weights.
+        variants: those trained on from it; the first is the float one.
+        rounded: name to quantizer settings, evaluated without retraining.
+    """
+
+    dataset: str
+    base: str
+    variants: tuple[str, ...]
+    rounded: Mapping[str, Mapping[str, Any]]
+
+    def config(self, variant: str) -> str:
+        return str(CONFIGS / f"lbw_frcnn_{self.dataset}_{variant}.py")
+
+
+EXPERIMENTS = {
+    "bccd": Experiment(
+        dataset="bccd",
+        base="fp32",
+        variants=("fp32-finetuned", "6bit", "5bit", "4bit", "4bit-paper", "3bit", "2bit"),
+        rounded={
+            "6bit threshold": dict(bit_width=6, solver="threshold"),
+            "4bit threshold": dict(bit_width=4, solver="threshold"),
+            "6bit": dict(bit_width=6),
+            "5bit": dict(bit_width=5),
+            "4bit": dict(bit_width=4, code="dense"),
+            "4bit-paper": dict(bit_width=4),
+            "3bit": dict(bit_width=3, code="dense"),
+            "2bit": dict(bit_width=2),
+        },
+    ),
+    "voc-sample": Experiment(
+        dataset="voc-sample",
+        base="fp32",
+        variants=("fp32-finetuned", "6bit", "4bit"),
+        rounded={"6bit": dict(bit_width=6), "4bit": dict(bit_width=4, code="dense")},
+    ),
+}
+
+
+def width_options(width: int) -> dict[str, Any]:
+    """Overrides that give R18-FPN ``width`` channels in its first stage instead of 64."""
+    if width == 64:
+        return {}
+    stages, pyramid = [width, 2 * width, 4 * width, 8 * width], 4 * width
+    return {
+        "model.backbone.base_channels": width,
+        "model.neck.in_channels": stages,
+        "model.neck.out_channels": pyramid,
+        "model.rpn_head.in_channels": pyramid,
+        "model.rpn_head.feat_channels": pyramid,
+        "model.roi_head.bbox_roi_extractor.out_channels": pyramid,
+        "model.roi_head.bbox_head.in_channels": pyramid,
+        "model.roi_head.bbox_head.fc_out_channels": 16 * width,
+    }
+
+
+def run_experiment(
+    name: str,
+    out: str | Path,
+    work_dir: str | Path,
+    seeds: Sequence[int] = (0, 1, 2),
+    variants: Sequence[str] | None = None,
+    width: int = 64,
+    jobs: int = 1,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Trains what is not trained yet, measures, and writes ``out`` after each result.
+
+    Args:
+        name: one of ``EXPERIMENTS``.
+        out: JSON file; its rows are kept and completed.
+        work_dir: checkpoints, in ``seed<n>/<variant>/``; finished ones are reused.
+        variants: only these of the experiment's.
+        width: channels of the first stage, 64 for the real R18.
+        jobs, threads: trainings at a time, and CPU threads of each.
+    """
+    if name not in EXPERIMENTS:
+        raise ConfigError(f"experiment {name!r} is not known; choose from {', '.join(EXPERIMENTS)}")
+    experiment = EXPERIMENTS[name]
+    unknown = set(variants or ()) - set(experiment.variants)
+    if unknown:
+        raise ConfigError(
+            f"variants {sorted(unknown)} are not of {name}: {', '.join(experiment.variants)}"
+        )
+    chosen = [v for v in experiment.variants if variants is None or v in variants]
+    results = _Results(Path(out), experiment, width)
+    overrides = width_options(width)
+
+    def job(variant: str, seed: int, load_from: Path | None = None) -> TrainingJob:
+        options: dict[str, Any] = {**overrides, "randomness.seed": seed}
+        options["train_cfg.val_interval"] = 100  # measured here, once
+        if load_from is not None:
+            options["load_from"] = str(load_from)
+        folder = Path(work_dir) / f"seed{seed}" / variant
+        return TrainingJob(experiment.config(variant), folder, options)
+
+    def train_all(kind: str, variants: Sequence[str], starts: Mapping[int, Path | None]) -> None:
+        tasks = [(v, seed, job(v, seed, starts[seed])) for v in variants for seed in seeds]
+        for _, _, task in tasks:
+            _ = task.checkpoint  # reads the config: not a thing to do in several threads
+        with ThreadPoolExecutor(jobs) as pool:
+            finished = pool.map(lambda entry: entry[2].run(threads), tasks)
+            for (variant, seed, task), checkpoint in zip(tasks, finished, strict=True):
+                results.measure(kind, variant, seed, task.config, checkpoint)
+
+    with pinned_threads(threads):
+        train_all("scratch", [experiment.base], dict.fromkeys(seeds))
+        bases = {seed: job(experiment.base, seed).checkpoint for seed in seeds}
+        train_all("trained", chosen, bases)
+        for label, weight in experiment.rounded.items():
+            for seed in seeds:
+                config = experiment.config(experiment.variants[-1])
+                results.measure("rounded", label, seed, config, bases[seed], weight)
+    return results.content
+
+
+class _Results:
+    """The JSON file of one experiment: a row per (kind, variant, seed)."""
+
+    def __init__(self, path: Path, experiment: Experiment, width: int) -> None:
+        self.path = path
+        self.overrides = width_options(width)
+        self.content: dict[str, Any] = dict(dataset=experiment.dataset, width=width, rows=[])
+        self._read()
+        if self.content["width"] != width:
+            raise ConfigError(
+                f"{path} holds results for width {self.content['width']}, not {width}; "
+                "write to another file"
+            )
+
+    def _read(self) -> None:
+        if self.path.is_file():
+            self.content = json.loads(self.path.read_text(encoding="utf-8"))
+
+    def measure(
+        self,
+        kind: str,
+        variant: str,
+        seed: int,
+        config: str,
+        checkpoint: Path,
+        weight: Mapping[str, Any] | None = None,
+    ) -> None:
+        key = dict(kind=kind, variant=variant, seed=seed)
+        self._read()
+        if any(all(row[k] == v for k, v in key.items()) for row in self.content["rows"]):
+            return
+        cfg = load_config(config, self.overrides)
+        if weight is not None:
+            _set_weight_settings(cfg.model, weight)
+        candidate = TorchCandidate(f"{variant} seed {seed}", cfg, checkpoint, config=config)
+        test_set = load_test_set(cfg)
+        truths = [image.truth for image in test_set.images]
+        accuracy = evaluate(detect_all(candidate, test_set), truths, test_set.classes)
+        row = dict(
+            **key,
+            config=Path(config).name,
+            epochs=int(cfg.train_cfg.max_epochs) if kind != "rounded" else 0,
+            mAP_11point=accuracy.map_11point,
+            mAP_area=accuracy.map_area,
+            per_class={k: v.ap_11point for k, v in accuracy.per_class.items()},
+            num_images=len(test_set),
+            bit_width=candidate.size.bit_width,
+            weight_bytes=candidate.size.weight_bytes,
+            float_bytes=candidate.size.float_bytes,
+            commit=commit(),
+            cpu=cpu_name(),
+        )
+        self._read()  # another process may have added rows meanwhile
+        self.content["rows"].append(row)
+        write_json(self.path, self.content)
+
+
+def _set_weight_settings(node: Any, weight: Mapping[str, Any]) -> None:
+    """Replaces the quantizer settings in every ``quant=dict(...)`` below a config node."""
+    if isinstance(node, Config | dict):
+        if node.get("quant"):
+            node["quant"]["weight"] = dict(weight)
+        for key, value in node.items():
+            if key != "quant":
+                _set_weight_settings(value, weight)

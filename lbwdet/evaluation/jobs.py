@@ -1,0 +1,106 @@
+"""Trainings as child processes: skipped when finished, resumed when interrupted."""
+
+import dataclasses
+import functools
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lbwdet.configs import load_config
+from lbwdet.errors import LBWError
+
+# MMEngine's own log line: "Epoch(train)  [3][40/63]  lr: ...  eta: 0:01:23  time: ..."
+_PROGRESS = re.compile(r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?eta: ([\d:a-z, ]+?)\s\s")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingProgress:
+    epoch: int
+    max_epochs: int
+    iteration: int
+    num_iterations: int
+    time_left: str
+
+    @property
+    def share(self) -> float:
+        done = (self.epoch - 1) * self.num_iterations + self.iteration
+        return done / (self.max_epochs * self.num_iterations)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingJob:
+    """One call of ``lbwdet train``.
+
+    Attributes:
+        config: the config file.
+        work_dir: holds the checkpoints; a job whose last checkpoint is there is finished.
+        options: dotted keys that override the config.
+    """
+
+    config: str
+    work_dir: Path
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def max_epochs(self) -> int:
+        return int(load_config(self.config, self.options).train_cfg.max_epochs)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last checkpoint, whether it exists yet or not."""
+        return self.work_dir / f"epoch_{self.max_epochs}.pth"
+
+    def run(
+        self, threads: int, on_progress: Callable[[TrainingProgress], None] | None = None
+    ) -> Path:
+        """Trains, unless it is done. Returns the last checkpoint.
+
+        The child's whole output goes to ``work_dir/train.log``.
+
+        Raises:
+            LBWError: the training failed; the message holds the end of its output.
+        """
+        checkpoint, max_epochs = self.checkpoint, self.max_epochs
+        if checkpoint.is_file():
+            return checkpoint
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-W", "ignore", "-m", "lbwdet.cli", "train", self.config]
+        command += ["--work-dir", str(self.work_dir)]
+        if (self.work_dir / "last_checkpoint").is_file():
+            command += ["--resume"]
+        if self.options:
+            pairs = [f"{key}={value}".replace(" ", "") for key, value in self.options.items()]
+            command += ["--cfg-options", *pairs]
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), PYTHONUNBUFFERED="1")
+        tail: list[str] = []
+        with (
+            (self.work_dir / "train.log").open("a", encoding="utf-8") as log,
+            subprocess.Popen(
+                command,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as child,
+        ):
+            assert child.stdout is not None
+            for line in child.stdout:
+                log.write(line)
+                log.flush()
+                tail = [*tail[-19:], line]
+                found = _PROGRESS.search(line)
+                if found and on_progress:
+                    epoch, iteration, total = (int(found[group]) for group in (1, 2, 3))
+                    on_progress(
+                        TrainingProgress(epoch, max_epochs, iteration, total, found[4].strip())
+                    )
+        if child.returncode or not checkpoint.is_file():
+            raise LBWError(
+                f"training {self.config} failed (exit code {child.returncode}); the whole output "
+                f"is in {self.work_dir / 'train.log'}, its end:\n{''.join(tail)}"
+            )
+        return checkpoint

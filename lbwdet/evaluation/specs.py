@@ -1,0 +1,48 @@
+"""``NAME=CONFIG:CHECKPOINT`` as people write it on a command line."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lbwdet.errors import ConfigError
+
+CONFIG_SUFFIXES = (".py", ".json", ".yaml", ".yml")
+FORM = "NAME=CONFIG:CHECKPOINT, for example 6bit=configs/lbw_frcnn_voc_6bit.py:work_dirs/6bit.pth"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model to compare: its name in the tables, its config and its checkpoint."""
+
+    name: str
+    config: str
+    checkpoint: str
+
+    @classmethod
+    def parse(cls, text: str) -> "ModelSpec":
+        """Reads ``NAME=CONFIG:CHECKPOINT``.
+
+        Paths may hold ':' and '=' themselves (``C:\\runs``, ``lr=0.01``): the
+        name ends at the first '=', the config at a ':' that follows a config
+        file's suffix. Where several do, the split whose two files exist wins,
+        then the first.
+
+        Raises:
+            ConfigError: The text does not have this form.
+        """
+        name, equals, paths = text.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"{text!r}: no name before a '='; write {FORM}")
+        splits = [
+            (paths[:place], paths[place + 1 :])
+            for place, letter in enumerate(paths)
+            if letter == ":" and paths[:place].lower().endswith(CONFIG_SUFFIXES)
+        ]
+        splits = [(config, checkpoint) for config, checkpoint in splits if checkpoint]
+        if not splits:
+            raise ConfigError(
+                f"{text!r}: no CONFIG ({', '.join(CONFIG_SUFFIXES)}) and CHECKPOINT with a ':' "
+                f"between them; write {FORM}"
+            )
+        existing = [split for split in splits if all(Path(part).is_file() for part in split)]
+        config, checkpoint = (existing or splits)[0]
+        return cls(name.strip(), config, checkpoint)

@@ -1,0 +1,92 @@
+"""Latency of several detectors beside one another, on a machine that is never quite quiet."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from lbwdet.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds per call, over ``samples`` calls."""
+
+    median: float
+    p10: float
+    p90: float
+    samples: int
+
+
+def measure(
+    callables: Mapping[str, Callable[[Any], Any]],
+    inputs: Sequence[Any],
+    warmup: int = 1,
+    rounds: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, Latency]:
+    """Times every callable on every input, in turns.
+
+    In each round every input is given to every callable before the next input
+    is taken, and who goes first moves on by one each time. A machine that
+    slows down for a second thereby slows all of them alike, and none always
+    finds the input freshly in the cache.
+
+    Args:
+        callables: What to time, by name. Called with one input at a time.
+        inputs: The inputs; all callables get the same.
+        warmup: Rounds over all inputs that are run but not counted.
+        rounds: Rounds that count: each gives ``len(inputs)`` samples.
+        clock: Seconds, monotonic.
+        progress: Called after every timed call, warm-up included.
+
+    Raises:
+        ConfigError: There is nothing to time.
+    """
+    if not callables or not inputs or rounds < 1 or warmup < 0:
+        raise ConfigError(
+            f"nothing to time: {len(callables)} models, {len(inputs)} inputs, {rounds} rounds, "
+            f"{warmup} warm-up rounds; give at least one of each (warm-up may be 0)"
+        )
+    names = list(callables)
+    samples: dict[str, list[float]] = {name: [] for name in names}
+    turn = 0
+    for round_index in range(warmup + rounds):
+        for value in inputs:
+            first = turn % len(names)
+            turn += 1
+            for name in names[first:] + names[:first]:
+                start = clock()
+                callables[name](value)
+                elapsed = clock() - start
+                if round_index >= warmup:
+                    samples[name].append(1000 * elapsed)
+                progress()
+    return {name: summarize(times) for name, times in samples.items()}
+
+
+def summarize(milliseconds: Sequence[float]) -> Latency:
+    """Median, 10th and 90th percentile (linear between samples)."""
+    p10, median, p90 = np.percentile(milliseconds, (10, 50, 90))
+    return Latency(float(median), float(p10), float(p90), len(milliseconds))
+
+
+@contextlib.contextmanager
+def pinned_threads(threads: int) -> Iterator[None]:
+    """Runs a block with torch and OpenCV at exactly this many threads each."""
+    if threads < 1:
+        raise ConfigError(f"threads={threads}: give at least 1")
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])

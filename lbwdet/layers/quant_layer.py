@@ -1,0 +1,153 @@
+"""Layers that compute with the quantized version of their weight."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lbwdet.layers.straight_through import StraightThrough
+from lbwdet.quantizers import QuantizedWeight, WeightQuantizer, build_quantizer
+
+
+class QuantLayer(nn.Module):
+    """Mixin for a module with a parameter ``weight``, which stays the float master weight.
+
+    The forward pass uses the projection of ``weight``; the gradient goes straight
+    through to ``weight``. Nothing is added to the state dict. With
+    ``quantizer=None`` the layer is its float base class, bit for bit.
+
+    A frozen weight (``requires_grad=False``) is quantized in the forward pass like
+    any other; it is just not trained.
+
+    The projection is computed once per training step, however often the layer is
+    called in it, and once in total while nothing changes (evaluation, frozen
+    layers). It is recomputed after a gradient arrived, after ``train()``,
+    ``eval()`` or ``to()``, and whenever autograd's version counter of the weight
+    moved. Code that writes through ``weight.data`` in the midst of evaluation
+    must call ``eval()`` to be seen.
+    """
+
+    weight: nn.Parameter
+    quantizer: WeightQuantizer | None = None
+    layer_name: str = ""
+    channel_axis: int = 0
+    _cache: tuple[tuple[WeightQuantizer, int, int], Tensor] | None = None
+
+    def quantized_weight(self) -> QuantizedWeight:
+        """The codes and the scale of the current weight.
+
+        Raises:
+            ValueError: the layer is in float mode.
+            NonFiniteWeightError: the weight holds NaN or infinity.
+        """
+        if self.quantizer is None:
+            raise ValueError(f"{self._name()}: the layer is float")
+        return self.quantizer.quantize(self.weight, self._name(), self.channel_axis)
+
+    def fake_quantized_weight(self) -> Tensor:
+        """The weight that the forward pass uses, with the straight-through gradient."""
+        if self.quantizer is None:
+            return self.weight
+        key = (self.quantizer, self.weight.data_ptr(), self.weight._version)
+        if self._cache is None or self._cache[0] != key:
+            # Not an inference tensor, even in inference mode: autograd may meet it later.
+            with torch.inference_mode(False), torch.no_grad():
+                quantized = self.quantizer.fake_quantize(
+                    self.weight, self._name(), self.channel_axis
+                )
+            self._cache = (key, quantized)
+        quantized = self._cache[1]
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            return StraightThrough.apply(self.weight, quantized, self.forget_projection)
+        return quantized
+
+    def _name(self) -> str:
+        return self.layer_name or str(self)  # a layer built by itself does not know its name
+
+    def forget_projection(self) -> None:
+        self._cache = None
+
+    def train(self, mode: bool = True) -> "QuantLayer":
+        self.forget_projection()
+        return super().train(mode)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "QuantLayer":
+        self.forget_projection()
+        return super()._apply(*args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:  # copies and pickles carry no cache
+        return {key: value for key, value in self.__dict__.items() if key != "_cache"}
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, quantizer={self.quantizer}"
+
+
+class QuantConv2d(QuantLayer, nn.Conv2d):
+    """``nn.Conv2d`` with a low-bit weight.
+
+    Takes the arguments of ``nn.Conv2d``, and as keywords those of
+    :func:`lbwdet.quantizers.build_quantizer` (``bit_width``, ``code``, ``solver``,
+    ``granularity``, ...).
+    """
+
+    def __init__(self, *args: Any, bit_width: int = 6, **kwargs: Any) -> None:
+        options = {key: kwargs.pop(key) for key in QUANTIZER_OPTIONS if key in kwargs}
+        super().__init__(*args, **kwargs)
+        self.quantizer = build_quantizer(bit_width, **options)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, self.fake_quantized_weight(), self.bias)
+
+
+class QuantLinear(QuantLayer, nn.Linear):
+    """``nn.Linear`` with a low-bit weight; arguments as of :class:`QuantConv2d`."""
+
+    def __init__(self, *args: Any, bit_width: int = 6, **kwargs: Any) -> None:
+        options = {key: kwargs.pop(key) for key in QUANTIZER_OPTIONS if key in kwargs}
+        super().__init__(*args, **kwargs)
+        self.quantizer = build_quantizer(bit_width, **options)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.fake_quantized_weight(), self.bias)
+
+
+QUANTIZER_OPTIONS = ("code", "solver", "granularity", "mu")
+
+
+class SwapWeight(QuantLayer):
+    """Mixin for any other module whose ``forward`` reads ``self.weight``.
+
+    Puts the quantized tensor in the parameter's place while the base class's own
+    ``forward`` runs, so that subclasses of ``nn.Conv2d`` with special behaviour
+    keep it.
+    """
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.quantizer is None:
+            return super().forward(*args, **kwargs)
+        quantized = self.fake_quantized_weight()
+        master = self._parameters["weight"]
+        self._parameters["weight"] = quantized  # type: ignore[assignment]
+        try:
+            return super().forward(*args, **kwargs)
+        finally:
+            self._parameters["weight"] = master
+
+
+_CLASSES: dict[type[nn.Module], type[QuantLayer]] = {
+    nn.Conv2d: QuantConv2d,
+    nn.Linear: QuantLinear,
+}
+
+
+def quantized_class(base: type[nn.Module]) -> type[QuantLayer]:
+    """The quantized subclass of a module class: one and the same for each base class."""
+    if issubclass(base, QuantLayer):
+        return base
+    if base not in _CLASSES:
+        # MMEngine initialises a layer by its class's name or those of its direct bases:
+        # with the bases of `base` among them, the quantized class is found like `base`.
+        bases = (SwapWeight, base, *base.__bases__)
+        _CLASSES[base] = type(f"Quant{base.__name__}", bases, {})
+    return _CLASSES[base]

@@ -1,0 +1,154 @@
+"""``quantize_``: turns the layers of any module into quantized ones, in place."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar
+
+from torch import nn
+from torch.nn.modules.conv import _ConvTransposeNd
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+
+from lbwdet.errors import ConfigError
+from lbwdet.layers.quant_layer import QUANTIZER_OPTIONS, QuantLayer, quantized_class
+from lbwdet.quantizers import WeightQuantizer, build_quantizer
+
+QUANTIZABLE = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    nn.Linear,
+)
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def _is_quantizable(module: nn.Module) -> bool:
+    return (
+        isinstance(module, QUANTIZABLE)
+        # The output projection of nn.MultiheadAttention is read past its forward().
+        and not isinstance(module, NonDynamicallyQuantizableLinear)
+        # Under weight norm and other parametrizations `weight` is no parameter.
+        and module._parameters.get("weight") is not None
+    )
+
+
+def quantizable_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every layer that ``quantize_`` can handle, with its dotted name."""
+    return ((name, layer) for name, layer in module.named_modules() if _is_quantizable(layer))
+
+
+def quantized_layers(module: nn.Module) -> dict[str, QuantLayer]:
+    """Every layer of the module that computes with quantized weights, by dotted name."""
+    return {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, QuantLayer) and layer.quantizer is not None
+    }
+
+
+def unquantized_weights(module: nn.Module) -> dict[str, int]:
+    """Weights of two and more dimensions that stay float: name and number of values."""
+    quantized = {id(layer.weight) for layer in quantized_layers(module).values()}
+    return {
+        name: parameter.numel()
+        for name, parameter in module.named_parameters()
+        if parameter.dim() >= 2 and id(parameter) not in quantized
+    }
+
+
+def describe_quantization(module: nn.Module) -> dict[str, str]:
+    """Each quantized layer's settings in words, for checkpoints and reports.
+
+    >>> layer = quantize_(nn.Sequential(nn.Linear(2, 2)), weight=dict(bit_width=4))
+    >>> describe_quantization(layer)
+    {'0': '4bit paper exact tensor'}
+    """
+    return {
+        name: f"{quantizer.bit_width}bit {quantizer.code} {quantizer.solver} "
+        f"{quantizer.granularity}"
+        for name, layer in quantized_layers(module).items()
+        if (quantizer := layer.quantizer) is not None
+    }
+
+
+def quantize_(
+    module: M,
+    weight: Mapping[str, Any],
+    keep_float: Sequence[str] = (),
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> M:
+    """Makes every convolution and linear layer of ``module`` compute with low-bit weights.
+
+    Only the class of a layer changes: parameters, buffers, hooks and state-dict
+    keys stay as they are, so it may come before or after loading a checkpoint,
+    building an optimizer or wrapping. Calling it again changes the settings.
+
+    Args:
+        module: any module; changed in place.
+        weight: arguments of :func:`lbwdet.quantizers.build_quantizer`, for example
+            ``dict(bit_width=4, code='dense')``.
+        keep_float: glob patterns of dotted layer names that stay float
+            (``'*'`` also matches dots: ``'layer1.*'``, ``'*fc_cls'``).
+        overrides: glob pattern to settings that replace some of ``weight`` for the
+            layers it matches; of several matching patterns, the later one wins.
+
+    Returns:
+        ``module`` itself.
+
+    Raises:
+        ConfigError: an unknown setting, a pattern that matches no layer, or
+            nothing to quantize.
+
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 1))
+    >>> _ = quantize_(net, weight=dict(bit_width=6), overrides={"2": dict(bit_width=8)})
+    >>> [layer.quantizer.bit_width for layer in quantized_layers(net).values()]
+    [6, 8]
+    """
+    layers = dict(quantizable_layers(module))
+    if not layers:
+        raise ConfigError(f"{type(module).__name__} has no convolution or linear layer to quantize")
+    keep_float = [keep_float] if isinstance(keep_float, str) else list(keep_float)
+    overrides = overrides or {}
+    _check_patterns(layers, [*keep_float, *overrides], type(module).__name__)
+    kept = {name for name in layers if any(fnmatchcase(name, pattern) for pattern in keep_float)}
+    if len(kept) == len(layers):
+        raise ConfigError(
+            f"keep_float={keep_float} leaves no layer of {type(module).__name__} to quantize"
+        )
+    quantizers: dict[str, WeightQuantizer | None] = dict.fromkeys(layers)
+    for name in (name for name in layers if name not in kept):
+        settings = dict(weight)
+        for pattern, changes in overrides.items():
+            if fnmatchcase(name, pattern):
+                settings.update(changes)
+        quantizers[name] = _build(settings)
+    for name, layer in layers.items():  # nothing is changed before everything was checked
+        layer.__class__ = quantized_class(type(layer))
+        assert isinstance(layer, QuantLayer)
+        layer.quantizer = quantizers[name]
+        layer.layer_name = name
+        layer.channel_axis = 1 if isinstance(layer, _ConvTransposeNd) else 0
+        layer.forget_projection()
+    return module
+
+
+def _build(settings: Mapping[str, Any]) -> WeightQuantizer | None:
+    unknown = set(settings) - {"bit_width", *QUANTIZER_OPTIONS}
+    if unknown:
+        raise ConfigError(
+            f"unknown weight settings {sorted(unknown)}; "
+            f"choose from bit_width, {', '.join(QUANTIZER_OPTIONS)}"
+        )
+    return build_quantizer(**settings)
+
+
+def _check_patterns(layers: Mapping[str, nn.Module], patterns: Sequence[str], owner: str) -> None:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in layers):
+            shown = ", ".join(list(layers)[:6]) + (", ..." if len(layers) > 6 else "")
+            raise ConfigError(
+                f"pattern {pattern!r} matches no layer of {owner}; its layers are {shown}"
+            )

@@ -1,0 +1,86 @@
+"""Level sets and projections: pure tensor maths."""
+
+from typing import Any
+
+from lbwdet.errors import ConfigError
+from lbwdet.quantizers.base import (
+    GRANULARITIES,
+    NonFiniteWeightError,
+    QuantizedWeight,
+    WeightQuantizer,
+)
+from lbwdet.quantizers.binary import BinaryQuantizer
+from lbwdet.quantizers.bitpack import BitpackError, pack_codes, packed_size, unpack_codes
+from lbwdet.quantizers.levels import (
+    BIT_WIDTHS,
+    CODES,
+    FLOAT_BIT_WIDTH,
+    check_bit_width,
+    num_magnitudes,
+)
+from lbwdet.quantizers.power_of_two import PowerOfTwoQuantizer
+from lbwdet.quantizers.ternary import SortQuantizer
+from lbwdet.quantizers.threshold import ThresholdQuantizer
+
+SOLVERS: dict[str, type[WeightQuantizer]] = {
+    "exact": PowerOfTwoQuantizer,
+    "threshold": ThresholdQuantizer,
+    "sort": SortQuantizer,
+}
+
+
+def build_quantizer(
+    bit_width: int = 6,
+    code: str = "paper",
+    solver: str = "exact",
+    granularity: str = "tensor",
+    **options: Any,
+) -> WeightQuantizer | None:
+    """The quantizer that a config asks for; None for 32 bits, the float model.
+
+    Args:
+        bit_width: 1 to 8, or 32.
+        code: ``'paper'`` or ``'dense'``; ignored at 1 bit.
+        solver: ``'exact'``, ``'threshold'`` (takes ``mu``) or ``'sort'`` (2 bits).
+        granularity: ``'tensor'`` or ``'channel'``.
+        options: arguments of that solver alone.
+
+    Raises:
+        ConfigError: an unknown name, or a combination that does not exist.
+    """
+    bit_width = check_bit_width(bit_width)
+    if solver not in SOLVERS:
+        raise ConfigError(f"solver={solver!r} is not known; choose one of {', '.join(SOLVERS)}")
+    if bit_width == FLOAT_BIT_WIDTH:
+        return None
+    quantizer = BinaryQuantizer if bit_width == 1 and solver == "exact" else SOLVERS[solver]
+    try:
+        return quantizer(bit_width, code=code, granularity=granularity, **options)
+    except TypeError as error:
+        raise ConfigError(
+            f"solver={solver!r} does not take the options {sorted(options)}; "
+            "mu belongs to solver='threshold'"
+        ) from error
+
+
+__all__ = [
+    "BIT_WIDTHS",
+    "CODES",
+    "FLOAT_BIT_WIDTH",
+    "GRANULARITIES",
+    "SOLVERS",
+    "BinaryQuantizer",
+    "BitpackError",
+    "NonFiniteWeightError",
+    "PowerOfTwoQuantizer",
+    "QuantizedWeight",
+    "SortQuantizer",
+    "ThresholdQuantizer",
+    "WeightQuantizer",
+    "build_quantizer",
+    "check_bit_width",
+    "num_magnitudes",
+    "pack_codes",
+    "packed_size",
+    "unpack_codes",
+]

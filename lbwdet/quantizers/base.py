@@ -1,0 +1,172 @@
+"""What every weight quantizer gives and obeys."""
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from lbwdet.errors import ConfigError, LBWError
+from lbwdet.quantizers.float_bits import exp2, floor_log2
+from lbwdet.quantizers.levels import BIT_WIDTHS, num_magnitudes
+
+GRANULARITIES = ("tensor", "channel")
+
+
+class NonFiniteWeightError(LBWError, ValueError):
+    """A weight to be quantized is NaN or infinite."""
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizedWeight:
+    """A weight as integers: ``value = sign(code) * scale * 2**(|code| - n)``, 0 for code 0.
+
+    Attributes:
+        codes: int8, the weight's shape. ``±n`` is the top level, ``±1`` the lowest.
+        scale: float32, the value of the top level, broadcastable to ``codes``: a
+            scalar, or one entry per channel. A power of two except at one bit.
+        bit_width: bits that one code takes when packed.
+        num_magnitudes: ``n``.
+
+    >>> q = QuantizedWeight(torch.tensor([3, -1, 0]).to(torch.int8), torch.tensor(0.5), 3, 3)
+    >>> q.dequantize()
+    tensor([ 0.5000, -0.1250,  0.0000])
+    """
+
+    codes: Tensor
+    scale: Tensor
+    bit_width: int
+    num_magnitudes: int
+
+    def dequantize(self) -> Tensor:
+        """The float32 weights, exactly those that training used."""
+        octave = exp2(self.codes.abs().to(torch.int32) - self.num_magnitudes)
+        value = (self.scale * octave * self.codes.sign()).to(torch.float32)
+        return torch.where(self.codes == 0, 0.0, value)
+
+    @property
+    def scale_exponent(self) -> Tensor:
+        """The integer ``s`` of the top level ``2**s``; at one bit, floor(log2(scale))."""
+        return floor_log2(self.scale)
+
+
+class WeightQuantizer(ABC):
+    """Projects a float weight onto the levels of one layer or of each channel.
+
+    Args:
+        bit_width: 1 to 8.
+        code: ``'paper'`` or ``'dense'``, see :mod:`lbwdet.quantizers.levels`.
+        granularity: one scale exponent per ``'tensor'`` or per ``'channel'``.
+
+    A quantizer has no state: the same weight always gives the same codes. Its
+    input is never changed.
+    """
+
+    solver: str
+
+    def __init__(self, bit_width: int, code: str = "paper", granularity: str = "tensor") -> None:
+        if granularity not in GRANULARITIES:
+            raise ConfigError(
+                f"granularity={granularity!r} is not known; "
+                f"choose one of {', '.join(GRANULARITIES)}"
+            )
+        if bit_width not in BIT_WIDTHS:
+            raise ConfigError(f"bit_width={bit_width!r}: a quantizer has 1 to {BIT_WIDTHS[-1]} bits")
+        self.bit_width = bit_width
+        self.code = code
+        self.granularity = granularity
+        self.num_magnitudes = num_magnitudes(bit_width, code)
+
+    @abstractmethod
+    def scale(self, groups: Tensor) -> Tensor:
+        """The top level of each group.
+
+        Args:
+            groups: float32 [G, K], finite, K >= 1.
+
+        Returns:
+            float32 [G]; 1.0 for a group without any weight of use (all zero).
+        """
+
+    @abstractmethod
+    def assign(self, groups: Tensor, scale: Tensor) -> Tensor:
+        """The level of each weight, as float32 [G, K], for the given top levels [G]."""
+
+    def fake_quantize(self, weight: Tensor, name: str = "", channel_axis: int = 0) -> Tensor:
+        """The nearest weights that ``bit_width`` bits can store, in the weight's dtype.
+
+        Args:
+            weight: float tensor of any shape.
+            name: the layer's name, for error messages.
+            channel_axis: axis of the channels if the granularity is ``'channel'``.
+
+        Raises:
+            NonFiniteWeightError: the weight holds NaN or infinity.
+        """
+        groups = self._groups(weight, channel_axis)
+        if groups.numel() == 0:
+            return weight.detach().clone()
+        scale = self._checked_scale(groups, name)
+        return self._ungroup(self.assign(groups, scale), weight, channel_axis).to(weight.dtype)
+
+    def quantize(self, weight: Tensor, name: str = "", channel_axis: int = 0) -> QuantizedWeight:
+        """The same projection as integer codes; arguments as in :meth:`fake_quantize`."""
+        groups = self._groups(weight, channel_axis)
+        if groups.numel() == 0:
+            scale, levels = groups.new_ones(groups.shape[0]), groups
+        else:
+            scale = self._checked_scale(groups, name)
+            levels = self.assign(groups, scale)
+        codes = self._ungroup(self._encode(levels, scale), weight, channel_axis)
+        if self._per_channel(weight):
+            shape = [1] * weight.dim()
+            shape[channel_axis] = -1
+            scale = scale.reshape(shape)
+        else:
+            scale = scale.reshape(())
+        return QuantizedWeight(codes, scale, self.bit_width, self.num_magnitudes)
+
+    def _encode(self, levels: Tensor, scale: Tensor) -> Tensor:
+        octave = floor_log2(levels) - floor_log2(scale)[:, None]
+        codes = levels.sign().to(torch.int32) * (octave + self.num_magnitudes)
+        return codes.to(torch.int8)
+
+    def _per_channel(self, weight: Tensor) -> bool:
+        return self.granularity == "channel" and weight.dim() > 0
+
+    def _groups(self, weight: Tensor, channel_axis: int) -> Tensor:
+        weight = weight.detach().to(torch.float32)
+        if self._per_channel(weight):
+            moved = weight.movedim(channel_axis, 0)
+            return moved.reshape(moved.shape[0], math.prod(moved.shape[1:]))
+        return weight.reshape(1, -1)
+
+    def _ungroup(self, groups: Tensor, weight: Tensor, channel_axis: int) -> Tensor:
+        if self._per_channel(weight):
+            moved = weight.movedim(channel_axis, 0).shape
+            return groups.reshape(moved).movedim(0, channel_axis)
+        return groups.reshape(weight.shape)
+
+    def _checked_scale(self, groups: Tensor, name: str) -> Tensor:
+        try:
+            return self.scale(groups)
+        except NonFiniteWeightError as error:
+            bad = (~torch.isfinite(groups)).sum().item()
+            raise NonFiniteWeightError(
+                f"{name or 'weight'}: {bad} of {groups.numel()} weights are NaN or infinite and "
+                "cannot be quantized. The training diverged or the checkpoint is damaged: "
+                "lower the learning rate, clip gradients, or go back to an earlier checkpoint."
+            ) from error
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(bit_width={self.bit_width}, code={self.code!r}, "
+            f"solver={self.solver!r}, granularity={self.granularity!r})"
+        )
+
+
+def check_finite(value: Tensor) -> None:
+    """Raises NonFiniteWeightError if a reduction of the weights shows NaN or infinity."""
+    if not bool(torch.isfinite(value).all()):
+        raise NonFiniteWeightError("not finite")

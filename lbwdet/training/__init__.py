@@ -1,0 +1,8 @@
+"""Hooks of low-bit training."""
+
+import lbwdet.compat  # noqa: F401  (mmdet imports mmcv.ops)
+from lbwdet.training.epoch_seed_hook import EpochSeedHook
+from lbwdet.training.quant_monitor_hook import QuantMonitorHook
+from lbwdet.training.quantize_hook import QuantizeHook
+
+__all__ = ["EpochSeedHook", "QuantMonitorHook", "QuantizeHook"]

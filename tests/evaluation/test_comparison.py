@@ -1,0 +1,146 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CLASSES, write_config
+
+from lbwdet.errors import CheckpointError, ConfigError, DataError
+from lbwdet.evaluation.candidates import Detections
+from lbwdet.evaluation.comparison import compare, load_config
+from lbwdet.evaluation.size import WeightSize
+from lbwdet.evaluation.specs import ModelSpec
+from lbwdet.evaluation.testset import load_test_set
+
+KEYS = {"protocol", "dataset", "num_images", "commit", "cpu", "threads", "models"}
+MODEL_KEYS = {
+    "name",
+    "config",
+    "bit_width",
+    "mAP_11point",
+    "mAP_area",
+    "per_class",
+    "weight_bytes",
+    "engine",
+    "latency_ms",
+}
+
+
+def test_json_has_the_agreed_keys(compared):
+    assert set(compared.json) == KEYS
+    assert compared.json["num_images"] == 3 and compared.json["threads"] == 1
+    for model, bit_width in zip(compared.json["models"], (32, 6), strict=True):
+        assert set(model) >= MODEL_KEYS
+        assert model["engine"] == "torch" and model["bit_width"] == bit_width
+        assert set(model["latency_ms"]) >= {"median", "p10", "p90"}
+        assert 0 <= model["mAP_11point"] <= 1 and 0 <= model["mAP_area"] <= 1
+        assert list(model["per_class"]) == list(CLASSES)
+        assert model["per_class"]["never seen"]["AP_11point"] is None
+    assert compared.json["models"][1]["weight_bytes"] < compared.json["models"][0]["weight_bytes"]
+    assert compared.returned == compared.json
+
+
+def test_all_files_are_there_and_nothing_half_written(compared):
+    files = {
+        str(path.relative_to(compared.out)) for path in compared.out.rglob("*") if path.is_file()
+    }
+    assert {name for name in files if not name.startswith("cache/")} == {
+        "compare.json",
+        "compare.md",
+        "detections.png",
+        "plots/map_against_bytes.png",
+        "plots/per_class.png",
+        "plots/precision_recall.png",
+        "report/index.html",
+    }
+
+
+def test_a_second_run_reuses_detections_and_timings(compared, tiny, monkeypatch):
+    def never(*arguments, **keywords):
+        raise AssertionError("ran again")
+
+    monkeypatch.setattr("lbwdet.evaluation.comparison.detect_all", never)
+    monkeypatch.setattr("lbwdet.evaluation.comparison.measure", never)
+    again = compare(tiny.specs, compared.out, threads=1, latency_rounds=1)
+    assert again == compared.json
+
+
+def test_no_latency_is_null(tiny, tmp_path):
+    found = compare(tiny.specs[:1], tmp_path, threads=1, latency_rounds=0, num_images=1)
+    assert found["models"][0]["latency_ms"] is None and found["num_images"] == 1
+    assert "not measured" in (tmp_path / "compare.md").read_text()
+
+
+class FixedCandidate:
+    """Some other engine: finds exactly what it is told to find."""
+
+    engine = "fixed"
+    config = "artifact.lbw"
+    checkpoint = None
+    size = WeightSize(100, 800, 4, {4: 200})
+
+    def __init__(self, name, test_set, score):
+        self.name, self.digest, self.classes = name, f"{name}{score}", test_set.classes
+        self.answers = {
+            test_set.load(index).tobytes(): image.truth
+            for index, image in enumerate(test_set.images)
+        }
+        self.score = score
+
+    def detect(self, image):
+        truth = self.answers[image.tobytes()]
+        scores = np.full(len(truth.labels), self.score, np.float32)
+        return Detections(truth.boxes, scores, truth.labels)
+
+
+def test_any_engine_can_take_part(tiny, tmp_path):
+    test_set = load_test_set(load_config(tiny.float_config))
+    perfect = FixedCandidate("perfect", test_set, 0.9)
+    found = compare([tiny.specs[0], perfect], tmp_path / "a", threads=1, latency_rounds=0)
+    assert found["models"][1]["mAP_11point"] == 1 and found["models"][1]["engine"] == "fixed"
+    alone = compare([perfect], tmp_path / "b", threads=1, latency_rounds=1, test_set=test_set)
+    assert alone["models"][0]["mAP_area"] == 1
+    with pytest.raises(ConfigError, match="no model comes with a config: pass test_set"):
+        compare([perfect], tmp_path / "c")
+
+
+def test_names_must_differ(tiny, tmp_path):
+    same = replace(tiny.specs[1], name=tiny.specs[0].name)
+    with pytest.raises(ConfigError, match=r'two models are called float "<i>'):
+        compare([tiny.specs[0], same], tmp_path)
+    with pytest.raises(ConfigError, match="nothing to compare"):
+        compare([], tmp_path)
+
+
+def test_another_test_set_is_an_error_that_says_so(tiny, tmp_path):
+    config = write_config(tmp_path / "a.py", tiny.root, ("cat", CLASSES[1], "cow"))
+    other = ModelSpec("other", config, tiny.checkpoint)
+    with pytest.raises(ConfigError, match=r"not tested on the same thing: classes cat.*cow"):
+        compare([tiny.specs[0], other], tmp_path)
+    assert not list(tmp_path.glob("compare*"))  # nothing was written
+
+
+def test_missing_files_are_named(tiny, tmp_path):
+    with pytest.raises(ConfigError, match=r"absent.py: no such config file"):
+        compare([ModelSpec("a", "absent.py", tiny.checkpoint)], tmp_path)
+    with pytest.raises(CheckpointError, match=r"absent.pth: no such checkpoint"):
+        compare([ModelSpec("a", tiny.float_config, "absent.pth")], tmp_path)
+    with pytest.raises(DataError, match="nowhere"):
+        compare(tiny.specs[:1], tmp_path, data_root=tmp_path / "nowhere")
+
+
+def test_configs_that_are_none(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text("model = dict(")
+    with pytest.raises(ConfigError, match=r"a.py: cannot be read as a config"):
+        load_config(str(path))
+    path.write_text("model = dict()")
+    with pytest.raises(ConfigError, match="no 'test_dataloader'"):
+        load_config(str(path))
+
+
+def test_config_overrides(tiny):
+    key = "test_dataloader.dataset.ann_file"
+    cfg = load_config(tiny.float_config, Path("elsewhere"), {key: "other.txt"})
+    assert cfg.test_dataloader.dataset.data_root == "elsewhere"
+    assert cfg.test_dataloader.dataset.ann_file == "other.txt"
