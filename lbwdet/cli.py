@@ -198,12 +198,26 @@ def _experiment(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _results(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("pages", nargs="*", default=["README.md", "docs/results.md"])
+    parser.add_argument("--results", default="docs/results", help="JSON files [%(default)s]")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.results_page import update_pages
+
+        update_pages(args.pages, args.results)
+        return 0
+
+    return run
+
+
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "train": (_train, "train a detector from a config"),
     "test": (_test, "evaluate a checkpoint with the config's own metric"),
     "compare": (_compare, "compare models: mAP, bytes, latency, pictures"),
     "image-demo": (_image_demo, "draw detections on images"),
     "experiment": (_experiment, "train and measure seeds x variants for docs/results.md"),
+    "results": (_results, "write the tables of README.md and docs/results.md from JSON"),
     "make-toy-data": (_make_toy_data, "draw the toy data set"),
     "demo": (_demo, "toy data, three models trained, compared and drawn"),
 }

@@ -1,8 +1,8 @@
-"""Compares detectors on one test set; see ``python tools/compare.py --help``."""
+"""The same as ``lbwdet compare``."""
 
 import sys
 
-from lbwdet.evaluation.command import main
+from lbwdet.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["compare", *sys.argv[1:]]))

@@ -156,7 +156,7 @@ def _blob(rng: np.random.Generator) -> Points:
     for waves in range(2, 6):
         phase = rng.uniform(0, 2 * np.pi)
         radius += rng.uniform(0, 0.3) / waves * np.sin(waves * angle + phase)
-    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
 def _two_colours(rng: np.random.Generator, spread: float) -> Image:
@@ -178,7 +178,9 @@ def _ramp(rng: np.random.Generator, size: tuple[int, int]) -> Mask:
     width, height = size
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:height, :width]
-    distance = (x - width / 2) * np.cos(angle) + (y - height / 2) * np.sin(angle)
+    distance: NDArray[np.float64] = (x - width / 2) * np.cos(angle) + (y - height / 2) * np.sin(
+        angle
+    )
     return distance.astype(np.float32)
 
 
@@ -191,9 +193,10 @@ def _gradient(rng: np.random.Generator, size: tuple[int, int]) -> Mask:
 
 
 def _stripes(rng: np.random.Generator, size: tuple[int, int]) -> Mask:
-    wave = np.sin(_ramp(rng, size) * (2 * np.pi / rng.uniform(5, 30)))
+    wave: Mask = np.sin(_ramp(rng, size) * (2 * np.pi / rng.uniform(5, 30)))
     sharpness = rng.uniform(0.6, 5)  # from soft waves to hard bands
-    return (0.5 + 0.5 * np.clip(wave * sharpness, -1, 1)).astype(np.float32)
+    bands = 0.5 + 0.5 * np.clip(wave * sharpness, -1, 1)
+    return bands.astype(np.float32)
 
 
 def _checks(rng: np.random.Generator, size: tuple[int, int]) -> Mask:

@@ -101,7 +101,7 @@ class LBWVOCDataset(XMLDataset):
         self.bad_images = bad_images
         super().__init__(**kwargs)
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> list[dict[str, Any]]:
         if self.test_mode and self.bbox_min_size is not None:
             raise ConfigError(
                 "LBWVOCDataset: filter_cfg=dict(bbox_min_size=...) is for training; "
@@ -126,7 +126,7 @@ class LBWVOCDataset(XMLDataset):
             _warn("\n  ".join([f"{self.ann_file}: {found}", *lines]))
         return data_list
 
-    def parse_data_info(self, img_info: dict) -> dict | None:
+    def parse_data_info(self, img_info: dict[str, Any]) -> dict[str, Any] | None:
         """One image's entry of the data list, from its ``img_id``; None if it cannot be used."""
         img_id = img_info["img_id"]
         xml_path = os.path.join(self.sub_data_root, self.ann_subdir, f"{img_id}.xml")
@@ -153,7 +153,9 @@ class LBWVOCDataset(XMLDataset):
             instances=self._instances(annotation, img_id, width, height),
         )
 
-    def _instances(self, annotation: Annotation, img_id: str, width: int, height: int) -> list:
+    def _instances(
+        self, annotation: Annotation, img_id: str, width: int, height: int
+    ) -> list[dict[str, Any]]:
         """The objects of known classes, their boxes counted from 0 and inside the image."""
         report = self.annotation_report
         instances = []
@@ -182,10 +184,10 @@ class LBWVOCDataset(XMLDataset):
         """Whether ``filter_cfg=dict(bbox_min_size=...)`` makes this an ignored box."""
         if self.bbox_min_size is None:
             return False
-        return min(bbox[2] - bbox[0], bbox[3] - bbox[1]) < self.bbox_min_size
+        return bool(min(bbox[2] - bbox[0], bbox[3] - bbox[1]) < self.bbox_min_size)
 
-    def filter_data(self) -> list[dict]:
-        data_list = super().filter_data()
+    def filter_data(self) -> list[dict[str, Any]]:
+        data_list: list[dict[str, Any]] = super().filter_data()
         if not data_list:
             raise DataError(
                 f"{self.ann_file}: none of its images is left to use "

@@ -4,7 +4,7 @@ import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from lbwdet import __version__
 from lbwdet.errors import CheckpointError, LBWError
-from lbwdet.evaluation.detectors import build_detector, class_names
+from lbwdet.evaluation.detectors import build_detector, class_names, test_dataset
 from lbwdet.evaluation.environment import PACKAGE
 from lbwdet.evaluation.size import WeightSize, weight_size
 
@@ -128,14 +128,11 @@ class TorchCandidate:
         )
 
 
-def _array_pipeline(cfg: Config) -> list[dict]:
+def _array_pipeline(cfg: Config) -> list[dict[str, Any]]:
     """The config's test pipeline, fed with an array and without the steps that read annotations."""
-    dataset = cfg.test_dataloader.dataset
-    while "pipeline" not in dataset:
-        dataset = dataset.get("dataset") or dataset["datasets"][0]
     steps = [
         copy.deepcopy(step)
-        for step in dataset["pipeline"]
+        for step in test_dataset(cfg)["pipeline"]
         if not str(step["type"]).endswith("LoadAnnotations")
     ]
     steps[0] = dict(type="mmdet.LoadImageFromNDArray")

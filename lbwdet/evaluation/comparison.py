@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 
+from lbwdet.configs import load_config
 from lbwdet.datasets import set_data_root
 from lbwdet.errors import ConfigError
 from lbwdet.evaluation.accuracy import IOU_THRESHOLD, detect_all, evaluate
@@ -134,7 +134,9 @@ def _prepare(
         if not isinstance(model, ModelSpec):
             candidates.append(model)
             continue
-        cfg = load_config(model.config, data_root, cfg_options)
+        cfg = load_config(model.config, cfg_options)
+        if data_root is not None:
+            set_data_root(cfg, data_root)
         own = load_test_set(cfg, num_images)
         if test_set is None:
             test_set, first = own, model.name
@@ -154,28 +156,6 @@ def _prepare(
                 f"but the test set has {list(test_set.classes)}"
             )
     return candidates, test_set
-
-
-def load_config(
-    path: str, data_root: str | Path | None = None, cfg_options: Mapping[str, Any] | None = None
-) -> Config:
-    """Reads a config file, with overrides.
-
-    Raises:
-        ConfigError: The file is missing or cannot be read as a config.
-    """
-    if "::" not in path and not Path(path).is_file():
-        raise ConfigError(f"{path}: no such config file")
-    try:
-        cfg = Config.fromfile(path)
-        cfg.merge_from_dict(dict(cfg_options or {}))
-    except Exception as error:  # a config is a program and may fail in any way
-        raise ConfigError(f"{path}: cannot be read as a config ({error})") from error
-    if "test_dataloader" not in cfg:
-        raise ConfigError(f"{path}: no 'test_dataloader' in this config, so nothing to test on")
-    if data_root is not None:
-        set_data_root(cfg, data_root)
-    return cfg
 
 
 def _detect(candidate: Candidate, test_set: TestSet, cache: Cache) -> list[Detections]:

@@ -1,10 +1,7 @@
 """From a config and a checkpoint to a detector that is ready to be measured."""
 
-import copy
 import logging
-import pickle
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +14,9 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from torch import nn
 
-from lbwdet.errors import CheckpointError, ConfigError
+from lbwdet.checkpoints import LISTED_KEYS, check_fit, read_checkpoint
+from lbwdet.errors import ConfigError
 from lbwdet.layers import describe_quantization, quantize_
-
-LISTED_KEYS = 8
 
 
 def build_detector(
@@ -46,14 +42,15 @@ def build_detector(
     register_scope(cfg)
     if "model" not in cfg:
         raise ConfigError(f"{cfg.filename}: no 'model' in this config; name a detector config")
-    model = MODELS.build(cfg.model)
+    model: nn.Module = MODELS.build(cfg.model)
     for quant in hook_quant_settings(cfg):
         quantize_(model, **quant)
 
     meta: Mapping[str, Any] = {}
     if checkpoint is not None:
         state, meta = read_checkpoint(checkpoint)
-        _load_state(model, state, checkpoint)
+        check_fit(model, state, checkpoint)
+        model.load_state_dict(state)
         _warn_other_quantization(meta, model, checkpoint)
     model.dataset_meta = dict(classes=class_names(cfg, meta))
     model.cfg = cfg
@@ -82,93 +79,19 @@ def class_names(cfg: Config, meta: Mapping[str, Any] | None = None) -> tuple[str
     for key, value in (meta or {}).get("dataset_meta", {}).items():
         if key.lower() == "classes":
             return tuple(value)
-    dataset = copy.deepcopy(cfg.test_dataloader.dataset)
-    while "dataset" in dataset or "datasets" in dataset:
-        dataset = dataset.get("dataset") or dataset["datasets"][0]
+    dataset = test_dataset(cfg)
     if "classes" in (dataset.get("metainfo") or {}):
         return tuple(dataset.metainfo["classes"])
     dataset_class = DATASETS.get(dataset["type"])
     return tuple(getattr(dataset_class, "METAINFO", {}).get("classes", ()))
 
 
-def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Reads weights and ``meta`` without unpickling arbitrary code.
-
-    Raises:
-        CheckpointError: The file is missing, unreadable or holds no weights.
-    """
-    path = Path(path)
-    if not path.is_file():
-        beside = sorted(entry.name for entry in path.parent.glob("*.pth"))
-        hint = f"; this folder has {', '.join(beside[:LISTED_KEYS])}" if beside else ""
-        raise CheckpointError(f"{path}: no such checkpoint{hint}")
-    if path.stat().st_size == 0:
-        raise CheckpointError(f"{path}: the checkpoint is empty (0 bytes); train or copy it again")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: not a checkpoint, or one with Python objects in it that are refused because "
-            f"unpickling them could run code ({str(error).splitlines()[0]})"
-        ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(
-            f"{path}: the checkpoint is truncated or corrupt ({path.stat().st_size:,} bytes; "
-            f"{str(error).splitlines()[0]}); copy it again or use an earlier one"
-        ) from error
-    state = checkpoint
-    meta: dict[str, Any] = {}
-    if isinstance(checkpoint, Mapping) and "state_dict" in checkpoint:
-        state, meta = checkpoint["state_dict"], checkpoint.get("meta") or {}
-    if not isinstance(state, Mapping) or not state:
-        raise CheckpointError(f"{path}: holds no weights (no 'state_dict')")
-    not_tensors = sorted(str(key) for key, value in state.items() if not torch.is_tensor(value))
-    if not_tensors:
-        raise CheckpointError(
-            f"{path}: holds no state dict: {_listed(not_tensors)} are not tensors"
-        )
-    # Distributed wrappers put "module." in front of every key.
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-    return dict(state), meta
-
-
-def _load_state(model: nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:
-    own = model.state_dict()
-    missing = sorted(own.keys() - state.keys())
-    unexpected = sorted(state.keys() - own.keys())
-    mismatched = [
-        f"{key} (checkpoint {tuple(state[key].shape)}, model {tuple(own[key].shape)})"
-        for key in sorted(own.keys() & state.keys())
-        if state[key].shape != own[key].shape
-    ]
-    problems = [
-        f"{len(keys)} {kind}: {_listed(keys)}"
-        for kind, keys in (
-            ("missing from the checkpoint", missing),
-            ("unknown to the model", unexpected),
-            ("of another shape", mismatched),
-        )
-        if keys
-    ]
-    if problems:
-        raise CheckpointError(
-            f"{path}: does not fit the model of the config ({len(own)} keys):\n  "
-            + "\n  ".join(problems)
-            + "\nUse the config that the checkpoint was trained with."
-        )
-    # A NaN weight gives NaN scores, which NMS drops: the detector would seem to see nothing.
-    damaged = sorted(
-        key
-        for key, value in state.items()
-        if value.is_floating_point() and not torch.isfinite(value).all()
-    )
-    if damaged:
-        raise CheckpointError(
-            f"{path}: NaN or infinite values in {_listed(damaged)}; the training diverged, "
-            "use an earlier checkpoint"
-        )
-    model.load_state_dict(state)
+def test_dataset(cfg: Config) -> dict[str, Any]:
+    """The settings of the test data set itself, inside wrappers such as ``ConcatDataset``."""
+    dataset: dict[str, Any] = cfg.test_dataloader.dataset
+    while "dataset" in dataset or "datasets" in dataset:
+        dataset = dataset.get("dataset") or dataset["datasets"][0]
+    return dataset
 
 
 def _warn_other_quantization(meta: Mapping[str, Any], model: nn.Module, path: str | Path) -> None:
@@ -185,12 +108,7 @@ def _warn_other_quantization(meta: Mapping[str, Any], model: nn.Module, path: st
         print_log(
             f"{path}: {len(changed)} {'layer was' if len(changed) == 1 else 'layers were'} trained "
             "at another quantization than the config asks for; measuring what the config asks for: "
-            + _listed(changed),
+            f"{', '.join(changed[:LISTED_KEYS])}{', ...' if len(changed) > LISTED_KEYS else ''}",
             logger="current",
             level=logging.WARNING,
         )
-
-
-def _listed(keys: Sequence[str]) -> str:
-    more = f", and {len(keys) - LISTED_KEYS} more" if len(keys) > LISTED_KEYS else ""
-    return ", ".join(keys[:LISTED_KEYS]) + more

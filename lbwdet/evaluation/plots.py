@@ -18,6 +18,7 @@ from lbwdet.evaluation.results import ModelResult
 from lbwdet.evaluation.testset import TestSet
 
 SHEET_SCORE = 0.3  # detections below this score are not drawn on the contact sheet
+MOST_NAMED = 10  # objects in an image up to which class names are written beside the boxes
 TRUTH_COLOR = "#FFFFFF"
 MARKERS = "osD^vPX"
 
@@ -181,10 +182,14 @@ def contact_sheet(
         )
         for row, (index, picture) in enumerate(zip(indices, pictures, strict=True)):
             truth = test_set.images[index].truth
-            _panel(grid[row][0], picture, truth.boxes[~truth.ignored], TRUTH_COLOR)
+            names = [test_set.classes[label] for label in truth.labels[~truth.ignored]]
+            named = len(names) <= MOST_NAMED
+            _panel(grid[row][0], picture, truth.boxes[~truth.ignored], names * named, TRUTH_COLOR)
             for axes, result in zip(grid[row][1:], results, strict=True):
                 found = result.detections[index]
-                _panel(axes, picture, found.boxes[found.scores >= SHEET_SCORE], result.color)
+                shown = found.scores >= SHEET_SCORE
+                names = [test_set.classes[label] for label in found.labels[shown]]
+                _panel(axes, picture, found.boxes[shown], names * named, result.color)
             grid[row][0].set_ylabel(_short(test_set.images[index].name))
         titles = ["ground truth", *(result.name for result in results)]
         for axes, title in zip(grid[0], titles, strict=True):
@@ -193,7 +198,8 @@ def contact_sheet(
         return _png(figure, dots_per_inch=110)
 
 
-def _panel(axes: Axes, picture: Any, boxes: Any, color: str) -> None:
+def _panel(axes: Axes, picture: Any, boxes: Any, names: Sequence[str], color: str) -> None:
+    halo = [withStroke(linewidth=2.8, foreground="#000000b0")]
     axes.imshow(picture)
     for x1, y1, x2, y2 in boxes:
         axes.add_patch(
@@ -204,9 +210,11 @@ def _panel(axes: Axes, picture: Any, boxes: Any, color: str) -> None:
                 fill=False,
                 edgecolor=color,
                 linewidth=1.6,
-                path_effects=[withStroke(linewidth=2.8, foreground="#000000b0")],
+                path_effects=halo,
             )
         )
+    for (x1, y1, *_), name in zip(boxes, names, strict=False):
+        axes.text(x1, y1 - 2, _short(name), color="white", size=7, path_effects=halo, clip_on=True)
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
 

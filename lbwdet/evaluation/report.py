@@ -45,7 +45,7 @@ def disagreement(results: Sequence[ModelResult], index: int) -> int:
         shown = result.detections[index].scores >= START_SCORE
         found.append(set(match.truth_index[match.true & shown].tolist()))
         false.append(int((match.false & shown).sum()))
-    split = set.union(*found) - set.intersection(*found)
+    split = found[0].union(*found) - found[0].intersection(*found)
     return len(split) + max(false) - min(false)
 
 

@@ -1,6 +1,6 @@
 """What a comparison found, as data, JSON and a Markdown table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -58,7 +58,7 @@ class ModelResult:
         )
 
 
-def markdown(comparison: dict[str, Any]) -> str:
+def markdown(comparison: Mapping[str, Any]) -> str:
     """A comparison (the content of ``compare.json``) as Markdown: summary, classes, protocol."""
     models = comparison["models"]
     summary = _table(
@@ -100,7 +100,7 @@ def markdown(comparison: dict[str, Any]) -> str:
     return "\n".join([summary, classes, *(f"- {line}" for line in protocol_lines(comparison)), ""])
 
 
-def protocol_lines(comparison: dict[str, Any]) -> list[str]:
+def protocol_lines(comparison: Mapping[str, Any]) -> list[str]:
     """How the numbers were made, one sentence each."""
     return [
         f"Test set: {comparison['dataset']}, {comparison['num_images']} images.",

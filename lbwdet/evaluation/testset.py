@@ -12,8 +12,8 @@ from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
 
 from lbwdet.datasets import check_data
-from lbwdet.errors import DataError
-from lbwdet.evaluation.detectors import register_scope
+from lbwdet.errors import ConfigError, DataError
+from lbwdet.evaluation.detectors import register_scope, test_dataset
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class TestSet:
         """
         path = self.images[index].path
         try:
-            image = self._loader.transform(dict(img_path=str(path)))["img"]
+            image: np.ndarray = self._loader.transform(dict(img_path=str(path)))["img"]
         except Exception as error:  # decoders raise whatever they like
             raise DataError(f"{path}: cannot read this test image ({error})") from error
         return image
@@ -101,8 +101,13 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
     """The (first ``num_images``) images of ``cfg.test_dataloader``.
 
     Raises:
+        ConfigError: The config has no ``test_dataloader``.
         DataError: The data is not there or holds no image.
     """
+    if not cfg.get("test_dataloader"):
+        raise ConfigError(
+            f"{cfg.filename}: no 'test_dataloader' in this config, nothing to test on"
+        )
     register_scope(cfg)
     dataset_cfg = copy.deepcopy(cfg.test_dataloader.dataset)
     check_data(cfg, ("test",))
@@ -117,7 +122,7 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
         images.append(
             TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info["instances"]))
         )
-    loader = TRANSFORMS.build(_pipeline(cfg)[0])
+    loader = TRANSFORMS.build(test_dataset(cfg)["pipeline"][0])
     return TestSet(tuple(dataset.metainfo["classes"]), images, _describe(dataset_cfg), loader)
 
 
@@ -127,13 +132,6 @@ def _truth(instances: list[dict[str, Any]]) -> GroundTruth:
         labels=np.array([entry["bbox_label"] for entry in instances], np.int64),
         ignored=np.array([entry["ignore_flag"] for entry in instances], bool),
     )
-
-
-def _pipeline(cfg: Config) -> list[dict[str, Any]]:
-    dataset = cfg.test_dataloader.dataset
-    while "pipeline" not in dataset:
-        dataset = dataset.get("dataset") or dataset["datasets"][0]
-    return dataset["pipeline"]
 
 
 def _describe(dataset: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lbwdet.evaluation.command import main
+from lbwdet.cli import main
 
 TOOL = Path(__file__).parents[2] / "tools" / "compare.py"
 
@@ -15,7 +15,7 @@ def test_compares_and_prints_the_table(tiny, tmp_path, capsys):
     model = f"tiny={tiny.six_bit_config}:{tiny.checkpoint}"
     options = ["--out", str(tmp_path), "--threads", "1", "--no-latency", "--num-images", "2"]
     override = ["--cfg-options", "model.test_cfg.rcnn.max_per_img=1"]
-    assert main([model, *options, *override]) == 0
+    assert main(["compare", model, *options, *override]) == 0
     printed = capsys.readouterr().out
     assert "| tiny " in printed and "report/index.html" in printed
     written = json.loads((tmp_path / "compare.json").read_text())
@@ -26,11 +26,11 @@ def test_compares_and_prints_the_table(tiny, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["a.py", "--out", "x"], "error: 'a.py': no name before a '='"),
-        (["a=b.py:c.pth", "--out", "x"], "error: b.py: no such config file"),
+        (["a=b.py:c.pth", "--out", "x"], "error: b.py: no such config"),
     ],
 )
 def test_mistakes_give_a_message_and_code_2(arguments, message, capsys):
-    assert main(arguments) == 2
+    assert main(["compare", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith(message) and "Traceback" not in captured.err
     assert not Path("x").exists()
@@ -47,7 +47,7 @@ def test_mistakes_give_a_message_and_code_2(arguments, message, capsys):
 )
 def test_usage_errors(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(arguments)
+        main(["compare", *arguments])
     assert stop.value.code == 2
     assert "usage:" in capsys.readouterr().err
 

@@ -5,8 +5,9 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
+from lbwdet.checkpoints import read_checkpoint
 from lbwdet.errors import CheckpointError, ConfigError
-from lbwdet.evaluation.detectors import build_detector, class_names, read_checkpoint
+from lbwdet.evaluation.detectors import build_detector, class_names
 from lbwdet.layers import quantized_layers
 
 
@@ -65,7 +66,7 @@ def test_truncated_checkpoint(tiny, tmp_path):
 def test_no_checkpoint_at_all(tmp_path):
     path = tmp_path / "a.pth"
     path.write_text("no checkpoint at all, but a text of some length\n" * 9)
-    with pytest.raises(CheckpointError, match="not a checkpoint|corrupt"):
+    with pytest.raises(CheckpointError, match=r"not a checkpoint|corrupt"):
         read_checkpoint(path)
     torch.save([1, 2], path)
     with pytest.raises(CheckpointError, match="holds no weights"):

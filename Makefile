@@ -1,0 +1,47 @@
+# make demo: trains, compares and draws a low-bit detector. make test: the quick test suite.
+# Both make the virtual environment first, if it is not there or out of date.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint format benchmark results clean
+
+demo: $(INSTALLED)
+	$(BIN)/lbwdet demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Not run by the tests: figures depend on the machine.
+benchmark: $(INSTALLED)
+	$(BIN)/python benchmarks/fake_quantize.py --out docs/results/fake_quantize.json
+
+# Tables of README.md and docs/results.md from the JSON files in docs/results.
+results: $(INSTALLED)
+	$(BIN)/lbwdet results
+
+$(INSTALLED): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "error: $(PYTHON) is too old; lbwdet needs Python 3.10 or newer: make PYTHON=python3.11"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  echo "error: no virtual environment; on Debian: apt-get install python3-venv"; exit 2; }
+	$(BIN)/python -m pip install --disable-pip-version-check --only-binary=:all: -c constraints.txt -e '.[dev]'
+	@# opencv-python needs libGL, which a machine without a screen may lack
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+	  version=$$(sed -n 's/^opencv-python==//p' constraints.txt); \
+	  $(BIN)/python -m pip uninstall -q -y opencv-python && \
+	  $(BIN)/python -m pip install -q --only-binary=:all: "opencv-python-headless==$$version"; }
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,118 @@
+"""Writes the tables of ``docs/results.md`` and ``README.md`` from the JSON files beside them."""
+
+import json
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lbwdet.errors import DataError
+from lbwdet.evaluation.results import markdown
+from lbwdet.files import write_text
+
+Row = Mapping[str, Any]
+# <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated.
+_BLOCK = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def update_pages(pages: Sequence[str | Path], results: str | Path = "docs/results") -> None:
+    """Fills every table block of the pages from ``<results>/<name>.json``.
+
+    Raises:
+        DataError: a page names a table whose JSON file is not there.
+    """
+    for page in map(Path, pages):
+        text = page.read_text(encoding="utf-8")
+        write_text(page, _BLOCK.sub(lambda block: _filled(block, Path(results), page), text))
+
+
+def _filled(block: re.Match[str], results: Path, page: Path) -> str:
+    path = results / f"{block['name']}.json"
+    if not path.is_file():
+        raise DataError(f"{page}: table '{block['name']}' needs {path}, which is not there")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if "rows" in content:
+        table = experiment_tables(content)
+    elif "models" in content:
+        table = markdown(content)
+    else:
+        table = benchmark_table(content)
+    return f"{block[1]}{table.strip()}\n{block[3]}"
+
+
+def experiment_tables(content: Mapping[str, Any]) -> str:
+    """The trained and the rounded models of one experiment, as Markdown."""
+    rows: list[Row] = content["rows"]
+    scratch = {row["seed"]: row for row in rows if row["kind"] == "scratch"}
+    trained = [row for row in rows if row["kind"] == "trained"]
+    reference = {row["seed"]: row for row in trained if row["bit_width"] == 32}
+    parts = [
+        "Trained on from the float model by one and the same schedule "
+        f"({_epochs(trained)} epochs after the float model's {_epochs(list(scratch.values()))}); "
+        "difference: to the float model trained on likewise, seed by seed.\n",
+        _table([*scratch.values(), *trained], reference),
+        "\nRounded: the float model's weights projected, no retraining; "
+        "difference: to that float model.\n",
+        _table([row for row in rows if row["kind"] == "rounded"], scratch),
+        "\n" + _footnote(content, rows),
+    ]
+    return "\n".join(parts)
+
+
+def _table(rows: Sequence[Row], reference: Mapping[int, Row]) -> str:
+    variants = list(dict.fromkeys((row["kind"], row["variant"]) for row in rows))
+    lines = [
+        "| model | bits | weight KB | mAP 11-point | mAP area | difference 11-point | seeds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for kind, variant in variants:
+        mine = [row for row in rows if (row["kind"], row["variant"]) == (kind, variant)]
+        differences = [
+            row["mAP_11point"] - reference[row["seed"]]["mAP_11point"]
+            for row in mine
+            if row["seed"] in reference and row is not reference[row["seed"]]
+        ]
+        name = {"scratch": f"{variant}, from random weights"}.get(kind, variant)
+        lines.append(
+            f"| {name} | {mine[0]['bit_width']} | {mine[0]['weight_bytes'] / 1000:,.0f} | "
+            f"{_spread([row['mAP_11point'] for row in mine])} | "
+            f"{_spread([row['mAP_area'] for row in mine])} | "
+            f"{_spread(differences, sign=True) if differences and kind != 'scratch' else ''} | "
+            f"{', '.join(str(row['seed']) for row in mine)} |"
+        )
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float], sign: bool = False) -> str:
+    """Mean and standard deviation in points (hundredths)."""
+    points = [100 * value for value in values]
+    mean = f"{statistics.mean(points):{'+' if sign else ''}.1f}"
+    return mean if len(points) < 2 else f"{mean} ± {statistics.stdev(points):.1f}"
+
+
+def _epochs(rows: Sequence[Row]) -> str:
+    return "/".join(str(count) for count in sorted({row["epochs"] for row in rows}))
+
+
+def _footnote(content: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    commits = sorted({str(row["commit"])[:12] for row in rows})
+    return (
+        f"{content['dataset']}, {rows[0]['num_images']} test images, Faster R-CNN R18-FPN with "
+        f"{content['width']} channels in the first stage (64 is the full R18), IoU 0.5, fake-"
+        f"quantized weights; mean ± standard deviation over the seeds, in points. CPU "
+        f"{', '.join(sorted({row['cpu'] for row in rows}))}; commit {', '.join(commits)}."
+    )
+
+
+def benchmark_table(content: Mapping[str, Any]) -> str:
+    """Any flat JSON of figures, as a two-column table."""
+    lines = ["| | |", "|---|---|"]
+    lines += [f"| {key.replace('_', ' ')} | {_plain(value)} |" for key, value in content.items()]
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key.replace('_', ' ')} {_plain(entry)}" for key, entry in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
