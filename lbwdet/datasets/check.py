@@ -99,11 +99,12 @@ def _voc_datasets(dataset: Any) -> Iterator[dict[str, Any]]:
 def _problems(dataset: dict[str, Any]) -> Iterator[str]:
     """What is missing of one VOC-format data set, a line each."""
     root = Path(dataset.get("data_root") or "")
+    inner = dataset.get("data_prefix", {}).get("sub_data_root", "")
     if not root.is_dir():
-        yield f"{root}: no such folder; it should hold {dataset['ann_file']} and so on"
+        yield f"{root}: no such folder" + (f"; it should hold {inner}" if inner else "")
         return
     ann_file = root / dataset["ann_file"]
-    folder = root / dataset.get("data_prefix", {}).get("sub_data_root", "")
+    folder = root / inner
     images = folder / dataset.get("img_subdir", "JPEGImages")
     annotations = folder / dataset.get("ann_subdir", "Annotations")
     complete = True

@@ -195,8 +195,8 @@ def _gradient(rng: np.random.Generator, size: tuple[int, int]) -> Mask:
 def _stripes(rng: np.random.Generator, size: tuple[int, int]) -> Mask:
     wave: Mask = np.sin(_ramp(rng, size) * (2 * np.pi / rng.uniform(5, 30)))
     sharpness = rng.uniform(0.6, 5)  # from soft waves to hard bands
-    bands = 0.5 + 0.5 * np.clip(wave * sharpness, -1, 1)
-    return bands.astype(np.float32)
+    bands: Mask = np.clip(wave * sharpness, -1, 1)
+    return 0.5 + 0.5 * bands
 
 
 def _checks(rng: np.random.Generator, size: tuple[int, int]) -> Mask:

@@ -81,7 +81,7 @@ def class_names(cfg: Config, meta: Mapping[str, Any] | None = None) -> tuple[str
             return tuple(value)
     dataset = test_dataset(cfg)
     if "classes" in (dataset.get("metainfo") or {}):
-        return tuple(dataset.metainfo["classes"])
+        return tuple(dataset["metainfo"]["classes"])
     dataset_class = DATASETS.get(dataset["type"])
     return tuple(getattr(dataset_class, "METAINFO", {}).get("classes", ()))
 

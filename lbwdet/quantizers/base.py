@@ -72,7 +72,9 @@ class WeightQuantizer(ABC):
                 f"choose one of {', '.join(GRANULARITIES)}"
             )
         if bit_width not in BIT_WIDTHS:
-            raise ConfigError(f"bit_width={bit_width!r}: a quantizer has 1 to {BIT_WIDTHS[-1]} bits")
+            raise ConfigError(
+                f"bit_width={bit_width!r}: a quantizer has 1 to {BIT_WIDTHS[-1]} bits"
+            )
         self.bit_width = bit_width
         self.code = code
         self.granularity = granularity
@@ -83,7 +85,7 @@ class WeightQuantizer(ABC):
         """The top level of each group.
 
         Args:
-            groups: float32 [G, K], finite, K >= 1.
+            groups: float32 [G, K], contiguous, finite, K >= 1.
 
         Returns:
             float32 [G]; 1.0 for a group without any weight of use (all zero).
@@ -139,8 +141,8 @@ class WeightQuantizer(ABC):
         weight = weight.detach().to(torch.float32)
         if self._per_channel(weight):
             moved = weight.movedim(channel_axis, 0)
-            return moved.reshape(moved.shape[0], math.prod(moved.shape[1:]))
-        return weight.reshape(1, -1)
+            return moved.reshape(moved.shape[0], math.prod(moved.shape[1:])).contiguous()
+        return weight.reshape(1, -1).contiguous()
 
     def _ungroup(self, groups: Tensor, weight: Tensor, channel_axis: int) -> Tensor:
         if self._per_channel(weight):

@@ -12,15 +12,19 @@ that counts the weights and sums ``|w|`` per key gives the squared error of ever
 
 and the best ``s`` is its arg-min. O(N), no sort, no iteration.
 
-The sums are sums of integer mantissas, exact in float64: they depend neither on
-the order of the additions nor on the number of threads or the device, so every
-process of a distributed training finds the same ``s``.
+The weights of one key share their exponent, so their sum is exact in float64 (for
+fewer than 2**29 of them): it depends neither on the order of the additions nor on
+the number of threads or the device, and every process of a distributed training
+finds the same ``s``.
 
 Ties go away from zero: a weight half way between two levels takes the larger
-one, and of two equally good ``s`` the larger one is taken. Levels below
-``2**-126``, the smallest normal float32, do not exist: processors that flush
-subnormal numbers to zero must see the same weights as the others.
+one, and of two equally good ``s`` the larger one is taken, provided that some
+weight is on its top level. Levels below ``2**-126``, the smallest normal float32,
+do not exist: processors that flush subnormal numbers to zero must see the same
+weights as the others.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -29,107 +33,121 @@ from lbwdet.quantizers.base import NonFiniteWeightError, WeightQuantizer
 from lbwdet.quantizers.float_bits import BIAS, exp2
 
 _MAGNITUDE_BITS = 0x7FFFFFFF
+_SIGN_BIT = -(1 << 31)
 _MANTISSA_BITS = 23
 _HALF_OCTAVE = 1 << (_MANTISSA_BITS - 1)  # added to the bits it rounds |w| to a power of two
 _EXPONENT_MASK = 0x7F800000
 _KEYS = 512
 _EXPONENTS = 255  # biased exponents of finite float32; 0 holds zero and the subnormals
 # Small enough that the temporaries of a chunk stay in the cache of one core.
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 
 
-def _chunk_rows(groups: Tensor) -> int:
-    """How many groups to treat at once: all of them on a GPU."""
-    if groups.device.type != "cpu":
-        return groups.shape[0]
-    return max(1, _CHUNK // groups.shape[1])
+def _chunks(groups: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns to treat at once: contiguous pieces; all of them on a GPU."""
+    num_rows, num_columns = groups.shape
+    size = _CHUNK if groups.device.type == "cpu" else max(1, groups.numel())
+    rows = max(1, size // num_columns)
+    for row in range(0, num_rows, rows):
+        for column in range(0, num_columns, size):
+            yield slice(row, row + rows), slice(column, column + size)
 
 
 def half_octave_histogram(groups: Tensor) -> tuple[Tensor, Tensor]:
     """Counts and sums the magnitudes per half octave.
 
     Args:
-        groups: float32 [G, K].
+        groups: float32 [G, K], contiguous, K >= 1.
 
     Returns:
-        Two float64 [G, 512]: how many weights have ``bits >> 22 == key``, and the
-        exact sum of their magnitudes.
+        int64 [G, 512], how many weights have ``bits >> 22 == key``, and float64
+        [G, 512], the exact sum of their magnitudes. The keys from 510 on hold
+        infinity and NaN.
+    """
+    count = groups.new_zeros(groups.shape[0], _KEYS, dtype=torch.int64)
+    total = torch.zeros_like(count, dtype=torch.float64)
+    for rows, columns in _chunks(groups):
+        bits = groups[rows, columns].view(torch.int32) & _MAGNITUDE_BITS
+        magnitude = bits.view(torch.float32).to(torch.float64)
+        key = bits.bitwise_right_shift_(_MANTISSA_BITS - 1)
+        if len(key) > 1:  # each group has keys of its own
+            key += _KEYS * torch.arange(len(key), dtype=key.dtype, device=key.device)[:, None]
+        key, size = key.reshape(-1), len(key) * _KEYS
+        count[rows].add_(torch.bincount(key, minlength=size).reshape(-1, _KEYS))
+        total[rows].add_(torch.bincount(key, magnitude.reshape(-1), size).reshape(-1, _KEYS))
+    return count, total
+
+
+def used_exponents(count: Tensor) -> tuple[int, int]:
+    """The biased exponents of the levels nearest to the smallest and the largest weight.
+
+    Args:
+        count: [G, 512] from :func:`half_octave_histogram`.
 
     Raises:
         NonFiniteWeightError: some weight is NaN or infinite.
     """
-    num_groups = groups.shape[0]
-    count = groups.new_zeros(num_groups, _KEYS, dtype=torch.float64)
-    mantissa_sum = torch.zeros_like(count)
-    rows = _chunk_rows(groups)
-    for start in range(0, num_groups, rows):
-        block = groups[start : start + rows]
-        columns = block.shape[1] if block.device.type != "cpu" else max(_CHUNK, 1)
-        for piece in block.split(columns, dim=1):
-            bits = piece.contiguous().view(torch.int32) & _MAGNITUDE_BITS
-            key = bits >> (_MANTISSA_BITS - 1)
-            if len(piece) > 1:
-                row = torch.arange(len(piece), device=key.device, dtype=torch.int32)
-                key += row[:, None] * _KEYS
-            key = key.reshape(-1)
-            mantissa = (bits & (_HALF_OCTAVE - 1)).reshape(-1).to(torch.float64)
-            size = len(piece) * _KEYS
-            window = slice(start, start + len(piece))
-            count[window] += torch.bincount(key, minlength=size).reshape(-1, _KEYS)
-            mantissa_sum[window] += torch.bincount(key, mantissa, size).reshape(-1, _KEYS)
-    if bool(count[:, 2 * _EXPONENTS :].any()):
+    keys = count[:, 1:].any(0).nonzero() + 1  # |w| < 2**-127 is below half of any level
+    if keys.numel() == 0:
+        return 1, 1
+    smallest, largest = keys[[0, -1], 0].tolist()
+    if largest >= 2 * _EXPONENTS:
         raise NonFiniteWeightError("not finite")
-    key = torch.arange(_KEYS, device=groups.device)
-    exponent, upper_half = key >> 1, key & 1
-    octave = exp2(exponent.clamp(min=1) - BIAS)
-    implicit_one = (exponent > 0).to(torch.float64)  # subnormal numbers have none
-    lowest = octave * (implicit_one + 0.5 * upper_half)
-    unit = octave / 2.0**_MANTISSA_BITS
-    return count, lowest * count + unit * mantissa_sum
+    lowest, highest = (min((key + 1) // 2, _EXPONENTS - 1) for key in (smallest, largest))
+    return lowest, highest
 
 
-def squared_error_by_exponent(count: Tensor, total: Tensor, num_magnitudes: int) -> Tensor:
-    """E(s) - |W|^2 for every top level at once.
+def squared_error_by_exponent(
+    count: Tensor, total: Tensor, num_magnitudes: int, lowest: int, highest: int
+) -> Tensor:
+    """E(s) - |W|^2 for every top level that could be the best.
 
     Args:
-        count, total: float64 [G, 512] from :func:`half_octave_histogram`.
+        count, total: [G, 512] from :func:`half_octave_histogram`.
         num_magnitudes: ``n`` >= 1.
+        lowest, highest: from :func:`used_exponents`.
 
     Returns:
-        float64 [G, 255]: column ``e`` is for the top level ``2**(e - 127)``; column
-        0 stands for no level at all and is infinite.
+        float64 [G, highest - lowest + 1]: column ``i`` is for the top level
+        ``2**(lowest + i - 127)``; infinite if no weight of the group is that large.
     """
-    count, total = count.clone(), total.clone()
-    count[:, 0] = total[:, 0] = 0  # |w| < 2**-127 is below half of any level
-    top = torch.arange(1, _EXPONENTS, device=count.device)
-    value = exp2(top - BIAS)
+    # With l the level of column i: [2i] holds 0.5 to 0.75 l, [2i + 1] goes on to l,
+    # [2i + 2] to 1.5 l.
+    count = count[:, 2 * lowest - 2 : 2 * highest + 2].to(torch.float64)
+    total = total[:, 2 * lowest - 2 : 2 * highest + 2]
+    column = torch.arange(highest - lowest + 1, device=count.device)
+    level = exp2(column + (lowest - BIAS))
 
-    def error_at(level: Tensor, number: Tensor, magnitude: Tensor) -> Tensor:
-        return level * (level * number - 2 * magnitude)
+    def error(count: Tensor, total: Tensor) -> Tensor:
+        return level * (level * count - 2 * total)
 
-    def from_key_up(x: Tensor) -> Tensor:
-        return x.flip(1).cumsum(1).flip(1)
+    def around(x: Tensor) -> Tensor:
+        return x[:, 1:-1:2] + x[:, 2::2]
 
-    # Keys of level l between others: 2l - 1 (from 0.75 * 2**l) and 2l (below 1.5 * 2**l).
-    inner = error_at(
-        value,
-        count[:, 2 * top - 1] + count[:, 2 * top],
-        total[:, 2 * top - 1] + total[:, 2 * top],
-    )
-    # The top level takes everything above it, the lowest reaches down to half of itself.
-    above = error_at(value, from_key_up(count)[:, 2 * top - 1], from_key_up(total)[:, 2 * top - 1])
-    below = error_at(value, count[:, 2 * top - 2], total[:, 2 * top - 2])
-    inner_up_to = torch.nn.functional.pad(inner.cumsum(1), (1, 0))  # [e] = levels 1 .. e
-    lowest = (top - num_magnitudes + 1).clamp(min=1)
-    error = above + below[:, lowest - 1] + inner_up_to[:, top - 1] - inner_up_to[:, lowest - 1]
-    return torch.nn.functional.pad(error, (1, 0), value=torch.inf)
+    def from_here_up(x: Tensor) -> Tensor:
+        return x.flip(1).cumsum(1).flip(1)[:, 1:-1:2]
+
+    def under(x: Tensor) -> Tensor:
+        return x[:, 0:-2:2]
+
+    # The top level takes everything above it, the bottom one reaches down to half of itself.
+    reached = from_here_up(count)
+    above = error(reached, from_here_up(total))
+    below = error(under(count), under(total))
+    if lowest == 1:
+        below[:, 0] = 0  # the key 0 holds zero and all that is below half of any level
+    inner = error(around(count), around(total))
+    inner_up_to = torch.nn.functional.pad(inner.cumsum(1), (1, 0))  # [i] = columns 0 .. i - 1
+    bottom = (column - num_magnitudes + 1).clamp(min=0)
+    result = above + below[:, bottom] + inner_up_to[:, column] - inner_up_to[:, bottom]
+    return result.masked_fill(reached == 0, torch.inf)
 
 
 def nearest_level(groups: Tensor, scale: Tensor, num_magnitudes: int) -> Tensor:
     """Rounds every weight to the nearest of 0 and ``±scale * 2**-t``, ``t < n``.
 
     Args:
-        groups: float32 [G, K], finite.
+        groups: float32 [G, K], finite, contiguous.
         scale: float32 [G], normal powers of two.
         num_magnitudes: ``n`` >= 1.
 
@@ -141,20 +159,18 @@ def nearest_level(groups: Tensor, scale: Tensor, num_magnitudes: int) -> Tensor:
     lowest = (highest - (num_magnitudes - 1) * step).clamp(min=step)
     # Half of 2**-126 is subnormal: its bits are not one exponent step below.
     zero_below = torch.where(lowest > step, lowest - step, _HALF_OCTAVE)
+    last_zero = zero_below - 1
     result = torch.empty_like(groups, memory_format=torch.contiguous_format)
-    rows = _chunk_rows(groups)
-    for start in range(0, groups.shape[0], rows):
-        window = slice(start, start + rows)
-        block, out = groups[window], result[window]
-        columns = block.shape[1] if block.device.type != "cpu" else max(_CHUNK, 1)
-        for piece, target in zip(block.split(columns, 1), out.split(columns, 1), strict=True):
-            bits = piece.contiguous().view(torch.int32)
-            magnitude = bits & _MAGNITUDE_BITS
-            kept = magnitude >= zero_below[window, None]
-            level = magnitude.add_(_HALF_OCTAVE).bitwise_and_(_EXPONENT_MASK)
-            level = torch.clamp(level, lowest[window, None], highest[window, None])
-            level |= bits & ~_MAGNITUDE_BITS
-            torch.mul(level, kept, out=target.view(torch.int32))
+    for rows, columns in _chunks(groups):
+        bits = groups[rows, columns].view(torch.int32)
+        level = bits & _MAGNITUDE_BITS
+        # The sign of the difference as a mask: all ones where the weight is kept.
+        kept = (last_zero[rows, None] - level).bitwise_right_shift_(31)
+        torch.maximum(level, lowest[rows, None], out=level)
+        torch.minimum(level, highest[rows, None], out=level)
+        level.add_(_HALF_OCTAVE).bitwise_and_(_EXPONENT_MASK)
+        level.bitwise_or_(bits & _SIGN_BIT)
+        torch.bitwise_and(level, kept, out=result[rows, columns].view(torch.int32))
     return result
 
 
@@ -172,10 +188,12 @@ class PowerOfTwoQuantizer(WeightQuantizer):
     solver = "exact"
 
     def scale(self, groups: Tensor) -> Tensor:
-        error = squared_error_by_exponent(*half_octave_histogram(groups), self.num_magnitudes)
+        count, total = half_octave_histogram(groups)
+        lowest, highest = used_exponents(count)
+        error = squared_error_by_exponent(count, total, self.num_magnitudes, lowest, highest)
         # flip: argmin returns the first minimum, and of equals the larger s is wanted
-        best = error.shape[1] - 1 - error.flip(1).argmin(1)
-        empty = error[:, 1:].amin(1) >= 0  # nothing to gain: every weight becomes zero
+        best = highest - error.flip(1).argmin(1)
+        empty = error.amin(1) >= 0  # nothing to gain: every weight becomes zero
         return torch.where(empty, 1.0, exp2(best - BIAS).to(torch.float32))
 
     def assign(self, groups: Tensor, scale: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmdet.registry import MODELS, RUNNERS
 from mmdet.utils import register_all_modules, setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
@@ -80,14 +81,11 @@ def train(
 
 
 def _use_amp(cfg: Config) -> None:
-    import torch
-
-    cfg.optim_wrapper.type = "AmpOptimWrapper"
     if torch.cuda.is_available():
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.loss_scale = "dynamic"
     else:
-        # bfloat16 has float32's range: no loss scaling, which is for GPUs only
-        cfg.optim_wrapper.dtype = "bfloat16"
+        cfg.optim_wrapper.type = "CPUAmpOptimWrapper"
 
 
 def _use_auto_scale_lr(cfg: Config, config: str | Path) -> None:

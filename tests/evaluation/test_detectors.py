@@ -124,7 +124,7 @@ def test_warns_about_another_quantization(tiny, tmp_path):
     checkpoint["meta"]["lbwdet"] = dict(quant={"backbone.conv1": "2bit paper exact tensor"})
     torch.save(checkpoint, tmp_path / "a.pth")
     messages = []
-    handler = logging.Handler()
+    handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())
     logger = MMLogger.get_current_instance()
     logger.addHandler(handler)
