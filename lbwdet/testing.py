@@ -7,6 +7,8 @@
 ['000000.jpg', '000001.jpg', '000002.jpg']
 """
 
+import copy
+import functools
 import itertools
 import os
 from collections.abc import Mapping
@@ -108,11 +110,7 @@ def tiny_config(
         quant: settings of a ``QuantizeHook``, if the model is to be quantized.
         changes: dotted config keys and their values, merged in at the end.
     """
-    config = Config.fromstring(
-        f"_base_ = ['mmdet::_base_/models/{model}.py', 'mmdet::_base_/default_runtime.py']\n"
-        "custom_imports = dict(imports=['lbwdet.models', 'lbwdet.training'])\n",
-        ".py",
-    )
+    config = copy.deepcopy(_base_config(model))
     backbone = dict(
         depth=18, base_channels=8, frozen_stages=-1, norm_eval=False, style="pytorch", init_cfg=None
     )
@@ -147,6 +145,15 @@ def tiny_config(
     )
     config.merge_from_dict(dict(changes or {}))
     return config
+
+
+@functools.cache  # finding MMDetection's files takes a second
+def _base_config(model: str) -> Config:
+    return Config.fromstring(
+        f"_base_ = ['mmdet::_base_/models/{model}.py', 'mmdet::_base_/default_runtime.py']\n"
+        "custom_imports = dict(imports=['lbwdet.models', 'lbwdet.training'])\n",
+        ".py",
+    )
 
 
 def _dataloader(root: Path, split: str, batch_size: int) -> dict[str, Any]:

@@ -13,8 +13,13 @@ import pytest
 import torch
 from hypothesis import settings
 
+import lbwdet.compat
+
 SEED = int(os.environ.get("LBWDET_TEST_SEED", "0"))
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Before any test module imports mmdet or mmcv.ops.
+lbwdet.compat.install_extension()
 
 # Processes that tests start run on one thread, too, and find the package.
 os.environ["OMP_NUM_THREADS"] = "1"

@@ -17,7 +17,8 @@ Mask = NDArray[np.float32]  # height x width, 0..1
 Points = NDArray[np.float64]  # N x 2, x and y
 
 MIN_VISIBLE = 0.4  # of an object's pixels; a drawing that would hide more is not made
-MIN_CONTRAST = 40.0  # mean difference from what is behind, of 255
+MIN_CONTRAST = 60.0  # mean difference from what is behind, of 255
+MAX_TURN = np.pi / 6  # of an object, to either side
 SUBPIXEL_BITS = 4  # OpenCV's fixed-point coordinates
 
 
@@ -78,7 +79,7 @@ CLASSES = tuple(OUTLINES)
 def draw_image(
     rng: np.random.Generator, size: tuple[int, int] = (192, 160)
 ) -> tuple[NDArray[np.uint8], list[ToyObject]]:
-    """Draws a picture of 1 to 6 objects.
+    """Draws a picture of 2 to 9 objects.
 
     Args:
         rng: Source of everything random.
@@ -90,17 +91,17 @@ def draw_image(
         each object can be seen; its box spans the whole object, hidden parts
         included, cut at the image border.
     """
-    image = _texture(rng, size, _two_colours(rng, spread=rng.uniform(20, 90)))
-    for _ in range(rng.integers(0, 4)):
+    image = _texture(rng, size, _two_colours(rng, spread=rng.uniform(10, 60)))
+    for _ in range(rng.integers(0, 3)):
         _paint(rng, image, _mask(_placed(rng, _blob(rng), size, (0.05, 0.2)), size))
     _blur(image, rng.uniform(0.3, 1.5))
 
     objects: list[ToyObject] = []
     visible: list[tuple[Mask, float]] = []  # what is left to see, and the object's area
-    wanted = rng.integers(1, 7)
+    wanted = rng.integers(2, 10)
     for _ in range(4 * wanted):  # a place that hides too much costs one try
         name = CLASSES[rng.integers(len(CLASSES))]
-        points = _placed(rng, OUTLINES[name], size, (0.07, 0.29))
+        points = _placed(rng, OUTLINES[name], size, (0.085, 0.27))
         mask = _mask(points, size)
         left = [(seen * (1 - mask), area) for seen, area in visible]
         if any(seen.sum() < MIN_VISIBLE * area for seen, area in left):
@@ -112,7 +113,7 @@ def draw_image(
         if len(objects) == wanted:
             break
 
-    for _ in range(rng.integers(0, 5)):
+    for _ in range(rng.integers(0, 3)):
         _line(rng, image)
     return _photograph(rng, image), objects
 
@@ -123,7 +124,7 @@ def _placed(
     """The outline scaled (log-uniform, times the shorter side), stretched, turned and moved."""
     r = min(size) * np.exp(rng.uniform(*np.log(radius)))
     stretch = np.exp(rng.uniform(-0.18, 0.18))
-    angle = rng.uniform(0, 2 * np.pi)
+    angle = rng.uniform(-MAX_TURN, MAX_TURN)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     points: Points = outline * [r * stretch, r / stretch] @ turn
     # The centre keeps 0.7 radii from the border: few objects are cut, and never by half.
@@ -231,9 +232,9 @@ def _paint(
     """
     height, width = mask.shape
     behind = (image * mask[..., None]).sum((0, 1)) / max(float(mask.sum()), 1)
-    colours = _two_colours(rng, spread=rng.uniform(0, 50))
+    colours = _two_colours(rng, spread=rng.uniform(0, 40))
     while np.abs(colours.mean((0, 1)) - behind).mean() < MIN_CONTRAST:
-        colours = _two_colours(rng, spread=rng.uniform(0, 50))
+        colours = _two_colours(rng, spread=rng.uniform(0, 40))
 
     if outline is not None and rng.uniform() < 0.5:
         shadow = cv2.GaussianBlur(mask, (0, 0), rng.uniform(1, 3))
@@ -270,7 +271,7 @@ def _photograph(rng: np.random.Generator, image: Image) -> NDArray[np.uint8]:
     light = 1 + rng.uniform(0, 0.3) * _ramp(rng, (width, height)) / max(width, height)
     image = image * light[..., None]
     _blur(image, rng.uniform(0.2, 0.9))
-    noise = rng.normal(0, rng.uniform(1, 9), image.shape)
+    noise = rng.normal(0, rng.uniform(1, 7), image.shape)
     return np.clip(np.round(image + noise), 0, 255).astype(np.uint8)
 
 

@@ -28,7 +28,7 @@ class QuantLayer(nn.Module):
     must call ``eval()`` to be seen.
     """
 
-    weight: nn.Parameter
+    weight: Tensor
     quantizer: WeightQuantizer | None = None
     layer_name: str = ""
     channel_axis: int = 0
@@ -59,7 +59,7 @@ class QuantLayer(nn.Module):
             self._cache = (key, quantized)
         quantized = self._cache[1]
         if torch.is_grad_enabled() and self.weight.requires_grad:
-            return StraightThrough.apply(self.weight, quantized, self.forget_projection)
+            quantized = StraightThrough.apply(self.weight, quantized, self.forget_projection)
         return quantized
 
     def _name(self) -> str:
@@ -74,7 +74,8 @@ class QuantLayer(nn.Module):
 
     def _apply(self, *args: Any, **kwargs: Any) -> "QuantLayer":
         self.forget_projection()
-        return super()._apply(*args, **kwargs)
+        super()._apply(*args, **kwargs)
+        return self
 
     def __getstate__(self) -> dict[str, Any]:  # copies and pickles carry no cache
         return {key: value for key, value in self.__dict__.items() if key != "_cache"}
@@ -83,7 +84,19 @@ class QuantLayer(nn.Module):
         return f"{super().extra_repr()}, quantizer={self.quantizer}"
 
 
-class QuantConv2d(QuantLayer, nn.Conv2d):
+QUANTIZER_OPTIONS = ("code", "solver", "granularity", "mu")
+
+
+class _Configurable(QuantLayer):
+    """Mixin: the constructor takes the quantizer's settings as keywords."""
+
+    def __init__(self, *args: Any, bit_width: int = 6, **kwargs: Any) -> None:
+        options = {key: kwargs.pop(key) for key in QUANTIZER_OPTIONS if key in kwargs}
+        super().__init__(*args, **kwargs)
+        self.quantizer = build_quantizer(bit_width, **options)
+
+
+class QuantConv2d(_Configurable, nn.Conv2d):
     """``nn.Conv2d`` with a low-bit weight.
 
     Takes the arguments of ``nn.Conv2d``, and as keywords those of
@@ -91,28 +104,16 @@ class QuantConv2d(QuantLayer, nn.Conv2d):
     ``granularity``, ...).
     """
 
-    def __init__(self, *args: Any, bit_width: int = 6, **kwargs: Any) -> None:
-        options = {key: kwargs.pop(key) for key in QUANTIZER_OPTIONS if key in kwargs}
-        super().__init__(*args, **kwargs)
-        self.quantizer = build_quantizer(bit_width, **options)
-
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, self.fake_quantized_weight(), self.bias)
+        output: Tensor = self._conv_forward(input, self.fake_quantized_weight(), self.bias)
+        return output
 
 
-class QuantLinear(QuantLayer, nn.Linear):
+class QuantLinear(_Configurable, nn.Linear):
     """``nn.Linear`` with a low-bit weight; arguments as of :class:`QuantConv2d`."""
-
-    def __init__(self, *args: Any, bit_width: int = 6, **kwargs: Any) -> None:
-        options = {key: kwargs.pop(key) for key in QUANTIZER_OPTIONS if key in kwargs}
-        super().__init__(*args, **kwargs)
-        self.quantizer = build_quantizer(bit_width, **options)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.linear(input, self.fake_quantized_weight(), self.bias)
-
-
-QUANTIZER_OPTIONS = ("code", "solver", "granularity", "mu")
 
 
 class SwapWeight(QuantLayer):
@@ -148,6 +149,6 @@ def quantized_class(base: type[nn.Module]) -> type[QuantLayer]:
     if base not in _CLASSES:
         # MMEngine initialises a layer by its class's name or those of its direct bases:
         # with the bases of `base` among them, the quantized class is found like `base`.
-        bases = (SwapWeight, base, *base.__bases__)
+        bases: tuple[type, ...] = (SwapWeight, base, *base.__bases__)
         _CLASSES[base] = type(f"Quant{base.__name__}", bases, {})
     return _CLASSES[base]

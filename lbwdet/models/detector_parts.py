@@ -19,9 +19,7 @@ from lbwdet.layers import QuantConv2d, QuantLinear, quantize_
 class QuantizedPart:
     """Mixin: quantizes the module once its layers exist."""
 
-    def __init__(
-        self, *args: Any, quant: Mapping[str, Any] | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, quant: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if quant is not None:
             quantize_(self, **quant)

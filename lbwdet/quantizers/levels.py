@@ -49,4 +49,4 @@ def num_magnitudes(bit_width: int, code: str) -> int:
         raise ConfigError(f"code={code!r} is not known; choose one of {', '.join(CODES)}")
     if bit_width == 1:
         return 1
-    return 2 ** (bit_width - 2) if code == "paper" else 2 ** (bit_width - 1) - 1
+    return 1 << (bit_width - 2) if code == "paper" else (1 << (bit_width - 1)) - 1
