@@ -1,7 +1,7 @@
 """Reading checkpoints safely, and saying which keys do not fit."""
 
 import pickle
-import zipfile
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str
     """
     path = Path(path)
     if not path.is_file():
-        beside = sorted(entry.name for entry in path.parent.glob("*.pth"))
+        beside = sorted(entry.name for entry in path.parent.glob("[!.]*.pth"))
         hint = f"; this folder has {', '.join(beside[:LISTED_KEYS])}" if beside else ""
         raise CheckpointError(f"{path}: no such checkpoint{hint}")
     size = path.stat().st_size
@@ -34,12 +34,12 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: not a checkpoint, or one with Python objects in it that are refused because "
-            f"unpickling them could run code ({str(error).splitlines()[0]})"
+            f"unpickling them could run code ({_first_line(error)})"
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # torch's readers raise many types on foreign bytes
         raise CheckpointError(
             f"{path}: the checkpoint is truncated or corrupt ({size:,} bytes; "
-            f"{str(error).splitlines()[0]}); copy it again or use an earlier one"
+            f"{_first_line(error)}); copy it again or use an earlier one"
         ) from error
     state = checkpoint
     meta: dict[str, Any] = {}
@@ -69,6 +69,25 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str
     return dict(state), meta
 
 
+def latest_checkpoint(work_dir: str | Path) -> Path | None:
+    """The checkpoint to go on from; None if there is none.
+
+    MMEngine writes its name to ``last_checkpoint``. If that file is half
+    written, or the folder was moved since, the highest number counts.
+    """
+    work_dir = Path(work_dir)
+    pointer = work_dir / "last_checkpoint"
+    named = pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else ""
+    if named and Path(named).is_file():
+        return Path(named)
+    numbered = {
+        int(found[1]): path
+        for path in work_dir.glob("*.pth")
+        if (found := re.fullmatch(r"(?:epoch|iter)_(\d+)", path.stem))
+    }
+    return numbered[max(numbered)] if numbered else None
+
+
 def check_fit(model: nn.Module, state: Mapping[str, torch.Tensor], path: str | Path) -> None:
     """Raises CheckpointError, naming keys and shapes, unless ``state`` fits exactly."""
     own = model.state_dict()
@@ -90,10 +109,15 @@ def check_fit(model: nn.Module, state: Mapping[str, torch.Tensor], path: str | P
         raise CheckpointError(
             f"{path}: does not fit the model of the config ({len(own)} keys):\n  "
             + "\n  ".join(problems)
-            + "\nUse the config that the checkpoint was trained with."
+            + "\nUse the config that the checkpoint was trained with; "
+            "to start a training from what fits: train --partial."
         )
 
 
 def _listed(keys: Sequence[str]) -> str:
     more = f", and {len(keys) - LISTED_KEYS} more" if len(keys) > LISTED_KEYS else ""
     return ", ".join(keys[:LISTED_KEYS]) + more
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -5,6 +5,9 @@ argument answer at once.
 """
 
 import argparse
+import functools
+import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,18 +16,26 @@ from lbwdet import __version__
 from lbwdet.errors import LBWError
 
 Run = Callable[[argparse.Namespace], int]
+_QUOTED_TEXT = re.compile(r"""(?P<key>[^=]+)=(?P<quote>['"])(?P<text>[^\[(].*)(?P=quote)""")
 
 
 class _KeyValue(argparse.Action):
-    """``--cfg-options key=value ...`` in MMEngine's syntax, read by MMEngine."""
+    """``--cfg-options key=value ...`` in MMEngine's syntax, read by MMEngine.
+
+    Except for a text in quotes of its own, ``load_from="'runs, old/a.pth'"``: MMEngine
+    would drop its blanks and split it at its commas.
+    """
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
         from mmengine.config import DictAction
 
+        quoted = [found for pair in values if (found := _QUOTED_TEXT.fullmatch(pair))]
+        others = [pair for pair in values if not _QUOTED_TEXT.fullmatch(pair)]
         try:
-            DictAction(self.option_strings, self.dest)(parser, namespace, values, option)
-        except ValueError:
+            DictAction(self.option_strings, self.dest)(parser, namespace, others, option)
+        except (ValueError, AssertionError):
             parser.error(f"{option}: {' '.join(values)!r} is not of the form key=value")
+        getattr(namespace, self.dest).update({found["key"]: found["text"] for found in quoted})
 
 
 def _add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -150,9 +161,33 @@ def _compare(parser: argparse.ArgumentParser) -> Run:
 
 
 def _make_toy_data(parser: argparse.ArgumentParser) -> Run:
-    from lbwdet.datasets.toy_command import add_arguments, run
+    add = parser.add_argument
+    add("--root", default="data/toy", help="folder to make; reused if complete [%(default)s]")
+    add("--seed", type=int, default=0, help="[%(default)s]")
+    add("--num-trainval", type=int, default=500, help="training images [%(default)s]")
+    add("--num-test", type=int, default=150, help="test images [%(default)s]")
+    add("--size", type=int, nargs=2, default=(192, 160), metavar=("WIDTH", "HEIGHT"))
 
-    add_arguments(parser)
+    def run(args: argparse.Namespace) -> int:
+        from tqdm import tqdm
+
+        from lbwdet.datasets.toy import make_toy_dataset
+
+        manifest = make_toy_dataset(
+            args.root,
+            seed=args.seed,
+            num_trainval=args.num_trainval,
+            num_test=args.num_test,
+            size=tuple(args.size),
+            progress=functools.partial(tqdm, desc="drawing", unit="image"),
+        )
+        for split, counts in manifest["boxes"].items():
+            images = manifest["parameters"][f"num_{split}"]
+            per_class = ", ".join(f"{name} {count}" for name, count in counts.items())
+            print(f"{split}: {images} images, {sum(counts.values())} boxes ({per_class})")
+        print(f"{args.root}: sha256 {manifest['digest'][:16]}")
+        return 0
+
     return run
 
 
@@ -249,8 +284,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _set_local_rank(args: argparse.Namespace) -> None:
-    import os
-
     if args.local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
 

@@ -115,14 +115,16 @@ def tiny_config(
         depth=18, base_channels=8, frozen_stages=-1, norm_eval=False, style="pytorch", init_cfg=None
     )
     config.merge_from_dict(dict(model=dict(backbone=backbone, **_SMALL_MODELS[model])))
+    # MMEngine keeps loggers and visualizers by name as long as the process lives.
+    name = f"tiny-{os.getpid()}-{next(_run_number)}"
     loader = _dataloader(Path(data_root), "trainval", batch_size=2)
     test_loader = _dataloader(Path(data_root), "test", batch_size=1)
     evaluator = dict(type="VOCMetric", metric="mAP", eval_mode="11points")
     config.merge_from_dict(
         dict(
             work_dir=str(work_dir),
-            # MMEngine keeps loggers and visualizers by this name as long as the process lives.
-            experiment_name=f"tiny-{os.getpid()}-{next(_run_number)}",
+            experiment_name=name,
+            visualizer=dict(name=name),
             train_dataloader=loader,
             val_dataloader=test_loader,
             test_dataloader=test_loader,

@@ -25,6 +25,7 @@ DECISIVE_CODE = (
     "layers",
     "models",
     "quantizers",
+    "training/build.py",
 )
 
 

@@ -66,5 +66,5 @@ class _Overrides(DictAction):  # type: ignore[misc]
     def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
         try:
             super().__call__(parser, *arguments)
-        except ValueError:
+        except (ValueError, AssertionError):
             parser.error("--cfg-options: write KEY=VALUE, such as model.test_cfg.rpn.nms_pre=500")

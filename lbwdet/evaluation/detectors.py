@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmdet.registry import DATASETS, MODELS
-from mmdet.utils import register_all_modules
+from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.registry import init_default_scope
-from mmengine.utils import import_modules_from_strings
 from torch import nn
 
 from lbwdet.checkpoints import LISTED_KEYS, check_fit, read_checkpoint
-from lbwdet.errors import ConfigError
-from lbwdet.layers import describe_quantization, quantize_
+from lbwdet.layers import describe_quantization
+from lbwdet.training.build import build_model
 
 
 def build_detector(
@@ -39,13 +36,7 @@ def build_detector(
             model, or holds weights that are not finite.
         ConfigError: The config has no model, or one that cannot be built.
     """
-    register_scope(cfg)
-    if "model" not in cfg:
-        raise ConfigError(f"{cfg.filename}: no 'model' in this config; name a detector config")
-    model: nn.Module = MODELS.build(cfg.model)
-    for quant in hook_quant_settings(cfg):
-        quantize_(model, **quant)
-
+    model = build_model(cfg)
     meta: Mapping[str, Any] = {}
     if checkpoint is not None:
         state, meta = read_checkpoint(checkpoint)
@@ -55,23 +46,6 @@ def build_detector(
     model.dataset_meta = dict(classes=class_names(cfg, meta))
     model.cfg = cfg
     return model.to(device).eval()
-
-
-def register_scope(cfg: Config) -> None:
-    """Makes the types that ``cfg`` names known: mmdet's, and those of its ``custom_imports``."""
-    register_all_modules(init_default_scope=False)
-    init_default_scope(cfg.get("default_scope", "mmdet"))
-    if cfg.get("custom_imports"):
-        import_modules_from_strings(**cfg.custom_imports)
-
-
-def hook_quant_settings(cfg: Config) -> list[dict[str, Any]]:
-    """The ``quant`` settings of every ``QuantizeHook`` in ``cfg.custom_hooks``."""
-    return [
-        dict(hook.get("quant", {}))
-        for hook in cfg.get("custom_hooks") or []
-        if str(hook["type"]).rpartition(".")[2] == "QuantizeHook"
-    ]
 
 
 def class_names(cfg: Config, meta: Mapping[str, Any] | None = None) -> tuple[str, ...]:

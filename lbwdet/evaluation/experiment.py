@@ -23,7 +23,7 @@ from lbwdet.evaluation.environment import commit, cpu_name
 from lbwdet.evaluation.jobs import TrainingJob
 from lbwdet.evaluation.speed import pinned_threads
 from lbwdet.evaluation.testset import load_test_set
-from lbwdet.files import write_json
+from lbwdet.files import locked, write_json
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -179,7 +179,7 @@ class _Results:
     ) -> None:
         key = dict(kind=kind, variant=variant, seed=seed)
         self._read()
-        if any(all(row[k] == v for k, v in key.items()) for row in self.content["rows"]):
+        if self._has(key):
             return
         cfg = load_config(config, self.overrides)
         if weight is not None:
@@ -202,9 +202,15 @@ class _Results:
             commit=commit(),
             cpu=cpu_name(),
         )
-        self._read()  # another process may have added rows meanwhile
-        self.content["rows"].append(row)
-        write_json(self.path, self.content)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(self.path.parent):
+            self._read()  # another process may have added rows meanwhile
+            if not self._has(key):
+                self.content["rows"].append(row)
+                write_json(self.path, self.content)
+
+    def _has(self, key: Mapping[str, Any]) -> bool:
+        return any(key.items() <= row.items() for row in self.content["rows"])
 
 
 def _set_weight_settings(node: Any, weight: Mapping[str, Any]) -> None:

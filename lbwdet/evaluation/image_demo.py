@@ -1,7 +1,8 @@
 """Detections drawn on images of the user's choice."""
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import cv2
 import numpy as np
 
 from lbwdet.configs import load_config
-from lbwdet.errors import DataError
+from lbwdet.datasets.voc_files import read_image_size
+from lbwdet.errors import ConfigError, DataError
 from lbwdet.evaluation.candidates import Candidate, Detections, TorchCandidate
 from lbwdet.evaluation.progress import Progress
 from lbwdet.files import atomic_write, write_json
@@ -48,31 +50,36 @@ def image_demo(
         ``failed`` the files that could not be read, with the reason.
 
     Raises:
+        ConfigError: ``out_dir`` is the images' own folder.
         DataError: no image is there, or none could be read.
     """
     paths = find_images(images)
+    out_dir = Path(out_dir)
+    if out_dir.resolve() == paths[0].parent.resolve():
+        raise ConfigError(f"--out-dir {out_dir}: the images themselves are there; name another")
+    names = picture_names(paths)
     candidate = TorchCandidate(
         "demo", load_config(config, cfg_options), checkpoint, config=str(config), device=device
     )
-    out_dir = Path(out_dir)
     found: dict[str, Any] = {}
     failed: dict[str, str] = {}
     seconds: list[float] = []
     with Progress("detect", total=len(paths)) as progress:
         for path in paths:
-            image = read_image(path)
-            if image is None:
-                failed[path.name] = "not a readable image: damaged, empty or of unknown format"
-            else:
-                start = time.perf_counter()
-                detections = _above(candidate.detect(image), score_thr)
-                seconds.append(time.perf_counter() - start)
-                found[path.name] = _as_json(detections, candidate)
-                with atomic_write(out_dir / f"{path.stem}.jpg") as temporary:
-                    cv2.imwrite(str(temporary), draw(image, detections, candidate.classes))
             progress.step()
+            try:
+                image = read_image(path)
+            except DataError as error:
+                failed[path.name] = str(error)
+                continue
+            start = time.perf_counter()
+            detections = _above(candidate.detect(image), score_thr)
+            seconds.append(time.perf_counter() - start)
+            found[path.name] = _as_json(detections, candidate)
+            _write_jpeg(out_dir / names[path], draw(image, detections, candidate.classes))
     if not found:
-        raise DataError(f"{images}: none of {len(paths)} images could be read")
+        reasons = "\n  ".join(failed.values())
+        raise DataError(f"{images}: none of {len(paths)} images could be read:\n  {reasons}")
     result = dict(
         config=str(config),
         checkpoint=str(checkpoint),
@@ -97,13 +104,34 @@ def find_images(source: str | Path) -> list[Path]:
     return paths
 
 
-def read_image(path: Path) -> np.ndarray | None:
-    """[H, W, 3] uint8 in BGR order, or None if the file holds no image."""
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError:
-        return None
-    return cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+def picture_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """What the drawn images are called: ``a.jpg`` for ``a.png``, unless two would be called so.
+
+    >>> list(picture_names([Path("a.png"), Path("b.jpg"), Path("b.png")]).values())
+    ['a.jpg', 'b.jpg.jpg', 'b.png.jpg']
+    """
+    stems = Counter(path.stem for path in paths)
+    return {path: f"{path.stem if stems[path.stem] == 1 else path.name}.jpg" for path in paths}
+
+
+def read_image(path: Path) -> np.ndarray:
+    """[H, W, 3] uint8 in BGR order.
+
+    Raises:
+        DataError: the file is empty, truncated, no image, or of a kind that OpenCV cannot read.
+    """
+    read_image_size(path)  # OpenCV would take a truncated JPEG for a whole one
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError(f"{path}: not an image that OpenCV can read")
+    return image
+
+
+def _write_jpeg(path: Path, image: np.ndarray) -> None:
+    # Not cv2.imwrite: it says nothing about a full disk.
+    _, encoded = cv2.imencode(".jpg", image)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
 
 
 def draw(image: np.ndarray, detections: Detections, classes: tuple[str, ...]) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lbwdet.checkpoints import latest_checkpoint
 from lbwdet.configs import load_config
 from lbwdet.errors import LBWError
 
@@ -70,10 +71,10 @@ class TrainingJob:
         self.work_dir.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-W", "ignore", "-m", "lbwdet.cli", "train", self.config]
         command += ["--work-dir", str(self.work_dir)]
-        if (self.work_dir / "last_checkpoint").is_file():
+        if latest_checkpoint(self.work_dir):
             command += ["--resume"]
         if self.options:
-            pairs = [f"{key}={value}".replace(" ", "") for key, value in self.options.items()]
+            pairs = [f"{key}={_written(value)}" for key, value in self.options.items()]
             command += ["--cfg-options", *pairs]
         environment = dict(os.environ, OMP_NUM_THREADS=str(threads), PYTHONUNBUFFERED="1")
         tail: list[str] = []
@@ -104,3 +105,8 @@ class TrainingJob:
                 f"is in {self.work_dir / 'train.log'}, its end:\n{''.join(tail)}"
             )
         return checkpoint
+
+
+def _written(value: Any) -> str:
+    """As ``--cfg-options`` reads it; a text in quotes, so that paths may have blanks in them."""
+    return f"'{value}'" if isinstance(value, str) else str(value).replace(" ", "")

@@ -1,5 +1,6 @@
 """Writes the tables of ``docs/results.md`` and ``README.md`` from the JSON files beside them."""
 
+import functools
 import json
 import re
 import statistics
@@ -20,14 +21,20 @@ def update_pages(pages: Sequence[str | Path], results: str | Path = "docs/result
     """Fills every table block of the pages from ``<results>/<name>.json``.
 
     Raises:
-        DataError: a page names a table whose JSON file is not there.
+        DataError: a page is not there, or the JSON file of one of its tables; then
+            no page is changed.
     """
+    filled = {}
     for page in map(Path, pages):
-        text = page.read_text(encoding="utf-8")
-        write_text(page, _BLOCK.sub(lambda block: _filled(block, Path(results), page), text))
+        if not page.is_file():
+            raise DataError(f"{page}: no such page")
+        fill = functools.partial(_filled, page, Path(results))
+        filled[page] = _BLOCK.sub(fill, page.read_text(encoding="utf-8"))
+    for page, text in filled.items():
+        write_text(page, text)
 
 
-def _filled(block: re.Match[str], results: Path, page: Path) -> str:
+def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
     path = results / f"{block['name']}.json"
     if not path.is_file():
         raise DataError(f"{page}: table '{block['name']}' needs {path}, which is not there")
@@ -96,13 +103,19 @@ def _epochs(rows: Sequence[Row]) -> str:
 
 
 def _footnote(content: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    commits = sorted({str(row["commit"])[:12] for row in rows})
+    commits = sorted({_short(row["commit"]) for row in rows})
     return (
         f"{content['dataset']}, {rows[0]['num_images']} test images, Faster R-CNN R18-FPN with "
         f"{content['width']} channels in the first stage (64 is the full R18), IoU 0.5, fake-"
         f"quantized weights; mean ± standard deviation over the seeds, in points. CPU "
         f"{', '.join(sorted({row['cpu'] for row in rows}))}; commit {', '.join(commits)}."
     )
+
+
+def _short(commit: str | None) -> str:
+    """Twelve digits, with the note that files had been changed if there is one."""
+    digits, _, note = (commit or "unknown").partition("-")
+    return "-".join(filter(None, [digits[:12], note]))
 
 
 def benchmark_table(content: Mapping[str, Any]) -> str:

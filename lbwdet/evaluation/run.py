@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from lbwdet.configs import default_work_dir, load_config
 from lbwdet.datasets.check import check_data, set_data_root
 from lbwdet.errors import ConfigError
-from lbwdet.training.run import check_model
+from lbwdet.training.run import check_launcher, check_model
 
 
 def test(
@@ -45,6 +45,7 @@ def test(
     Raises:
         ConfigError, DataError, CheckpointError: with a message for the user.
     """
+    check_launcher(launcher)
     cfg = load_config(config, cfg_options)
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get("work_dir") or default_work_dir(config)

@@ -13,7 +13,8 @@ from mmengine.config import Config
 
 from lbwdet.datasets import check_data
 from lbwdet.errors import ConfigError, DataError
-from lbwdet.evaluation.detectors import register_scope, test_dataset
+from lbwdet.evaluation.detectors import test_dataset
+from lbwdet.training.build import register_scope
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmdet.registry import MODELS, RUNNERS
-from mmdet.utils import register_all_modules, setup_cache_size_limit_of_dynamo
+from mmdet.registry import RUNNERS
+from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, find_latest_checkpoint
-from mmengine.utils import import_modules_from_strings
+from mmengine.runner import Runner
 
-from lbwdet.checkpoints import check_fit, read_checkpoint
+from lbwdet.checkpoints import check_fit, latest_checkpoint, read_checkpoint
 from lbwdet.configs import default_work_dir, load_config
 from lbwdet.datasets.check import check_data, set_data_root
 from lbwdet.errors import CheckpointError, ConfigError, LBWError
 from lbwdet.training import atomic_backend
+from lbwdet.training.build import build_model
+from lbwdet.training.cpu_distributed import join_cpu_processes
 
 
 def train(
@@ -50,6 +50,7 @@ def train(
         ConfigError, DataError, CheckpointError: as :class:`lbwdet.errors.LBWError`
             with a message for the user.
     """
+    check_launcher(launcher)
     cfg = load_config(config, cfg_options)
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get("work_dir") or default_work_dir(config)
@@ -64,8 +65,15 @@ def train(
         cfg.load_from = _resumed_checkpoint(resume, cfg.work_dir)
     _use_atomic_checkpoints(cfg)
     check_data(cfg, splits=("train", "val") if cfg.get("val_cfg") else ("train",))
-    check_model(cfg, partial)
+    try:
+        check_model(cfg, partial)
+    except CheckpointError as error:
+        checkpoint = Path(cfg.load_from)
+        if cfg.get("resume") or checkpoint.is_file():
+            raise
+        raise CheckpointError(f"{error}\n{_how_to_make(checkpoint, Path(config))}") from error
 
+    join_cpu_processes(cfg)
     setup_cache_size_limit_of_dynamo()
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     try:
@@ -100,46 +108,58 @@ def _use_auto_scale_lr(cfg: Config, config: str | Path) -> None:
 
 def _resumed_checkpoint(resume: str, work_dir: str) -> str:
     if resume != "auto":
-        checkpoint: str | None = resume
-    else:
-        checkpoint = find_latest_checkpoint(work_dir) if os.path.isdir(work_dir) else None
-        if checkpoint is None:
-            raise CheckpointError(
-                f"--resume: no checkpoint in {os.path.abspath(work_dir)}; leave --resume out to "
-                "start from the beginning, or name a checkpoint: --resume PATH"
-            )
-    read_checkpoint(checkpoint)
-    return checkpoint
+        return resume
+    checkpoint = latest_checkpoint(work_dir)
+    if checkpoint is None:
+        raise CheckpointError(
+            f"--resume: no checkpoint in {os.path.abspath(work_dir)}; leave --resume out to "
+            "start from the beginning, or name a checkpoint: --resume PATH"
+        )
+    return str(checkpoint)
 
 
 def _use_atomic_checkpoints(cfg: Config) -> None:
     hook = (cfg.get("default_hooks") or {}).get("checkpoint")
-    if hook is not None and not hook.get("backend_args"):
+    if hook is None:
+        return
+    if not hook.get("backend_args"):
         hook.backend_args = dict(backend=atomic_backend.NAME)
+    if hook.get("max_keep_ckpts") == 1:
+        # MMEngine removes the oldest before it writes the newest: with one there would be none.
+        hook.max_keep_ckpts = 2
+
+
+def check_launcher(launcher: str) -> None:
+    """Raises ConfigError where the processes that ``launcher`` stands for were not started."""
+    variable = dict(pytorch="RANK", slurm="SLURM_PROCID", mpi="OMPI_COMM_WORLD_LOCAL_RANK")
+    if launcher != "none" and variable[launcher] not in os.environ:
+        starter = dict(pytorch="torchrun --nproc_per_node=2", slurm="srun", mpi="mpirun -np 2")
+        raise ConfigError(
+            f"--launcher {launcher}: ${variable[launcher]} is not set; start the processes by "
+            f"{starter[launcher]} tools/train.py ... --launcher {launcher}"
+        )
 
 
 def check_model(cfg: Config, partial: bool = False) -> None:
     """Builds the model once for its errors, and compares it with ``load_from``.
 
     Raises:
-        ConfigError, CheckpointError: see :func:`train`.
+        ConfigError: it cannot be built.
+        CheckpointError: the checkpoint cannot be read, or does not fit (``partial``: may not fit).
     """
-    register_all_modules(init_default_scope=False)
-    init_default_scope(cfg.get("default_scope", "mmdet"))
-    if cfg.get("custom_imports"):
-        import_modules_from_strings(**cfg.custom_imports)
-    model = MODELS.build(cfg.model)
+    model = build_model(cfg)
     checkpoint = cfg.get("load_from")
     if checkpoint and "://" not in str(checkpoint):
-        try:
-            state, _ = read_checkpoint(checkpoint)
-            if not partial:
-                check_fit(model, state, checkpoint)
-        except CheckpointError as error:
-            hint = (
-                "\nThis config starts from that checkpoint (load_from). Train the config that "
-                "makes it first, or name another one: --cfg-options load_from=PATH"
-                if not os.path.isfile(checkpoint)
-                else "\nTo load what fits and leave the rest as initialised, add --partial."
-            )
-            raise CheckpointError(f"{error}{hint}") from error
+        state, _ = read_checkpoint(checkpoint)
+        if not partial:
+            check_fit(model, state, checkpoint)
+
+
+def _how_to_make(checkpoint: Path, config: Path) -> str:
+    """What to do about a ``load_from`` that is not there: runs are named after their configs."""
+    maker = config.with_name(f"{checkpoint.parent.name}.py")
+    command = f"python tools/train.py {maker}" if maker.is_file() else "train that model"
+    return (
+        "This config starts from that checkpoint (load_from). Make it first:\n"
+        f"  {command}\nor name another one: --cfg-options load_from=PATH"
+    )

@@ -1,17 +1,14 @@
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import cv2
 import pytest
 
+from lbwdet.cli import main
 from lbwdet.datasets import toy
 from lbwdet.datasets.toy import MANIFEST, make_toy_dataset
 from lbwdet.datasets.voc_files import read_annotation, read_ids
 from lbwdet.errors import ConfigError, DataError
-
-TOOL = Path(__file__).parents[2] / "tools" / "make_toy_data.py"
 
 
 def _contents(root):
@@ -115,12 +112,9 @@ def test_impossible_parameters(tmp_path, bad):
         make_toy_dataset(tmp_path / "toy", **bad)
 
 
-def test_command_line(toy_root, monkeypatch, capsys):
-    main = runpy.run_path(str(TOOL))["main"]
-    command = [str(TOOL), "--num-trainval", "12", "--num-test", "6", "--root"]
-    monkeypatch.setattr(sys, "argv", [*command, str(toy_root)])
-    assert main() == 0
+def test_command_line(toy_root, capsys):
+    command = ["make-toy-data", "--num-trainval", "12", "--num-test", "6", "--root"]
+    assert main([*command, str(toy_root)]) == 0
     assert "test: 6 images" in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", [*command, str(toy_root.parent)])
-    assert main() == 2
+    assert main([*command, str(toy_root.parent)]) == 2
     assert capsys.readouterr().err.startswith("error: ")

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import CLASSES, write_config
 
 from lbwdet.configs import load_config
 from lbwdet.errors import CheckpointError, ConfigError, DataError
@@ -11,6 +10,7 @@ from lbwdet.evaluation.comparison import compare
 from lbwdet.evaluation.size import WeightSize
 from lbwdet.evaluation.specs import ModelSpec
 from lbwdet.evaluation.testset import load_test_set
+from tests.evaluation.conftest import CLASSES, write_config
 
 KEYS = {"protocol", "dataset", "num_images", "commit", "cpu", "threads", "models"}
 MODEL_KEYS = {

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import CLASSES
+
+from tests.evaluation.conftest import CLASSES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")

@@ -1,12 +1,12 @@
 import shutil
 
 import pytest
-from conftest import CLASSES, write_config
 from mmengine.config import Config
 from numpy.testing import assert_array_equal
 
 from lbwdet.errors import DataError
 from lbwdet.evaluation.testset import load_test_set
+from tests.evaluation.conftest import CLASSES, write_config
 
 
 def load(config, num_images=None):

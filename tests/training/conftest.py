@@ -20,17 +20,18 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_config(tiny_root: Path, tmp_path: Path) -> Callable[..., Config]:
-    """A 4-bit tiny detector without evaluation; ``hooks`` are further custom hooks."""
+    """A 4-bit tiny detector; ``hooks`` are further custom hooks."""
 
     def make(
         quant: dict[str, Any] | None = FOUR_BITS,
         hooks: tuple[dict[str, Any], ...] = (),
         work_dir: str = "run",
+        evaluate: bool = False,
         **options: Any,
     ) -> Config:
         config = tiny_config(tiny_root, tmp_path / work_dir, quant=quant, **options)
         config.custom_hooks.extend(hooks)
-        if not config.get("evaluate", False):
+        if not evaluate:
             config.merge_from_dict(dict(val_cfg=None, val_dataloader=None, val_evaluator=None))
         return config
 

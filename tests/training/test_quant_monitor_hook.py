@@ -33,7 +33,7 @@ class WeightRecorder(Hook):
 
 def logged(runner: Runner) -> dict[int, dict[str, float]]:
     """The hook's entries in scalars.json, by step."""
-    (path,) = Path(runner.work_dir).glob("*/vis_data/scalars.json")
+    (path,) = Path(runner.work_dir).glob("*/vis_data/scalars.json")  # one run, one file
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     return {entry["step"]: entry for entry in entries if any(k.startswith("quant/") for k in entry)}
 
@@ -44,8 +44,8 @@ def expected(quantizer, weight, previous):
     old = quantizer.fake_quantize(previous).double()
     top = values.abs().max()
 
-    def codes(x):  # relative to the top level, so that the scale does not count as a change
-        return x.sign() * (torch.log2(x.abs().clamp(min=2.0**-200)) - torch.log2(x.abs().max()))
+    def codes(x):  # octaves below the top level, so that the scale does not count as a change
+        return x.sign() * (1 + torch.log2(x.abs().max()) - torch.log2(x.abs().clamp(min=2.0**-200)))
 
     weight = weight.double()
     return dict(

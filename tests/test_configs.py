@@ -1,0 +1,181 @@
+"""Every config of the project: it loads, its model builds, and a bit width changes that alone."""
+
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import mmdet
+import pytest
+import torch
+from mmdet.datasets import VOCDataset
+from mmengine.config import Config
+from torch import nn
+
+from lbwdet.configs import default_work_dir, load_config
+from lbwdet.errors import ConfigError
+from lbwdet.evaluation.demo import MODELS
+from lbwdet.evaluation.experiment import EXPERIMENTS
+from lbwdet.layers import quantized_layers, unquantized_weights
+from lbwdet.training.build import build_model
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+NAME = re.compile(r"lbw_frcnn_(?P<family>voc|bccd|voc-sample|toy)_(?P<variant>.+)")
+FAMILIES = ("voc", "bccd", "voc-sample", "toy")
+BIT_WIDTHS = ("6bit", "5bit", "4bit", "3bit", "2bit")
+# 4 and 3 bits gain magnitudes by the dense code; the others keep the paper's.
+CODES = {"4bit": "dense", "3bit": "dense"}
+ALL = sorted(path.stem for path in CONFIGS.glob("*.py"))
+LOW_BIT = [name for name in ALL if "bit" in name]
+
+
+@functools.cache
+def config(name: str) -> Config:
+    return load_config(CONFIGS / f"{name}.py")
+
+
+@functools.cache
+def model(name: str) -> nn.Module:
+    """Without memory for weights, and so without drawing or downloading any."""
+    with torch.device("meta"):
+        return build_model(config(name))
+
+
+def flat(node: Any, key: str = "") -> dict[str, Any]:
+    """Dotted keys of everything in a config."""
+    if isinstance(node, dict | list | tuple) and node:
+        items = node.items() if isinstance(node, dict) else enumerate(node)
+        parts = (flat(value, f"{key}.{name}" if key else str(name)) for name, value in items)
+        return {k: v for part in parts for k, v in part.items()}
+    return {key: node}
+
+
+def family_of(name: str) -> str:
+    return NAME.fullmatch(name)["family"]
+
+
+def counterpart(name: str) -> str:
+    """The float model that is trained by the same schedule."""
+    family = family_of(name)
+    return f"lbw_frcnn_{family}_{'fp32' if family == 'voc' else 'fp32-finetuned'}"
+
+
+def test_every_family_is_complete():
+    for family in FAMILIES:
+        assert {f"lbw_frcnn_{family}_{variant}" for variant in ("fp32", *BIT_WIDTHS)} <= set(ALL)
+    assert all(NAME.fullmatch(name) for name in ALL)
+    for variant in MODELS.values():
+        assert f"lbw_frcnn_toy_{variant}" in ALL
+    for experiment in EXPERIMENTS.values():
+        for variant in (experiment.base, *experiment.variants):
+            assert Path(experiment.config(variant)).is_file()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_model_builds_with_the_keys_of_its_family(name):
+    state, reference = (model(n).state_dict() for n in (name, f"lbw_frcnn_{family_of(name)}_fp32"))
+    assert list(state) == list(reference)
+    assert all(state[key].shape == reference[key].shape for key in state)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_classes_of_data_and_head_agree(name):
+    cfg = config(name)
+    classes = cfg.get("metainfo", {}).get("classes")
+    if classes is None:
+        classes = VOCDataset.METAINFO["classes"]
+    assert cfg.model.roi_head.bbox_head.num_classes == len(classes)
+
+
+@pytest.mark.parametrize("name", LOW_BIT)
+def test_low_bit_minus_float_is_quantization_only(name):
+    low, reference = flat(config(name)._cfg_dict), flat(config(counterpart(name))._cfg_dict)
+    changed = {
+        key
+        for key in low.keys() | reference.keys()
+        if low.get(key, "absent") != reference.get(key, "absent")
+    }
+    others = {key for key in changed if "quant" not in key.split(".")}
+    assert others == ({"load_from"} if family_of(name) == "voc" else set())
+    assert len((CONFIGS / f"{name}.py").read_text().splitlines()) <= 10
+
+
+@pytest.mark.parametrize("name", LOW_BIT)
+def test_layers_have_the_bit_width_of_the_name(name):
+    variant = NAME.fullmatch(name)["variant"]
+    width, _, code = variant.partition("-")
+    layers = quantized_layers(model(name))
+    expected = (int(width.removesuffix("bit")), code or CODES.get(width, "paper"))
+    assert {(q.bit_width, q.code) for q in (layer.quantizer for layer in layers.values())} == {
+        expected
+    }
+    assert unquantized_weights(model(name)) == {}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if "fp32" in name])
+def test_float_models_have_no_quantized_layer(name):
+    assert quantized_layers(model(name)) == {}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if not name.endswith("_fp32")])
+def test_load_from_is_the_last_checkpoint_of_the_float_config(name):
+    float_name = f"lbw_frcnn_{family_of(name)}_fp32"
+    epochs = config(float_name).train_cfg.max_epochs
+    expected = Path(default_work_dir(f"{float_name}.py")) / f"epoch_{epochs}.pth"
+    assert Path(config(name).load_from) == expected
+
+
+def test_voc_keeps_mmdetections_schedule_data_and_weights():
+    folder = Path(mmdet.__file__).parent / ".mim" / "configs" / "pascal_voc"
+    theirs = Config.fromfile(folder / "faster-rcnn_r50_fpn_1x_voc0712.py")
+    ours = config("lbw_frcnn_voc_fp32")
+    for key in ("param_scheduler", "optim_wrapper", "auto_scale_lr", "train_cfg"):
+        assert flat(ours[key]) == flat(theirs[key])
+    ours_to_choose = {"type", "data_root", "_scope_"}
+    for key in ("train_dataloader", "test_dataloader", "test_evaluator"):
+        mine, reference = (
+            {k: v for k, v in flat(cfg[key]).items() if k.rpartition(".")[2] not in ours_to_choose}
+            for cfg in (ours, theirs)
+        )
+        assert mine == reference
+    weights = dict(type="Pretrained", checkpoint="torchvision://resnet50")
+    assert ours.model.backbone.init_cfg == weights
+
+
+def test_a_missing_config_lists_its_neighbours(tmp_path):
+    with pytest.raises(ConfigError, match=r"nope\.py: no such config$"):
+        load_config(tmp_path / "nope.py")
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(ConfigError, match=r"nope\.py: no such config; .* has a\.py, b\.py$"):
+        load_config(tmp_path / "nope.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("model = dict(", "was never closed"),
+        ("_base_ = './other.py'", r"other\.py"),
+        ("1 / 0", "division by zero"),
+        ("custom_imports = dict(imports=['no_such_module'])", "no_such_module"),
+    ],
+)
+def test_a_broken_config_is_named_with_the_reason(tmp_path, text, reason):
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"broken\.py: cannot be read as a config: .*{reason}"):
+        load_config(path)
+
+
+def test_options_are_merged(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text("a = dict(b=1)\nc = [dict(d=1)]\n")
+    cfg = load_config(path, {"a.b": 2, "c.0.d": 3, "e.f": 4})
+    assert (cfg.a.b, cfg.c[0].d, cfg.e.f) == (2, 3, 4)
+    for options in ({"a.b.c": 2}, {"c.7.d": 2}):
+        with pytest.raises(ConfigError, match=r"--cfg-options do not fit .*a\.py"):
+            load_config(path, options)
+
+
+def test_work_dir_is_named_after_the_config():
+    assert default_work_dir("some/where/x_6bit.py") == "work_dirs/x_6bit"
