@@ -4,4 +4,4 @@ _base_ = [
     './_base_/schedules/finetune_2e.py', './_base_/default_runtime.py'
 ]
 model = dict(roi_head=dict(bbox_head=dict(num_classes=15)))
-load_from = 'work_dirs/lbw_frcnn_voc-sample_fp32/epoch_12.pth'
+load_from = 'work_dirs/lbw_frcnn_voc-sample_fp32/epoch_6.pth'

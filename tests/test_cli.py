@@ -27,7 +27,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("cli")
     root = write_tiny_voc(folder / "data", num_trainval=2, num_test=1)
     config = tiny_config(root, "unused", quant=dict(weight=dict(bit_width=6)))
-    del config["work_dir"], config["experiment_name"]
+    config.pop("work_dir")
+    config.pop("experiment_name")
     config.dump(folder / "tiny.py")
     checkpoint = folder / "random.pth"
     torch.save(dict(state_dict=build_model(config).state_dict()), checkpoint)
@@ -81,7 +82,7 @@ def test_help_lists_the_commands(capsys):
         (["trian"], "invalid choice: 'trian'"),
         (["train"], "required: config"),
         (["train", "a.py", "--cfg-options", "nonsense"], "'nonsense' is not of the form key=value"),
-        (["train", "a.py", "--cfg-options", "a=[1"], "'a=[1' is not of the form key=value"),
+        (["train", "a.py", "--cfg-options", "a=[1,2"], "'a=[1,2' is not of the form key=value"),
         (["train", "a.py", "--launcher", "ssh"], "invalid choice: 'ssh'"),
         (["test", "a.py"], "required: checkpoint"),
         (["image-demo", "a.jpg", "a.py", "a.pth", "--score-thr", "high"], "invalid float value"),

@@ -87,7 +87,7 @@ def used_exponents(count: Tensor) -> tuple[int, int]:
     Raises:
         NonFiniteWeightError: some weight is NaN or infinite.
     """
-    keys = count[:, 1:].any(0).nonzero() + 1  # |w| < 2**-127 is below half of any level
+    keys = count.sum(0)[1:].nonzero() + 1  # |w| < 2**-127 is below half of any level
     if keys.numel() == 0:
         return 1, 1
     smallest, largest = keys[[0, -1], 0].tolist()
