@@ -65,7 +65,9 @@ def build_detector(depth: int, device: str) -> nn.Module:
     config.model.roi_head.bbox_head.num_classes = 20
     init_default_scope("mmdet")
     detector = MODELS.build(config.model)
+    logging.disable(logging.WARNING)  # or it logs a line per parameter
     detector.init_weights()
+    logging.disable(logging.NOTSET)
     return detector.to(device).train()
 
 
@@ -175,7 +177,6 @@ def measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     arguments = parse_arguments()
     lbwdet.compat.install_extension()
-    logging.disable(logging.WARNING)  # one line per initialised parameter
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     if arguments.peak_of is not None:

@@ -258,9 +258,8 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns 0, or 2 after a message for the user."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+def parse(arguments: Sequence[str]) -> tuple[Run, argparse.Namespace]:
+    """The command that a command line names, and its options; argparse ends what it refuses."""
     parser = argparse.ArgumentParser(
         prog="lbwdet", description="Low-bit-width detectors for MMDetection."
     )
@@ -273,6 +272,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run = build(command)
     options = parser.parse_args(arguments)
     assert run is not None  # argparse has refused every other command
+    return run, options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns 0, or 2 after a message for the user."""
+    run, options = parse(list(sys.argv[1:] if arguments is None else arguments))
     try:
         return run(options)
     except LBWError as error:

@@ -98,7 +98,9 @@ def find_images(source: str | Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise DataError(f"{source}: no such image or folder")
-    paths = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = sorted(
+        path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
     if not paths:
         raise DataError(f"{source}: no image in this folder (looked for {', '.join(SUFFIXES)})")
     return paths

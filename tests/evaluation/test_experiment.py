@@ -1,8 +1,13 @@
+import copy
+import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError
@@ -26,6 +31,8 @@ SMALL = Experiment(
     variants=("fp32-finetuned", "4bit"),
     rounded={"2bit": dict(bit_width=2)},
 )
+# Reading a config takes longer than all else here; they do not change meanwhile.
+loaded = functools.cache(load_config)
 BITS = {"fp32": 32, "fp32-finetuned": 32, "4bit": 4, "2bit": 2}
 
 
@@ -52,11 +59,19 @@ def jobs(weights, tmp_path, monkeypatch) -> list[TrainingJob]:
         return self.checkpoint
 
     monkeypatch.setattr(TrainingJob, "run", pretend)
+    for place in ("experiment", "jobs"):
+        monkeypatch.setattr(f"lbwdet.evaluation.{place}.load_config", reload)
     monkeypatch.setitem(EXPERIMENTS, "small", SMALL)
     # The toy config has its data below the working directory.
     write_tiny_voc(tmp_path / "data" / "toy", num_trainval=1, num_test=1)
     monkeypatch.chdir(tmp_path)
     return run
+
+
+def reload(path: str, options: Mapping[str, Any] | None = None) -> Config:
+    cfg = copy.deepcopy(loaded(path))
+    cfg.merge_from_dict(dict(options or {}))
+    return cfg
 
 
 def keys(content: dict) -> list[tuple[str, str, int]]:

@@ -60,7 +60,8 @@ def one_epoch(make_config, tmp_path):
 
 
 def resume(config: Path, work_dir: Path) -> None:
-    options = {"train_cfg.max_epochs": 2, "experiment_name": f"resumed {work_dir}"}
+    name = f"resumed {work_dir}"  # MMEngine keeps loggers and visualizers by name
+    options = {"train_cfg.max_epochs": 2, "experiment_name": name, "visualizer.name": name}
     train(config, work_dir=str(work_dir), resume="auto", cfg_options=options)
 
 

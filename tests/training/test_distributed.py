@@ -70,7 +70,7 @@ def test_two_processes_share_the_data_and_agree_on_the_weights(tiny_root, tmp_pa
         [sys.executable, *launch, str(program), *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,  # a busy machine takes minutes to import all this twice
     )
     assert done.returncode == 0, done.stderr[-3000:]
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
