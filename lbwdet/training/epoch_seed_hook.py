@@ -15,7 +15,8 @@ class EpochSeedHook(Hook):
     other flips and other proposal samples than the uninterrupted one. With this
     hook, training resumed from an epoch's checkpoint gives the same weights bit
     for bit (on the CPU, or with deterministic GPU kernels). Ranks draw
-    differently from one another, as they should.
+    differently from one another, as they should. Data loader workers that outlive an
+    epoch (``persistent_workers=True``) keep generators of their own, out of reach.
     """
 
     priority = "VERY_HIGH"

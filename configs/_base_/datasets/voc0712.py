@@ -12,6 +12,7 @@ or, where they are unpacked already, name the folder that holds VOC2007/ and VOC
 
 dataset = dict(type=dataset_type, data_root=data_root)
 train_dataloader = dict(
+    persistent_workers=False,  # seeded anew in each epoch: see EpochSeedHook
     dataset=dict(
         dataset=dict(datasets=[
             dict(part, **dataset)
