@@ -131,7 +131,8 @@ def test_voc_keeps_mmdetections_schedule_data_and_weights():
     ours = config("lbw_frcnn_voc_fp32")
     for key in ("param_scheduler", "optim_wrapper", "auto_scale_lr", "train_cfg"):
         assert flat(ours[key]) == flat(theirs[key])
-    ours_to_choose = {"type", "data_root", "_scope_"}
+    # Workers that end with the epoch take their seeds from it: see EpochSeedHook.
+    ours_to_choose = {"type", "data_root", "persistent_workers", "_scope_"}
     for key in ("train_dataloader", "test_dataloader", "test_evaluator"):
         mine, reference = (
             {k: v for k, v in flat(cfg[key]).items() if k.rpartition(".")[2] not in ours_to_choose}

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from lbwdet.checkpoints import LISTED_KEYS, check_fit, read_checkpoint
+from lbwdet.errors import ConfigError
 from lbwdet.layers import describe_quantization
 from lbwdet.training.build import build_model
 
@@ -34,7 +35,8 @@ def build_detector(
     Raises:
         CheckpointError: The file is missing, unreadable, does not fit the
             model, or holds weights that are not finite.
-        ConfigError: The config has no model, or one that cannot be built.
+        ConfigError: The config has no model, or one that cannot be built; or
+            there is no such device.
     """
     model = build_model(cfg)
     meta: Mapping[str, Any] = {}
@@ -45,7 +47,10 @@ def build_detector(
         _warn_other_quantization(meta, model, checkpoint)
     model.dataset_meta = dict(classes=class_names(cfg, meta))
     model.cfg = cfg
-    return model.to(device).eval()
+    try:
+        return model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:  # of an unknown name, or no such hardware
+        raise ConfigError(f"device {str(device)!r} cannot be used: {error}") from error
 
 
 def class_names(cfg: Config, meta: Mapping[str, Any] | None = None) -> tuple[str, ...]:

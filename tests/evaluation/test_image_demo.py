@@ -79,6 +79,11 @@ def test_images_are_never_replaced_by_their_drawings(tiny, images):
             image_demo(images, tiny.float_config, tiny.checkpoint, out_dir)
 
 
+def test_a_device_that_is_not_there(tiny, images, tmp_path):
+    with pytest.raises(ConfigError, match="device 'abacus' cannot be used: "):
+        image_demo(images, tiny.float_config, tiny.checkpoint, tmp_path, device="abacus")
+
+
 def test_a_folder_is_searched_without_subfolders(images):
     assert {path.suffix for path in find_images(images)} == {".jpg", ".JPG", ".png"}
     assert all(path.parent == images and path.is_file() for path in find_images(images))
