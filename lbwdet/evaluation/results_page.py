@@ -43,8 +43,10 @@ def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
         table = experiment_tables(content)
     elif "models" in content:
         table = markdown(content)
+    elif "memory" in content:
+        table = cost_table(content)
     else:
-        table = benchmark_table(content)
+        raise DataError(f"{path}: neither an experiment, a comparison nor a benchmark")
     return f"{block[1]}{table.strip()}\n{block[3]}"
 
 
@@ -86,7 +88,7 @@ def _table(rows: Sequence[Row], reference: Mapping[int, Row]) -> str:
             f"{_spread([row['mAP_11point'] for row in mine])} | "
             f"{_spread([row['mAP_area'] for row in mine])} | "
             f"{_spread(differences, sign=True) if differences and kind != 'scratch' else ''} | "
-            f"{', '.join(str(row['seed']) for row in mine)} |"
+            f"{', '.join(str(seed) for seed in sorted(row['seed'] for row in mine))} |"
         )
     return "\n".join(lines)
 
@@ -118,14 +120,31 @@ def _short(commit: str | None) -> str:
     return "-".join(filter(None, [digits[:12], note]))
 
 
-def benchmark_table(content: Mapping[str, Any]) -> str:
-    """Any flat JSON of figures, as a two-column table."""
-    lines = ["| | |", "|---|---|"]
-    lines += [f"| {key.replace('_', ' ')} | {_plain(value)} |" for key, value in content.items()]
+def cost_table(content: Mapping[str, Any]) -> str:
+    """What ``benchmarks/fake_quantize.py`` measured, as Markdown."""
+    time, memory = content["time"], content["memory"]
+    height, width = content["input_size"]
+    lines = ["| | median (p10 to p90) | against float |", "|---|---|---|"]
+    lines.append(f"| float training step | {_seconds(time['float_step_ms'])} | 1 |")
+    lines += [
+        f"| projecting every weight once, one exponent per {granularity} | "
+        f"{_seconds(time[granularity]['fake_quantize_ms'])} | "
+        f"{100 * time[granularity]['share_of_float_step']:.1f} % |"
+        for granularity in ("tensor", "channel")
+    ]
+    lines.append(f"| peak memory, float | {memory['float_bytes'] / 1e9:.2f} GB | 1 |")
+    lines.append(
+        f"| peak memory, {content['bit_width']} bits | {memory['quantized_bytes'] / 1e9:.2f} GB | "
+        f"{memory['ratio']:.2f} |"
+    )
+    lines.append(
+        f"\n{content['detector']}, {content['batch_size']} x {height} x {width}, "
+        f"{content['device']}, {content['threads']} threads, {content['repeats']} repeats "
+        f"interleaved, torch {content['torch']}, commit {str(content['commit'])[:12]}."
+    )
     return "\n".join(lines)
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key.replace('_', ' ')} {_plain(entry)}" for key, entry in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _seconds(latency: Mapping[str, float]) -> str:
+    median, p10, p90 = (latency[key] / 1000 for key in ("median", "p10", "p90"))
+    return f"{median:.2f} s ({p10:.2f} to {p90:.2f})"

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from lbwdet.errors import DataError
-from lbwdet.evaluation.results_page import benchmark_table, experiment_tables, update_pages
+from lbwdet.evaluation.results_page import cost_table, experiment_tables, update_pages
 
 PAGE = """# Results
 
@@ -68,7 +68,7 @@ def test_means_spreads_and_paired_differences(experiment):
     assert table_rows(experiment_tables(experiment)) == [
         ["fp32, from random weights", "32", "1,235", "82.0 ± 2.8", "84.0 ± 2.8", "", "0, 1"],
         ["fp32-finetuned", "32", "1,235", "84.0 ± 1.4", "87.5 ± 0.7", "", "0, 1"],
-        ["4bit", "4", "154", "83.5 ± 0.7", "87.0 ± 0.0", "-0.5 ± 2.1", "1, 0"],
+        ["4bit", "4", "154", "83.5 ± 0.7", "87.0 ± 0.0", "-0.5 ± 2.1", "0, 1"],
         ["2bit", "2", "77", "80.0", "81.0", "-5.0", "0"],
         ["4bit", "4", "154", "77.5 ± 3.5", "78.5 ± 3.5", "-4.5 ± 0.7", "0, 1"],
     ]
@@ -85,7 +85,7 @@ def test_says_how_it_was_measured(experiment):
 
 def test_a_seed_without_its_partner_has_no_difference(experiment):
     experiment["rows"] = [r for r in experiment["rows"] if r["variant"] != "fp32-finetuned"]
-    assert ["4bit", "4", "154", "83.5 ± 0.7", "87.0 ± 0.0", "", "1, 0"] in table_rows(
+    assert ["4bit", "4", "154", "83.5 ± 0.7", "87.0 ± 0.0", "", "0, 1"] in table_rows(
         experiment_tables(experiment)
     )
 
@@ -96,12 +96,34 @@ def test_an_experiment_that_has_just_begun():
     assert len(table_rows(text)) == 1
 
 
-def test_figures_of_any_kind():
-    table = benchmark_table(dict(step_ms=dict(float=1234.5678, p10=2), name="x", share=0.0412345))
-    assert table.splitlines()[2:] == [
-        "| step ms | float 1235, p10 2 |",
-        "| name | x |",
-        "| share | 0.04123 |",
+def cost() -> dict:
+    latency = dict(median=1234.0, p10=1000.0, p90=2000.0)
+    share = dict(fake_quantize_ms=dict(median=41.0, p10=40.0, p90=50.0), share_of_float_step=0.0332)
+    return dict(
+        detector="Faster R-CNN",
+        bit_width=6,
+        batch_size=1,
+        input_size=[600, 1000],
+        repeats=3,
+        device="cpu",
+        threads=2,
+        commit="0123456789abcdef",
+        torch="2.14.1",
+        time=dict(float_step_ms=latency, tensor=share, channel=share),
+        memory=dict(float_bytes=4_000_000_000, quantized_bytes=4_400_000_000, ratio=1.1),
+    )
+
+
+def test_cost_table():
+    assert cost_table(cost()).splitlines()[2:7] == [
+        "| float training step | 1.23 s (1.00 to 2.00) | 1 |",
+        *(
+            f"| projecting every weight once, one exponent per {granularity} | "
+            "0.04 s (0.04 to 0.05) | 3.3 % |"
+            for granularity in ("tensor", "channel")
+        ),
+        "| peak memory, float | 4.00 GB | 1 |",
+        "| peak memory, 6 bits | 4.40 GB | 1.10 |",
     ]
 
 
@@ -110,7 +132,7 @@ def page(tmp_path, experiment):
     results = tmp_path / "results"
     results.mkdir()
     (results / "cells.json").write_text(json.dumps(experiment))
-    (results / "cost.json").write_text(json.dumps(dict(share=0.5)))
+    (results / "cost.json").write_text(json.dumps(cost()))
     page = tmp_path / "page.md"
     page.write_text(PAGE)
     return page
@@ -119,7 +141,7 @@ def page(tmp_path, experiment):
 def test_fills_the_blocks_and_leaves_the_rest(page):
     update_pages([page], page.parent / "results")
     text = page.read_text()
-    assert "| 4bit | 4 |" in text and "| share | 0.5 |" in text and "old" not in text
+    assert "| 4bit | 4 |" in text and "| peak memory, 6 bits |" in text and "old" not in text
     outside = PAGE.replace("\nold\n", "\n").split("<!-- end -->")
     parts = text.split("<!-- end -->")
     assert len(parts) == 3 and parts[2] == outside[2]
