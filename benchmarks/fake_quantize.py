@@ -45,7 +45,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--depth", type=int, default=50, choices=[18, 34, 50, 101], help="ResNet")
     parser.add_argument("--size", type=int, nargs=2, default=[600, 1000], metavar=("H", "W"))
-    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--bit-width", type=int, default=6)
     parser.add_argument("--code", default="paper", choices=["paper", "dense"])
     parser.add_argument("--repeats", type=int, default=7, help="timed steps after one of warm-up")
