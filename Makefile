@@ -31,8 +31,8 @@ results: $(INSTALLED)
 	$(BIN)/lbwdet results
 
 $(INSTALLED): constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-	  echo "error: $(PYTHON) is too old; lbwdet needs Python 3.10 or newer: make PYTHON=python3.11"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) is too old; the pinned versions need Python 3.11 or newer: make PYTHON=python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 	  echo "error: no virtual environment; on Debian: apt-get install python3-venv"; exit 2; }
 	$(BIN)/python -m pip install --disable-pip-version-check --only-binary=:all: -c constraints.txt -e '.[dev]'
