@@ -9,6 +9,7 @@ import functools
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -277,6 +278,8 @@ def parse(arguments: Sequence[str]) -> tuple[Run, argparse.Namespace]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0, or 2 after a message for the user."""
+    # MMEngine 0.10.7 imports it; nothing that a user could do about the warning.
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     run, options = parse(list(sys.argv[1:] if arguments is None else arguments))
     try:
         return run(options)

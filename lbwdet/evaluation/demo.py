@@ -1,6 +1,7 @@
 """From nothing to a trained, compared and drawn low-bit detector, in minutes."""
 
 import functools
+import os
 import sys
 import time
 from pathlib import Path
@@ -44,7 +45,7 @@ def demo(
 
     specs: list[ModelSpec] = []
     for step, (name, variant) in enumerate(MODELS.items(), start=2):
-        config = str(CONFIGS / f"lbw_frcnn_toy_{variant}.py")
+        config = os.path.relpath(CONFIGS / f"lbw_frcnn_toy_{variant}.py")  # short in tables
         options = _dataset_root(data_root)
         if specs:
             options["load_from"] = specs[0].checkpoint
