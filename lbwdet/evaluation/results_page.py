@@ -140,7 +140,7 @@ def cost_table(content: Mapping[str, Any]) -> str:
     lines.append(
         f"\n{content['detector']}, {content['batch_size']} x {height} x {width}, "
         f"{content['device']}, {content['threads']} threads, {content['repeats']} repeats "
-        f"interleaved, torch {content['torch']}, commit {str(content['commit'])[:12]}."
+        f"interleaved, torch {content['torch']}, commit {_short(content['commit'])}."
     )
     return "\n".join(lines)
 

@@ -13,7 +13,7 @@ from lbwdet.evaluation.jobs import TrainingJob, TrainingProgress
 
 # As MMEngine 0.10.7 writes them: the epoch is padded, the iteration too.
 LOG = """\
-11/23 13:56:02 - mmengine - INFO - Checkpoints will be saved to /tmp/run.
+11/23 13:56:02 - mmengine - INFO - Checkpoints will be saved to work_dirs/run.
 11/23 13:56:40 - mmengine - INFO - Epoch(train)  [1][20/63]  base_lr: 1.0000e-02 \
 lr: 4.4898e-03  eta: 1 day, 2:03:04  time: 1.9020  data_time: 0.0201  loss: 1.2044
 11/23 13:57:18 - mmengine - INFO - Epoch(train)  [2][ 3/63]  lr: 1e-02  eta: 12 days, 0:00:07  \
