@@ -41,12 +41,16 @@ _DARK = dict(ground="#161a20", ink="#e6e9ee", faint="#343b45")
 
 
 def draw_plots(results: Sequence[ModelResult], dark: bool = False) -> dict[str, bytes]:
-    """All plots by name: ``map_against_bytes``, ``per_class``, ``precision_recall``."""
+    """All plots by name: ``map_against_bytes``, ``latency``, ``per_class``, ``precision_recall``.
+
+    Without measured latency there is no plot of it.
+    """
     with mpl.rc_context(_theme(dark)):
-        return dict(
-            map_against_bytes=_map_against_bytes(results),
-            per_class=_per_class(results),
-            precision_recall=_precision_recall(results),
+        plots = dict(map_against_bytes=_map_against_bytes(results))
+        if any(result.latency for result in results):
+            plots["latency"] = _latency(results)
+        return plots | dict(
+            per_class=_per_class(results), precision_recall=_precision_recall(results)
         )
 
 
@@ -95,6 +99,38 @@ def _map_against_bytes(results: Sequence[ModelResult]) -> bytes:
     room = max(0.02, 0.3 * (max(scores) - min(scores)))
     axes.set_ylim(max(0.0, min(scores) - room), min(1.05, max(scores) + room))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return _png(figure)
+
+
+def _latency(results: Sequence[ModelResult]) -> bytes:
+    """Every timed call as a dot, the median as a line: a shape that a summary would hide."""
+    timed = [result for result in results if result.latency]
+    figure = Figure(figsize=(7.2, max(2.2, 0.55 * len(timed) + 1.2)))
+    axes = figure.add_subplot()
+    for row, result in enumerate(timed):
+        assert result.latency is not None
+        times = result.latency.milliseconds
+        # Spread by the order of the calls, so that equal times do not hide one another.
+        heights = [row + 0.28 * math.sin(2.4 * index) for index in range(len(times))]
+        axes.scatter(times, heights, s=14, color=result.color, alpha=0.55, linewidths=0)
+        median = result.latency.median
+        axes.plot([median, median], [row - 0.38, row + 0.38], color=result.color, linewidth=2.4)
+        axes.annotate(
+            f"{median:.3g}",
+            (median, row - 0.38),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+    axes.set_yticks(
+        range(len(timed)), [f"{_short(result.name)} ({result.candidate.engine})" for result in timed]
+    )
+    axes.set_ylim(len(timed) - 0.4, -0.75)
+    axes.set_xlim(left=0)
+    axes.grid(False, axis="y")
+    axes.set(xlabel="milliseconds per image, image in, boxes out")
+    axes.set_title("Latency, every call")
     return _png(figure)
 
 

@@ -27,6 +27,7 @@ JPEG_QUALITY = 82
 
 PLOT_CAPTIONS = dict(
     map_against_bytes="mAP (11-point) against the bytes of the stored weights",
+    latency="Milliseconds of every timed call, and the median",
     per_class="Average precision (11-point) by class",
     precision_recall="Precision against recall by class",
 )
@@ -84,6 +85,7 @@ def write_report(
                 size=[side // PLOT_PIXEL_RATIO for side in _png_size(plots[name])],
             )
             for name, caption in PLOT_CAPTIONS.items()
+            if name in plots
         ],
         gallery=dict(
             classes=test_set.classes,

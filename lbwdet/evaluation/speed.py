@@ -15,12 +15,12 @@ from lbwdet.errors import ConfigError
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds per call, over ``samples`` calls."""
+    """Milliseconds per call: every one that counted, rounded to microseconds, and their summary."""
 
     median: float
     p10: float
     p90: float
-    samples: int
+    milliseconds: tuple[float, ...]
 
 
 def measure(
@@ -74,7 +74,8 @@ def measure(
 def summarize(milliseconds: Sequence[float]) -> Latency:
     """Median, 10th and 90th percentile (linear between samples)."""
     p10, median, p90 = np.percentile(milliseconds, (10, 50, 90))
-    return Latency(float(median), float(p10), float(p90), len(milliseconds))
+    kept = tuple(round(float(value), 3) for value in milliseconds)
+    return Latency(float(median), float(p10), float(p90), kept)
 
 
 @contextlib.contextmanager
