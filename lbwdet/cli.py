@@ -234,6 +234,57 @@ def _experiment(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _benchmark(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("artifact", help="model.lbw, written by lbwdet export")
+    add(
+        "--against",
+        nargs="+",
+        default=["torch", "native"],
+        metavar="ENGINE",
+        help="torch, onnxruntime, openvino, native, reference [torch native]",
+    )
+    add("--float", metavar="CONFIG[:CHECKPOINT]", help="float detector that the peers run")
+    add("--input", metavar="HxW", help="network input, for example 608x1024 [as the images give]")
+    add("--threads", type=int, help="CPU threads [all]")
+    add("--rounds", type=int, default=7, help="rounds over the images [%(default)s]")
+    add("--images", help="test, noise, or a file or folder [test with --float, else noise]")
+    add("--accuracy", action="store_true", help="mAP of every engine on the config's test set")
+    add("--num-images", type=int, help="only the first test images for the mAP")
+    add("--isa", help="instruction set of the native engine [the best]")
+    add("--profile", action="store_true", help="time per operation of the native engine")
+    add("--data-root", help="overrides the data root of the config")
+    add("--out", default="work_dirs/benchmark", help="folder for the results [%(default)s]")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.benchmark.report import markdown
+        from lbwdet.evaluation.benchmark.run import benchmark
+        from lbwdet.evaluation.specs import parse_float, parse_size
+
+        config, checkpoint = parse_float(args.float) if args.float else (None, None)
+        result = benchmark(
+            args.artifact,
+            args.against,
+            args.out,
+            config=config,
+            checkpoint=checkpoint,
+            input_size=parse_size(args.input) if args.input else None,
+            threads=args.threads,
+            rounds=args.rounds,
+            images=args.images or ("test" if config else "noise"),
+            accuracy=args.accuracy,
+            num_accuracy_images=args.num_images,
+            isa=args.isa,
+            profile=args.profile,
+            data_root=args.data_root,
+        )
+        print(markdown(result))
+        print(f"Written to {args.out}")
+        return 0
+
+    return run
+
+
 def _results(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("pages", nargs="*", default=["README.md", "docs/results.md"])
     parser.add_argument("--results", default="docs/results", help="JSON files [%(default)s]")
@@ -252,6 +303,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "test": (_test, "evaluate a checkpoint with the config's own metric"),
     "compare": (_compare, "compare models: mAP, bytes, latency, pictures"),
     "image-demo": (_image_demo, "draw detections on images"),
+    "benchmark": (_benchmark, "time an artifact and its peers, part by part"),
     "experiment": (_experiment, "train and measure seeds x variants for docs/results.md"),
     "results": (_results, "write the tables of README.md and docs/results.md from JSON"),
     "make-toy-data": (_make_toy_data, "draw the toy data set"),

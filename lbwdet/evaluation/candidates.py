@@ -119,14 +119,21 @@ class TorchCandidate:
 
     @torch.no_grad()
     def detect(self, image: np.ndarray) -> Detections:
-        data = self._pipeline(dict(img=image, img_id=0))
-        batch = dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
-        found = self.model.test_step(batch)[0].pred_instances
+        found = self.model.test_step(self._batch(image))[0].pred_instances
         return Detections(
             boxes=found.bboxes.cpu().numpy().astype(np.float32),
             scores=found.scores.cpu().numpy().astype(np.float32),
             labels=found.labels.cpu().numpy().astype(np.int64),
         )
+
+    def network_input(self, image: np.ndarray) -> torch.Tensor:
+        """What the network sees of an image: resized, normalized, padded, [1, 3, h, w] float32."""
+        inputs: torch.Tensor = self.model.data_preprocessor(self._batch(image), False)["inputs"]
+        return inputs
+
+    def _batch(self, image: np.ndarray) -> dict[str, list[Any]]:
+        data = self._pipeline(dict(img=image, img_id=0))
+        return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
 
 
 def _array_pipeline(cfg: Config) -> list[dict[str, Any]]:

@@ -46,3 +46,30 @@ class ModelSpec:
         existing = [split for split in splits if all(Path(part).is_file() for part in split)]
         config, checkpoint = (existing or splits)[0]
         return cls(name.strip(), config, checkpoint)
+
+
+def parse_float(text: str) -> tuple[str, str | None]:
+    """Reads ``CONFIG:CHECKPOINT`` or ``CONFIG``.
+
+    >>> parse_float("a.py:b.pth"), parse_float("a.py")
+    (('a.py', 'b.pth'), ('a.py', None))
+    """
+    if text.lower().endswith(CONFIG_SUFFIXES):
+        return text, None
+    spec = ModelSpec.parse(f"float={text}")
+    return spec.config, spec.checkpoint
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Reads ``HxW``.
+
+    Raises:
+        ConfigError: it is not two positive numbers.
+
+    >>> parse_size("608x1024")
+    (608, 1024)
+    """
+    height, _, width = text.lower().partition("x")
+    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
+        raise ConfigError(f"size {text!r}: write HEIGHTxWIDTH, for example 608x1024")
+    return int(height), int(width)
