@@ -43,29 +43,31 @@ def preprocess(graph: Graph, operation: Preprocess, values: Values, image: str) 
 
 
 def _resized(graph: Graph, operation: Preprocess, original: str) -> str:
-    """int64 [2]: height and width before padding; in float64, like ``Preprocess``."""
+    """int64 [2]: height and width before padding.
+
+    In integers, where ``Preprocess`` uses float64: OpenVINO 2026.4 computes quotients of
+    float64 the wrong way round. They differ where a side lies exactly between two pixels
+    and float64 does not show it.
+    """
     if not operation.keep_ratio:
         return graph("Identity", [operation.size[1], operation.size[0]])
-    sides = graph.cast(original, TensorProto.DOUBLE)
-    longer = graph("ReduceMax", sides, axes=[0])
-    shorter = graph("ReduceMin", sides, axes=[0])
-    factor = graph(
-        "Min",
-        graph("Div", np.array([max(operation.size)], np.float64), longer),
-        graph("Div", np.array([min(operation.size)], np.float64), shorter),
+    longer = graph("ReduceMax", original, axes=[0])
+    shorter = graph("ReduceMin", original, axes=[0])
+    long, short = max(operation.size), min(operation.size)
+    long_decides = graph(
+        "LessOrEqual", graph("Mul", shorter, [long]), graph("Mul", longer, [short])
     )
-    rounded = graph("Floor", graph("Add", graph("Mul", sides, factor), np.float64(0.5)))
-    return graph("Max", graph.cast(rounded, TensorProto.INT64), 1)
+    target = graph("Where", long_decides, [long], [short])
+    source = graph("Where", long_decides, longer, shorter)
+    # side * target / source, rounded
+    doubled = graph("Mul", graph("Mul", original, target), 2)
+    rounded = graph("Div", graph("Add", doubled, source), graph("Mul", source, 2))
+    return graph("Max", rounded, 1)
 
 
 def _size(graph: Graph, original: str, resized: str) -> ImageSize:
-    float_resized = graph.cast(resized, TensorProto.FLOAT)
-    ratio = graph(
-        "Div",
-        graph.cast(resized, TensorProto.DOUBLE),
-        graph.cast(original, TensorProto.DOUBLE),
-    )
-    factor = graph("Reciprocal", graph.cast(ratio, TensorProto.FLOAT))
-    height, width = (graph("Gather", float_resized, index) for index in (0, 1))
+    sides = graph.cast(resized, TensorProto.FLOAT)
+    factor = graph("Div", graph.cast(original, TensorProto.FLOAT), sides)
+    height, width = (graph("Gather", sides, index) for index in (0, 1))
     factor_y, factor_x = (graph("Gather", factor, index) for index in (0, 1))
     return ImageSize(height, width, factor_y, factor_x)
