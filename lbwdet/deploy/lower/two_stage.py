@@ -23,7 +23,6 @@ from lbwdet.deploy.lower.trace import trace
 from lbwdet.deploy.lower.weights import store_weights
 from lbwdet.deploy.runtime.operations import (
     BoxCoder,
-    Conv,
     Detections,
     Program,
     Proposals,
