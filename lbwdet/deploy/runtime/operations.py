@@ -9,7 +9,9 @@ that shape. Boxes are float32 ``[n, 4]``: x1, y1, x2, y2 in pixels of the resize
 
 **Arithmetic.** Integer arithmetic is exact. Where float32 is used, every product,
 sum, quotient and square root is rounded by itself to the nearest float32 (ties to
-even), in the order written here; no multiplication is fused with an addition.
+even), in the order written here; no multiplication is fused with an addition. A number
+of the program (a threshold, a standard deviation) that meets a float32 is first rounded to
+float32.
 Therefore every engine that follows this page gives the same bytes.
 ``rint`` rounds to the nearest integer, ties to even. ``f32`` rounds to float32.
 """
@@ -46,8 +48,8 @@ class Preprocess:
     1. Resize [H, W, 3] uint8 by bilinear interpolation (half-pixel centres, as
        OpenCV). With ``keep_ratio``, by the factor ``min(long / max(H, W), short /
        min(H, W))`` in float64, where ``long, short`` are the larger and the smaller
-       entry of ``size``, to ``int(side * factor + 0.5)``; else to ``size`` = (width,
-       height). An image that already has the size stays as it is.
+       entry of ``size``, to ``max(int(side * factor + 0.5), 1)``; else to ``size`` =
+       (width, height). An image that already has the size stays as it is.
        Source coordinate of target index i: ``f = (i + 0.5) * (source / target) - 0.5``
        in float64, ``j = floor(f)``, weight of pixel j+1: ``a = rint((f - j) * 2048)``,
        of j: ``2048 - a``; indices are clamped to the image. Rows first: ``r = p[j] *
