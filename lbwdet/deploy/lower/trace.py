@@ -87,18 +87,16 @@ def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tenso
 def float_layers(model: nn.Module) -> Iterator[None]:
     """Inside the block no layer quantizes its weight or its input."""
     layers = [layer for layer in model.modules() if isinstance(layer, QuantLayer)]
-    before = [(layer.quantizer, getattr(layer, "input_quantizer", None)) for layer in layers]
+    before = [(layer.quantizer, layer._modules.pop("input_quantizer", None)) for layer in layers]
     try:
         for layer in layers:
             layer.quantizer = None
-            if getattr(layer, "input_quantizer", None) is not None:
-                layer.input_quantizer = None
         yield
     finally:
         for layer, (weight, activation) in zip(layers, before, strict=True):
             layer.quantizer = weight
             if activation is not None:
-                layer.input_quantizer = activation
+                layer._modules["input_quantizer"] = activation
 
 
 def _read(program: torch.export.ExportedProgram) -> Graph:
