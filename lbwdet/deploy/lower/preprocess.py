@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmdet.models.data_preprocessors import DetDataPreprocessor
-from torch import nn
 
 from lbwdet.deploy.runtime.operations import Preprocess
 from lbwdet.errors import ConfigError
@@ -15,7 +14,7 @@ NEUTRAL = ("LoadImageFromFile", "LoadImageFromNDArray", "LoadAnnotations", "Pack
 OUTPUT = "input"
 
 
-def read_preprocess(pipeline: Sequence[Mapping[str, Any]], preprocessor: nn.Module) -> Preprocess:
+def read_preprocess(pipeline: Sequence[Mapping[str, Any]], preprocessor: Any) -> Preprocess:
     """What happens to an image between the file and the network.
 
     Raises:

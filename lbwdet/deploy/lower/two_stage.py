@@ -15,8 +15,9 @@ from mmdet.models import (
     TwoStageDetector,
 )
 from mmdet.models.task_modules import AnchorGenerator, DeltaXYWHBBoxCoder
-from torch import Tensor, nn
+from torch import Tensor
 
+from lbwdet.deploy.lower.activations import trained_activations
 from lbwdet.deploy.lower.fuse import fuse
 from lbwdet.deploy.lower.preprocess import read_preprocess
 from lbwdet.deploy.lower.trace import trace
@@ -26,6 +27,7 @@ from lbwdet.deploy.runtime.operations import (
     Detections,
     Program,
     Proposals,
+    Quantization,
     RoIAlign,
 )
 from lbwdet.deploy.runtime.weights import StoredWeight
@@ -43,13 +45,20 @@ PROPOSALS = "proposals"
 
 @dataclass(frozen=True)
 class Lowered:
-    """A detector as operations, not calibrated yet: ``program.quantizations`` is empty."""
+    """A detector as operations, not calibrated yet.
+
+    Attributes:
+        program: its ``quantizations`` are empty.
+        weights: by layer.
+        activations: of the inputs of layers whose quantization was trained, by layer.
+    """
 
     program: Program
     weights: dict[str, StoredWeight]
+    activations: dict[str, Quantization]
 
 
-def lower(model: nn.Module, pipeline: Sequence[Mapping[str, Any]]) -> Lowered:
+def lower(model: Any, pipeline: Sequence[Mapping[str, Any]]) -> Lowered:
     """A detector's operations and its weights.
 
     Args:
@@ -82,7 +91,7 @@ def lower(model: nn.Module, pipeline: Sequence[Mapping[str, Any]]) -> Lowered:
         _detections(model.roi_head, *head.outputs),
     )
     weights = store_weights(model, dense.layers | head.layers)
-    return Lowered(Program(operations, {}), weights)
+    return Lowered(Program(operations, {}), weights, trained_activations(model, weights))
 
 
 def _dense_part(model: Any, image: Tensor) -> tuple[Tensor, ...]:
@@ -97,7 +106,7 @@ def _box_head(model: Any, features: Tensor) -> tuple[Tensor, ...]:
     return outputs
 
 
-def _check_model(model: nn.Module) -> None:
+def _check_model(model: Any) -> None:
     if type(model) not in (FasterRCNN, TwoStageDetector):
         raise ConfigError(f"{type(model).__name__} cannot be lowered; supported is {SUPPORTED}")
     if model.training:

@@ -8,14 +8,13 @@ from torch import Tensor, nn
 
 from lbwdet.deploy.lower.fuse import LayerParameters
 from lbwdet.deploy.runtime.operations import MAX_WEIGHT
+from lbwdet.deploy.runtime.validate import check_weight
 from lbwdet.deploy.runtime.weights import Array, StoredWeight
 from lbwdet.errors import ConfigError
 from lbwdet.layers import QuantLayer
 
 CANDIDATES = 40  # clipping points tried for each channel of a layer without quantizer
 SMALLEST_CLIP = 0.5
-MAX_ACTIVATION = 255
-MAX_ACCUMULATOR = 2**31 - 1
 
 
 def store_weights(
@@ -24,7 +23,7 @@ def store_weights(
     """Every layer's weight as codes, with its batch norm as gain and bias.
 
     Raises:
-        ConfigError: an accumulator could overflow.
+        ArtifactError: an accumulator could overflow.
         NonFiniteWeightError: a weight holds NaN or infinity.
     """
     numbers = dict(model.named_parameters()) | dict(model.named_buffers())
@@ -36,7 +35,7 @@ def store_weights(
         weights[name] = StoredWeight(
             codes.reshape(shape), scale, code, bit_width, magnitudes, gain, bias
         )
-        _check_accumulator(name, weights[name])
+        check_weight(name, weights[name])
     return weights
 
 
@@ -105,13 +104,3 @@ def _gain_and_bias(
         gain = read(gamma, 1) / np.sqrt(read(variance, 1) + layer.eps)
         bias = read(beta, 0) + (bias - read(mean, 0)) * gain
     return gain.astype(np.float32), bias.astype(np.float32)
-
-
-def _check_accumulator(name: str, weight: StoredWeight) -> None:
-    integers = weight.integers().integers.astype(np.int64)
-    bound = MAX_ACTIVATION * int(np.abs(integers).reshape(len(integers), -1).sum(1).max(initial=0))
-    if bound > MAX_ACCUMULATOR:
-        raise ConfigError(
-            f"{name} cannot be lowered: its accumulator can reach {bound:,}, more than int32 "
-            f"holds ({MAX_ACCUMULATOR:,}); split the layer or use fewer input channels"
-        )
