@@ -161,6 +161,43 @@ def _compare(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _export(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("config", help="config of the trained detector")
+    add("checkpoint")
+    add("--out", required=True, metavar="MODEL.lbw", help="the artifact to write")
+    add(
+        "--calibrate",
+        required=True,
+        metavar="FOLDER_OR_SPLIT",
+        help="images for the ranges of activations: a folder, or train, val or test of the config",
+    )
+    add("--num", type=int, default=64, help="number of these images [%(default)s]")
+    add("--method", choices=("mse", "percentile", "minmax"), default="mse", help="[%(default)s]")
+    add("--entropy-coding", action="store_true", help="smaller file, slower to load")
+    add("--data-root", metavar="ROOT", help="root of the VOC-format data")
+    add("--cfg-options", nargs="+", action=_KeyValue, metavar="KEY=VALUE")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.export import export
+
+        exported = export(
+            args.config,
+            args.checkpoint,
+            args.out,
+            args.calibrate,
+            num=args.num,
+            method=args.method,
+            entropy_coding=args.entropy_coding,
+            data_root=args.data_root,
+            cfg_options=args.cfg_options,
+        )
+        print(f"{args.out}: {exported.summary()}")
+        return 0
+
+    return run
+
+
 def _make_toy_data(parser: argparse.ArgumentParser) -> Run:
     add = parser.add_argument
     add("--root", default="data/toy", help="folder to make; reused if complete [%(default)s]")
@@ -318,6 +355,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "image-demo": (_image_demo, "draw detections on images"),
     "benchmark": (_benchmark, "time an artifact and its peers, part by part"),
     "inspect": (_inspect, "print what is in a deployed model.lbw"),
+    "export": (_export, "write a trained detector as an artifact for CPU engines"),
     "experiment": (_experiment, "train and measure seeds x variants for docs/results.md"),
     "results": (_results, "write the tables of README.md and docs/results.md from JSON"),
     "make-toy-data": (_make_toy_data, "draw the toy data set"),
