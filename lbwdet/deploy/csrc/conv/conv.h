@@ -67,6 +67,7 @@ int output_width(const Spec& spec, int width);
 // The border that the layer needs of an input of this size.
 int needed_border(const Spec& spec, int height, int width);
 
+struct Row;     // see kernel.h
 struct Layout;  // how the kernel wants its weights, see pack.cpp
 
 class Packed {
@@ -74,14 +75,16 @@ class Packed {
   // weight: int8 [o, i, kh, kw], |w| <= 64; multiplier, offset: float32 [o], finite.
   // Throws std::invalid_argument if the CPU lacks `isa`, if a field of `spec` is out of range,
   // or if an accumulator could overflow int32 for some input.
+  // `winograd` allows the Winograd form where it is exact and faster (see winograd.h).
   Packed(const Spec& spec, const int8_t* weight, const float* multiplier, const float* offset,
-         Isa isa);
+         Isa isa, bool winograd = true);
   ~Packed();
   Packed(Packed&&) noexcept;
   Packed& operator=(Packed&&) noexcept;
 
   const Spec& spec() const;
   Isa isa() const;
+  bool winograd() const;
   std::size_t bytes() const;
   const Layout& layout() const { return *layout_; }
 
@@ -104,6 +107,9 @@ class Plan {
   std::int64_t multiplications() const;
 
  private:
+  Row row_of_layer() const;
+  void init_winograd(const Map& in, int threads);
+  void run_winograd(int begin, int end) const;
   void init(const Map& in, int out_n, int out_h, int out_w, int out_c, int threads);
 
   const Layout* layout_;
@@ -118,7 +124,7 @@ class Plan {
   std::vector<std::ptrdiff_t> r_rows_, r_columns_;  // residual of output row, column: offsets
   int images_, height_, width_;
   int rows_per_unit_, columns_per_unit_, blocks_per_unit_;
-  int row_groups_, column_groups_, block_groups_;
+  int row_groups_, column_groups_, block_groups_;  // Winograd: columns are tiles, in one row
 };
 
 }  // namespace lbw::conv
