@@ -101,7 +101,8 @@ static inline int lanes_used(const Row& row, int first, int lanes) {
 // The accumulators of a tile come through memory, in the first-level cache: the multiplying
 // loop then owns all registers, and this one is compiled once, not per tile.
 template <class V>
-static void finish(const int32_t* acc, const Row& row, int column, int pixels, int vectors) {
+__attribute__((noinline)) static void finish(const int32_t* acc, const Row& row, int column,
+                                             int pixels, int vectors) {
   const Finish<V> finished(row);
   for (int c = 0; c < vectors; ++c) {
     const int first = c * V::lanes, count = lanes_used(row, first, V::lanes);
