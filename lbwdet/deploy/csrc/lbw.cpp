@@ -188,7 +188,7 @@ int32_t lbw_add_max_pool(lbw_engine* engine, const lbw_max_pool* description) {
           require(d.kernel[axis] > 0 && d.kernel[axis] <= 1024, "kernel");
           require(d.stride[axis] > 0 && d.stride[axis] <= 1024, "stride");
           // Else a window could lie in the padding alone, where nothing counts.
-          require(d.padding[axis] >= 0 && 2 * d.padding[axis] <= d.kernel[axis], "padding");
+          require(d.padding[axis] >= 0 && d.padding[axis] < d.kernel[axis], "padding");
         }
         return add<lbw::MaxPool>(
             engine,
