@@ -9,7 +9,9 @@ that shape. Boxes are float32 ``[n, 4]``: x1, y1, x2, y2 in pixels of the resize
 
 **Arithmetic.** Integer arithmetic is exact. Where float32 is used, every product,
 sum, quotient and square root is rounded by itself to the nearest float32 (ties to
-even), in the order written here; no multiplication is fused with an addition.
+even), in the order written here; no multiplication is fused with an addition. A number
+of the program (a threshold, a standard deviation) that meets a float32 is first rounded to
+float32.
 Therefore every engine that follows this page gives the same bytes.
 ``rint`` rounds to the nearest integer, ties to even. ``f32`` rounds to float32.
 """
@@ -46,13 +48,13 @@ class Preprocess:
     1. Resize [H, W, 3] uint8 by bilinear interpolation (half-pixel centres, as
        OpenCV). With ``keep_ratio``, by the factor ``min(long / max(H, W), short /
        min(H, W))`` in float64, where ``long, short`` are the larger and the smaller
-       entry of ``size``, to ``int(side * factor + 0.5)``; else to ``size`` = (width,
-       height). An image that already has the size stays as it is.
-       Source coordinate of target index i: ``f = (i + 0.5) * (source / target) - 0.5``
-       in float64, ``j = floor(f)``, weight of pixel j+1: ``a = rint((f - j) * 2048)``,
-       of j: ``2048 - a``; indices are clamped to the image. Rows first: ``r = p[j] *
-       (2048 - a) + p[j+1] * a`` along the width, the same along the height on ``r``,
-       then ``(sum + 2**21) >> 22``. All integers.
+       entry of ``size``, to ``max(int(side * factor + 0.5), 1)``; else to ``size`` =
+       (width, height). An image that already has the size stays as it is.
+       Source coordinate of target index i: ``f = f32((i + 0.5) * (source / target) - 0.5)``,
+       ``j = floor(f)``, weight of pixel j+1: ``a = rint((f - j) * 2048)``, of j: ``2048 - a``;
+       indices are clamped to the image. Along the width: ``r = p[j] * (2048 - a) + p[j+1] * a``;
+       then along the height: ``((r[j] >> 4) * (2048 - a) >> 16) + ((r[j+1] >> 4) * a >> 16)``,
+       plus 2, ``>> 2``. All integers, and the bytes of ``cv2.resize``, which training used.
     2. Reverse the channels if ``to_rgb`` (images come as BGR).
     3. ``q = clamp(rint((pixel - mean[c]) / std[c] / scale) + zero_point, 0, maximum)``
        in float64: one table of 256 entries per channel.
