@@ -23,6 +23,9 @@ class Preprocess : public Operation {
   void run(Frame& frame) const override;
 
  private:
+  // Pixels by the table, channels reversed if the settings say so.
+  void quantize(const std::uint8_t* pixels, std::size_t count, std::uint8_t* out) const;
+
   Settings settings_;
 };
 

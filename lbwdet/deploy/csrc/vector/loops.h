@@ -44,13 +44,12 @@ struct RoiTask {
 constexpr int kRoiLanes = 64;
 
 struct Loops {
-  // out[i] = a[i] * (2048 - weight) + b[i] * weight
-  void (*blend)(const std::uint8_t* a, const std::uint8_t* b, int weight, std::size_t count,
-                std::int32_t* out);
-  // Per tap, three bytes: the mean of two pixels of `line`, in units of 2**-22, rounded, reversed
-  // if asked, looked up in table[256 * c + pixel].
-  void (*resize)(const std::int32_t* line, const ResizeTap* taps, std::size_t count, bool reverse,
-                 const std::uint8_t* table, std::uint8_t* out);
+  // Resizing, first along the width: per tap, three sums of two weighted pixels, >> 4.
+  void (*resize_row)(const std::uint8_t* pixels, const ResizeTap* taps, std::size_t count,
+                     std::int16_t* out);
+  // Then along the height: out[i] = ((a[i] * (2048 - weight) >> 16) + (b[i] * weight >> 16) + 2) >> 2
+  void (*blend)(const std::int16_t* a, const std::int16_t* b, int weight, std::size_t count,
+                std::uint8_t* out);
   // out[i] = max(out[i], in[i])
   void (*maximum)(const std::uint8_t* in, std::size_t count, std::uint8_t* out);
   // dropped[j] |= overlap(box i, box j) > threshold, for i < j < count
