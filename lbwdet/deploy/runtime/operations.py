@@ -50,11 +50,11 @@ class Preprocess:
        min(H, W))`` in float64, where ``long, short`` are the larger and the smaller
        entry of ``size``, to ``max(int(side * factor + 0.5), 1)``; else to ``size`` =
        (width, height). An image that already has the size stays as it is.
-       Source coordinate of target index i: ``f = (i + 0.5) * (source / target) - 0.5``
-       in float64, ``j = floor(f)``, weight of pixel j+1: ``a = rint((f - j) * 2048)``,
-       of j: ``2048 - a``; indices are clamped to the image. Rows first: ``r = p[j] *
-       (2048 - a) + p[j+1] * a`` along the width, the same along the height on ``r``,
-       then ``(sum + 2**21) >> 22``. All integers.
+       Source coordinate of target index i: ``f = f32((i + 0.5) * (source / target) - 0.5)``,
+       ``j = floor(f)``, weight of pixel j+1: ``a = rint((f - j) * 2048)``, of j: ``2048 - a``;
+       indices are clamped to the image. Along the width: ``r = p[j] * (2048 - a) + p[j+1] * a``;
+       then along the height: ``((r[j] >> 4) * (2048 - a) >> 16) + ((r[j+1] >> 4) * a >> 16)``,
+       plus 2, ``>> 2``. All integers, and the bytes of ``cv2.resize``, which training used.
     2. Reverse the channels if ``to_rgb`` (images come as BGR).
     3. ``q = clamp(rint((pixel - mean[c]) / std[c] / scale) + zero_point, 0, maximum)``
        in float64: one table of 256 entries per channel.

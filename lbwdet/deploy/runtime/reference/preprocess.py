@@ -33,16 +33,15 @@ def resize(image: Array, height: int, width: int) -> Array:
         pixels: Array = image[rows].astype(np.int32)
         return np.asarray(pixels[:, left] * (_ONE - across) + pixels[:, right] * across)
 
-    # At most 255 * 2**22 + 2**21: int32 holds it.
-    total: Array = line(top) * (_ONE - down) + line(bottom) * down
-    return np.asarray((total + (1 << 21)) >> 22, np.uint8)
+    total: Array = (((line(top) >> 4) * (_ONE - down)) >> 16) + (((line(bottom) >> 4) * down) >> 16)
+    return ((total + 2) >> 2).astype(np.uint8)
 
 
 def _taps(source: int, target: int) -> tuple[Array, Array, Array]:
     """Indices of the two neighbours of each target index, and the second one's weight."""
-    position = (np.arange(target) + 0.5) * (source / target) - 0.5
+    position = ((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.float32)
     first = np.floor(position)
-    weight = np.rint((position - first) * _ONE).astype(np.int32)
+    weight = np.rint((position - first) * np.float32(_ONE)).astype(np.int32)
     index = first.astype(np.int64)
     return index.clip(0, source - 1), (index + 1).clip(0, source - 1), weight
 
