@@ -284,12 +284,26 @@ def _results(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _inspect(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("artifact", metavar="model.lbw")
+    parser.add_argument("--json", action="store_true", help="everything, for programs")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.deploy.inspect import describe
+
+        print(describe(args.artifact, as_json=args.json))
+        return 0
+
+    return run
+
+
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "train": (_train, "train a detector from a config"),
     "test": (_test, "evaluate a checkpoint with the config's own metric"),
     "compare": (_compare, "compare models: mAP, bytes, latency, pictures"),
     "image-demo": (_image_demo, "draw detections on images"),
     "export": (_export, "write a trained detector as an artifact for CPU engines"),
+    "inspect": (_inspect, "print what is in a deployed model.lbw"),
     "experiment": (_experiment, "train and measure seeds x variants for docs/results.md"),
     "results": (_results, "write the tables of README.md and docs/results.md from JSON"),
     "make-toy-data": (_make_toy_data, "draw the toy data set"),
