@@ -28,6 +28,7 @@ from lbwdet.deploy.runtime.operations import (
     Quantization,
     RoIAlign,
 )
+from lbwdet.deploy.runtime.reference.preprocess import resized_shape
 from lbwdet.deploy.runtime.weights import Array, StoredWeight
 
 Observer = Callable[[str, Tensor], None]
@@ -138,11 +139,7 @@ class _Layer:
 def preprocess(operation: Preprocess, image: Array) -> tuple[Tensor, ImageSizes]:
     """The network's input [1, 3, h, w] of a uint8 [H, W, 3] BGR image, resized by OpenCV."""
     height, width = image.shape[:2]
-    target_width, target_height = operation.size
-    if operation.keep_ratio:
-        long, short = max(operation.size), min(operation.size)
-        factor = min(long / max(height, width), short / min(height, width))
-        target_width, target_height = int(width * factor + 0.5), int(height * factor + 0.5)
+    target_height, target_width = resized_shape(operation, height, width)
     if (target_height, target_width) != (height, width):
         image = cv2.resize(image, (target_width, target_height), interpolation=cv2.INTER_LINEAR)
     if operation.to_rgb:
