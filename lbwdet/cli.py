@@ -356,8 +356,6 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "benchmark": (_benchmark, "time an artifact and its peers, part by part"),
     "inspect": (_inspect, "print what is in a deployed model.lbw"),
     "export": (_export, "write a trained detector as an artifact for CPU engines"),
-    "export": (_export, "write a trained detector as an artifact for CPU engines"),
-    "inspect": (_inspect, "print what is in a deployed model.lbw"),
     "experiment": (_experiment, "train and measure seeds x variants for docs/results.md"),
     "results": (_results, "write the tables of README.md and docs/results.md from JSON"),
     "make-toy-data": (_make_toy_data, "draw the toy data set"),
