@@ -247,6 +247,29 @@ def _results(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _zoo(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("--filter", default="*", metavar="GLOB", help="on family/config.py [%(default)s]")
+    add("--jobs", type=int, default=1, help="processes at a time, one thread each [%(default)s]")
+    add("--timeout", type=float, default=300, metavar="S", help="for each model [%(default)s]")
+    add("--retry", action="store_true", help="try those again that did not run in every step")
+    add("--out", default="docs/results/zoo.json", help="results, gone on with [%(default)s]")
+    add("--page", metavar="FILE.md", help="write the table of --out to this page; try nothing")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.zoo.page import summary, write_page
+
+        if args.page:
+            write_page(args.out, args.page)
+            return 0
+        from lbwdet.evaluation.zoo.walk import walk
+
+        print(summary(walk(args.out, args.filter, args.jobs, args.timeout, args.retry)))
+        return 0
+
+    return run
+
+
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "train": (_train, "train a detector from a config"),
     "test": (_test, "evaluate a checkpoint with the config's own metric"),
@@ -255,6 +278,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "experiment": (_experiment, "train and measure seeds x variants for docs/results.md"),
     "results": (_results, "write the tables of README.md and docs/results.md from JSON"),
     "make-toy-data": (_make_toy_data, "draw the toy data set"),
+    "zoo": (_zoo, "try every config that MMDetection ships, in float and quantized"),
     "demo": (_demo, "toy data, three models trained, compared and drawn"),
 }
 
