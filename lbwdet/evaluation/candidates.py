@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
+from torch import nn
 
 from lbwdet import __version__
 from lbwdet.errors import CheckpointError, LBWError
@@ -89,7 +90,27 @@ class Candidate(Protocol):
         ...
 
 
-class TorchCandidate:
+class Detector:
+    """A built detector in eval mode, fed with image arrays by its config's test pipeline."""
+
+    def __init__(self, cfg: Config, model: nn.Module) -> None:
+        self.model = model
+        self._pipeline = Compose(_array_pipeline(cfg))
+
+    @torch.no_grad()
+    def detect(self, image: np.ndarray) -> Detections:
+        """Boxes found in one [H, W, 3] uint8 BGR image."""
+        data = self._pipeline(dict(img=image, img_id=0))
+        batch = dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+        found = self.model.test_step(batch)[0].pred_instances
+        return Detections(
+            boxes=found.bboxes.cpu().numpy().astype(np.float32),
+            scores=found.scores.cpu().numpy().astype(np.float32),
+            labels=found.labels.cpu().numpy().astype(np.int64),
+        )
+
+
+class TorchCandidate(Detector):
     """MMDetection itself on a config and a checkpoint, weights fake-quantized, eval mode."""
 
     engine = "torch"
@@ -105,7 +126,7 @@ class TorchCandidate:
         self.name = name
         self.config = config or str(cfg.filename)
         self.checkpoint = None if checkpoint is None else str(checkpoint)
-        self.model = build_detector(cfg, checkpoint, device)
+        super().__init__(cfg, build_detector(cfg, checkpoint, device))
         self.classes = tuple(self.model.dataset_meta["classes"])
         expected = class_names(cfg)
         if self.classes != expected:
@@ -114,19 +135,7 @@ class TorchCandidate:
                 f"but {self.config} tests {list(expected)}"
             )
         self.size = weight_size(self.model)
-        self._pipeline = Compose(_array_pipeline(cfg))
         self.digest = _digest(cfg, self.model, device)
-
-    @torch.no_grad()
-    def detect(self, image: np.ndarray) -> Detections:
-        data = self._pipeline(dict(img=image, img_id=0))
-        batch = dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
-        found = self.model.test_step(batch)[0].pred_instances
-        return Detections(
-            boxes=found.bboxes.cpu().numpy().astype(np.float32),
-            scores=found.scores.cpu().numpy().astype(np.float32),
-            labels=found.labels.cpu().numpy().astype(np.int64),
-        )
 
 
 def _array_pipeline(cfg: Config) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ _DARK = dict(ground="#161a20", ink="#e6e9ee", faint="#343b45")
 
 def draw_plots(results: Sequence[ModelResult], dark: bool = False) -> dict[str, bytes]:
     """All plots by name: ``map_against_bytes``, ``per_class``, ``precision_recall``."""
-    with mpl.rc_context(_theme(dark)):
+    with mpl.rc_context(theme(dark)):
         return dict(
             map_against_bytes=_map_against_bytes(results),
             per_class=_per_class(results),
@@ -50,7 +50,8 @@ def draw_plots(results: Sequence[ModelResult], dark: bool = False) -> dict[str, 
         )
 
 
-def _theme(dark: bool) -> dict[str, Any]:
+def theme(dark: bool) -> dict[str, Any]:
+    """matplotlib settings that all plots share."""
     colors = _DARK if dark else _LIGHT
     ground = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
     ink = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.titlecolor")
@@ -95,7 +96,7 @@ def _map_against_bytes(results: Sequence[ModelResult]) -> bytes:
     room = max(0.02, 0.3 * (max(scores) - min(scores)))
     axes.set_ylim(max(0.0, min(scores) - room), min(1.05, max(scores) + room))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def _per_class(results: Sequence[ModelResult]) -> bytes:
@@ -126,7 +127,7 @@ def _per_class(results: Sequence[ModelResult]) -> bytes:
     axes.set(ylabel="AP, 11-point", ylim=(0, 1.0))
     axes.set_title("Average precision by class")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def _precision_recall(results: Sequence[ModelResult]) -> bytes:
@@ -165,14 +166,14 @@ def _precision_recall(results: Sequence[ModelResult]) -> bytes:
         loc="outside lower center",
         ncols=min(4, len(results)),
     )
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def contact_sheet(
     results: Sequence[ModelResult], test_set: TestSet, indices: Sequence[int]
 ) -> bytes:
     """Ground truth and every model's detections side by side, one image a row."""
-    with mpl.rc_context(_theme(dark=False)):
+    with mpl.rc_context(theme(dark=False)):
         columns = 1 + len(results)
         pictures = [cv2.cvtColor(test_set.load(index), cv2.COLOR_BGR2RGB) for index in indices]
         heights = [picture.shape[0] / picture.shape[1] for picture in pictures]
@@ -195,7 +196,7 @@ def contact_sheet(
         for axes, title in zip(grid[0], titles, strict=True):
             axes.set_title(_short(title))
         figure.supxlabel(f"detections with score {SHEET_SCORE} or more", fontsize=9)
-        return _png(figure, dots_per_inch=110)
+        return png_bytes(figure, dots_per_inch=110)
 
 
 def _panel(axes: Axes, picture: Any, boxes: Any, names: Sequence[str], color: str) -> None:
@@ -223,7 +224,8 @@ def _short(name: str, length: int = 24) -> str:
     return name if len(name) <= length else name[: length - 3] + "..."
 
 
-def _png(figure: Figure, dots_per_inch: int = 130) -> bytes:
+def png_bytes(figure: Figure, dots_per_inch: int = 130) -> bytes:
+    """The figure as a PNG file."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     # Without the version stamp the same results give the same bytes.

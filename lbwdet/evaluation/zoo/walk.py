@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import resource
+import signal
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from lbwdet.evaluation.zoo.trial import STEPS, WEIGHT, reason, run_trial
 from lbwdet.files import write_json
 
 MEMORY_BYTES = 16 << 30
+_WAIT = 20  # times the CPU seconds, for a busy machine; beyond, a trial waits for something
 ABOUT = (
     "Each model of MMDetection's own configs on random weights and random images of 128x128 "
     "pixels, or 256x256 where float needs that, on a CPU: loss and backward (2 images) and predict "
@@ -39,7 +41,7 @@ def walk(
     out: str | Path,
     pattern: str = "*",
     jobs: int = 1,
-    timeout: float = 300,
+    timeout: int = 300,
     retry: bool = False,
 ) -> dict[str, Any]:
     """Tries the shipped configs whose names match ``pattern``; goes on where it was stopped.
@@ -48,7 +50,7 @@ def walk(
         out: JSON file of the results; entries in it with the same model are kept.
         pattern: glob on ``family/config.py``.
         jobs: processes at a time, one thread each.
-        timeout: seconds after which a trial is ended.
+        timeout: CPU seconds after which a trial is ended.
         retry: try those again that did not run in every step.
 
     Returns:
@@ -119,7 +121,7 @@ def _families_in_turn(groups: Sequence[list[str]]) -> list[list[str]]:
 
 
 def isolated_trial(
-    model: Mapping[str, Any], timeout: float, memory: int = MEMORY_BYTES
+    model: Mapping[str, Any], timeout: int, memory: int = MEMORY_BYTES
 ) -> dict[str, Any]:
     """``run_trial`` in a process of its own, which may crash, hang or eat memory.
 
@@ -130,21 +132,24 @@ def isolated_trial(
     # The server imports PyTorch and MMDetection once; each trial is a fork of it.
     context.set_forkserver_preload([__name__])
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(dict(model), sender, memory), daemon=True)
+    process = context.Process(target=_child, args=(dict(model), sender, timeout, memory), daemon=True)
     started = time.monotonic()
     process.start()
     sender.close()
     found: dict[str, Any] = {}
     end = None
     while end is None:
-        if not receiver.poll(max(0.0, started + timeout - time.monotonic())):
-            end = f"not done within {timeout:g} s"
+        if not receiver.poll(max(0.0, started + _WAIT * timeout - time.monotonic())):
+            end = f"not done within {_WAIT * timeout} s"
             continue
         try:
             key, value = receiver.recv()
         except EOFError:
             process.join(timeout=10)
+            late = process.exitcode in (-signal.SIGXCPU, -signal.SIGKILL)
             end = f"the process ended with code {process.exitcode}"
+            if late and time.monotonic() - started > timeout:
+                end = f"not done within {timeout} s of CPU time"
         else:
             found[key] = value
             if key == "done":
@@ -154,7 +159,8 @@ def isolated_trial(
     return _concluded(found, end) | dict(seconds=round(time.monotonic() - started, 1))
 
 
-def _child(model: dict[str, Any], sender: Connection, memory: int) -> None:
+def _child(model: dict[str, Any], sender: Connection, timeout: int, memory: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (timeout, timeout + 1))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
