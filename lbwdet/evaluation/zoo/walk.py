@@ -27,6 +27,7 @@ from lbwdet.evaluation.zoo.trial import STEPS, WEIGHT, reason, run_trial
 from lbwdet.files import write_json
 
 MEMORY_BYTES = 16 << 30
+_START = "forkserver"  # imports PyTorch and MMDetection once; each trial is a fork of it
 _WAIT = 20  # times the CPU seconds, for a busy machine; beyond, a trial waits for something
 ABOUT = (
     "Each model of MMDetection's own configs on random weights and random images of 128x128 "
@@ -128,11 +129,12 @@ def isolated_trial(
     Returns:
         What the trial reported, with ``outcome``, ``reason`` and ``seconds``.
     """
-    context = multiprocessing.get_context("forkserver")
-    # The server imports PyTorch and MMDetection once; each trial is a fork of it.
+    context = multiprocessing.get_context(_START)
     context.set_forkserver_preload([__name__])
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(dict(model), sender, timeout, memory), daemon=True)
+    process = context.Process(
+        target=_child, args=(dict(model), sender, timeout, memory), daemon=True
+    )
     started = time.monotonic()
     process.start()
     sender.close()
@@ -146,9 +148,8 @@ def isolated_trial(
             key, value = receiver.recv()
         except EOFError:
             process.join(timeout=10)
-            late = process.exitcode in (-signal.SIGXCPU, -signal.SIGKILL)
             end = f"the process ended with code {process.exitcode}"
-            if late and time.monotonic() - started > timeout:
+            if process.exitcode == -signal.SIGXCPU:
                 end = f"not done within {timeout} s of CPU time"
         else:
             found[key] = value
