@@ -190,7 +190,7 @@ def markdown(proposed: Mapping[str, Any]) -> str:
     for row in proposed["models"]:
         cells = [row["model"], f"{row['average_bits']:.2f}", f"{row['bytes'] / 1e6:.3f}"]
         cells += [f"{row['predicted']:+.4f}", f"{row['measured']:+.4f}"]
-        rows.append(cells + [f"{row['map']:.3f}"] * with_map)
+        rows.append([*cells, f"{row['map']:.3f}"] if with_map else cells)
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     counts = Counter(proposed["bits"].values())
     layers = ", ".join(f"{counts[width]} at {width} bits" for width in sorted(counts))

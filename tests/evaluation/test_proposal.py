@@ -60,8 +60,7 @@ class TestProposal:
         half = run(float_detector, tmp_path / "a.py", inspected, average_bits=3.0)
         megabytes = half["models"][1]["bytes"] / 1e6
         same = run(float_detector, tmp_path / "b.py", inspected, budget_mb=megabytes)
-        assert same["models"][1]["bytes"] <= half["models"][1]["bytes"]
-        assert same["bits"] == half["bits"]
+        assert 0.99 * megabytes < same["models"][1]["bytes"] / 1e6 <= megabytes
 
     def test_the_most_damaged_layers_keep_more_bits(self, float_detector, inspected, tmp_path):
         proposed = run(float_detector, tmp_path / "a.py", inspected, average_bits=3.5)

@@ -75,7 +75,7 @@ def test_a_config_of_python_imports_is_written_out(float_detector, tmp_path):
     text = old.pretty_text.replace("type='RetinaNet'", "type=RetinaNet")
     new_style.write_text(head + text)
     out, written = write(tmp_path, str(new_style))
-    assert "_base_" not in out.read_text()
+    assert "_base_ =" not in out.read_text()
     assert describe_quantization(build_detector(load_config(out))) == written["layers"]
 
 

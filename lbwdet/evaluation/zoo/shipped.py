@@ -46,10 +46,10 @@ def shipped_configs(pattern: str = "*") -> list[str]:
     root = config_root()
     names = [
         path.relative_to(root).as_posix()
-        for path in sorted(root.rglob("*.py"))
+        for path in root.rglob("*.py")
         if "_base_" in path.read_text(encoding="utf-8")
     ]
-    names = [name for name in names if not name.startswith("_base_/")]
+    names = sorted(name for name in names if not name.startswith("_base_/"))
     chosen = [name for name in names if fnmatchcase(name, pattern)]
     if not chosen:
         raise ConfigError(f"--filter {pattern!r} matches none of {len(names)} configs in {root}")
@@ -101,7 +101,7 @@ def _reduced_entry(key: Any, value: Any) -> Any:
 
 def _names_a_checkpoint(key: Any, value: Any) -> bool:
     if key == "init_cfg" and isinstance(value, dict):
-        return value.get("type") == "Pretrained"
+        return "checkpoint" in value
     return key == "pretrained" or str(key).endswith("_ckpt")
 
 

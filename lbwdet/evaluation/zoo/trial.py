@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import lbwdet.compat  # noqa: F401  (before mmdet, which imports mmcv.ops)
@@ -22,6 +23,7 @@ STEPS = ("loss", "backward", "predict")
 WEIGHT = dict(bit_width=4, code="dense")
 SIZES = (128, 256)  # pixels; the larger for detectors that need more feature pixels
 _SEED = 0
+_PACKAGES = f"{Path(torch.__file__).parents[1]}/"
 
 
 def run_trial(model: Mapping[str, Any], report: Callable[[str, Any], None]) -> None:
@@ -70,7 +72,7 @@ def build(model: Mapping[str, Any]) -> nn.Module:
     torch.manual_seed(_SEED)
     detector: nn.Module = MODELS.build(ConfigDict(model))
     for part in detector.modules():  # some classes name pretrained weights by themselves
-        if (getattr(part, "init_cfg", None) or {}) and "Pretrained" in str(part.init_cfg):
+        if "checkpoint" in str(getattr(part, "init_cfg", None)):
             part.init_cfg = None
     detector.init_weights()
     return revert_sync_batchnorm(detector)  # as MMDetection does on a CPU
@@ -151,6 +153,7 @@ def _gradient_problem(
 
 
 def reason(error: BaseException) -> str:
-    """The error in one line."""
+    """The error in one line, without the folders that packages lie in."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
+    first = " ".join(lines[0].replace(_PACKAGES, "").split()) if lines else ""
+    return f"{type(error).__name__}: {first[:200]}"

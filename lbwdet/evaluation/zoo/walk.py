@@ -65,21 +65,7 @@ def walk(
     """
     names = shipped_configs(pattern)
     entries = _known(Path(out))
-    models: dict[str, dict[str, Any]] = {}
-    for name in names:
-        entry = dict(config=name, family=name.split("/")[0])
-        try:
-            model = load_model(name)
-        except ConfigError as error:
-            entries[name] = entry | _unreadable(error)
-        except (AttributeError, KeyError):
-            entries[name] = entry | dict(outcome="no model", reason="the config has no model")
-        else:
-            models[name] = model
-            known = entries.get(name, {})
-            again = retry and known.get("outcome") != "runs"
-            if again or known.get("model") != digest(model):
-                entries[name] = entry | dict(model=digest(model))
+    models = _read_models(names, entries, retry)
     groups: dict[str, list[str]] = {}
     for name, model in models.items():
         groups.setdefault(digest(model), []).append(name)
@@ -108,6 +94,28 @@ def walk(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return _content(entries)
+
+
+def _read_models(
+    names: Sequence[str], entries: dict[str, dict[str, Any]], retry: bool
+) -> dict[str, dict[str, Any]]:
+    """The models of the configs that have one; starts or corrects the entry of each config."""
+    models = {}
+    for name in names:
+        entry = dict(config=name, family=name.split("/")[0])
+        try:
+            model = load_model(name)
+        except ConfigError as error:
+            entries[name] = entry | _unreadable(error)
+        except (AttributeError, KeyError):
+            entries[name] = entry | dict(outcome="no model", reason="the config has no model")
+        else:
+            models[name] = model
+            known = entries.get(name, {})
+            again = retry and known.get("outcome") != "runs"
+            if again or known.get("model") != digest(model):
+                entries[name] = entry | dict(model=digest(model))
+    return models
 
 
 def _families_in_turn(groups: Sequence[list[str]]) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """The steps of a trial, and one small config of each main family through all of them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from lbwdet.evaluation.zoo.shipped import load_model
-from lbwdet.evaluation.zoo.trial import STEPS, run_trial
+from lbwdet.evaluation.zoo.trial import STEPS, reason, run_trial
 
 ALL_RUN = dict.fromkeys(STEPS)
 FAMILIES = {
@@ -22,7 +23,6 @@ FAMILIES = {
     "deformable convolutions": "centernet/centernet_r18-dcnv2_8xb16-crop512-140e_coco.py",
     "transformer": "detr/detr_r18_8xb2-500e_coco.py",
     "transformer backbone": "pvt/retinanet_pvtv2-b0_fpn_1x_coco.py",
-    "instances without boxes": "solov2/solov2-light_r18_fpn_ms-3x_coco.py",
 }
 
 
@@ -103,10 +103,15 @@ def test_a_model_that_cannot_be_built():
     assert "quantized" not in found
 
 
+def test_reasons_name_no_folder_of_this_machine():
+    error = FileNotFoundError(f"no {Path(torch.__file__).parents[1]}/mmdet/a.py   here\nat all")
+    assert reason(error) == "FileNotFoundError: no mmdet/a.py here"
+
+
 @pytest.mark.parametrize("config", FAMILIES.values(), ids=list(FAMILIES))
 def test_one_of_each_main_family(config):
-    torch.manual_seed(0)
     found = trial(**load_model(config))
-    assert found["float"] == ALL_RUN
-    assert found["quantized"] == ALL_RUN
+    assert found["quantized"] == found["float"]
     assert found["quantized_layers"] > 20
+    broken = {"predict"} if "ssd/" in config else set()  # MMDetection 3.3's SSD cannot predict
+    assert {step for step in STEPS if found["float"][step] is not None} == broken
