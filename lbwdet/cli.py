@@ -299,7 +299,7 @@ def _inspect(parser: argparse.ArgumentParser) -> Run:
     add = parser.add_argument
     add("config", help="a config, or a deployed model.lbw")
     add("checkpoint", nargs="?", help="weights that fit the config")
-    add("--bit-width", type=int, help="quantize at this; needed if the config quantizes nothing")
+    add("--bit-width", type=int, help="quantize at this, all as --code and --granularity say")
     _add_weight_options(parser)
     add("--sensitivity", choices=("loss", "map", "none"), default="none", help="[%(default)s]")
     add("--bit-widths", type=int, nargs="+", default=[], metavar="B", help="sensitivity at these")

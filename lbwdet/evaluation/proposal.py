@@ -14,7 +14,7 @@ from lbwdet.evaluation.quantized_config import write_quantized_config
 from lbwdet.evaluation.sensitivity import TrainingLoss, layer_sensitivities, quantizers_of
 from lbwdet.evaluation.size import layer_bytes, weight_size
 from lbwdet.layers import QuantLayer, quantized_layers
-from lbwdet.quantizers import WeightQuantizer, check_bit_width
+from lbwdet.quantizers import FLOAT_BIT_WIDTH, WeightQuantizer, check_bit_width
 
 Choices = Mapping[str, Mapping[int, WeightQuantizer]]
 Changes = Mapping[str, Mapping[int, float]]
@@ -64,7 +64,7 @@ def propose(
     widths = sorted({check_bit_width(width) for width in bit_widths})
     if (budget_mb is None) == (average_bits is None):
         raise ConfigError("give either --budget-mb or --average-bits")
-    if len(widths) < 2 or widths[-1] == 32:
+    if len(widths) < 2 or widths[-1] == FLOAT_BIT_WIDTH:
         raise ConfigError(f"--bit-widths {widths}: give two or more of 1 to 8")
     settings = dict(weight or {})
     cfg, model = load_quantized(config, checkpoint, dict(settings, bit_width=widths[-1]))
@@ -93,23 +93,24 @@ def propose(
 
     plans = {"allocated": bits} | {f"{w}bit": dict.fromkeys(layers, w) for w in widths}
     tester = None if map_images is None else ModelMap(cfg, map_images or None)
-    rows = [dict(model="float", bytes=weight_size(model).float_bytes, average_bits=32.0)]
-    rows[0] |= dict(predicted=0.0, measured=0.0)
-    if tester:
-        with quantizers_of(model, {}):
-            rows[0]["map"] = tester(model)
-    for name, plan in plans.items():
-        stored = sum(size[layer][width] for layer, width in plan.items())
-        row = dict(model=name, bytes=rest + stored)
-        row["average_bits"] = (
-            sum(width * layers[layer].weight.numel() for layer, width in plan.items()) / num_weights
-        )
-        row["predicted"] = sum(changes[layer][width] for layer, width in plan.items())
-        with quantizers_of(model, {layer: choices[layer][plan[layer]] for layer in layers}):
-            row["measured"] = metric(model) - baseline
-            if tester:
-                row["map"] = tester(model)
-        rows.append(row)
+
+    def row(name: str, plan: Mapping[str, int]) -> dict[str, Any]:
+        """A plan of bit widths as it is predicted and as it is; layers not named are float."""
+        with quantizers_of(model, {layer: choices[layer][plan[layer]] for layer in plan}):
+            found = dict(
+                model=name,
+                bytes=weight_size(model).weight_bytes,
+                average_bits=sum(
+                    plan.get(layer, FLOAT_BIT_WIDTH) * entry.weight.numel()
+                    for layer, entry in layers.items()
+                )
+                / num_weights,
+                predicted=sum(changes[layer][width] for layer, width in plan.items()),
+                measured=metric(model) - baseline,
+            )
+            return found | (dict(map=tester(model)) if tester else {})
+
+    rows = [row("float", {}), *(row(name, plan) for name, plan in plans.items())]
     common = Counter(bits.values()).most_common(1)[0][0]
     write_quantized_config(
         config,

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from mmcv.cnn.bricks.drop import DropPath
-from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.runner import set_random_seed
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
@@ -17,6 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from lbwdet.datasets import check_data
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.evaluation.progress import Progress
+from lbwdet.evaluation.testset import build_dataset
 from lbwdet.layers import QuantLayer, quantized_layers
 from lbwdet.quantizers import WeightQuantizer
 from lbwdet.training.build import register_scope
@@ -35,11 +36,11 @@ class TrainingLoss:
 
     Args:
         cfg: a config with a ``train_dataloader``; its augmentation is applied once.
-        num_images: the first images that have an object.
+        num_images: the first images are taken.
 
     Raises:
         ConfigError: the config trains on nothing.
-        DataError: the data is not there, or has no object in it.
+        DataError: the data is not there.
     """
 
     def __init__(self, cfg: Config, num_images: int) -> None:
@@ -47,8 +48,8 @@ class TrainingLoss:
             raise ConfigError(f"{cfg.filename}: no 'train_dataloader', nothing to take a loss on")
         register_scope(cfg)
         check_data(cfg, ("train",))
-        torch.manual_seed(_SEED)
-        dataset = DATASETS.build(copy.deepcopy(cfg.train_dataloader.dataset))
+        set_random_seed(_SEED)
+        dataset = build_dataset(cfg, cfg.train_dataloader.dataset)
         samples = [dataset[index] for index in range(min(num_images, len(dataset)))]
         if not samples:
             raise DataError(f"{cfg.filename}: no training image to take a loss on")
