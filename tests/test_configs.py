@@ -180,3 +180,12 @@ def test_options_are_merged(tmp_path):
 
 def test_work_dir_is_named_after_the_config():
     assert default_work_dir("some/where/x_6bit.py") == "work_dirs/x_6bit"
+
+
+def test_configs_of_packages():
+    shipped = load_config("mmdet::retinanet/retinanet_r18_fpn_1x_coco.py")
+    assert shipped.model.type == "RetinaNet"
+    with pytest.raises(ConfigError, match=r"no package 'nodet' is installed"):
+        load_config("nodet::retinanet/retinanet_r18_fpn_1x_coco.py")
+    with pytest.raises(ConfigError, match=r"retinanet_r19.py: no such config; .* has retinanet_"):
+        load_config("mmdet::retinanet/retinanet_r19.py")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
+from torch import nn
 
 from lbwdet import __version__
 from lbwdet.errors import CheckpointError, LBWError
@@ -89,36 +90,16 @@ class Candidate(Protocol):
         ...
 
 
-class TorchCandidate:
-    """MMDetection itself on a config and a checkpoint, weights fake-quantized, eval mode."""
+class Detector:
+    """A built detector in eval mode, fed with image arrays by its config's test pipeline."""
 
-    engine = "torch"
-
-    def __init__(
-        self,
-        name: str,
-        cfg: Config,
-        checkpoint: str | Path | None,
-        config: str = "",
-        device: str = "cpu",
-    ) -> None:
-        self.name = name
-        self.config = config or str(cfg.filename)
-        self.checkpoint = None if checkpoint is None else str(checkpoint)
-        self.model = build_detector(cfg, checkpoint, device)
-        self.classes = tuple(self.model.dataset_meta["classes"])
-        expected = class_names(cfg)
-        if self.classes != expected:
-            raise CheckpointError(
-                f"{checkpoint}: trained on the classes {list(self.classes)}, "
-                f"but {self.config} tests {list(expected)}"
-            )
-        self.size = weight_size(self.model)
+    def __init__(self, cfg: Config, model: nn.Module) -> None:
+        self.model = model
         self._pipeline = Compose(_array_pipeline(cfg))
-        self.digest = _digest(cfg, self.model, device)
 
     @torch.no_grad()
     def detect(self, image: np.ndarray) -> Detections:
+        """Boxes found in one [H, W, 3] uint8 BGR image."""
         found = self.model.test_step(self._batch(image))[0].pred_instances
         return Detections(
             boxes=found.bboxes.cpu().numpy().astype(np.float32),
@@ -134,6 +115,34 @@ class TorchCandidate:
     def _batch(self, image: np.ndarray) -> dict[str, list[Any]]:
         data = self._pipeline(dict(img=image, img_id=0))
         return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+
+
+class TorchCandidate(Detector):
+    """MMDetection itself on a config and a checkpoint, weights fake-quantized, eval mode."""
+
+    engine = "torch"
+
+    def __init__(
+        self,
+        name: str,
+        cfg: Config,
+        checkpoint: str | Path | None,
+        config: str = "",
+        device: str = "cpu",
+    ) -> None:
+        self.name = name
+        self.config = config or str(cfg.filename)
+        self.checkpoint = None if checkpoint is None else str(checkpoint)
+        super().__init__(cfg, build_detector(cfg, checkpoint, device))
+        self.classes = tuple(self.model.dataset_meta["classes"])
+        expected = class_names(cfg)
+        if self.classes != expected:
+            raise CheckpointError(
+                f"{checkpoint}: trained on the classes {list(self.classes)}, "
+                f"but {self.config} tests {list(expected)}"
+            )
+        self.size = weight_size(self.model)
+        self.digest = _digest(cfg, self.model, device)
 
 
 def _array_pipeline(cfg: Config) -> list[dict[str, Any]]:
