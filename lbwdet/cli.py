@@ -247,12 +247,31 @@ def _results(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _study(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("name", choices=("ste",), help="ste: straight-through estimators")
+    parser.add_argument("--out-dir", default="docs/studies", help="[%(default)s]")
+    parser.add_argument(
+        "--samples", type=int, default=200_000, help="of each Monte Carlo estimate [%(default)s]"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="[%(default)s]")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.studies.ste import markdown, run_study
+
+        print(markdown(run_study(args.out_dir, samples=args.samples, seed=args.seed)))
+        print(f"\nFigures and {args.name}.json: {args.out_dir}")
+        return 0
+
+    return run
+
+
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "train": (_train, "train a detector from a config"),
     "test": (_test, "evaluate a checkpoint with the config's own metric"),
     "compare": (_compare, "compare models: mAP, bytes, latency, pictures"),
     "image-demo": (_image_demo, "draw detections on images"),
     "experiment": (_experiment, "train and measure seeds x variants for docs/results.md"),
+    "study": (_study, "reproduce the theory of straight-through estimators"),
     "results": (_results, "write the tables of README.md and docs/results.md from JSON"),
     "make-toy-data": (_make_toy_data, "draw the toy data set"),
     "demo": (_demo, "toy data, three models trained, compared and drawn"),

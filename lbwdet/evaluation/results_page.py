@@ -11,6 +11,7 @@ from typing import Any
 from lbwdet.errors import DataError
 from lbwdet.evaluation.results import markdown
 from lbwdet.files import write_text
+from lbwdet.studies.ste import markdown as study_tables
 
 Row = Mapping[str, Any]
 # <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated.
@@ -45,8 +46,10 @@ def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
         table = markdown(content)
     elif "memory" in content:
         table = cost_table(content)
+    elif "study" in content:
+        table = study_tables(content)
     else:
-        raise DataError(f"{path}: neither an experiment, a comparison nor a benchmark")
+        raise DataError(f"{path}: neither an experiment, a comparison, a benchmark nor a study")
     return f"{block[1]}{table.strip()}\n{block[3]}"
 
 

@@ -1,5 +1,6 @@
 """Position-sensitive score maps, and the vote of a region's cells."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmcv.cnn import ConvModule
@@ -37,6 +38,8 @@ class RFCNHead(BBoxHead):
         feat_channels: channels of the features that the score maps are made of.
         grid_size: ``k``, cells of a region in each direction.
         reg_class_agnostic: one box for all classes, as in the paper.
+        norm_cfg: normalization of the reduced features; none in the paper, which starts
+            from ImageNet weights.
         **kwargs: other arguments of ``BBoxHead``.
     """
 
@@ -46,6 +49,7 @@ class RFCNHead(BBoxHead):
         feat_channels: int = 1024,
         grid_size: int = 7,
         reg_class_agnostic: bool = True,
+        norm_cfg: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         predictor = dict(type="ScoreMapPredictor", grid_size=grid_size)
@@ -58,7 +62,7 @@ class RFCNHead(BBoxHead):
             **kwargs,
         )
         self.grid_size = grid_size
-        self.reduce = ConvModule(in_channels, feat_channels, kernel_size=1)
+        self.reduce = ConvModule(in_channels, feat_channels, kernel_size=1, norm_cfg=norm_cfg)
 
     def score_maps(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """The maps of a batch of images.
