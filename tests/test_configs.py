@@ -27,7 +27,7 @@ BIT_WIDTHS = ("6bit", "5bit", "4bit", "3bit", "2bit")
 FAMILIES = {
     **{f"lbw_frcnn_{data}": BIT_WIDTHS for data in ("voc", "bccd", "voc-sample", "toy")},
     **{f"lbw_rfcn_r{depth}_voc": ("6bit", "5bit", "4bit") for depth in (50, 101)},
-    "lbw_rfcn_toy": ("6bit",),
+    "lbw_rfcn_toy": ("6bit", "4bit"),
 }
 # 4 and 3 bits gain magnitudes by the dense code; the others keep the paper's.
 CODES = {"4bit": "dense", "3bit": "dense"}
