@@ -16,6 +16,7 @@ from lbwdet.training.build import build_model
 
 CONFIG = Path(__file__).parents[3] / "configs" / "lbw_rfcn_toy_fp32.py"
 SMALL = {
+    "model.train_cfg.rcnn.sampler.type": "OHEMSampler",
     "model.backbone.base_channels": 8,
     "model.rpn_head.in_channels": 32,
     "model.rpn_head.feat_channels": 16,

@@ -42,6 +42,11 @@ def test_initial_weights_of_the_predictors():
     assert not head.fc_cls.bias.any()
 
 
+def test_normalization_of_the_reduced_features():
+    names = list(built(norm_cfg=dict(type="BN")).state_dict())
+    assert "reduce.bn.weight" in names and "reduce.conv.bias" not in names
+
+
 def test_low_bits_keep_keys_and_initial_weights():
     low_bit = built("LBWRFCNHead", quant=dict(weight=dict(bit_width=4)))
     assert list(quantized_layers(low_bit)) == ["fc_cls", "fc_reg", "reduce.conv"]
