@@ -110,7 +110,7 @@ def sweep_mu(
     _check_retraining(cfg, retrain, learning_rate)
     threads = available_cpus() if threads is None else threads
     content: dict[str, Any] = dict(
-        sweep="mu",
+        study="mu-sweep",
         config=str(config),
         checkpoint=str(checkpoint),
         code=code,
