@@ -166,7 +166,7 @@ def test_studies_are_tables_too(page):
     update_pages([page], page.parent / "results")
     assert "| 3 | exact solver | 0.1000 | 0.500 | 0.600 |" in page.read_text()
     (page.parent / "results" / "cost.json").write_text(json.dumps(dict(study="of nothing")))
-    with pytest.raises(DataError, match="neither an experiment, .* nor a study"):
+    with pytest.raises(DataError, match=r"neither an experiment, .* nor a study"):
         update_pages([page], page.parent / "results")
 
 
