@@ -378,6 +378,19 @@ def _quantize(parser: argparse.ArgumentParser) -> Run:
             except DataError as error:
                 print(f"mAP was not measured: {error}")
         print(f"Train it: lbwdet train {args.out}")
+def _study(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("name", choices=("ste",), help="ste: straight-through estimators")
+    parser.add_argument("--out-dir", default="docs/studies", help="[%(default)s]")
+    parser.add_argument(
+        "--samples", type=int, default=200_000, help="of each Monte Carlo estimate [%(default)s]"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="[%(default)s]")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.studies.ste import markdown, run_study
+
+        print(markdown(run_study(args.out_dir, samples=args.samples, seed=args.seed)))
+        print(f"\nFigures and {args.name}.json: {args.out_dir}")
         return 0
 
     return run
@@ -479,6 +492,44 @@ def _zoo(parser: argparse.ArgumentParser) -> Run:
         from lbwdet.evaluation.zoo.walk import walk
 
         print(summary(walk(args.out, args.filter, args.jobs, args.timeout, args.retry)))
+def _sweep_mu(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("config", help="a detector config, float or quantized")
+    parser.add_argument("checkpoint", help="weights that fit it, usually float ones")
+    parser.add_argument("--bit-width", type=int, nargs="+", default=[3, 4, 5, 6], metavar="BITS")
+    parser.add_argument(
+        "--mu", type=float, nargs="+", metavar="MU", help="fractions of a layer's max|W|"
+    )
+    parser.add_argument("--code", default="paper", help="paper or dense [%(default)s]")
+    parser.add_argument(
+        "--retrain", type=int, default=0, metavar="EPOCHS", help="at each point [%(default)s]"
+    )
+    parser.add_argument("--lr", type=float, help="learning rate of it [that of the config]")
+    parser.add_argument("--num-images", type=int, metavar="N", help="only the first N test images")
+    parser.add_argument("--out-dir", default="work_dirs/sweep_mu", help="[%(default)s]")
+    parser.add_argument("--threads", type=int, help="CPU threads [all]")
+    parser.add_argument("--data-root", metavar="ROOT", help="overrides the data root")
+    parser.add_argument("--cfg-options", nargs="+", action=_KeyValue, metavar="KEY=VALUE")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.mu_sweep import MUS, sweep_mu
+        from lbwdet.evaluation.mu_sweep_report import markdown
+
+        content = sweep_mu(
+            args.config,
+            args.checkpoint,
+            args.out_dir,
+            bit_widths=args.bit_width,
+            mus=args.mu or MUS,
+            code=args.code,
+            retrain=args.retrain,
+            learning_rate=args.lr,
+            num_images=args.num_images,
+            threads=args.threads,
+            data_root=args.data_root,
+            cfg_options=args.cfg_options,
+        )
+        print(markdown(content))
+        print(f"Figure, table and JSON: {args.out_dir}")
         return 0
 
     return run
@@ -492,6 +543,8 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "benchmark": (_benchmark, "time an artifact and its peers, part by part"),
     "export": (_export, "write a trained detector as an artifact for CPU engines"),
     "experiment": (_experiment, "train and measure seeds x variants for docs/results.md"),
+    "sweep-mu": (_sweep_mu, "look for the threshold solver's mu: error and mAP against it"),
+    "study": (_study, "reproduce the theory of straight-through estimators"),
     "results": (_results, "write the tables of README.md and docs/results.md from JSON"),
     "make-toy-data": (_make_toy_data, "draw the toy data set"),
     "quantize": (_quantize, "write the config that trains any detector quantized"),
