@@ -378,6 +378,8 @@ def _quantize(parser: argparse.ArgumentParser) -> Run:
             except DataError as error:
                 print(f"mAP was not measured: {error}")
         print(f"Train it: lbwdet train {args.out}")
+
+
 def _study(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("name", choices=("ste",), help="ste: straight-through estimators")
     parser.add_argument("--out-dir", default="docs/studies", help="[%(default)s]")
@@ -492,6 +494,8 @@ def _zoo(parser: argparse.ArgumentParser) -> Run:
         from lbwdet.evaluation.zoo.walk import walk
 
         print(summary(walk(args.out, args.filter, args.jobs, args.timeout, args.retry)))
+
+
 def _sweep_mu(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("config", help="a detector config, float or quantized")
     parser.add_argument("checkpoint", help="weights that fit it, usually float ones")

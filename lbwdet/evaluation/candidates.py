@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,8 @@ from lbwdet import __version__
 from lbwdet.errors import CheckpointError, LBWError
 from lbwdet.evaluation.detectors import build_detector, class_names, test_dataset
 from lbwdet.evaluation.environment import PACKAGE
-from lbwdet.evaluation.size import WeightSize, weight_size
+from lbwdet.evaluation.size import WeightSize, layer_bytes, weight_size
+from lbwdet.layers import QuantLayer, quantized_layers
 
 # Rooms whose code decides what a detector detects.
 DECISIVE_CODE = (
@@ -64,6 +66,31 @@ class Detections:
             )
 
 
+@dataclass(frozen=True)
+class LayerFacts:
+    """One layer with low-bit weights, as it is stored.
+
+    Attributes:
+        name: dotted name.
+        shape: of the weight.
+        bit_width: bits of a code.
+        code: ``paper``, ``dense`` or ``uniform``.
+        zeros: share of weights at zero.
+        stored_bytes: codes and what goes with them.
+        error: ``|W - Q(W)|^2 / |W|^2``; None where the float weight is not known.
+        dropped: weights that the engines' integers cannot hold; None in PyTorch.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    bit_width: int
+    code: str
+    zeros: float
+    stored_bytes: int
+    error: float | None
+    dropped: int | None
+
+
 class Candidate(Protocol):
     """A model to compare, whichever engine runs it.
 
@@ -87,6 +114,10 @@ class Candidate(Protocol):
 
     def detect(self, image: np.ndarray) -> Detections:
         """Boxes found in one [H, W, 3] uint8 BGR image."""
+        ...
+
+    def layers(self) -> Sequence[LayerFacts]:
+        """The layers with low-bit weights; none of a float model."""
         ...
 
 
@@ -143,6 +174,25 @@ class TorchCandidate(Detector):
             )
         self.size = weight_size(self.model)
         self.digest = _digest(cfg, self.model, device)
+
+    def layers(self) -> list[LayerFacts]:
+        return [_layer_facts(name, layer) for name, layer in quantized_layers(self.model).items()]
+
+
+def _layer_facts(name: str, layer: QuantLayer) -> LayerFacts:
+    assert layer.quantizer is not None
+    weight, levels = layer.weight.detach(), layer.fake_quantized_weight().detach()
+    energy = weight.square().sum()
+    return LayerFacts(
+        name=name,
+        shape=tuple(weight.shape),
+        bit_width=layer.quantizer.bit_width,
+        code=layer.quantizer.code,
+        zeros=(levels == 0).float().mean().item(),
+        stored_bytes=layer_bytes(layer, layer.quantizer),
+        error=((weight - levels).square().sum() / energy).item() if energy > 0 else 0.0,
+        dropped=None,
+    )
 
 
 def _array_pipeline(cfg: Config) -> list[dict[str, Any]]:
