@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lbwdet import __version__
-from lbwdet.errors import LBWError
+from lbwdet.errors import ConfigError, LBWError
 
 Run = Callable[[argparse.Namespace], int]
 _QUOTED_TEXT = re.compile(r"""(?P<key>[^=]+)=(?P<quote>['"])(?P<text>[^\[(].*)(?P=quote)""")
@@ -230,14 +230,48 @@ def _make_toy_data(parser: argparse.ArgumentParser) -> Run:
 
 
 def _demo(parser: argparse.ArgumentParser) -> Run:
-    parser.add_argument("--work-dir", default="work_dirs/demo", help="[%(default)s]")
-    parser.add_argument("--data-root", default="data/toy", help="[%(default)s]")
-    parser.add_argument("--threads", type=int, help="CPU threads [all]")
+    add = parser.add_argument
+    add("source", nargs="?", help="image, folder, video or camera index [none: the toy demo]")
+    add("artifact", nargs="?", help="model.lbw that detects in SOURCE")
+    add("--engine", default="native", help="native or reference [%(default)s]")
+    add("--out-dir", default="work_dirs/drawn", help="for drawings of SOURCE [%(default)s]")
+    add("--score-thr", type=float, default=0.3, help="boxes from this score on [%(default)s]")
+    add("--max-frames", type=int, help="of a video [all] or camera [300]")
+    add("--work-dir", default="work_dirs/demo", help="of the toy demo [%(default)s]")
+    add("--data-root", default="data/toy", help="of the toy demo [%(default)s]")
+    add("--threads", type=int, help="CPU threads [all]")
 
     def run(args: argparse.Namespace) -> int:
-        from lbwdet.evaluation.demo import demo
+        if args.source is None:
+            from lbwdet.evaluation.demo import demo
 
-        demo(work_dir=args.work_dir, data_root=args.data_root, threads=args.threads)
+            demo(work_dir=args.work_dir, data_root=args.data_root, threads=args.threads)
+            return 0
+        if args.artifact is None:
+            raise ConfigError("what shall detect in it? lbwdet demo SOURCE model.lbw")
+        from lbwdet.evaluation.artifact_candidate import ArtifactCandidate
+        from lbwdet.evaluation.image_demo import draw_images
+        from lbwdet.evaluation.video_demo import draw_video, is_video
+
+        detector = ArtifactCandidate("demo", args.artifact, args.engine, args.threads)
+        if is_video(args.source):
+            result = draw_video(
+                detector, args.source, args.out_dir, args.score_thr, args.max_frames
+            )
+            count = len(result["frames"])
+            boxes = sum(len(frame) for frame in result["frames"])
+            kind = "frames"
+        else:
+            result = draw_images(detector, args.source, args.out_dir, args.score_thr)
+            count, kind = len(result["images"]), "images"
+            boxes = sum(len(found) for found in result["images"].values())
+            for reason in result["failed"].values():
+                print(f"left out: {reason}", file=sys.stderr)
+        milliseconds = result["median_ms"]
+        print(
+            f"{boxes} objects in {count} {kind}, {milliseconds:.1f} ms each (median), "
+            f"{1000 / milliseconds:.1f} per second, engine {result['engine']}; see {args.out_dir}"
+        )
         return 0
 
     return run
@@ -555,7 +589,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "inspect": (_inspect, "show each layer of a config, or what is in a deployed model.lbw"),
     "allocate": (_allocate, "choose each layer's bit width for a size"),
     "zoo": (_zoo, "try every config that MMDetection ships, in float and quantized"),
-    "demo": (_demo, "toy data, three models trained, compared and drawn"),
+    "demo": (_demo, "toy demo in minutes; or detections of a model.lbw, drawn"),
 }
 
 
