@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 
 import numpy as np
 import pytest
@@ -97,3 +98,13 @@ def test_a_scale_of_powers_of_two_must_be_one():
     artifact.weights["fc1"] = weight
     with pytest.raises(ArtifactError, match="'fc1': a scale of the dense code is no power of two"):
         artifact_bytes(artifact)
+
+
+def test_the_page_shows_the_bytes_of_the_golden_file(golden_folder):
+    page = (golden_folder.parents[2] / "docs" / "format.md").read_text()
+    dumps = re.findall(r"<!-- plain.lbw 0x(\w+) -->\n```text\n(.*?)```", page, re.S)
+    assert len(dumps) == 3
+    content = (golden_folder / "plain.lbw").read_bytes()
+    for start, dump in dumps:
+        shown = bytes.fromhex("".join(line[6:53] for line in dump.splitlines()))
+        assert content[int(start, 16) :].startswith(shown)

@@ -54,7 +54,7 @@ WEIGHTS = st.one_of(
     ),
     st.fixed_dictionaries(
         {
-            "bit_width": st.integers(2, 8),
+            "bit_width": st.integers(3, 8),
             "solver": st.just("threshold"),
             "code": st.sampled_from(["paper", "dense"]),
             "granularity": st.sampled_from(["tensor", "channel"]),
@@ -71,7 +71,7 @@ WEIGHTS = st.one_of(
 
 
 @given(WEIGHTS, st.integers(0, 99), st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_through_the_file_they_equal_training_exactly(
     tmp_path_factory, golden_artifact, weight, seed, entropy_coding
 ):
