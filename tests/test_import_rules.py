@@ -91,3 +91,22 @@ def test_importing_the_package_is_quick_and_loads_no_framework():
     ]
     assert {run.stdout.split("\n")[1] for run in runs} == {"[]"}
     assert min(float(run.stdout.split("\n")[0]) for run in runs) < 0.2
+
+
+RUNTIME_COMMAND = PACKAGE / "deploy" / "runtime" / "__main__.py"  # may read images with Pillow
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(set((PACKAGE / "deploy" / "runtime").rglob("*.py")) - {RUNTIME_COMMAND}),
+    ids=lambda path: path.name,
+)
+def test_the_runtime_needs_numpy_alone(path):
+    inside = {"lbwdet.deploy.runtime", *(f"lbwdet.{name}" for name in BASICS)}
+    for module in imports(path):
+        parts = module.split(".")
+        if parts[0] == "lbwdet":
+            parents = {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
+            assert parents & inside, f"{path.name} must not import {module}"
+        else:
+            assert parts[0] in {*sys.stdlib_module_names, "numpy"}, f"{path.name}: {module}"
