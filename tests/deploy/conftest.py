@@ -1,4 +1,4 @@
-"""A tiny detector with weights and batch norm statistics that make its boxes depend on the image."""
+"""A tiny detector with random weights and batch norm statistics, and what it is lowered to."""
 
 from types import SimpleNamespace
 

@@ -100,7 +100,8 @@ def set_other_anchors(model):
 
 
 def set_other_neck(model):
-    model.neck.lateral_convs[0].conv = nn.GroupNorm(2, 8)
+    lateral = model.neck.lateral_convs[0]
+    lateral.conv = nn.Sequential(lateral.conv, nn.GroupNorm(2, 16))
 
 
 def set_mask_head(model):
@@ -118,7 +119,7 @@ def set_mask_head(model):
         (set_max_pooling, r"RoIAlign\(pool_mode='max', aligned=True\) cannot"),
         (set_other_anchors, "LegacyAnchorGenerator cannot be lowered; supported is AnchorGen"),
         (set_mask_head, "roi_head.mask_head cannot be lowered"),
-        (set_other_neck, r"neck.lateral_convs.0.conv cannot be lowered: group_norm is not"),
+        (set_other_neck, r"neck.lateral_convs.0.conv.1 cannot be lowered: group_norm is not"),
     ],
 )
 def test_what_cannot_be_lowered_is_named(tiny, change, message):
