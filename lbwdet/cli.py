@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lbwdet import __version__
-from lbwdet.errors import LBWError
+from lbwdet.errors import ConfigError, LBWError
 
 Run = Callable[[argparse.Namespace], int]
 _QUOTED_TEXT = re.compile(r"""(?P<key>[^=]+)=(?P<quote>['"])(?P<text>[^\[(].*)(?P=quote)""")
@@ -284,6 +284,37 @@ def _results(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _export_onnx(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("artifact", metavar="MODEL.lbw")
+    parser.add_argument("--out", required=True, metavar="MODEL.onnx")
+    parser.add_argument(
+        "--part",
+        choices=("detector", "dense"),
+        default="detector",
+        help="image to boxes, or normalized image to feature maps and proposal scores [detector]",
+    )
+    parser.add_argument(
+        "--float-activations", action="store_true", help="int8 weights, but float32 activations"
+    )
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.deploy.runtime.artifact import read_artifact
+
+        artifact = read_artifact(args.artifact)
+        try:
+            from lbwdet.deploy.onnx.export import export_onnx
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"{error.name} is not installed; get it with: pip install 'lbwdet[engines]'"
+            ) from error
+        model = export_onnx(artifact, args.out, args.part, args.float_activations)
+        size = os.path.getsize(args.out)
+        print(f"{args.out}: {args.part}, {len(model.graph.node)} nodes, {size / 1e6:.2f} MB")
+        return 0
+
+    return run
+
+
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "train": (_train, "train a detector from a config"),
     "test": (_test, "evaluate a checkpoint with the config's own metric"),
@@ -294,6 +325,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "results": (_results, "write the tables of README.md and docs/results.md from JSON"),
     "make-toy-data": (_make_toy_data, "draw the toy data set"),
     "demo": (_demo, "toy data, three models trained, compared and drawn"),
+    "export-onnx": (_export_onnx, "write an artifact as an ONNX model for other engines"),
 }
 
 
