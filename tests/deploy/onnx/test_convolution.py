@@ -49,8 +49,11 @@ def test_a_random_convolution_is_a_step_away_at_most(run, seed):
         return
     steps = np.rint(found.transpose(0, 2, 3, 1) / q_y.scale) + q_y.zero_point - expected
     assert np.abs(steps).max() <= 1
-    # Biases are whole units of the accumulator, and engines multiply and divide elsewise.
-    assert (steps != 0).mean() < 0.03
+    # Biases are whole units of the accumulator here: up to half of one away, which moves
+    # so many of the values over the edge between two steps.
+    _, scale = signed_integers(case.weight, case.quantizations["x"].scale)
+    unit = case.quantizations["x"].scale * scale / q_y.scale
+    assert (steps != 0).mean() <= unit.max() / 2 + 0.002
 
 
 @pytest.mark.parametrize("seed", SEEDS)
