@@ -116,6 +116,8 @@ class TestSignedIntegers:
         plain = weight.integers()
         expected = plain.integers * (plain.scale * weight.gain)[:, None, None, None]
         assert np.allclose(found, expected, rtol=1e-6)
+        largest = np.abs(integers.astype(int)).reshape(len(scale), -1).max(1)
+        assert ((largest > 32) & (largest <= 64)).all()
         assert (weight.gain < 0).any()
 
     def test_a_gain_of_almost_nothing_leaves_the_bias_whole(self):
