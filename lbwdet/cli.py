@@ -568,6 +568,32 @@ def _sweep_mu(parser: argparse.ArgumentParser) -> Run:
         )
         print(markdown(content))
         print(f"Figure, table and JSON: {args.out_dir}")
+def _export_onnx(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("artifact", metavar="MODEL.lbw")
+    parser.add_argument("--out", required=True, metavar="MODEL.onnx")
+    parser.add_argument(
+        "--part",
+        choices=("detector", "dense"),
+        default="detector",
+        help="image to boxes, or normalized image to feature maps and proposal scores [detector]",
+    )
+    parser.add_argument(
+        "--float-activations", action="store_true", help="int8 weights, but float32 activations"
+    )
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.deploy.runtime.artifact import read_artifact
+
+        artifact = read_artifact(args.artifact)
+        try:
+            from lbwdet.deploy.onnx.export import export_onnx
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"{error.name} is not installed; get it with: pip install 'lbwdet[engines]'"
+            ) from error
+        model = export_onnx(artifact, args.out, args.part, args.float_activations)
+        size = os.path.getsize(args.out)
+        print(f"{args.out}: {args.part}, {len(model.graph.node)} nodes, {size / 1e6:.2f} MB")
         return 0
 
     return run
@@ -590,6 +616,8 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "allocate": (_allocate, "choose each layer's bit width for a size"),
     "zoo": (_zoo, "try every config that MMDetection ships, in float and quantized"),
     "demo": (_demo, "toy demo in minutes; or detections of a model.lbw, drawn"),
+    "demo": (_demo, "toy data, three models trained, compared and drawn"),
+    "export-onnx": (_export_onnx, "write an artifact as an ONNX model for other engines"),
 }
 
 
