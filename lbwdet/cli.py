@@ -19,6 +19,16 @@ from lbwdet.errors import ConfigError, LBWError
 Run = Callable[[argparse.Namespace], int]
 _QUOTED_TEXT = re.compile(r"""(?P<key>[^=]+)=(?P<quote>['"])(?P<text>[^\[(].*)(?P=quote)""")
 
+# Of the modules that the commands import, the extra of pyproject.toml that brings them.
+_EXTRAS = {
+    **dict.fromkeys(("onnx", "onnxruntime", "openvino", "nncf"), "engines"),
+    **dict.fromkeys(
+        ("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools", "cv2", "matplotlib")
+        + ("jinja2", "tqdm"),
+        "train",
+    ),
+}
+
 
 class _KeyValue(argparse.Action):
     """``--cfg-options key=value ...`` in MMEngine's syntax, read by MMEngine.
@@ -643,8 +653,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0, or 2 after a message for the user."""
     # MMEngine 0.10.7 imports it; nothing that a user could do about the warning.
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-    run, options = parse(list(sys.argv[1:] if arguments is None else arguments))
     try:
+        run, options = parse(list(sys.argv[1:] if arguments is None else arguments))
         return run(options)
     except LBWError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -652,6 +662,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        module = (error.name or "").split(".")[0]
+        if (extra := _EXTRAS.get(module)) is None:
+            raise
+        print(
+            f"error: this command needs {module}, which is not installed: "
+            f"pip install 'lbwdet[{extra}]'",
+            file=sys.stderr,
+        )
+        return 2
 
 
 def _set_local_rank(args: argparse.Namespace) -> None:
