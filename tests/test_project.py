@@ -27,6 +27,8 @@ TESTED_IN = {
     "training/cpu_distributed.py": "training/test_distributed.py",
     "compat/operators/__init__.py": "compat/test_extension.py",
     "quantizers/__init__.py": "quantizers/test_build_quantizer.py",
+    "deploy/testing.py": "deploy/runtime/test_validate.py",
+    "deploy/runtime/operations.py": "deploy/runtime/test_validate.py",
 }
 MODULES = [
     name

@@ -51,11 +51,8 @@ class Cache:
         """Earlier timings taken under exactly the conditions in ``key``, or None."""
         try:
             stored = json.loads(self._latency_path(key).read_text(encoding="utf-8"))
-            return {
-                name: Latency(**entry | dict(milliseconds=tuple(entry["milliseconds"])))
-                for name, entry in stored.items()
-            }
-        except (OSError, ValueError, TypeError, AttributeError, KeyError):
+            return {name: Latency(**entry) for name, entry in stored.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
             return None
 
     def keep_latency(self, key: str, latency: dict[str, Latency]) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,12 +11,14 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
+from torch import nn
 
 from lbwdet import __version__
 from lbwdet.errors import CheckpointError, LBWError
 from lbwdet.evaluation.detectors import build_detector, class_names, test_dataset
 from lbwdet.evaluation.environment import PACKAGE
-from lbwdet.evaluation.size import WeightSize, weight_size
+from lbwdet.evaluation.size import WeightSize, layer_bytes, weight_size
+from lbwdet.layers import QuantLayer, quantized_layers
 
 # Rooms whose code decides what a detector detects.
 DECISIVE_CODE = (
@@ -63,6 +66,31 @@ class Detections:
             )
 
 
+@dataclass(frozen=True)
+class LayerFacts:
+    """One layer with low-bit weights, as it is stored.
+
+    Attributes:
+        name: dotted name.
+        shape: of the weight.
+        bit_width: bits of a code.
+        code: ``paper``, ``dense`` or ``uniform``.
+        zeros: share of weights at zero.
+        stored_bytes: codes and what goes with them.
+        error: ``|W - Q(W)|^2 / |W|^2``; None where the float weight is not known.
+        dropped: weights that the engines' integers cannot hold; None in PyTorch.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    bit_width: int
+    code: str
+    zeros: float
+    stored_bytes: int
+    error: float | None
+    dropped: int | None
+
+
 class Candidate(Protocol):
     """A model to compare, whichever engine runs it.
 
@@ -88,37 +116,21 @@ class Candidate(Protocol):
         """Boxes found in one [H, W, 3] uint8 BGR image."""
         ...
 
+    def layers(self) -> Sequence[LayerFacts]:
+        """The layers with low-bit weights; none of a float model."""
+        ...
 
-class TorchCandidate:
-    """MMDetection itself on a config and a checkpoint, weights fake-quantized, eval mode."""
 
-    engine = "torch"
+class Detector:
+    """A built detector in eval mode, fed with image arrays by its config's test pipeline."""
 
-    def __init__(
-        self,
-        name: str,
-        cfg: Config,
-        checkpoint: str | Path | None,
-        config: str = "",
-        device: str = "cpu",
-    ) -> None:
-        self.name = name
-        self.config = config or str(cfg.filename)
-        self.checkpoint = None if checkpoint is None else str(checkpoint)
-        self.model = build_detector(cfg, checkpoint, device)
-        self.classes = tuple(self.model.dataset_meta["classes"])
-        expected = class_names(cfg)
-        if self.classes != expected:
-            raise CheckpointError(
-                f"{checkpoint}: trained on the classes {list(self.classes)}, "
-                f"but {self.config} tests {list(expected)}"
-            )
-        self.size = weight_size(self.model)
+    def __init__(self, cfg: Config, model: nn.Module) -> None:
+        self.model = model
         self._pipeline = Compose(_array_pipeline(cfg))
-        self.digest = _digest(cfg, self.model, device)
 
     @torch.no_grad()
     def detect(self, image: np.ndarray) -> Detections:
+        """Boxes found in one [H, W, 3] uint8 BGR image."""
         found = self.model.test_step(self._batch(image))[0].pred_instances
         return Detections(
             boxes=found.bboxes.cpu().numpy().astype(np.float32),
@@ -134,6 +146,53 @@ class TorchCandidate:
     def _batch(self, image: np.ndarray) -> dict[str, list[Any]]:
         data = self._pipeline(dict(img=image, img_id=0))
         return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+
+
+class TorchCandidate(Detector):
+    """MMDetection itself on a config and a checkpoint, weights fake-quantized, eval mode."""
+
+    engine = "torch"
+
+    def __init__(
+        self,
+        name: str,
+        cfg: Config,
+        checkpoint: str | Path | None,
+        config: str = "",
+        device: str = "cpu",
+    ) -> None:
+        self.name = name
+        self.config = config or str(cfg.filename)
+        self.checkpoint = None if checkpoint is None else str(checkpoint)
+        super().__init__(cfg, build_detector(cfg, checkpoint, device))
+        self.classes = tuple(self.model.dataset_meta["classes"])
+        expected = class_names(cfg)
+        if self.classes != expected:
+            raise CheckpointError(
+                f"{checkpoint}: trained on the classes {list(self.classes)}, "
+                f"but {self.config} tests {list(expected)}"
+            )
+        self.size = weight_size(self.model)
+        self.digest = _digest(cfg, self.model, device)
+
+    def layers(self) -> list[LayerFacts]:
+        return [_layer_facts(name, layer) for name, layer in quantized_layers(self.model).items()]
+
+
+def _layer_facts(name: str, layer: QuantLayer) -> LayerFacts:
+    assert layer.quantizer is not None
+    weight, levels = layer.weight.detach(), layer.fake_quantized_weight().detach()
+    energy = weight.square().sum()
+    return LayerFacts(
+        name=name,
+        shape=tuple(weight.shape),
+        bit_width=layer.quantizer.bit_width,
+        code=layer.quantizer.code,
+        zeros=(levels == 0).float().mean().item(),
+        stored_bytes=layer_bytes(layer, layer.quantizer),
+        error=((weight - levels).square().sum() / energy).item() if energy > 0 else 0.0,
+        dropped=None,
+    )
 
 
 def _array_pipeline(cfg: Config) -> list[dict[str, Any]]:

@@ -77,6 +77,7 @@ def write_report(
         comparison=comparison,
         protocol=protocol_lines(comparison),
         rows=_rows(comparison, results),
+        layers=_layers(results),
         plots=[
             dict(
                 caption=caption,
@@ -124,6 +125,26 @@ def _rows(comparison: Mapping[str, Any], results: Sequence[ModelResult]) -> list
             )
         )
     return rows
+
+
+def _layers(results: Sequence[ModelResult]) -> list[dict[str, Any]]:
+    """The table of layers: of each model that has low-bit ones."""
+    return [
+        dict(
+            model=result.name,
+            color=result.color,
+            name=layer.name,
+            shape="×".join(map(str, layer.shape)),  # noqa: RUF001
+            bit_width=layer.bit_width,
+            code=layer.code,
+            zeros=f"{100 * layer.zeros:.1f} %",
+            stored_bytes=layer.stored_bytes,
+            error="" if layer.error is None else f"{100 * layer.error:.2f} %",
+            dropped="" if layer.dropped is None else layer.dropped,
+        )
+        for result in results
+        for layer in result.candidate.layers()
+    ]
 
 
 def _sample(results: Sequence[ModelResult], test_set: TestSet, index: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Latency:
     median: float
     p10: float
     p90: float
-    milliseconds: tuple[float, ...]
+    milliseconds: list[float]
 
 
 def measure(
@@ -75,7 +75,7 @@ def measure(
 def summarize(milliseconds: Sequence[float]) -> Latency:
     """Median, 10th and 90th percentile (linear between samples)."""
     p10, median, p90 = np.percentile(milliseconds, (10, 50, 90))
-    kept = tuple(round(float(value), 3) for value in milliseconds)
+    kept = [round(float(value), 3) for value in milliseconds]
     return Latency(float(median), float(p10), float(p90), kept)
 
 

@@ -1,9 +1,9 @@
 """Quantized layers, and the in-place swap that makes them."""
 
 from lbwdet.layers.quant_layer import QuantConv2d, QuantLayer, QuantLinear
+from lbwdet.layers.quantizable import quantizable_layers, register_quantizable
 from lbwdet.layers.quantize import (
     describe_quantization,
-    quantizable_layers,
     quantize_,
     quantized_layers,
     unquantized_weights,
@@ -17,5 +17,6 @@ __all__ = [
     "quantizable_layers",
     "quantize_",
     "quantized_layers",
+    "register_quantizable",
     "unquantized_weights",
 ]

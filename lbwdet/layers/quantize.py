@@ -1,43 +1,17 @@
 """``quantize_``: turns the layers of any module into quantized ones, in place."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from torch import nn
-from torch.nn.modules.conv import _ConvTransposeNd
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lbwdet.errors import ConfigError
 from lbwdet.layers.quant_layer import QUANTIZER_OPTIONS, QuantLayer, quantized_class
+from lbwdet.layers.quantizable import channel_axis, quantizable_layers
 from lbwdet.quantizers import WeightQuantizer, build_quantizer
 
-QUANTIZABLE = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-    nn.Linear,
-)
-
 M = TypeVar("M", bound=nn.Module)
-
-
-def _is_quantizable(module: nn.Module) -> bool:
-    return (
-        isinstance(module, QUANTIZABLE)
-        # The output projection of nn.MultiheadAttention is read past its forward().
-        and not isinstance(module, NonDynamicallyQuantizableLinear)
-        # Under weight norm and other parametrizations `weight` is no parameter.
-        and module._parameters.get("weight") is not None
-    )
-
-
-def quantizable_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every layer that ``quantize_`` can handle, with its dotted name."""
-    return ((name, layer) for name, layer in module.named_modules() if _is_quantizable(layer))
 
 
 def quantized_layers(module: nn.Module) -> dict[str, QuantLayer]:
@@ -80,7 +54,7 @@ def quantize_(
     keep_float: Sequence[str] = (),
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> M:
-    """Makes every convolution and linear layer of ``module`` compute with low-bit weights.
+    """Makes convolution, linear and attention layers of ``module`` compute with low-bit weights.
 
     Only the class of a layer changes: parameters, buffers, hooks and state-dict
     keys stay as they are, so it may come before or after loading a checkpoint,
@@ -130,9 +104,19 @@ def quantize_(
         assert isinstance(layer, QuantLayer)
         layer.quantizer = quantizers[name]
         layer.layer_name = name
-        layer.channel_axis = 1 if isinstance(layer, _ConvTransposeNd) else 0
+        layer.channel_axis = channel_axis(layer) or 0
         layer.forget_projection()
+    _forgo_fast_paths(module)
     return module
+
+
+def _forgo_fast_paths(module: nn.Module) -> None:
+    """torch's transformer, in evaluation, hands the weights of its layers to one fused kernel."""
+    for part in module.modules():
+        if isinstance(part, nn.TransformerEncoderLayer):
+            part.activation_relu_or_gelu = 0  # "neither of both": not for the fused kernel
+        elif isinstance(part, nn.TransformerEncoder):
+            part.use_nested_tensor = False
 
 
 def _build(settings: Mapping[str, Any]) -> WeightQuantizer | None:

@@ -210,5 +210,5 @@ def test_a_click_on_a_heading_sorts_the_table(text, tmp_path):
     page = tmp_path / "sorted.html"
     page.write_text(text.replace("</body>", act + "</body>"), encoding="utf-8")
     dom = rendered(page, tmp_path)
-    assert re.findall(r"<td>(6|32)</td>", dom) == ["6", "32"]
+    assert re.findall(r"<td>(6|32)</td>", dom)[:2] == ["6", "32"]  # the layers come later
     assert len(re.findall(r'<th [^>]*aria-sort="ascending"', dom)) == 1
