@@ -8,9 +8,13 @@
 
 namespace lbw::conv {
 
-// One row of output pixels, one block of output channels. The window of an output pixel is
+// One row of output pixels, some blocks of output channels. The window of an output pixel is
 // `run_count` contiguous runs of `quads` groups of four bytes each; weights lie in the order
-// [run][quad][lane of the block][4], so that four bytes of input, broadcast, meet them.
+// [block][run][quad][lane of the block][4], so that four bytes of input, broadcast, meet them.
+//
+// Channels of a uint8 output are dealt to the lanes as narrowing instructions put them
+// together again: of a pair of vectors, the first gets channels 0-3, 8-11, ..., the second
+// 4-7, 12-15, ... A last vector without partner, and float outputs, have them in order.
 struct Row {
   const uint8_t* x;           // first column's window
   std::ptrdiff_t x_column;    // from a column's window to the next
@@ -20,14 +24,15 @@ struct Row {
 
   const int8_t* weight;
   const int32_t* start;       // accumulators begin with the zero point's correction
-  const float* multiplier;
+  const float* multiplier;    // these three: in the order of the lanes
   const float* offset;
-  int channels;               // of the block; at most its width, which all arrays above have
+  int channels;               // of all blocks together; arrays are padded to full vectors
   int flush;                  // quads whose products surely fit int16 (used by avx2)
 
-  float low, high;            // limits of the output less its zero point
-  int zero;
+  bool simple;                // nearest, and no sum can exceed int32 after multiplication
   bool ceil;
+  int low, high, zero;        // limits and zero point of a uint8 output
+  float low_float;            // limit of a float output
   uint8_t* y;                 // one of these two is null
   float* y_float;
   std::ptrdiff_t y_column;

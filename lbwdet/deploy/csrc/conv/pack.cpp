@@ -36,8 +36,8 @@ void check(const Spec& s) {
 // The runs of a window: kernel rows, whose pixels are neighbours; single pixels if dilated.
 bool whole_rows(const Spec& s) { return s.dilation_w == 1 || s.kernel_w == 1; }
 
-// Adds up, over blocks of channels, quads whose int16 products stay in range: the largest
-// count so that any that many consecutive quads of a lane do, whatever the input is.
+// How many consecutive quads can be summed in int16 whatever the input is: the largest count
+// so that all windows of it do, that begin at multiples of it within a run.
 int safe_quads(const std::vector<int8_t>& lane, int quads_per_run, int maximum) {
   const int quads = static_cast<int>(lane.size() / 4);
   int safe = quads_per_run;
@@ -48,8 +48,6 @@ int safe_quads(const std::vector<int8_t>& lane, int quads_per_run, int maximum) 
         const int w = lane[q * 4 + half * 2 + i];
         (w > 0 ? up : down)[q] += std::abs(w) * maximum;
       }
-    // A window that is too long is shortened until every window of its length is in range;
-    // windows start at multiples of their length within a run.
     while (safe > 1) {
       bool fits = true;
       for (int run = 0; fits && run < quads; run += quads_per_run)
@@ -68,6 +66,12 @@ int safe_quads(const std::vector<int8_t>& lane, int quads_per_run, int maximum) 
   return safe;
 }
 
+// The lane of a channel of a uint8 output: see Row.
+int position_of(int channel, int lanes) {
+  const int in_pair = channel % (2 * lanes);
+  return channel - in_pair + in_pair / 4 % 2 * lanes + in_pair / 8 * 4 + in_pair % 4;
+}
+
 }  // namespace
 
 Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
@@ -84,8 +88,8 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   l.quads = (pixels * ci + 3) / 4;
   l.width = l.kernel->lanes * l.kernel->vectors;
   l.blocks = (co + l.width - 1) / l.width;
-  const int lanes = l.kernel->lanes;
-  const int padded = (co + lanes - 1) / lanes * lanes;
+  const int group = l.kernel->lanes * (spec.to_float ? 1 : 2);
+  const int padded = (co + group - 1) / group * group;
   const std::size_t window = static_cast<std::size_t>(l.run_count) * l.quads * 4;
   l.weight_bytes = padded * window;
   l.weight.reset(static_cast<int8_t*>(::operator new[](l.weight_bytes, std::align_val_t(64))));
@@ -93,10 +97,12 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   l.multiplier.assign(padded, 0);
   l.offset.assign(padded, 0);
   l.flush = l.quads;
+  l.simple = !spec.ceil;
 
   std::vector<int8_t> lane(window);  // one output channel as the kernel meets it
   for (int o = 0; o < padded; ++o) {
     std::memset(lane.data(), 0, lane.size());
+    const int position = spec.to_float ? o : position_of(o, l.kernel->lanes);
     if (o < co) {
       std::int64_t sum = 0, magnitude = 0;
       for (int i = 0; i < ci; ++i)
@@ -114,15 +120,18 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
       require(std::isfinite(multiplier[o]) && std::fabs(multiplier[o]) < 1e25f &&
                   std::isfinite(offset[o]) && std::fabs(offset[o]) < 1e25f,
               "a multiplier or offset is not finite, or is beyond 1e25");
-      l.start[o] = static_cast<int32_t>((l.kernel->flip - spec.zero_in) * sum);
-      l.multiplier[o] = multiplier[o];
-      l.offset[o] = offset[o];
+      l.start[position] = static_cast<int32_t>((l.kernel->flip - spec.zero_in) * sum);
+      l.multiplier[position] = multiplier[o];
+      l.offset[position] = offset[o];
+      const double largest = 255.0 * magnitude * std::fabs(multiplier[o]) + std::fabs(offset[o]) +
+                             255.0 * std::fabs(spec.ratio);
+      if (largest > 1 << 30) l.simple = false;
       const int safe = safe_quads(lane, l.quads, spec.maximum_in);
       if (safe < l.flush) l.flush = safe;
     }
     const int block = o / l.width;
     const int block_width = block + 1 < l.blocks ? l.width : padded - block * l.width;
-    int8_t* target = l.weight.get() + l.block_begin(block) + (o - block * l.width) * 4;
+    int8_t* target = l.weight.get() + l.block_begin(block) + (position - block * l.width) * 4;
     for (std::size_t q = 0; q < window / 4; ++q)
       std::memcpy(target + q * block_width * 4, lane.data() + q * 4, 4);
   }

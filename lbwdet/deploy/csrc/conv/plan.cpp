@@ -11,6 +11,7 @@ namespace {
 // What of a unit's input and output should stay in a core's second-level cache (1 to 2 MB),
 // beside the weights.
 constexpr std::ptrdiff_t kInputBytes = 448 << 10, kOutputBytes = 384 << 10;
+constexpr std::ptrdiff_t kWeightBytes = 768 << 10;
 constexpr int kUnitsPerThread = 8;
 
 int groups(int length, int size) { return (length + size - 1) / size; }
@@ -93,6 +94,9 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
   const int have = images_ * column_groups_ * row_groups_;
   blocks_per_unit_ = equal_size(l.blocks, l.blocks / std::min(l.blocks, groups(wanted, have)));
   block_groups_ = groups(l.blocks, blocks_per_unit_);
+  // Weights of these should stay in the second-level cache from row to row.
+  const std::ptrdiff_t block_bytes = window * l.width;
+  blocks_per_row_ = equal_size(blocks_per_unit_, kWeightBytes / block_bytes);
 }
 
 Plan::Plan(const Packed& packed, const Map& in, const Map& out, const Map* residual, int threads)
@@ -140,11 +144,12 @@ void Plan::run(int begin, int end) const {
   row.run_count = l.run_count;
   row.quads = l.quads;
   row.flush = l.flush;
-  row.zero = s.zero_out;
-  row.low = s.to_float ? (s.relu ? 0.0f : -std::numeric_limits<float>::infinity())
-                       : static_cast<float>(s.relu ? 0 : -s.zero_out);
-  row.high = static_cast<float>(s.maximum_out - s.zero_out);
+  row.simple = l.simple;
   row.ceil = s.ceil;
+  row.zero = s.zero_out;
+  row.low = s.relu ? s.zero_out : 0;
+  row.high = s.maximum_out;
+  row.low_float = s.relu ? 0.0f : -std::numeric_limits<float>::infinity();
   row.y_column = y_column_;
   row.zero_residual = s.zero_residual;
   row.ratio = s.ratio;
@@ -160,13 +165,14 @@ void Plan::run(int begin, int end) const {
     row.columns = std::min(columns_per_unit_, width_ - column);
     const int end_row = std::min(first_row + rows_per_unit_, height_);
     const int end_block = std::min((block_group + 1) * blocks_per_unit_, l.blocks);
-    for (int block = block_group * blocks_per_unit_; block < end_block; ++block) {
+    for (int block = block_group * blocks_per_unit_; block < end_block; block += blocks_per_row_) {
       const int channel = block * l.width;
+      const int last_block = std::min(block + blocks_per_row_, end_block);
       row.weight = l.weight.get() + l.block_begin(block);
       row.start = l.start.data() + channel;
       row.multiplier = l.multiplier.data() + channel;
       row.offset = l.offset.data() + channel;
-      row.channels = std::min(l.width, s.out_channels - channel);
+      row.channels = std::min(last_block * l.width, s.out_channels) - channel;
       for (int y = first_row; y < end_row; ++y) {
         row.x = x_ + image * x_image_ + y * x_row_ + column * x_column_;
         const std::ptrdiff_t out = image * y_image_ + y * y_row_ + column * y_column_ + channel;
