@@ -78,6 +78,9 @@ struct Vector {
   static inline int16_t saturate(int value) {
     return static_cast<int16_t>(value < -32768 ? -32768 : value > 32767 ? 32767 : value);
   }
+  static inline uint8_t byte(int value) {
+    return static_cast<uint8_t>(value < 0 ? 0 : value > 255 ? 255 : value);
+  }
   static inline Words splat_words(int value) {
     return each<Words>([&](int) { return static_cast<int16_t>(value); });
   }
@@ -94,9 +97,8 @@ struct Vector {
     return each<Words>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
   }
   static inline void store_bytes(uint8_t* p, uint8_t* q, Words a, Words b, int count) {
-    // The limits have made bytes of them already.
-    for (int i = 0; i < count; ++i) p[i] = static_cast<uint8_t>(a.v[i]);
-    for (int i = 0; i < count; ++i) q[i] = static_cast<uint8_t>(b.v[i]);
+    for (int i = 0; i < count; ++i) p[i] = byte(a.v[i]);
+    for (int i = 0; i < count; ++i) q[i] = byte(b.v[i]);
   }
   static inline void unpack(const uint8_t* p, int count, Float& a, Float& b) {
     for (int i = 0; i < 2 * lanes; ++i)

@@ -8,6 +8,13 @@
 
 namespace lbw::conv {
 
+// What finishing a tile may rely on, so that common layers skip what they do not need.
+enum class Range {
+  bytes,  // rounding to nearest, zero point 0, limits 0 and 255, real outputs far below 2**31
+  words,  // rounding to nearest, real outputs far below 2**31
+  any,
+};
+
 // One row of output pixels, some blocks of output channels. The window of an output pixel is
 // `run_count` contiguous runs of `quads` groups of four bytes each; weights lie in the order
 // [block][run][quad][lane of the block][4], so that four bytes of input, broadcast, meet them.
@@ -21,6 +28,7 @@ struct Row {
   const std::ptrdiff_t* runs;
   int run_count, quads;
   int columns;
+  std::ptrdiff_t ahead;       // input bytes of one more column, per quad of a run; to prefetch
 
   const int8_t* weight;
   const int32_t* start;       // accumulators begin with the zero point's correction
@@ -29,7 +37,7 @@ struct Row {
   int channels;               // of all blocks together; arrays are padded to full vectors
   int flush;                  // quads whose products surely fit int16 (used by avx2)
 
-  bool simple;                // nearest, and no sum can exceed int32 after multiplication
+  Range range;
   bool ceil;
   int low, high, zero;        // limits and zero point of a uint8 output
   float low_float;            // limit of a float output

@@ -97,7 +97,9 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   l.multiplier.assign(padded, 0);
   l.offset.assign(padded, 0);
   l.flush = l.quads;
-  l.simple = !spec.ceil;
+  l.range = spec.ceil                                        ? Range::any
+            : spec.zero_out == 0 && spec.maximum_out == 255 ? Range::bytes
+                                                            : Range::words;
 
   std::vector<int8_t> lane(window);  // one output channel as the kernel meets it
   for (int o = 0; o < padded; ++o) {
@@ -125,7 +127,7 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
       l.offset[position] = offset[o];
       const double largest = 255.0 * magnitude * std::fabs(multiplier[o]) + std::fabs(offset[o]) +
                              255.0 * std::fabs(spec.ratio);
-      if (largest > 1 << 30) l.simple = false;
+      if (largest > 1 << 30) l.range = Range::any;
       const int safe = safe_quads(lane, l.quads, spec.maximum_in);
       if (safe < l.flush) l.flush = safe;
     }

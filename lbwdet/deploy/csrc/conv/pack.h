@@ -22,7 +22,7 @@ struct Layout {
   int width;      // channels of a full block; blocks before the last are full
   int blocks;
   int flush;      // these two: see Row
-  bool simple;
+  Range range;
   std::size_t weight_bytes;
   std::unique_ptr<int8_t[], AlignedDelete> weight;
   std::vector<int32_t> start;  // these three: in the order of the lanes, padded

@@ -3,16 +3,25 @@
 #include <stdexcept>
 #include <string>
 
+#if defined(__unix__)
+#include <unistd.h>
+#endif
+
 #include "pack.h"
 
 namespace lbw::conv {
 namespace {
 
-// What of a unit's input and output should stay in a core's second-level cache (1 to 2 MB),
-// beside the weights.
-constexpr std::ptrdiff_t kInputBytes = 448 << 10, kOutputBytes = 384 << 10;
-constexpr std::ptrdiff_t kWeightBytes = 768 << 10;
 constexpr int kUnitsPerThread = 8;
+
+// Bytes of a core's second-level cache. A guess is good enough: only speed depends on it.
+std::ptrdiff_t cache_bytes() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  static const long size = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (size >= 256 << 10) return std::min<std::ptrdiff_t>(size, 2 << 20);
+#endif
+  return 1 << 20;
+}
 
 int groups(int length, int size) { return (length + size - 1) / size; }
 
@@ -78,14 +87,16 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
     x_column_ = x_image_, y_column_ = y_image_;
   }
 
+  // What of a unit's input, output, weights should stay in the second-level cache.
+  const std::ptrdiff_t cache = cache_bytes();
   const std::ptrdiff_t window = static_cast<std::ptrdiff_t>(l.run_count) * l.quads * 4;
   const std::ptrdiff_t column_bytes =
       std::min<std::ptrdiff_t>(x_column_, window) * std::min(s.stride_h, s.kernel_h);
-  columns_per_unit_ = equal_size(width_, kInputBytes / std::max<std::ptrdiff_t>(column_bytes, 1));
+  columns_per_unit_ = equal_size(width_, cache / 2 / column_bytes);
   column_groups_ = groups(width_, columns_per_unit_);
   const std::ptrdiff_t in_row = column_bytes * columns_per_unit_;
   const std::ptrdiff_t out_row = static_cast<std::ptrdiff_t>(columns_per_unit_) * s.out_channels;
-  rows_per_unit_ = equal_size(height_, std::min(kInputBytes / in_row, kOutputBytes / out_row));
+  rows_per_unit_ = equal_size(height_, std::min(cache / 4 / in_row, cache / 5 / out_row));
   // Enough units to share, from rows first: their inputs hardly overlap.
   const int wanted = threads == 1 ? 1 : kUnitsPerThread * threads;
   while (rows_per_unit_ > 4 && images_ * column_groups_ * groups(height_, rows_per_unit_) < wanted)
@@ -94,9 +105,8 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
   const int have = images_ * column_groups_ * row_groups_;
   blocks_per_unit_ = equal_size(l.blocks, l.blocks / std::min(l.blocks, groups(wanted, have)));
   block_groups_ = groups(l.blocks, blocks_per_unit_);
-  // Weights of these should stay in the second-level cache from row to row.
   const std::ptrdiff_t block_bytes = window * l.width;
-  blocks_per_row_ = equal_size(blocks_per_unit_, kWeightBytes / block_bytes);
+  blocks_per_row_ = equal_size(blocks_per_unit_, cache * 3 / 8 / block_bytes);
 }
 
 Plan::Plan(const Packed& packed, const Map& in, const Map& out, const Map* residual, int threads)
@@ -143,8 +153,9 @@ void Plan::run(int begin, int end) const {
   row.runs = runs_.data();
   row.run_count = l.run_count;
   row.quads = l.quads;
+  row.ahead = (x_column_ + l.quads - 1) / l.quads;
   row.flush = l.flush;
-  row.simple = l.simple;
+  row.range = l.range;
   row.ceil = s.ceil;
   row.zero = s.zero_out;
   row.low = s.relu ? s.zero_out : 0;

@@ -45,21 +45,40 @@ struct Pixels {
   }
 };
 
+// One quad of all pixels. `ahead` is fetched for the tile to come.
+template <class V, int P, int C>
+static inline void step(typename V::Int (&acc)[P][C], const Pixels& pixels, const int8_t* weight,
+                        int quad, const uint8_t* ahead) {
+  asm volatile("" ::: "memory");  // no loads of a step before its turn: registers are few
+  __builtin_prefetch(ahead);
+  decltype(V::weights(weight)) w[C];
+  LBW_UNROLL for (int c = 0; c < C; ++c) w[c] = V::weights(weight + (quad * C + c) * V::lanes * 4);
+  LBW_UNROLL for (int p = 0; p < P; ++p) {
+    const auto value = V::broadcast(pixels.at(p) + quad * 4);
+    LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::dot(acc[p][c], value, w[c]);
+  }
+}
+
+// Two quads per turn of the loop: its counters compete with the multiplications for ports.
 template <class V, int P, int C>
 static inline void accumulate(typename V::Int (&acc)[P][C], const Row& row, const uint8_t* x,
                               const int8_t* weight) {
+  constexpr int kQuadBytes = C * V::lanes * 4;
+  const std::ptrdiff_t ahead_step = P * row.ahead;
   for (int run = 0; run < row.run_count; ++run) {
     Pixels pixels(x + row.runs[run], row.x_column);
-    for (int quad = 0; quad < row.quads; ++quad) {
-      decltype(V::weights(weight)) w[C];
-      LBW_UNROLL for (int c = 0; c < C; ++c) w[c] = V::weights(weight + c * V::lanes * 4);
-      LBW_UNROLL for (int p = 0; p < P; ++p) {
-        const auto value = V::broadcast(pixels.at(p));
-        LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::dot(acc[p][c], value, w[c]);
-      }
-      weight += C * V::lanes * 4;
-      pixels.low += 4;
-      pixels.high += 4;
+    const uint8_t* ahead = pixels.low + P * row.x_column;
+    for (int pair = row.quads / 2; pair > 0; --pair) {
+      step<V, P, C>(acc, pixels, weight, 0, ahead);
+      step<V, P, C>(acc, pixels, weight, 1, ahead + ahead_step);
+      weight += 2 * kQuadBytes;
+      pixels.low += 8;
+      pixels.high += 8;
+      ahead += 2 * ahead_step;
+    }
+    if (row.quads % 2) {
+      step<V, P, C>(acc, pixels, weight, 0, ahead);
+      weight += kQuadBytes;
     }
   }
 }
@@ -88,15 +107,7 @@ __attribute__((noinline)) static void finish_float(const Row& row, const Tile& t
   }
 }
 
-// From a real number in units of the output to an integer that int16 saturation may narrow.
-template <class V, bool kSimple>
-static inline typename V::Int to_integer(typename V::Float t, const Row& row) {
-  if (kSimple) return V::round(t);
-  t = V::min(V::max(t, V::splat(-32768.0f)), V::splat(32767.0f));
-  return row.ceil ? V::round_up(t) : V::round(t);
-}
-
-template <class V, bool kResidual, bool kSimple>
+template <class V, bool kResidual, Range kRange>
 __attribute__((noinline)) static void finish_bytes(const Row& row, const Tile& tile) {
   using Float = typename V::Float;
   using Words = typename V::Words;
@@ -111,6 +122,9 @@ __attribute__((noinline)) static void finish_bytes(const Row& row, const Tile& t
     const Float multiplier1 = V::load(row.multiplier + first + V::lanes);
     const Float offset0 = V::load(row.offset + first);
     const Float offset1 = V::load(row.offset + first + V::lanes);
+    const auto limited = [&](Words q) {
+      return V::min_words(V::max_words(V::add_words(q, zero), low), high);
+    };
     const auto words = [&](int p) {
       const int32_t* sums = tile.sums + (p * tile.vectors + c) * V::lanes;
       Float t0 = V::add(V::mul(V::to_float(V::load_int(sums)), multiplier0), offset0);
@@ -121,8 +135,13 @@ __attribute__((noinline)) static void finish_bytes(const Row& row, const Tile& t
         t0 = V::add(t0, V::mul(V::sub(r0, shift), ratio));
         t1 = V::add(t1, V::mul(V::sub(r1, shift), ratio));
       }
-      const Words q = V::narrow(to_integer<V, kSimple>(t0, row), to_integer<V, kSimple>(t1, row));
-      return V::min_words(V::max_words(V::add_words(q, zero), low), high);
+      if (kRange == Range::any) {
+        t0 = V::min(V::max(t0, V::splat(-32768.0f)), V::splat(32767.0f));
+        t1 = V::min(V::max(t1, V::splat(-32768.0f)), V::splat(32767.0f));
+        if (row.ceil) return limited(V::narrow(V::round_up(t0), V::round_up(t1)));
+      }
+      const Words q = V::narrow(V::round(t0), V::round(t1));
+      return kRange == Range::bytes ? q : limited(q);
     };
     uint8_t* y = row.y + tile.column * row.y_column + first;
     for (int p = 0; p < tile.pixels; p += 2) {
@@ -132,14 +151,23 @@ __attribute__((noinline)) static void finish_bytes(const Row& row, const Tile& t
   }
 }
 
+template <class V, bool kResidual>
+static inline void finish_bytes(const Row& row, const Tile& tile) {
+  switch (row.range) {
+    case Range::bytes: return finish_bytes<V, kResidual, Range::bytes>(row, tile);
+    case Range::words: return finish_bytes<V, kResidual, Range::words>(row, tile);
+    case Range::any: return finish_bytes<V, kResidual, Range::any>(row, tile);
+  }
+}
+
 template <class V>
 static inline void finish(const Row& row, const Tile& tile) {
   if (row.y_float)
     finish_float<V>(row, tile);
   else if (row.r)
-    row.simple ? finish_bytes<V, true, true>(row, tile) : finish_bytes<V, true, false>(row, tile);
+    finish_bytes<V, true>(row, tile);
   else
-    row.simple ? finish_bytes<V, false, true>(row, tile) : finish_bytes<V, false, false>(row, tile);
+    finish_bytes<V, false>(row, tile);
 }
 
 template <class V, int P, int C>
@@ -150,6 +178,9 @@ static void multiply(const Row& row, const int8_t* weight, int column, int chann
     const typename V::Int start = V::load_int(row.start + channel + c * V::lanes);
     LBW_UNROLL for (int p = 0; p < P; ++p) acc[p][c] = start;
   }
+  if (row.r && column + 2 * P <= row.columns)
+    LBW_UNROLL for (int p = 0; p < P; ++p)
+      __builtin_prefetch(row.r + row.r_columns[column + P + p] + channel);
   accumulate<V, P, C>(acc, row, row.x + column * row.x_column, weight);
   LBW_UNROLL for (int p = 0; p < P; ++p)
     LBW_UNROLL for (int c = 0; c < C; ++c)
