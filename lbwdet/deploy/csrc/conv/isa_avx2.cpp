@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include <utility>
+
 #include "kernel.h"
 #include "target.h"
 
@@ -15,9 +17,12 @@ namespace {
 
 struct Vector : Avx2 {
   static inline Int dot(Int acc, Int x, Int w) {
-    return add(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)));
+    const Int pairs = _mm256_maddubs_epi16(x, w);
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
-  static inline Int dot_pairs(Int acc, Int x, Int w) { return add(acc, _mm256_madd_epi16(x, w)); }
+  static inline Int dot_pairs(Int acc, Int x, Int w) {
+    return add_int(acc, _mm256_madd_epi16(x, w));
+  }
 };
 
 #include "row.inl"

@@ -21,11 +21,12 @@ struct Layout {
   int quads;      // groups of four bytes in a run
   int width;      // channels of a full block; blocks before the last are full
   int blocks;
-  int flush;      // see Row
+  int flush;      // these two: see Row
+  Range range;
   std::unique_ptr<WinogradWeights> winograd;  // or null; if not, nothing below is filled
   std::size_t weight_bytes = 0;
   std::unique_ptr<int8_t[], AlignedDelete> weight;
-  std::vector<int32_t> start;             // these three: padded to full vectors
+  std::vector<int32_t> start;  // these three: in the order of the lanes, padded
   std::vector<float> multiplier, offset;
 
   // Bytes of weights before a block.
