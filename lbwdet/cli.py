@@ -568,6 +568,8 @@ def _sweep_mu(parser: argparse.ArgumentParser) -> Run:
         )
         print(markdown(content))
         print(f"Figure, table and JSON: {args.out_dir}")
+
+
 def _export_onnx(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("artifact", metavar="MODEL.lbw")
     parser.add_argument("--out", required=True, metavar="MODEL.onnx")
@@ -616,7 +618,6 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "allocate": (_allocate, "choose each layer's bit width for a size"),
     "zoo": (_zoo, "try every config that MMDetection ships, in float and quantized"),
     "demo": (_demo, "toy demo in minutes; or detections of a model.lbw, drawn"),
-    "demo": (_demo, "toy data, three models trained, compared and drawn"),
     "export-onnx": (_export_onnx, "write an artifact as an ONNX model for other engines"),
 }
 
