@@ -30,11 +30,15 @@ def activation_keys(module: nn.Module) -> set[str]:
 
 
 @contextlib.contextmanager
-def calibration(module: nn.Module) -> Iterator[None]:
+def calibration(module: nn.Module, again: bool = True) -> Iterator[None]:
     """Calibrates every activation quantizer by the data that runs through the module meanwhile.
 
-    Inputs of layers pass unquantized in this time. A quantizer that sees no data stays as
-    it is; after an exception, all do.
+    Inputs of their layers pass unquantized in this time. A quantizer that sees no data stays
+    as it is; after an exception, all do.
+
+    Args:
+        module: quantized by :func:`~lbwdet.layers.quantize_` with ``activation``.
+        again: also those that are calibrated already.
 
     Raises:
         ConfigError: the module has no activation quantizer.
@@ -43,15 +47,16 @@ def calibration(module: nn.Module) -> Iterator[None]:
     >>> net = quantize_(nn.Sequential(nn.Linear(4, 2)), dict(bit_width=4), dict(bit_width=8))
     >>> with calibration(net):
     ...     _ = net(torch.linspace(0, 1, 8).reshape(2, 4))
-    >>> net[0].input_quantizer.unsigned, round(255 * net[0].input_quantizer.scale.item(), 2)
-    (True, 1.0)
+    >>> net[0].input_quantizer.unsigned, net[0].input_quantizer.is_calibrated
+    (True, True)
     """
-    quantizers = input_quantizers(module).values()
-    if not quantizers:
+    every = input_quantizers(module).values()
+    if not every:
         raise ConfigError(
             f"{type(module).__name__} has no activation quantizer to calibrate; "
             "give quantize_ its activation settings"
         )
+    quantizers = [quantizer for quantizer in every if again or not quantizer.is_calibrated]
     for quantizer in quantizers:
         quantizer.collect()
     try:
