@@ -56,7 +56,7 @@ class BCGD(Projection):
     rho: float = 1e-5
 
     def __post_init__(self) -> None:
-        _check(self, "rho", 0 <= self.rho <= 1, "0 to 1, for example 1e-5")
+        _check(self, "rho", 0, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +81,10 @@ class BinaryRelax(Projection):
     phase_2: float = 0.75
 
     def __post_init__(self) -> None:
-        _check(self, "lambda0", 0 <= self.lambda0, "0 or more, for example 1")
-        _check(self, "growth", self.growth >= 1, "1 or more, for example 1.02")
-        _check(self, "interval", self.interval > 0, "a number of epochs, for example 0.5")
-        _check(self, "phase_2", 0 <= self.phase_2 <= 1, "a share, 0 to 1, for example 0.75")
+        _check(self, "lambda0", 0)
+        _check(self, "growth", 1)
+        _check(self, "interval", 1e-6)
+        _check(self, "phase_2", 0, 1)
 
     def relax(self, iteration: int, epoch_length: int, max_iters: int) -> float:
         if iteration >= self.phase_2 * max_iters:
@@ -136,7 +136,9 @@ def blend_(weight: Tensor, quantized: Tensor, rho: float) -> Tensor:
     return weight.lerp_(quantized, rho)
 
 
-def _check(scheme: Projection, key: str, holds: bool, allowed: str) -> None:
-    if not holds:
-        value = getattr(scheme, key)
+def _check(scheme: Projection, key: str, low: float, high: float = math.inf) -> None:
+    value = getattr(scheme, key)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and low <= value <= high):
+        allowed = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
         raise ConfigError(f"scheme {scheme.type!r}: {key}={value!r} is not possible; use {allowed}")
