@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lbwdet.quantizers.activation import check_finite_activation
 
-_SAMPLES_PER_CALL, _SAMPLES = 1 << 14, 1 << 16
+_SAMPLES_PER_CALL, _SAMPLES = 1 << 13, 1 << 14
 
 
 class InputSamples:

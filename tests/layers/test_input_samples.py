@@ -22,8 +22,8 @@ def test_large_ones_are_thinned_but_their_minimum_is_not():
         samples.add(x, "")
     values = samples.joined()
     assert samples.low == pytest.approx(-1e-6)
-    assert 30_000 < values.numel() <= 1 << 16
-    assert values.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert 8_000 < values.numel() <= 1 << 14
+    assert values.mean().item() == pytest.approx(0.5, abs=0.02)
     columns = torch.arange(x.numel()).reshape(x.shape)[..., :] % 256
     seen = InputSamples()
     seen.add(columns, "")
