@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lbwdet import __version__
-from lbwdet.errors import LBWError
+from lbwdet.errors import ConfigError, LBWError
 
 Run = Callable[[argparse.Namespace], int]
 _QUOTED_TEXT = re.compile(r"""(?P<key>[^=]+)=(?P<quote>['"])(?P<text>[^\[(].*)(?P=quote)""")
@@ -161,6 +161,43 @@ def _compare(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _export(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("config", help="config of the trained detector")
+    add("checkpoint")
+    add("--out", required=True, metavar="MODEL.lbw", help="the artifact to write")
+    add(
+        "--calibrate",
+        required=True,
+        metavar="FOLDER_OR_SPLIT",
+        help="images for the ranges of activations: a folder, or train, val or test of the config",
+    )
+    add("--num", type=int, default=64, help="number of these images [%(default)s]")
+    add("--method", choices=("mse", "percentile", "minmax"), default="mse", help="[%(default)s]")
+    add("--entropy-coding", action="store_true", help="smaller file, slower to load")
+    add("--data-root", metavar="ROOT", help="root of the VOC-format data")
+    add("--cfg-options", nargs="+", action=_KeyValue, metavar="KEY=VALUE")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.export import export
+
+        exported = export(
+            args.config,
+            args.checkpoint,
+            args.out,
+            args.calibrate,
+            num=args.num,
+            method=args.method,
+            entropy_coding=args.entropy_coding,
+            data_root=args.data_root,
+            cfg_options=args.cfg_options,
+        )
+        print(f"{args.out}: {exported.summary()}")
+        return 0
+
+    return run
+
+
 def _make_toy_data(parser: argparse.ArgumentParser) -> Run:
     add = parser.add_argument
     add("--root", default="data/toy", help="folder to make; reused if complete [%(default)s]")
@@ -193,14 +230,48 @@ def _make_toy_data(parser: argparse.ArgumentParser) -> Run:
 
 
 def _demo(parser: argparse.ArgumentParser) -> Run:
-    parser.add_argument("--work-dir", default="work_dirs/demo", help="[%(default)s]")
-    parser.add_argument("--data-root", default="data/toy", help="[%(default)s]")
-    parser.add_argument("--threads", type=int, help="CPU threads [all]")
+    add = parser.add_argument
+    add("source", nargs="?", help="image, folder, video or camera index [none: the toy demo]")
+    add("artifact", nargs="?", help="model.lbw that detects in SOURCE")
+    add("--engine", default="native", help="native or reference [%(default)s]")
+    add("--out-dir", default="work_dirs/drawn", help="for drawings of SOURCE [%(default)s]")
+    add("--score-thr", type=float, default=0.3, help="boxes from this score on [%(default)s]")
+    add("--max-frames", type=int, help="of a video [all] or camera [300]")
+    add("--work-dir", default="work_dirs/demo", help="of the toy demo [%(default)s]")
+    add("--data-root", default="data/toy", help="of the toy demo [%(default)s]")
+    add("--threads", type=int, help="CPU threads [all]")
 
     def run(args: argparse.Namespace) -> int:
-        from lbwdet.evaluation.demo import demo
+        if args.source is None:
+            from lbwdet.evaluation.demo import demo
 
-        demo(work_dir=args.work_dir, data_root=args.data_root, threads=args.threads)
+            demo(work_dir=args.work_dir, data_root=args.data_root, threads=args.threads)
+            return 0
+        if args.artifact is None:
+            raise ConfigError("what shall detect in it? lbwdet demo SOURCE model.lbw")
+        from lbwdet.evaluation.artifact_candidate import ArtifactCandidate
+        from lbwdet.evaluation.image_demo import draw_images
+        from lbwdet.evaluation.video_demo import draw_video, is_video
+
+        detector = ArtifactCandidate("demo", args.artifact, args.engine, args.threads)
+        if is_video(args.source):
+            result = draw_video(
+                detector, args.source, args.out_dir, args.score_thr, args.max_frames
+            )
+            count = len(result["frames"])
+            boxes = sum(len(frame) for frame in result["frames"])
+            kind = "frames"
+        else:
+            result = draw_images(detector, args.source, args.out_dir, args.score_thr)
+            count, kind = len(result["images"]), "images"
+            boxes = sum(len(found) for found in result["images"].values())
+            for reason in result["failed"].values():
+                print(f"left out: {reason}", file=sys.stderr)
+        milliseconds = result["median_ms"]
+        print(
+            f"{boxes} objects in {count} {kind}, {milliseconds:.1f} ms each (median), "
+            f"{1000 / milliseconds:.1f} per second, engine {result['engine']}; see {args.out_dir}"
+        )
         return 0
 
     return run
@@ -234,6 +305,57 @@ def _experiment(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _benchmark(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("artifact", help="model.lbw, written by lbwdet export")
+    add(
+        "--against",
+        nargs="+",
+        default=["torch", "native"],
+        metavar="ENGINE",
+        help="torch, onnxruntime, openvino, native, reference [torch native]",
+    )
+    add("--float", metavar="CONFIG[:CHECKPOINT]", help="float detector that the peers run")
+    add("--input", metavar="HxW", help="network input, for example 608x1024 [as the images give]")
+    add("--threads", type=int, help="CPU threads [all]")
+    add("--rounds", type=int, default=7, help="rounds over the images [%(default)s]")
+    add("--images", help="test, noise, or a file or folder [test with --float, else noise]")
+    add("--accuracy", action="store_true", help="mAP of every engine on the config's test set")
+    add("--num-images", type=int, help="only the first test images for the mAP")
+    add("--isa", help="instruction set of the native engine [the best]")
+    add("--profile", action="store_true", help="time per operation of the native engine")
+    add("--data-root", help="overrides the data root of the config")
+    add("--out", default="work_dirs/benchmark", help="folder for the results [%(default)s]")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.benchmark.report import markdown
+        from lbwdet.evaluation.benchmark.run import benchmark
+        from lbwdet.evaluation.specs import parse_float, parse_size
+
+        config, checkpoint = parse_float(args.float) if args.float else (None, None)
+        result = benchmark(
+            args.artifact,
+            args.against,
+            args.out,
+            config=config,
+            checkpoint=checkpoint,
+            input_size=parse_size(args.input) if args.input else None,
+            threads=args.threads,
+            rounds=args.rounds,
+            images=args.images or ("test" if config else "noise"),
+            accuracy=args.accuracy,
+            num_accuracy_images=args.num_images,
+            isa=args.isa,
+            profile=args.profile,
+            data_root=args.data_root,
+        )
+        print(markdown(result))
+        print(f"Written to {args.out}")
+        return 0
+
+    return run
+
+
 def _results(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("pages", nargs="*", default=["README.md", "docs/results.md"])
     parser.add_argument("--results", default="docs/results", help="JSON files [%(default)s]")
@@ -247,15 +369,227 @@ def _results(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _add_weight_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--code", choices=("paper", "dense"), default="dense", help="[%(default)s]")
+    add("--granularity", choices=("tensor", "channel"), default="tensor", help="[%(default)s]")
+
+
+def _quantize(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("config", help="any float config: a file, or mmdet::family/config.py")
+    add("--bit-width", type=int, required=True, help="1 to 8")
+    _add_weight_options(parser)
+    add("--keep-float", nargs="+", default=[], metavar="GLOB", help="layers that stay float")
+    add("--checkpoint", help="float weights to start from; their mAP is measured, if there is data")
+    add("--num-images", type=int, metavar="N", help="only the first test images for mAP")
+    add("--no-map", action="store_true", help="do not measure mAP")
+    add("--out", required=True, metavar="NEW.py", help="the config to write")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.errors import DataError
+        from lbwdet.evaluation.quantized_config import (
+            float_and_quantized_map,
+            write_quantized_config,
+        )
+
+        weight = dict(bit_width=args.bit_width, code=args.code, granularity=args.granularity)
+        written = write_quantized_config(
+            args.config, args.out, weight, args.keep_float, checkpoint=args.checkpoint
+        )
+        left = sum(written["float_weights"].values())
+        print(
+            f"{args.out}: {len(written['layers'])} layers at {args.bit_width} bits, "
+            f"{left:,} values of other weights float; {written['float_bytes'] / 1e6:.2f} MB in "
+            f"float, {written['weight_bytes'] / 1e6:.2f} MB quantized"
+        )
+        if args.checkpoint and not args.no_map:
+            try:
+                plain, low = float_and_quantized_map(
+                    args.config, args.out, args.checkpoint, args.num_images
+                )
+                print(f"mAP without training: {plain:.3f} float, {low:.3f} quantized")
+            except DataError as error:
+                print(f"mAP was not measured: {error}")
+        print(f"Train it: lbwdet train {args.out}")
+
+
+def _study(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("name", choices=("ste",), help="ste: straight-through estimators")
+    parser.add_argument("--out-dir", default="docs/studies", help="[%(default)s]")
+    parser.add_argument(
+        "--samples", type=int, default=200_000, help="of each Monte Carlo estimate [%(default)s]"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="[%(default)s]")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.studies.ste import markdown, run_study
+
+        print(markdown(run_study(args.out_dir, samples=args.samples, seed=args.seed)))
+        print(f"\nFigures and {args.name}.json: {args.out_dir}")
+        return 0
+
+    return run
+
+
+def _inspect(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("config", help="a config, or a deployed model.lbw")
+    add("checkpoint", nargs="?", help="weights that fit the config")
+    add("--bit-width", type=int, help="quantize at this, all as --code and --granularity say")
+    _add_weight_options(parser)
+    add("--sensitivity", choices=("loss", "map", "none"), default="none", help="[%(default)s]")
+    add("--bit-widths", type=int, nargs="+", default=[], metavar="B", help="sensitivity at these")
+    add("--num-images", type=int, default=8, metavar="N", help="for the sensitivity [%(default)s]")
+    add("--sort", default="order", help="order, name, zeros, error, bytes or sensitivity")
+    add("--out-dir", metavar="DIR", help="gets inspect.json, inspect.md, inspect.png")
+    add("--json", action="store_true", help="of a model.lbw: everything, for programs")
+    add("--cfg-options", nargs="+", action=_KeyValue, metavar="KEY=VALUE")
+
+    def run(args: argparse.Namespace) -> int:
+        if args.config.endswith(".lbw"):
+            from lbwdet.deploy.inspect import describe
+
+            print(describe(args.config, as_json=args.json))
+            return 0
+        from lbwdet.evaluation.inspection import inspect_model, markdown, write_inspection
+
+        weight = dict(bit_width=args.bit_width, code=args.code, granularity=args.granularity)
+        inspected = inspect_model(
+            args.config,
+            args.checkpoint,
+            weight if args.bit_width else None,
+            args.sensitivity,
+            args.bit_widths,
+            args.num_images,
+            args.cfg_options,
+        )
+        print(markdown(inspected, args.sort))
+        if args.out_dir:
+            write_inspection(inspected, args.out_dir, args.sort)
+            print(f"See {args.out_dir}/inspect.png")
+        return 0
+
+    return run
+
+
+def _allocate(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("config", help="a float config")
+    add("checkpoint", help="its float weights")
+    add("--budget-mb", type=float, metavar="MB", help="size of all that is stored, 10**6 bytes")
+    add("--average-bits", type=float, metavar="B", help="or mean bits of a quantized weight")
+    add("--bit-widths", type=int, nargs="+", default=[2, 3, 4, 6], metavar="B", help="[2 3 4 6]")
+    _add_weight_options(parser)
+    add("--sensitivity", choices=("loss", "map"), default="loss", help="[%(default)s]")
+    add("--num-images", type=int, default=8, metavar="N", help="for the sensitivity [%(default)s]")
+    add("--inspect", metavar="inspect.json", help="sensitivities that lbwdet inspect measured")
+    add("--map-images", type=int, metavar="N", help="measure mAP, too, on N test images; 0: all")
+    add("--out", required=True, metavar="NEW.py", help="the config to write")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.proposal import markdown, propose
+
+        proposed = propose(
+            args.config,
+            args.checkpoint,
+            args.out,
+            budget_mb=args.budget_mb,
+            average_bits=args.average_bits,
+            bit_widths=args.bit_widths,
+            weight=dict(code=args.code, granularity=args.granularity),
+            measure=args.sensitivity,
+            num_images=args.num_images,
+            inspected=args.inspect,
+            map_images=args.map_images,
+        )
+        print(markdown(proposed))
+        print(f"Train it: lbwdet train {args.out}")
+        return 0
+
+    return run
+
+
+def _zoo(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("--filter", default="*", metavar="GLOB", help="on family/config.py [%(default)s]")
+    add("--jobs", type=int, default=1, help="processes at a time, one thread each [%(default)s]")
+    add("--timeout", type=int, default=300, metavar="S", help="CPU time of a model [%(default)s]")
+    add("--retry", action="store_true", help="try those again that did not run in every step")
+    add("--out", default="docs/results/zoo.json", help="results, gone on with [%(default)s]")
+    add("--page", metavar="FILE.md", help="write the table of --out to this page; try nothing")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.zoo.page import summary, write_page
+
+        if args.page:
+            write_page(args.out, args.page)
+            return 0
+        from lbwdet.evaluation.zoo.walk import walk
+
+        print(summary(walk(args.out, args.filter, args.jobs, args.timeout, args.retry)))
+
+
+def _sweep_mu(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("config", help="a detector config, float or quantized")
+    parser.add_argument("checkpoint", help="weights that fit it, usually float ones")
+    parser.add_argument("--bit-width", type=int, nargs="+", default=[3, 4, 5, 6], metavar="BITS")
+    parser.add_argument(
+        "--mu", type=float, nargs="+", metavar="MU", help="fractions of a layer's max|W|"
+    )
+    parser.add_argument("--code", default="paper", help="paper or dense [%(default)s]")
+    parser.add_argument(
+        "--retrain", type=int, default=0, metavar="EPOCHS", help="at each point [%(default)s]"
+    )
+    parser.add_argument("--lr", type=float, help="learning rate of it [that of the config]")
+    parser.add_argument("--num-images", type=int, metavar="N", help="only the first N test images")
+    parser.add_argument("--out-dir", default="work_dirs/sweep_mu", help="[%(default)s]")
+    parser.add_argument("--threads", type=int, help="CPU threads [all]")
+    parser.add_argument("--data-root", metavar="ROOT", help="overrides the data root")
+    parser.add_argument("--cfg-options", nargs="+", action=_KeyValue, metavar="KEY=VALUE")
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.evaluation.mu_sweep import MUS, sweep_mu
+        from lbwdet.evaluation.mu_sweep_report import markdown
+
+        content = sweep_mu(
+            args.config,
+            args.checkpoint,
+            args.out_dir,
+            bit_widths=args.bit_width,
+            mus=args.mu or MUS,
+            code=args.code,
+            retrain=args.retrain,
+            learning_rate=args.lr,
+            num_images=args.num_images,
+            threads=args.threads,
+            data_root=args.data_root,
+            cfg_options=args.cfg_options,
+        )
+        print(markdown(content))
+        print(f"Figure, table and JSON: {args.out_dir}")
+        return 0
+
+    return run
+
+
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "train": (_train, "train a detector from a config"),
     "test": (_test, "evaluate a checkpoint with the config's own metric"),
     "compare": (_compare, "compare models: mAP, bytes, latency, pictures"),
     "image-demo": (_image_demo, "draw detections on images"),
+    "benchmark": (_benchmark, "time an artifact and its peers, part by part"),
+    "export": (_export, "write a trained detector as an artifact for CPU engines"),
     "experiment": (_experiment, "train and measure seeds x variants for docs/results.md"),
+    "sweep-mu": (_sweep_mu, "look for the threshold solver's mu: error and mAP against it"),
+    "study": (_study, "reproduce the theory of straight-through estimators"),
     "results": (_results, "write the tables of README.md and docs/results.md from JSON"),
     "make-toy-data": (_make_toy_data, "draw the toy data set"),
-    "demo": (_demo, "toy data, three models trained, compared and drawn"),
+    "quantize": (_quantize, "write the config that trains any detector quantized"),
+    "inspect": (_inspect, "show each layer of a config, or what is in a deployed model.lbw"),
+    "allocate": (_allocate, "choose each layer's bit width for a size"),
+    "zoo": (_zoo, "try every config that MMDetection ships, in float and quantized"),
+    "demo": (_demo, "toy demo in minutes; or detections of a model.lbw, drawn"),
 }
 
 

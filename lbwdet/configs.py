@@ -1,5 +1,6 @@
 """Reading a config file and applying what the command line changes in it."""
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ from lbwdet.errors import ConfigError
 def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
     """Reads an MMEngine config and merges ``cfg_options`` (dotted keys) into it.
 
+    Args:
+        path: a file, or ``'mmdet::family/config.py'`` for one that a package ships.
+        cfg_options: dotted keys and their values.
+
     Raises:
         ConfigError: the file is missing or cannot be read as a config, or an
             option does not fit it.
     """
-    path = Path(path)
+    path = config_file(path)
     if not path.is_file():
         others = sorted(other.name for other in path.parent.glob("*.py"))
         hint = f"; {path.parent} has {', '.join(others[:8])}" if others else ""
@@ -30,6 +35,21 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
     except (KeyError, TypeError, IndexError, AssertionError) as error:
         raise ConfigError(f"--cfg-options do not fit {path}: {error}") from error
     return cfg
+
+
+def config_file(name: str | Path) -> Path:
+    """The file that a path or ``package::config`` names, which may be missing.
+
+    Raises:
+        ConfigError: the package is not installed.
+    """
+    package, separator, config = str(name).partition("::")
+    if not separator:
+        return Path(name)
+    found = importlib.util.find_spec(package) if package.isidentifier() else None
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError(f"{name}: no package {package!r} is installed")
+    return Path(found.submodule_search_locations[0]) / ".mim" / "configs" / config
 
 
 def default_work_dir(config: str | Path) -> str:

@@ -15,3 +15,7 @@ class DataError(LBWError):
 
 class CheckpointError(LBWError):
     """A checkpoint is missing, corrupt or does not fit the model."""
+
+
+class ArtifactError(LBWError):
+    """An artifact is damaged, hostile, of another version, or its program makes no sense."""

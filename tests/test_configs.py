@@ -27,9 +27,15 @@ from lbwdet.training.build import build_model
 from lbwdet.training.scheme_hook import configured_scheme
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-NAME = re.compile(r"lbw_frcnn_(?P<family>voc|bccd|voc-sample|toy)_(?P<variant>.+)")
-FAMILIES = ("voc", "bccd", "voc-sample", "toy")
+NAME = re.compile(
+    r"(?P<family>lbw_(?:frcnn|rfcn(?:_r\d+)?)_(?P<data>voc|bccd|voc-sample|toy))_(?P<variant>.+)"
+)
 BIT_WIDTHS = ("6bit", "5bit", "4bit", "3bit", "2bit")
+FAMILIES = {
+    **{f"lbw_frcnn_{data}": BIT_WIDTHS for data in ("voc", "bccd", "voc-sample", "toy")},
+    **{f"lbw_rfcn_r{depth}_voc": ("6bit", "5bit", "4bit") for depth in (50, 101)},
+    "lbw_rfcn_toy": ("6bit", "4bit"),
+}
 # 4 and 3 bits gain magnitudes by the dense code; the others keep the paper's.
 CODES = {"4bit": "dense", "3bit": "dense"}
 ALL = sorted(path.stem for path in CONFIGS.glob("*.py"))
@@ -67,16 +73,19 @@ def family_of(name: str) -> str:
     return NAME.fullmatch(name)["family"]
 
 
+def data_of(name: str) -> str:
+    return NAME.fullmatch(name)["data"]
+
+
 def counterpart(name: str) -> str:
     """The float model that is trained by the same schedule."""
-    family = family_of(name)
-    return f"lbw_frcnn_{family}_{'fp32' if family == 'voc' else 'fp32-finetuned'}"
+    return f"{family_of(name)}_{'fp32' if data_of(name) == 'voc' else 'fp32-finetuned'}"
 
 
 def test_every_family_is_complete():
-    for family in FAMILIES:
-        assert {f"lbw_frcnn_{family}_{variant}" for variant in ("fp32", *BIT_WIDTHS)} <= set(ALL)
-    assert all(NAME.fullmatch(name) for name in ALL)
+    for family, bit_widths in FAMILIES.items():
+        assert {f"{family}_{variant}" for variant in ("fp32", *bit_widths)} <= set(ALL)
+    assert {family_of(name) for name in ALL} == set(FAMILIES)
     for variant in MODELS.values():
         assert f"lbw_frcnn_toy_{variant}" in ALL
     for experiment in EXPERIMENTS.values():
@@ -86,7 +95,7 @@ def test_every_family_is_complete():
 
 @pytest.mark.parametrize("name", ALL)
 def test_model_builds_with_the_keys_of_its_family(name):
-    state, reference = (model(n).state_dict() for n in (name, f"lbw_frcnn_{family_of(name)}_fp32"))
+    state, reference = (model(n).state_dict() for n in (name, f"{family_of(name)}_fp32"))
     added = activation_keys(model(name))
     assert [key for key in state if key not in added] == list(reference)
     assert all(state[key].shape == reference[key].shape for key in reference)
@@ -111,7 +120,7 @@ def test_low_bit_minus_float_is_quantization_only(name):
     }
     of_quantization = {"quant", "scheme", "custom_hooks"}
     others = {key for key in changed if not of_quantization & set(key.split("."))}
-    assert others == ({"load_from"} if family_of(name) == "voc" else set())
+    assert others == ({"load_from"} if data_of(name) == "voc" else set())
     assert len((CONFIGS / f"{name}.py").read_text().splitlines()) <= 10
 
 
@@ -158,16 +167,20 @@ def test_float_models_have_no_quantized_layer(name):
 
 @pytest.mark.parametrize("name", [name for name in ALL if not name.endswith("_fp32")])
 def test_load_from_is_the_last_checkpoint_of_the_float_config(name):
-    float_name = f"lbw_frcnn_{family_of(name)}_fp32"
+    float_name = f"{family_of(name)}_fp32"
     epochs = config(float_name).train_cfg.max_epochs
     expected = Path(default_work_dir(f"{float_name}.py")) / f"epoch_{epochs}.pth"
     assert Path(config(name).load_from) == expected
 
 
-def test_voc_keeps_mmdetections_schedule_data_and_weights():
+@pytest.mark.parametrize(
+    ("name", "depth"),
+    [("lbw_frcnn_voc_fp32", 50), ("lbw_rfcn_r50_voc_fp32", 50), ("lbw_rfcn_r101_voc_fp32", 101)],
+)
+def test_voc_keeps_mmdetections_schedule_data_and_weights(name, depth):
     folder = Path(mmdet.__file__).parent / ".mim" / "configs" / "pascal_voc"
     theirs = Config.fromfile(folder / "faster-rcnn_r50_fpn_1x_voc0712.py")
-    ours = config("lbw_frcnn_voc_fp32")
+    ours = config(name)
     for key in ("param_scheduler", "optim_wrapper", "auto_scale_lr", "train_cfg"):
         assert flat(ours[key]) == flat(theirs[key])
     # Workers that end with the epoch take their seeds from it: see EpochSeedHook.
@@ -178,8 +191,8 @@ def test_voc_keeps_mmdetections_schedule_data_and_weights():
             for cfg in (ours, theirs)
         )
         assert mine == reference
-    weights = dict(type="Pretrained", checkpoint="torchvision://resnet50")
-    assert ours.model.backbone.init_cfg == weights
+    weights = dict(type="Pretrained", checkpoint=f"torchvision://resnet{depth}")
+    assert ours.model.backbone.depth == depth and ours.model.backbone.init_cfg == weights
 
 
 def test_a_missing_config_lists_its_neighbours(tmp_path):
@@ -219,3 +232,12 @@ def test_options_are_merged(tmp_path):
 
 def test_work_dir_is_named_after_the_config():
     assert default_work_dir("some/where/x_6bit.py") == "work_dirs/x_6bit"
+
+
+def test_configs_of_packages():
+    shipped = load_config("mmdet::retinanet/retinanet_r18_fpn_1x_coco.py")
+    assert shipped.model.type == "RetinaNet"
+    with pytest.raises(ConfigError, match=r"no package 'nodet' is installed"):
+        load_config("nodet::retinanet/retinanet_r18_fpn_1x_coco.py")
+    with pytest.raises(ConfigError, match=r"retinanet_r19.py: no such config; .* has retinanet_"):
+        load_config("mmdet::retinanet/retinanet_r19.py")

@@ -20,13 +20,15 @@ ALLOWED: dict[str, set[str]] = {
     "checkpoints": set(),
     "compat": set(),
     "quantizers": set(),
+    "studies": set(),
     "layers": {"quantizers"},
     "datasets": {"compat"},
     "models": {"layers", "quantizers", "compat"},
     "training": {"layers", "quantizers", "compat", "datasets", *SHARED},
     "deploy": {"layers", "quantizers", "compat", *SHARED},
 }
-ALLOWED["evaluation"] = set().union(*ALLOWED.values()) | {"models", "training", "deploy"}
+ALLOWED["evaluation"] = set().union(*ALLOWED.values()) | {"models", "training", "deploy", "studies"}
+STUDIES_USE = {"numpy", "matplotlib", "lbwdet", *sys.stdlib_module_names}
 USE_MMDET = {"models", "training", "datasets", "evaluation", "compat", "cli"}
 PLAIN = {*BASICS, "__init__"}
 
@@ -71,6 +73,8 @@ def test_imports(path):
             assert parts[1] in allowed, f"{room} must not import {module}"
         if parts[0] in ("mmdet", "mmcv"):
             assert room in USE_MMDET, f"{room} must not import {module}"
+        if room == "studies":
+            assert parts[0] in STUDIES_USE, f"{room} must not import {module}"
         if room in PLAIN:
             assert parts[0] in {*sys.stdlib_module_names, "lbwdet"}, f"{room} imports {module}"
 

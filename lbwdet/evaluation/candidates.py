@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,12 +11,14 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
+from torch import nn
 
 from lbwdet import __version__
 from lbwdet.errors import CheckpointError, LBWError
 from lbwdet.evaluation.detectors import build_detector, class_names, test_dataset
 from lbwdet.evaluation.environment import PACKAGE
-from lbwdet.evaluation.size import WeightSize, weight_size
+from lbwdet.evaluation.size import WeightSize, layer_bytes, weight_size
+from lbwdet.layers import QuantLayer, quantized_layers
 
 # Rooms whose code decides what a detector detects.
 DECISIVE_CODE = (
@@ -63,6 +66,31 @@ class Detections:
             )
 
 
+@dataclass(frozen=True)
+class LayerFacts:
+    """One layer with low-bit weights, as it is stored.
+
+    Attributes:
+        name: dotted name.
+        shape: of the weight.
+        bit_width: bits of a code.
+        code: ``paper``, ``dense`` or ``uniform``.
+        zeros: share of weights at zero.
+        stored_bytes: codes and what goes with them.
+        error: ``|W - Q(W)|^2 / |W|^2``; None where the float weight is not known.
+        dropped: weights that the engines' integers cannot hold; None in PyTorch.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    bit_width: int
+    code: str
+    zeros: float
+    stored_bytes: int
+    error: float | None
+    dropped: int | None
+
+
 class Candidate(Protocol):
     """A model to compare, whichever engine runs it.
 
@@ -88,8 +116,39 @@ class Candidate(Protocol):
         """Boxes found in one [H, W, 3] uint8 BGR image."""
         ...
 
+    def layers(self) -> Sequence[LayerFacts]:
+        """The layers with low-bit weights; none of a float model."""
+        ...
 
-class TorchCandidate:
+
+class Detector:
+    """A built detector in eval mode, fed with image arrays by its config's test pipeline."""
+
+    def __init__(self, cfg: Config, model: nn.Module) -> None:
+        self.model = model
+        self._pipeline = Compose(_array_pipeline(cfg))
+
+    @torch.no_grad()
+    def detect(self, image: np.ndarray) -> Detections:
+        """Boxes found in one [H, W, 3] uint8 BGR image."""
+        found = self.model.test_step(self._batch(image))[0].pred_instances
+        return Detections(
+            boxes=found.bboxes.cpu().numpy().astype(np.float32),
+            scores=found.scores.cpu().numpy().astype(np.float32),
+            labels=found.labels.cpu().numpy().astype(np.int64),
+        )
+
+    def network_input(self, image: np.ndarray) -> torch.Tensor:
+        """What the network sees of an image: resized, normalized, padded, [1, 3, h, w] float32."""
+        inputs: torch.Tensor = self.model.data_preprocessor(self._batch(image), False)["inputs"]
+        return inputs
+
+    def _batch(self, image: np.ndarray) -> dict[str, list[Any]]:
+        data = self._pipeline(dict(img=image, img_id=0))
+        return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+
+
+class TorchCandidate(Detector):
     """MMDetection itself on a config and a checkpoint, weights fake-quantized, eval mode."""
 
     engine = "torch"
@@ -105,7 +164,7 @@ class TorchCandidate:
         self.name = name
         self.config = config or str(cfg.filename)
         self.checkpoint = None if checkpoint is None else str(checkpoint)
-        self.model = build_detector(cfg, checkpoint, device)
+        super().__init__(cfg, build_detector(cfg, checkpoint, device))
         self.classes = tuple(self.model.dataset_meta["classes"])
         expected = class_names(cfg)
         if self.classes != expected:
@@ -114,19 +173,26 @@ class TorchCandidate:
                 f"but {self.config} tests {list(expected)}"
             )
         self.size = weight_size(self.model)
-        self._pipeline = Compose(_array_pipeline(cfg))
         self.digest = _digest(cfg, self.model, device)
 
-    @torch.no_grad()
-    def detect(self, image: np.ndarray) -> Detections:
-        data = self._pipeline(dict(img=image, img_id=0))
-        batch = dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
-        found = self.model.test_step(batch)[0].pred_instances
-        return Detections(
-            boxes=found.bboxes.cpu().numpy().astype(np.float32),
-            scores=found.scores.cpu().numpy().astype(np.float32),
-            labels=found.labels.cpu().numpy().astype(np.int64),
-        )
+    def layers(self) -> list[LayerFacts]:
+        return [_layer_facts(name, layer) for name, layer in quantized_layers(self.model).items()]
+
+
+def _layer_facts(name: str, layer: QuantLayer) -> LayerFacts:
+    assert layer.quantizer is not None
+    weight, levels = layer.weight.detach(), layer.fake_quantized_weight().detach()
+    energy = weight.square().sum()
+    return LayerFacts(
+        name=name,
+        shape=tuple(weight.shape),
+        bit_width=layer.quantizer.bit_width,
+        code=layer.quantizer.code,
+        zeros=(levels == 0).float().mean().item(),
+        stored_bytes=layer_bytes(layer, layer.quantizer),
+        error=((weight - levels).square().sum() / energy).item() if energy > 0 else 0.0,
+        dropped=None,
+    )
 
 
 def _array_pipeline(cfg: Config) -> list[dict[str, Any]]:

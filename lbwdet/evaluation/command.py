@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-from lbwdet.evaluation.specs import FORM, ModelSpec
+from lbwdet.evaluation.specs import ARTIFACT_FORM, FORM, parse_model
 
 
 def run(options: argparse.Namespace) -> int:
@@ -14,7 +14,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         LBWError: With a message for the user.
     """
-    models = [ModelSpec.parse(text) for text in options.models]
+    models = [parse_model(text) for text in options.models]
     # Imported late: --help and a mistyped model need not wait for MMDetection.
     from lbwdet.evaluation.comparison import compare
     from lbwdet.evaluation.results import markdown
@@ -29,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
         cfg_options=options.cfg_options,
         device=options.device,
         num_report_images=options.num_report_images,
+        test_config=options.test_set,
     )
     print(markdown(comparison))
     print(f"Report: {options.out}/report/index.html")
@@ -37,13 +38,14 @@ def run(options: argparse.Namespace) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("models", nargs="+", metavar="NAME=CONFIG:CHECKPOINT", help=f"a model: {FORM}")
+    add("models", nargs="+", metavar="MODEL", help=f"{FORM}; or {ARTIFACT_FORM}")
     add("--out", required=True, metavar="DIR", help="gets compare.json, compare.md, plots, report")
     add("--num-images", type=_positive, metavar="N", help="only the first N test images")
     add("--threads", type=_positive, metavar="N", help="CPU threads (default: all available)")
     add("--latency-rounds", type=_positive, default=5, metavar="R", help="default: %(default)s")
     add("--no-latency", action="store_true", help="do not measure latency")
     add("--num-report-images", type=_positive, default=24, metavar="N", help="default: %(default)s")
+    add("--test-set", metavar="CONFIG", help="whose test images; needed where all are artifacts")
     add("--data-root", metavar="ROOT", help="overrides the data root of every config")
     add("--device", default="cpu", help="where the models run (default: %(default)s)")
     add(

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 
 from lbwdet.configs import load_config
 from lbwdet.datasets import set_data_root
 from lbwdet.errors import ConfigError
 from lbwdet.evaluation.accuracy import IOU_THRESHOLD, detect_all, evaluate
+from lbwdet.evaluation.artifact_candidate import ArtifactCandidate
 from lbwdet.evaluation.cache import Cache
 from lbwdet.evaluation.candidates import Candidate, Detections, TorchCandidate
 from lbwdet.evaluation.environment import available_cpus, commit, cpu_name
@@ -20,7 +22,7 @@ from lbwdet.evaluation.plots import contact_sheet, draw_plots
 from lbwdet.evaluation.progress import Progress
 from lbwdet.evaluation.report import choose_images, write_report
 from lbwdet.evaluation.results import MODEL_COLORS, ModelResult, markdown, threads_text
-from lbwdet.evaluation.specs import ModelSpec
+from lbwdet.evaluation.specs import ArtifactSpec, ModelSpec
 from lbwdet.evaluation.speed import Latency, measure, pinned_threads
 from lbwdet.evaluation.testset import TestSet, load_test_set
 from lbwdet.files import atomic_write, write_json, write_text
@@ -31,7 +33,7 @@ SHEET_IMAGES = 4
 
 
 def compare(
-    models: Sequence[ModelSpec | Candidate],
+    models: Sequence[ModelSpec | ArtifactSpec | Candidate],
     out_dir: str | Path,
     *,
     num_images: int | None = None,
@@ -41,6 +43,7 @@ def compare(
     cfg_options: Mapping[str, Any] | None = None,
     device: str = "cpu",
     num_report_images: int = 24,
+    test_config: str | Path | None = None,
     test_set: TestSet | None = None,
 ) -> dict[str, Any]:
     """Measures accuracy, size and latency of ``models`` and writes tables, plots and a report.
@@ -49,8 +52,8 @@ def compare(
     ``out_dir`` are reused.
 
     Args:
-        models: Checkpoints to run in MMDetection, or anything that satisfies
-            ``Candidate``.
+        models: Checkpoints to run in MMDetection, artifacts to run in an engine of
+            their own, or anything that satisfies ``Candidate``.
         out_dir: Gets ``compare.json``, ``compare.md``, ``plots/``,
             ``detections.png`` and ``report/index.html``.
         num_images: Use only the first of the test images.
@@ -61,7 +64,9 @@ def compare(
         device: Where the MMDetection models run.
         num_report_images: Images in the report, those first on which the models
             disagree most.
-        test_set: Needed if no model comes with a config.
+        test_config: Config whose test images are used; needed, or ``test_set``, if no
+            model comes with a config.
+        test_set: The test images themselves.
 
     Returns:
         The content of ``compare.json``.
@@ -76,8 +81,10 @@ def compare(
         raise ConfigError(f"latency_rounds={latency_rounds}: give 0 (none) or more")
     threads = available_cpus() if threads is None else threads
     with pinned_threads(threads):
+        if test_set is None and test_config is not None:
+            test_set = load_test_set(_config(test_config, data_root, cfg_options or {}), num_images)
         candidates, test_set = _prepare(
-            models, test_set, num_images, data_root, cfg_options or {}, device
+            models, test_set, num_images, data_root, cfg_options or {}, device, threads
         )
         cache = Cache(out_dir / "cache")
         found = [_detect(candidate, test_set, cache) for candidate in candidates]
@@ -120,23 +127,25 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _prepare(
-    models: Sequence[ModelSpec | Candidate],
+    models: Sequence[ModelSpec | ArtifactSpec | Candidate],
     test_set: TestSet | None,
     num_images: int | None,
     data_root: str | Path | None,
     cfg_options: Mapping[str, Any],
     device: str,
+    threads: int,
 ) -> tuple[list[Candidate], TestSet]:
     """Builds every model before any of them runs, so that mistakes show at once."""
     first = "the given test set"
     candidates: list[Candidate] = []
     for model in models:
+        if isinstance(model, ArtifactSpec):
+            candidates.append(ArtifactCandidate(model.name, model.path, model.engine, threads))
+            continue
         if not isinstance(model, ModelSpec):
             candidates.append(model)
             continue
-        cfg = load_config(model.config, cfg_options)
-        if data_root is not None:
-            set_data_root(cfg, data_root)
+        cfg = _config(model.config, data_root, cfg_options)
         own = load_test_set(cfg, num_images)
         if test_set is None:
             test_set, first = own, model.name
@@ -148,7 +157,7 @@ def _prepare(
             )
         candidates.append(TorchCandidate(model.name, cfg, model.checkpoint, model.config, device))
     if test_set is None:
-        raise ConfigError("no model comes with a config: pass test_set")
+        raise ConfigError("no model comes with a config: say whose test images, --test-set CONFIG")
     for candidate in candidates:
         if candidate.classes != test_set.classes:
             raise ConfigError(
@@ -156,6 +165,15 @@ def _prepare(
                 f"but the test set has {list(test_set.classes)}"
             )
     return candidates, test_set
+
+
+def _config(
+    path: str | Path, data_root: str | Path | None, cfg_options: Mapping[str, Any]
+) -> Config:
+    cfg = load_config(path, cfg_options)
+    if data_root is not None:
+        set_data_root(cfg, data_root)
+    return cfg
 
 
 def _detect(candidate: Candidate, test_set: TestSet, cache: Cache) -> list[Detections]:
@@ -211,12 +229,12 @@ def _protocol(
     return dict(
         accuracy=(
             f"Accuracy: MMDetection's VOC metric at IoU {IOU_THRESHOLD}, 11-point and area from "
-            "the same detections, mean over the classes with objects; fake-quantized weights in "
-            "eval mode."
+            "the same detections, mean over the classes with objects; engine torch: fake-quantized "
+            "weights in eval mode; engines native and reference: the exported integers."
         ),
         size=(
             "Size: codes bit-packed at their bit width, 1 byte per scale exponent; biases, "
-            "batch norm and float weights 4 bytes each."
+            "batch norm and float weights 4 bytes each; of an artifact, the whole file."
         ),
         latency=latency,
     )

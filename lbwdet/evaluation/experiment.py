@@ -13,14 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
 from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError
 from lbwdet.evaluation.accuracy import detect_all, evaluate
 from lbwdet.evaluation.candidates import TorchCandidate
 from lbwdet.evaluation.environment import commit, cpu_name
 from lbwdet.evaluation.jobs import TrainingJob
+from lbwdet.evaluation.requantized import requantized
 from lbwdet.evaluation.speed import pinned_threads
 from lbwdet.evaluation.testset import load_test_set
 from lbwdet.files import locked, write_json
@@ -190,7 +189,7 @@ class _Results:
             return
         cfg = load_config(config, self.overrides)
         if weight is not None:
-            _set_weight_settings(cfg.model, weight)
+            cfg = requantized(cfg, weight)
         candidate = TorchCandidate(f"{variant} seed {seed}", cfg, checkpoint, config=config)
         test_set = load_test_set(cfg)
         truths = [image.truth for image in test_set.images]
@@ -218,13 +217,3 @@ class _Results:
 
     def _has(self, key: Mapping[str, Any]) -> bool:
         return any(key.items() <= row.items() for row in self.content["rows"])
-
-
-def _set_weight_settings(node: Any, weight: Mapping[str, Any]) -> None:
-    """Replaces the quantizer settings in every ``quant=dict(...)`` below a config node."""
-    if isinstance(node, Config | dict):
-        if node.get("quant"):
-            node["quant"]["weight"] = dict(weight)
-        for key, value in node.items():
-            if key != "quant":
-                _set_weight_settings(value, weight)

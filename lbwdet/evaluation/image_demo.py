@@ -53,14 +53,21 @@ def image_demo(
         ConfigError: ``out_dir`` is the images' own folder.
         DataError: no image is there, or none could be read.
     """
+    candidate = TorchCandidate(
+        "demo", load_config(config, cfg_options), checkpoint, config=str(config), device=device
+    )
+    return draw_images(candidate, images, out_dir, score_thr)
+
+
+def draw_images(
+    candidate: Candidate, images: str | Path, out_dir: str | Path, score_thr: float
+) -> dict[str, Any]:
+    """As :func:`image_demo`, for any candidate."""
     paths = find_images(images)
     out_dir = Path(out_dir)
     if out_dir.resolve() == paths[0].parent.resolve():
         raise ConfigError(f"--out-dir {out_dir}: the images themselves are there; name another")
     names = picture_names(paths)
-    candidate = TorchCandidate(
-        "demo", load_config(config, cfg_options), checkpoint, config=str(config), device=device
-    )
     found: dict[str, Any] = {}
     failed: dict[str, str] = {}
     seconds: list[float] = []
@@ -73,16 +80,17 @@ def image_demo(
                 failed[path.name] = str(error)
                 continue
             start = time.perf_counter()
-            detections = _above(candidate.detect(image), score_thr)
+            detections = above(candidate.detect(image), score_thr)
             seconds.append(time.perf_counter() - start)
-            found[path.name] = _as_json(detections, candidate)
+            found[path.name] = as_json(detections, candidate)
             _write_jpeg(out_dir / names[path], draw(image, detections, candidate.classes))
     if not found:
         reasons = "\n  ".join(failed.values())
         raise DataError(f"{images}: none of {len(paths)} images could be read:\n  {reasons}")
     result = dict(
-        config=str(config),
-        checkpoint=str(checkpoint),
+        config=candidate.config,
+        checkpoint=candidate.checkpoint,
+        engine=candidate.engine,
         images=found,
         failed=failed,
         median_ms=1000 * float(np.median(seconds)),
@@ -164,12 +172,12 @@ def draw(image: np.ndarray, detections: Detections, classes: tuple[str, ...]) ->
     return canvas
 
 
-def _above(detections: Detections, score_thr: float) -> Detections:
+def above(detections: Detections, score_thr: float) -> Detections:
     kept = detections.scores >= score_thr
     return Detections(detections.boxes[kept], detections.scores[kept], detections.labels[kept])
 
 
-def _as_json(detections: Detections, candidate: Candidate) -> list[dict[str, Any]]:
+def as_json(detections: Detections, candidate: Candidate) -> list[dict[str, Any]]:
     return [
         dict(
             label=candidate.classes[label],

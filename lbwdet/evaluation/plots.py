@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import cv2
@@ -41,13 +42,23 @@ _DARK = dict(ground="#161a20", ink="#e6e9ee", faint="#343b45")
 
 
 def draw_plots(results: Sequence[ModelResult], dark: bool = False) -> dict[str, bytes]:
-    """All plots by name: ``map_against_bytes``, ``per_class``, ``precision_recall``."""
-    with mpl.rc_context(_theme(dark)):
-        return dict(
-            map_against_bytes=_map_against_bytes(results),
-            per_class=_per_class(results),
-            precision_recall=_precision_recall(results),
+    """All plots by name: ``map_against_bytes``, ``latency``, ``per_class``, ``precision_recall``.
+
+    Without measured latency there is no plot of it.
+    """
+    with style(dark):
+        plots = dict(map_against_bytes=_map_against_bytes(results))
+        if any(result.latency for result in results):
+            plots["latency"] = _latency(results)
+        return plots | dict(
+            per_class=_per_class(results), precision_recall=_precision_recall(results)
         )
+
+
+def style(dark: bool = False) -> AbstractContextManager[None]:
+    """Matplotlib set up as every picture of the project has it, within a ``with`` block."""
+    context: AbstractContextManager[None] = mpl.rc_context(_theme(dark))
+    return context
 
 
 def _theme(dark: bool) -> dict[str, Any]:
@@ -95,7 +106,40 @@ def _map_against_bytes(results: Sequence[ModelResult]) -> bytes:
     room = max(0.02, 0.3 * (max(scores) - min(scores)))
     axes.set_ylim(max(0.0, min(scores) - room), min(1.05, max(scores) + room))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return _png(figure)
+    return png(figure)
+
+
+def _latency(results: Sequence[ModelResult]) -> bytes:
+    """Every timed call as a dot, the median as a line: a shape that a summary would hide."""
+    timed = [result for result in results if result.latency]
+    figure = Figure(figsize=(7.2, max(2.2, 0.55 * len(timed) + 1.2)))
+    axes = figure.add_subplot()
+    for row, result in enumerate(timed):
+        assert result.latency is not None
+        times = result.latency.milliseconds
+        # Spread by the order of the calls, so that equal times do not hide one another.
+        heights = [row + 0.28 * math.sin(2.4 * index) for index in range(len(times))]
+        axes.scatter(times, heights, s=14, color=result.color, alpha=0.55, linewidths=0)
+        median = result.latency.median
+        axes.plot([median, median], [row - 0.38, row + 0.38], color=result.color, linewidth=2.4)
+        axes.annotate(
+            f"{median:.3g}",
+            (median, row - 0.38),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+    axes.set_yticks(
+        range(len(timed)),
+        [f"{_short(result.name)} ({result.candidate.engine})" for result in timed],
+    )
+    axes.set_ylim(len(timed) - 0.4, -0.75)
+    axes.set_xlim(left=0)
+    axes.grid(False, axis="y")
+    axes.set(xlabel="milliseconds per image, image in, boxes out")
+    axes.set_title("Latency, every call")
+    return png(figure)
 
 
 def _per_class(results: Sequence[ModelResult]) -> bytes:
@@ -126,7 +170,7 @@ def _per_class(results: Sequence[ModelResult]) -> bytes:
     axes.set(ylabel="AP, 11-point", ylim=(0, 1.0))
     axes.set_title("Average precision by class")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return _png(figure)
+    return png(figure)
 
 
 def _precision_recall(results: Sequence[ModelResult]) -> bytes:
@@ -165,14 +209,14 @@ def _precision_recall(results: Sequence[ModelResult]) -> bytes:
         loc="outside lower center",
         ncols=min(4, len(results)),
     )
-    return _png(figure)
+    return png(figure)
 
 
 def contact_sheet(
     results: Sequence[ModelResult], test_set: TestSet, indices: Sequence[int]
 ) -> bytes:
     """Ground truth and every model's detections side by side, one image a row."""
-    with mpl.rc_context(_theme(dark=False)):
+    with style():
         columns = 1 + len(results)
         pictures = [cv2.cvtColor(test_set.load(index), cv2.COLOR_BGR2RGB) for index in indices]
         heights = [picture.shape[0] / picture.shape[1] for picture in pictures]
@@ -195,7 +239,7 @@ def contact_sheet(
         for axes, title in zip(grid[0], titles, strict=True):
             axes.set_title(_short(title))
         figure.supxlabel(f"detections with score {SHEET_SCORE} or more", fontsize=9)
-        return _png(figure, dots_per_inch=110)
+        return png(figure, dots_per_inch=110)
 
 
 def _panel(axes: Axes, picture: Any, boxes: Any, names: Sequence[str], color: str) -> None:
@@ -223,7 +267,7 @@ def _short(name: str, length: int = 24) -> str:
     return name if len(name) <= length else name[: length - 3] + "..."
 
 
-def _png(figure: Figure, dots_per_inch: int = 130) -> bytes:
+def png(figure: Figure, dots_per_inch: int = 130) -> bytes:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     # Without the version stamp the same results give the same bytes.

@@ -27,6 +27,7 @@ JPEG_QUALITY = 82
 
 PLOT_CAPTIONS = dict(
     map_against_bytes="mAP (11-point) against the bytes of the stored weights",
+    latency="Milliseconds of every timed call, and the median",
     per_class="Average precision (11-point) by class",
     precision_recall="Precision against recall by class",
 )
@@ -76,6 +77,7 @@ def write_report(
         comparison=comparison,
         protocol=protocol_lines(comparison),
         rows=_rows(comparison, results),
+        layers=_layers(results),
         plots=[
             dict(
                 caption=caption,
@@ -84,6 +86,7 @@ def write_report(
                 size=[side // PLOT_PIXEL_RATIO for side in _png_size(plots[name])],
             )
             for name, caption in PLOT_CAPTIONS.items()
+            if name in plots
         ],
         gallery=dict(
             classes=test_set.classes,
@@ -122,6 +125,26 @@ def _rows(comparison: Mapping[str, Any], results: Sequence[ModelResult]) -> list
             )
         )
     return rows
+
+
+def _layers(results: Sequence[ModelResult]) -> list[dict[str, Any]]:
+    """The table of layers: of each model that has low-bit ones."""
+    return [
+        dict(
+            model=result.name,
+            color=result.color,
+            name=layer.name,
+            shape="×".join(map(str, layer.shape)),  # noqa: RUF001
+            bit_width=layer.bit_width,
+            code=layer.code,
+            zeros=f"{100 * layer.zeros:.1f} %",
+            stored_bytes=layer.stored_bytes,
+            error="" if layer.error is None else f"{100 * layer.error:.2f} %",
+            dropped="" if layer.dropped is None else layer.dropped,
+        )
+        for result in results
+        for layer in result.candidate.layers()
+    ]
 
 
 def _sample(results: Sequence[ModelResult], test_set: TestSet, index: int) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class ModelResult:
 def markdown(comparison: Mapping[str, Any]) -> str:
     """A comparison (the content of ``compare.json``) as Markdown: summary, classes, protocol."""
     models = comparison["models"]
-    summary = _table(
+    summary = table(
         [
             "model",
             "bits",
@@ -86,7 +86,7 @@ def markdown(comparison: Mapping[str, Any]) -> str:
             for model in models
         ],
     )
-    classes = _table(
+    classes = table(
         ["AP 11-point", "objects", *(model["name"] for model in models)],
         [
             [
@@ -133,7 +133,7 @@ def latency_text(latency: dict[str, Any] | None) -> str:
     return "{median:.{d}f} ms ({p10:.{d}f}-{p90:.{d}f})".format(d=digits, **latency)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table that is also aligned for reading as plain text; first column left."""
     cells = [
         [cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (header, *rows)

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lbwdet.errors import DataError
+from lbwdet.evaluation.mu_sweep_report import markdown as sweep_table
 from lbwdet.evaluation.results import markdown
 from lbwdet.files import write_text
+from lbwdet.studies.ste import markdown as study_tables
 
 Row = Mapping[str, Any]
+_STUDIES = {"ste": study_tables, "mu-sweep": sweep_table}
 # <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated.
 _BLOCK = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -39,14 +42,16 @@ def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
     if not path.is_file():
         raise DataError(f"{page}: table '{block['name']}' needs {path}, which is not there")
     content = json.loads(path.read_text(encoding="utf-8"))
-    if "rows" in content:
+    if content.get("study") in _STUDIES:
+        table = _STUDIES[content["study"]](content)
+    elif "rows" in content:
         table = experiment_tables(content)
     elif "models" in content:
         table = markdown(content)
     elif "memory" in content:
         table = cost_table(content)
     else:
-        raise DataError(f"{path}: neither an experiment, a comparison nor a benchmark")
+        raise DataError(f"{path}: neither an experiment, a comparison, a benchmark nor a study")
     return f"{block[1]}{table.strip()}\n{block[3]}"
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lbwdet.layers import QuantLayer, quantized_layers
-from lbwdet.quantizers import FLOAT_BIT_WIDTH
+from lbwdet.quantizers import FLOAT_BIT_WIDTH, WeightQuantizer
 
 FLOAT_BYTES = 4
 EXPONENT_BYTES = 1
@@ -77,7 +77,11 @@ def _stored(tensor: torch.Tensor, layer: QuantLayer | None) -> tuple[int, int]:
     """Bit width and bytes of one tensor, the weight of ``layer`` or float."""
     if layer is None or layer.quantizer is None:
         return FLOAT_BIT_WIDTH, FLOAT_BYTES * tensor.numel()
-    per_channel = layer.quantizer.granularity == "channel"
-    num_scales = tensor.shape[layer.channel_axis] if per_channel else 1
-    bit_width = layer.quantizer.bit_width
-    return bit_width, packed_bytes(tensor.numel(), bit_width, num_scales)
+    return layer.quantizer.bit_width, layer_bytes(layer, layer.quantizer)
+
+
+def layer_bytes(layer: QuantLayer, quantizer: WeightQuantizer) -> int:
+    """Bytes of the layer's weight as ``quantizer`` would store it."""
+    per_channel = quantizer.granularity == "channel"
+    num_scales = layer.weight.shape[layer.channel_axis] if per_channel else 1
+    return packed_bytes(layer.weight.numel(), quantizer.bit_width, num_scales)

@@ -15,12 +15,12 @@ from lbwdet.errors import ConfigError
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds per call, over ``samples`` calls."""
+    """Milliseconds per call: every one that counted, rounded to microseconds, and their summary."""
 
     median: float
     p10: float
     p90: float
-    samples: int
+    milliseconds: list[float]
 
 
 def measure(
@@ -39,7 +39,8 @@ def measure(
     finds the input freshly in the cache.
 
     Args:
-        callables: What to time, by name. Called with one input at a time.
+        callables: What to time, by name. Called with one input at a time. One that
+            returns a float has timed itself: seconds.
         inputs: The inputs; all callables get the same.
         warmup: Rounds over all inputs that are run but not counted.
         rounds: Rounds that count: each gives ``len(inputs)`` samples.
@@ -63,8 +64,8 @@ def measure(
             turn += 1
             for name in names[first:] + names[:first]:
                 start = clock()
-                callables[name](value)
-                elapsed = clock() - start
+                own = callables[name](value)
+                elapsed = own if isinstance(own, float) else clock() - start
                 if round_index >= warmup:
                     samples[name].append(1000 * elapsed)
                 progress()
@@ -74,7 +75,8 @@ def measure(
 def summarize(milliseconds: Sequence[float]) -> Latency:
     """Median, 10th and 90th percentile (linear between samples)."""
     p10, median, p90 = np.percentile(milliseconds, (10, 50, 90))
-    return Latency(float(median), float(p10), float(p90), len(milliseconds))
+    kept = [round(float(value), 3) for value in milliseconds]
+    return Latency(float(median), float(p10), float(p90), kept)
 
 
 @contextlib.contextmanager

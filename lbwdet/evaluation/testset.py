@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,10 +111,8 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
             f"{cfg.filename}: no 'test_dataloader' in this config, nothing to test on"
         )
     register_scope(cfg)
-    dataset_cfg = copy.deepcopy(cfg.test_dataloader.dataset)
     check_data(cfg, ("test",))
-    dataset = DATASETS.build(dataset_cfg)
-    dataset.full_init()
+    dataset = build_dataset(cfg, cfg.test_dataloader.dataset)
     count = len(dataset) if num_images is None else min(num_images, len(dataset))
     if count < 1:
         raise DataError(f"{cfg.filename}: no test image to look at (num_images={num_images})")
@@ -124,7 +123,23 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
             TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info["instances"]))
         )
     loader = TRANSFORMS.build(test_dataset(cfg)["pipeline"][0])
-    return TestSet(tuple(dataset.metainfo["classes"]), images, _describe(dataset_cfg), loader)
+    return TestSet(
+        tuple(dataset.metainfo["classes"]), images, _describe(cfg.test_dataloader.dataset), loader
+    )
+
+
+def build_dataset(cfg: Config, settings: Mapping[str, Any]) -> Any:
+    """One of the data sets of ``cfg``, with its annotations read.
+
+    Raises:
+        DataError: they are not there.
+    """
+    try:
+        dataset = DATASETS.build(copy.deepcopy(settings))
+        dataset.full_init()
+    except OSError as error:
+        raise DataError(f"{cfg.filename}: data not found: {error}") from error
+    return dataset
 
 
 def _truth(instances: list[dict[str, Any]]) -> GroundTruth:

@@ -9,9 +9,9 @@ from lbwdet.layers.calibration import (
 from lbwdet.layers.input_quantizer import InputQuantizer, UncalibratedError
 from lbwdet.layers.quant_layer import QuantConv2d, QuantLayer, QuantLinear
 from lbwdet.layers.quant_relu import QuantReLU
+from lbwdet.layers.quantizable import quantizable_layers, register_quantizable
 from lbwdet.layers.quantize import (
     describe_quantization,
-    quantizable_layers,
     quantize_,
     quantized_layers,
     unquantized_weights,
@@ -32,5 +32,6 @@ __all__ = [
     "quantizable_layers",
     "quantize_",
     "quantized_layers",
+    "register_quantizable",
     "unquantized_weights",
 ]

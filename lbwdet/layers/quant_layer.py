@@ -1,16 +1,20 @@
 """Layers that compute with the quantized version of their weight."""
 
+import contextlib
 import math
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lbwdet.layers.input_quantizer import InputQuantizer, build_input_quantizer
+from lbwdet.layers.quantizable import weight_name
 from lbwdet.layers.straight_through import StraightThrough
 from lbwdet.quantizers import QuantizedWeight, WeightQuantizer, build_quantizer
+
+T = TypeVar("T")
 
 
 class QuantLayer(nn.Module):
@@ -85,10 +89,14 @@ class QuantLayer(nn.Module):
         else:
             self._modules["input_quantizer"] = quantizer
 
-    def quantized_input(self, input: Tensor) -> Tensor:
-        """The input that the forward pass uses."""
+    def quantized_input(self, input: T) -> T:
+        """The input that the forward pass uses: a tensor, or a list of them."""
         quantizer = self.input_quantizer
-        return input if quantizer is None else cast(Tensor, quantizer(input))
+        if quantizer is None:
+            return input
+        if isinstance(input, list | tuple):
+            return cast(T, [quantizer(each) for each in input])
+        return cast(T, quantizer(input))
 
     def _name(self) -> str:
         return self.layer_name or str(self)  # a layer built by itself does not know its name
@@ -163,17 +171,43 @@ class SwapWeight(QuantLayer):
     """
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        if args and self.input_quantizer is not None:  # the input is the first argument
+        if self.input_quantizer is not None:  # the input is the first argument
             args = (self.quantized_input(args[0]), *args[1:])
-        if self.quantizer is None:
+        with _swapped(self):
             return super().forward(*args, **kwargs)
-        quantized = self.fake_quantized_weight()
-        master = self._parameters["weight"]
-        self._parameters["weight"] = quantized  # type: ignore[assignment]
-        try:
+
+
+class SwapAttention(SwapWeight):
+    """Mixin for ``nn.MultiheadAttention``, which computes with the weight of ``out_proj`` itself.
+
+    Its own ``weight`` is the stacked projection of queries, keys and values.
+    """
+
+    in_proj_weight: Tensor
+    out_proj: QuantLayer
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]
+        return self.in_proj_weight
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        with _swapped(self.out_proj):
             return super().forward(*args, **kwargs)
-        finally:
-            self._parameters["weight"] = master
+
+
+@contextlib.contextmanager
+def _swapped(layer: QuantLayer) -> Iterator[None]:
+    """Has the quantized tensor in the place of the layer's parameter, for whoever reads it."""
+    if layer.quantizer is None:
+        yield
+        return
+    name, quantized = weight_name(layer), layer.fake_quantized_weight()
+    master = layer._parameters[name]
+    layer._parameters[name] = quantized  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        layer._parameters[name] = master
 
 
 _CLASSES: dict[type[nn.Module], type[QuantLayer]] = {
@@ -187,8 +221,9 @@ def quantized_class(base: type[nn.Module]) -> type[QuantLayer]:
     if issubclass(base, QuantLayer):
         return base
     if base not in _CLASSES:
+        mixin = SwapAttention if issubclass(base, nn.MultiheadAttention) else SwapWeight
         # MMEngine initialises a layer by its class's name or those of its direct bases:
         # with the bases of `base` among them, the quantized class is found like `base`.
-        bases: tuple[type, ...] = (SwapWeight, base, *base.__bases__)
+        bases: tuple[type, ...] = (mixin, base, *base.__bases__)
         _CLASSES[base] = type(f"Quant{base.__name__}", bases, {})
     return _CLASSES[base]

@@ -1,44 +1,18 @@
 """``quantize_``: turns the layers of any module into quantized ones, in place."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from torch import nn
-from torch.nn.modules.conv import _ConvTransposeNd
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lbwdet.errors import ConfigError
 from lbwdet.layers.input_quantizer import InputQuantizer, build_input_quantizer
 from lbwdet.layers.quant_layer import QUANTIZER_OPTIONS, QuantLayer, quantized_class
+from lbwdet.layers.quantizable import channel_axis, has_one_input, quantizable_layers
 from lbwdet.quantizers import WeightQuantizer, build_quantizer
 
-QUANTIZABLE = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-    nn.Linear,
-)
-
 M = TypeVar("M", bound=nn.Module)
-
-
-def _is_quantizable(module: nn.Module) -> bool:
-    return (
-        isinstance(module, QUANTIZABLE)
-        # The output projection of nn.MultiheadAttention is read past its forward().
-        and not isinstance(module, NonDynamicallyQuantizableLinear)
-        # Under weight norm and other parametrizations `weight` is no parameter.
-        and module._parameters.get("weight") is not None
-    )
-
-
-def quantizable_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every layer that ``quantize_`` can handle, with its dotted name."""
-    return ((name, layer) for name, layer in module.named_modules() if _is_quantizable(layer))
 
 
 def quantized_layers(module: nn.Module) -> dict[str, QuantLayer]:
@@ -86,7 +60,7 @@ def quantize_(
     keep_float: Sequence[str] = (),
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> M:
-    """Makes every convolution and linear layer of ``module`` compute with low-bit weights.
+    """Makes convolution, linear and attention layers of ``module`` compute with low-bit weights.
 
     Only the class of a layer changes: parameters, buffers, hooks and state-dict
     keys stay as they are, so it may come before or after loading a checkpoint,
@@ -102,7 +76,8 @@ def quantize_(
         weight: arguments of :func:`lbwdet.quantizers.build_quantizer`, for example
             ``dict(bit_width=4, code='dense')``.
         activation: fields of :class:`lbwdet.quantizers.ActivationSettings`, for example
-            ``dict(bit_width=8)``; None leaves activations float.
+            ``dict(bit_width=8)``; None leaves activations float. ``nn.MultiheadAttention``
+            keeps its float inputs.
         keep_float: glob patterns of dotted layer names that stay float
             (``'*'`` also matches dots: ``'layer1.*'``, ``'*fc_cls'``).
         overrides: glob pattern to settings that replace some of ``weight`` for the
@@ -143,7 +118,7 @@ def quantize_(
                     change = settings.pop("activation")
                     input_settings = change and {**(input_settings or {}), **change}
         quantizers[name] = _build(settings)
-        if input_settings is not None:
+        if input_settings is not None and has_one_input(layers[name]):
             inputs[name] = build_input_quantizer(layers[name], input_settings, name)
     for name, layer in layers.items():  # nothing is changed before everything was checked
         layer.__class__ = quantized_class(type(layer))
@@ -153,9 +128,19 @@ def quantize_(
         if old is None or new is None or old.settings != new.settings:
             layer.set_input_quantizer(new and new.to(layer.weight.device))
         layer.layer_name = name
-        layer.channel_axis = 1 if isinstance(layer, _ConvTransposeNd) else 0
+        layer.channel_axis = channel_axis(layer) or 0
         layer.forget_projection()
+    _forgo_fast_paths(module)
     return module
+
+
+def _forgo_fast_paths(module: nn.Module) -> None:
+    """torch's transformer, in evaluation, hands the weights of its layers to one fused kernel."""
+    for part in module.modules():
+        if isinstance(part, nn.TransformerEncoderLayer):
+            part.activation_relu_or_gelu = 0  # "neither of both": not for the fused kernel
+        elif isinstance(part, nn.TransformerEncoder):
+            part.use_nested_tensor = False
 
 
 def _build(settings: Mapping[str, Any]) -> WeightQuantizer | None:

@@ -2,5 +2,22 @@
 
 import lbwdet.compat  # noqa: F401  (mmdet.models imports mmcv.ops)
 from lbwdet.models.detector_parts import LBWFPN, LBWResNet, LBWRPNHead, LBWShared2FCBBoxHead
+from lbwdet.models.rfcn import (
+    FirstLevelsRPNHead,
+    LBWRFCNHead,
+    PSRoIExtractor,
+    RFCNHead,
+    RFCNRoIHead,
+)
 
-__all__ = ["LBWFPN", "LBWRPNHead", "LBWResNet", "LBWShared2FCBBoxHead"]
+__all__ = [
+    "LBWFPN",
+    "FirstLevelsRPNHead",
+    "LBWRFCNHead",
+    "LBWRPNHead",
+    "LBWResNet",
+    "LBWShared2FCBBoxHead",
+    "PSRoIExtractor",
+    "RFCNHead",
+    "RFCNRoIHead",
+]

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from lbwdet.evaluation.comparison import compare
 from lbwdet.evaluation.detectors import build_detector
 from lbwdet.evaluation.specs import ModelSpec
+from lbwdet.testing import tiny_config, write_tiny_voc
 
 # A name that would break a page which does not escape it.
 CLASSES = ("cat", "</script><img src=x onerror=alert(1)>", "never seen")
@@ -111,6 +112,22 @@ def tiny(voc_root: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleName
             ModelSpec('float "<i>', float_config, str(checkpoint)),
             ModelSpec("6bit $x_1", six_bit_config, str(checkpoint)),
         ],
+    )
+
+
+@pytest.fixture(scope="session")
+def float_detector(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A float config with data to train and test on, and a checkpoint with random weights."""
+    folder = tmp_path_factory.mktemp("float_detector")
+    root = write_tiny_voc(folder / "data", num_trainval=3, num_test=2)
+    config = tiny_config(root, folder / "run", model="retinanet_r50_fpn")
+    config.dump(folder / "retinanet.py")
+    torch.manual_seed(0)
+    checkpoint = folder / "float.pth"
+    model = build_detector(config)
+    torch.save(dict(state_dict=model.state_dict()), checkpoint)
+    return SimpleNamespace(
+        folder=folder, config=str(folder / "retinanet.py"), checkpoint=str(checkpoint)
     )
 
 

@@ -57,7 +57,7 @@ def test_damaged_entries_count_as_absent(tmp_path):
 
 
 def test_latency_comes_back(tmp_path):
-    cache, kept = Cache(tmp_path), {"a": Latency(2.0, 1.0, 3.0, 8)}
+    cache, kept = Cache(tmp_path), {"a": Latency(2.0, 1.0, 3.0, [1.0, 2.0, 3.0])}
     assert cache.latency("key") is None
     cache.keep_latency("key", kept)
     assert cache.latency("key") == kept

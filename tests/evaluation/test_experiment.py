@@ -16,11 +16,11 @@ from lbwdet.evaluation.experiment import (
     EXPERIMENTS,
     Experiment,
     _Results,
-    _set_weight_settings,
     run_experiment,
     width_options,
 )
 from lbwdet.evaluation.jobs import TrainingJob
+from lbwdet.evaluation.requantized import requantized
 from lbwdet.layers import quantized_layers
 from lbwdet.testing import write_tiny_voc
 from lbwdet.training.build import build_model
@@ -172,7 +172,7 @@ def _double(value):
 
 def test_rounded_models_have_the_settings_asked_for():
     cfg = load_config(EXPERIMENTS["bccd"].config("2bit"), width_options(8))
-    _set_weight_settings(cfg.model, dict(bit_width=4, solver="threshold"))
+    cfg = requantized(cfg, dict(bit_width=4, solver="threshold"))
     with torch.device("meta"):
         layers = quantized_layers(build_model(cfg))
     settings = {(q.bit_width, q.solver) for q in (layer.quantizer for layer in layers.values())}

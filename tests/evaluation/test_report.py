@@ -129,7 +129,7 @@ def expected_captions(gallery, threshold, label=None):
 def test_page_draws_boxes_and_captions(compared, gallery, tmp_path):
     dom = rendered(compared.out / "report" / "index.html", tmp_path)
     assert captions(dom) == expected_captions(gallery, gallery["start_score"])
-    assert dom.count('class="truth"') == 1 + 5  # the legend's, and the objects that count
+    assert dom.count('class="truth"') == 2 + 5  # the legend's, and the objects that count
 
 
 @needs_chromium
@@ -154,3 +154,61 @@ def test_controls_change_what_is_shown(compared, gallery, text, tmp_path):
     assert ">0.20</output>" in dom
     assert re.findall(r"<b>(\d{6})</b>", dom) == ["000001", "000002", "000003"]
     assert 'class="sample card large"' in dom and 'aria-pressed="true"' in dom
+
+
+def overlap(a, b):
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0, width) * max(0, height)
+    area = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return shared / (area - shared)
+
+
+def expected_unlike(gallery, threshold):
+    """How many boxes of the second model's panels differ from the first's, from the data."""
+    expected = []
+    for image in gallery["images"]:
+        first, second = (
+            [box for box in boxes if box[5] >= threshold] for boxes in image["detections"]
+        )
+        found = [{box[7] for box in boxes if box[7] >= 0} for boxes in (first, second)]
+        false = [[box for box in boxes if box[6] == "false"] for boxes in (first, second)]
+        lonely = sum(
+            not any(box[4] == other[4] and overlap(box, other) >= 0.5 for other in false[0])
+            for box in false[1]
+        )
+        expected.append(len(found[0] ^ found[1]) + lonely)
+    return expected
+
+
+@needs_chromium
+def test_differences_from_the_first_model_are_marked_and_filtered(gallery, text, tmp_path):
+    act = """<script>
+    score.value = "0.05";
+    score.dispatchEvent(new Event("input"));
+    differences.click();
+    </script>"""
+    page = tmp_path / "differences.html"
+    page.write_text(text.replace("</body>", act + "</body>"), encoding="utf-8")
+    dom = rendered(page, tmp_path)
+    unlike = expected_unlike(gallery, 0.05)
+    assert sum(unlike) > 0  # or the test shows nothing
+    shown = re.findall(r"\d+\u00a0missed(?: · (\d+)\u00a0unlike)?", dom.replace("&nbsp;", "\u00a0"))
+    panels = [int(count or 0) for count in shown]
+    assert panels[1::2] == unlike and panels[0::2] == [0] * len(unlike)
+    hidden = len(re.findall(r'<article class="sample card" hidden', dom))
+    assert hidden == unlike.count(0)
+
+
+@needs_chromium
+def test_a_click_on_a_heading_sorts_the_table(text, tmp_path):
+    act = """<script>
+    const heading = [...document.querySelectorAll("table.sortable th button")]
+      .find((button) => button.textContent === "Bits");
+    heading.click();
+    </script>"""
+    page = tmp_path / "sorted.html"
+    page.write_text(text.replace("</body>", act + "</body>"), encoding="utf-8")
+    dom = rendered(page, tmp_path)
+    assert re.findall(r"<td>(6|32)</td>", dom)[:2] == ["6", "32"]  # the layers come later
+    assert len(re.findall(r'<th [^>]*aria-sort="ascending"', dom)) == 1

@@ -156,6 +156,20 @@ def test_a_comparison_is_a_table_too(page, compared):
     assert "| 6bit $x_1 " in page.read_text()
 
 
+def test_studies_are_tables_too(page):
+    rows = [
+        dict(bit_width=3, mu=mu, error=0.1, mAP_11point=0.5, mAP_area=0.6) for mu in (0.5, None)
+    ]
+    sweep = dict(study="mu-sweep", rows=rows, mAP_11point=0.7, mAP_area=0.8, retrain_epochs=0)
+    sweep |= dict(config="a.py", code="paper", dataset="b", num_images=1, cpu="c", threads=1)
+    (page.parent / "results" / "cost.json").write_text(json.dumps(dict(sweep, commit=None)))
+    update_pages([page], page.parent / "results")
+    assert "| 3 | exact solver | 0.1000 | 0.500 | 0.600 |" in page.read_text()
+    (page.parent / "results" / "cost.json").write_text(json.dumps(dict(study="of nothing")))
+    with pytest.raises(DataError, match=r"neither an experiment, .* nor a study"):
+        update_pages([page], page.parent / "results")
+
+
 def test_nothing_is_written_if_anything_is_missing(page):
     (page.parent / "results" / "cost.json").unlink()
     with pytest.raises(DataError, match=r"page\.md: table 'cost' needs .*cost\.json, which is not"):

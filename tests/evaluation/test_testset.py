@@ -63,3 +63,11 @@ def test_an_unreadable_image_is_named(tiny, tmp_path):
 def test_missing_data(tmp_path):
     with pytest.raises(DataError, match="nowhere"):
         load(write_config(tmp_path / "a.py", tmp_path / "nowhere"))
+
+
+def test_annotations_that_are_not_there(tiny, tmp_path):
+    cfg = Config.fromfile(tiny.float_config)
+    coco = dict(type="CocoDataset", data_root=str(tmp_path), ann_file="none.json", pipeline=[])
+    cfg.test_dataloader.dataset = coco
+    with pytest.raises(DataError, match=r"float\.py: data not found: .*none\.json"):
+        load_test_set(cfg)

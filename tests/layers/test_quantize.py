@@ -140,12 +140,6 @@ class TestOtherLayers:
             initialize(each, dict(type="Constant", layer=layer, val=0.5))
         assert torch.equal(net[0].weight, float_net[0].weight)
 
-    def test_multi_head_attention_keeps_its_output_projection_float(self):
-        net = quantize_(nn.TransformerEncoderLayer(8, 2, 16), weight=dict(bit_width=4))
-        assert list(quantized_layers(net)) == ["linear1", "linear2"]
-        assert "self_attn.out_proj.weight" in unquantized_weights(net)
-        net(torch.randn(3, 1, 8)).sum().backward()
-
     def test_parametrized_layers_stay_float(self):
         normed = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
         net = quantize_(nn.Sequential(normed, nn.Linear(4, 2)), weight=dict(bit_width=4))
@@ -218,6 +212,16 @@ class TestActivation:
         with calibration(layer):
             layer(x)
         assert torch.equal(layer(x), plain(layer.input_quantizer(x)))
+
+    def test_attention_keeps_its_inputs(self):
+        net = nn.TransformerEncoderLayer(8, 2, 16)
+        quantize_(net, dict(bit_width=4), activation=dict(bit_width=8))
+        names = [name.removesuffix(".input_quantizer") for name in input_quantizers(net)]
+        assert names == ["linear1", "linear2"]
+        x = torch.randn(3, 1, 8)
+        with calibration(net):
+            net(x)
+        net(x).sum().backward()
 
     def test_errors_leave_the_network_as_it_was(self):
         net = network()

@@ -1,0 +1,7 @@
+_base_ = './lbw_rfcn_r50_voc_fp32.py'
+quant = dict(weight=dict(bit_width=5))
+model = dict(
+    backbone=dict(quant=quant),
+    rpn_head=dict(quant=quant),
+    roi_head=dict(bbox_head=dict(quant=quant)))
+load_from = 'work_dirs/lbw_rfcn_r50_voc_fp32/epoch_4.pth'

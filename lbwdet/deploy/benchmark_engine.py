@@ -1,0 +1,73 @@
+"""An artifact's engine in the form that the benchmark's worker processes load."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lbwdet.deploy.runtime.artifact import Artifact, read_artifact
+from lbwdet.deploy.runtime.native import Cost, NativeEngine
+from lbwdet.deploy.runtime.operations import Preprocess
+from lbwdet.deploy.runtime.reference import ReferenceEngine
+
+Array = NDArray[Any]
+NANOSECONDS = 1e9
+
+
+class NativeBenchmark:
+    """The native engine.
+
+    Args:
+        path: the artifact.
+        threads: CPU threads.
+        isa: instruction set; None: the CPU's best.
+        input_size: height and width that every image is resized to; None: as the artifact says.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        threads: int,
+        isa: str | None = None,
+        input_size: Sequence[int] | None = None,
+    ) -> None:
+        self._engine = NativeEngine(with_input_size(read_artifact(path), input_size), threads, isa)
+
+    def detect(self, image: Array) -> tuple[Array, Array, Array]:
+        return self._engine.detect(image)
+
+    def dense(self, image: Array) -> float:
+        """Seconds from the network's input to the proposal head's maps, within a full run."""
+        self._engine.detect(image)
+        return sum(cost.nanoseconds for cost in _dense(self._engine.profile())) / NANOSECONDS
+
+    def profile(self, image: Array) -> list[dict[str, Any]]:
+        self._engine.detect(image)
+        return [dataclasses.asdict(cost) for cost in self._engine.profile()]
+
+
+class ReferenceBenchmark:
+    """The reference engine: numpy, for accuracy, not for speed. Arguments as above."""
+
+    def __init__(self, path: str, input_size: Sequence[int] | None = None) -> None:
+        self._engine = ReferenceEngine(with_input_size(read_artifact(path), input_size))
+
+    def detect(self, image: Array) -> tuple[Array, Array, Array]:
+        return self._engine.detect(image)
+
+
+def with_input_size(artifact: Artifact, size: Sequence[int] | None) -> Artifact:
+    """The artifact with its preprocessing set to resize every image to ``size`` (height, width)."""
+    if size is None:
+        return artifact
+    first, *rest = artifact.program.operations
+    assert isinstance(first, Preprocess)
+    resized = dataclasses.replace(first, size=(size[1], size[0]), keep_ratio=False)
+    program = dataclasses.replace(artifact.program, operations=(resized, *rest))
+    return dataclasses.replace(artifact, program=program)
+
+
+def _dense(costs: Sequence[Cost]) -> Sequence[Cost]:
+    kinds = [cost.kind for cost in costs]
+    return costs[kinds.index("Preprocess") + 1 : kinds.index("Proposals")]

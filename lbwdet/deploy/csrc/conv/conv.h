@@ -1,0 +1,130 @@
+// Exact u8 x s8 convolutions: the class Conv of runtime/operations.py, to the last bit.
+//
+//   Spec, integer weights, multiplier, offset --Packed--> kernel order (once per layer)
+//   Packed, maps of one image size --Plan--> units of work (once per image size)
+//   Plan::run(begin, end) on any threads, in any order: the result is the same.
+//
+// Compile with -ffp-contract=off: a product and a sum are rounded separately.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace lbw::conv {
+
+enum class Isa { portable, neon_dotprod, avx2, avx_vnni, avx512_vnni };
+
+const char* name(Isa isa);
+bool supported(Isa isa);  // by this build and this CPU
+Isa best();               // the fastest of the supported ones
+std::vector<Isa> all_supported();
+
+// A uint8 feature map, NHWC, channels dense. `data` is pixel (0, 0) of image 0. Around every
+// image lie `border` pixels on each of the four sides that hold the zero point: a convolution
+// reads them where its window leaves the map, and never writes them.
+// `kSlack` bytes after the last pixel (border included) must be readable; their content is
+// irrelevant. Aligning `data` to 64 bytes, and rows too where c allows, is faster; not required.
+constexpr int kSlack = 64;
+struct Map {
+  uint8_t* data;
+  int n, h, w, c;
+  std::ptrdiff_t row_stride;    // bytes; at least (w + 2 * border) * c
+  std::ptrdiff_t image_stride;  // bytes
+  int border;
+};
+
+// A float32 map, NHWC, without border; strides in floats.
+struct FloatMap {
+  float* data;
+  int n, h, w, c;
+  std::ptrdiff_t row_stride, image_stride;
+};
+
+struct Spec {
+  int in_channels, out_channels;
+  int kernel_h, kernel_w;
+  int stride_h = 1, stride_w = 1;
+  int padding_h = 0, padding_w = 0;
+  int dilation_h = 1, dilation_w = 1;
+  bool relu = false;
+  int zero_in = 0;         // zero point of the input
+  int maximum_in = 255;    // largest q of the input
+  bool to_float = false;   // the fields below describe a uint8 output
+  int zero_out = 0;        // zero point,
+  int maximum_out = 255;   // largest q,
+  bool ceil = false;       // and rounding of the output
+  bool residual = false;
+  bool upsample = false;   // the residual may be smaller than the output
+  int zero_residual = 0;
+  float ratio = 0;         // scale of the residual over that of the output
+};
+
+int output_height(const Spec& spec, int height);
+int output_width(const Spec& spec, int width);
+// The border that the layer needs of an input of this size.
+int needed_border(const Spec& spec, int height, int width);
+
+struct Row;     // see kernel.h
+struct Layout;  // how the kernel wants its weights, see pack.cpp
+
+class Packed {
+ public:
+  // weight: int8 [o, i, kh, kw], |w| <= 64; multiplier, offset: float32 [o], finite.
+  // Throws std::invalid_argument if the CPU lacks `isa`, if a field of `spec` is out of range,
+  // or if an accumulator could overflow int32 for some input.
+  // `winograd` allows the Winograd form where it is exact and faster (see winograd.h).
+  Packed(const Spec& spec, const int8_t* weight, const float* multiplier, const float* offset,
+         Isa isa, bool winograd = true);
+  ~Packed();
+  Packed(Packed&&) noexcept;
+  Packed& operator=(Packed&&) noexcept;
+
+  const Spec& spec() const;
+  Isa isa() const;
+  bool winograd() const;
+  std::size_t bytes() const;
+  const Layout& layout() const { return *layout_; }
+
+ private:
+  std::unique_ptr<Layout> layout_;
+};
+
+// A layer on maps of given sizes and addresses. Cheap to make; refers to `packed`, which must
+// outlive it. Throws std::invalid_argument if sizes do not fit, or a border is too small.
+class Plan {
+ public:
+  Plan(const Packed& packed, const Map& in, const Map& out, const Map* residual, int threads);
+  Plan(const Packed& packed, const Map& in, const FloatMap& out, int threads);
+
+  // Pieces of work of like size, at least a few for each of `threads`.
+  int units() const { return images_ * row_groups_ * column_groups_ * block_groups_; }
+  // Executes units begin..end-1. Units write disjoint parts of the output.
+  void run(int begin, int end) const;
+
+  std::int64_t multiplications() const;
+
+ private:
+  Row row_of_layer() const;
+  void init_winograd(const Map& in, int threads);
+  void run_winograd(int begin, int end) const;
+  void init(const Map& in, int out_n, int out_h, int out_w, int out_c, int threads);
+
+  const Layout* layout_;
+  const uint8_t* x_;                          // input of output pixel (0, 0)
+  std::ptrdiff_t x_image_, x_row_, x_column_;  // bytes between neighbouring output pixels
+  std::vector<std::ptrdiff_t> runs_;          // offsets of the contiguous runs of one window
+  uint8_t* y_ = nullptr;
+  float* y_float_ = nullptr;
+  std::ptrdiff_t y_image_, y_row_, y_column_;  // in elements
+  const uint8_t* r_ = nullptr;
+  std::ptrdiff_t r_image_ = 0;
+  std::vector<std::ptrdiff_t> r_rows_, r_columns_;  // residual of output row, column: offsets
+  int images_, height_, width_;
+  int rows_per_unit_, columns_per_unit_, blocks_per_unit_;
+  int row_groups_, column_groups_, block_groups_;  // Winograd: columns are tiles, in one row
+};
+
+}  // namespace lbw::conv

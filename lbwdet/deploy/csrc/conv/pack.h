@@ -1,0 +1,37 @@
+// Weights in the order of a kernel, and what goes with them. Internal.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "winograd.h"
+
+namespace lbw::conv {
+
+struct AlignedDelete {
+  void operator()(int8_t* p) const { ::operator delete[](p, std::align_val_t(64)); }
+};
+
+struct Layout {
+  Spec spec;
+  const Kernel* kernel;
+  int run_count;  // contiguous runs of input bytes in a window
+  int quads;      // groups of four bytes in a run
+  int width;      // channels of a full block; blocks before the last are full
+  int blocks;
+  int flush;      // see Row
+  std::unique_ptr<WinogradWeights> winograd;  // or null; if not, nothing below is filled
+  std::size_t weight_bytes = 0;
+  std::unique_ptr<int8_t[], AlignedDelete> weight;
+  std::vector<int32_t> start;             // these three: padded to full vectors
+  std::vector<float> multiplier, offset;
+
+  // Bytes of weights before a block.
+  std::size_t block_begin(int block) const {
+    return static_cast<std::size_t>(block) * width * run_count * quads * 4;
+  }
+};
+
+}  // namespace lbw::conv

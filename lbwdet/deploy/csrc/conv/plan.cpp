@@ -1,0 +1,255 @@
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "pack.h"
+
+namespace lbw::conv {
+namespace {
+
+// What of a unit's input and output should stay in a core's second-level cache (1 to 2 MB),
+// beside the weights.
+constexpr std::ptrdiff_t kInputBytes = 448 << 10, kOutputBytes = 384 << 10;
+constexpr int kUnitsPerThread = 8;
+
+int groups(int length, int size) { return (length + size - 1) / size; }
+
+// Size of equal groups that are no larger than `limit`.
+int equal_size(int length, std::ptrdiff_t limit) {
+  const std::ptrdiff_t count = (length + std::max<std::ptrdiff_t>(limit, 1) - 1) /
+                               std::max<std::ptrdiff_t>(limit, 1);
+  return groups(length, static_cast<int>(count));
+}
+
+void require(bool condition, const char* what) {
+  if (!condition) throw std::invalid_argument(std::string("convolution: ") + what);
+}
+
+int output_size(int size, int kernel, int stride, int padding, int dilation) {
+  return (size + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1;
+}
+
+}  // namespace
+
+int output_height(const Spec& s, int height) {
+  return output_size(height, s.kernel_h, s.stride_h, s.padding_h, s.dilation_h);
+}
+
+int output_width(const Spec& s, int width) {
+  return output_size(width, s.kernel_w, s.stride_w, s.padding_w, s.dilation_w);
+}
+
+int needed_border(const Spec& s, int height, int width) {
+  const int below = (output_height(s, height) - 1) * s.stride_h - s.padding_h +
+                    (s.kernel_h - 1) * s.dilation_h - (height - 1);
+  const int right = (output_width(s, width) - 1) * s.stride_w - s.padding_w +
+                    (s.kernel_w - 1) * s.dilation_w - (width - 1);
+  return std::max({s.padding_h, s.padding_w, below, right, 0});
+}
+
+void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int threads) {
+  const Layout& l = *layout_;
+  const Spec& s = l.spec;
+  require(in.c == s.in_channels && out_c == s.out_channels, "channels of a map do not fit");
+  require(in.n == out_n && in.n > 0 && in.h > 0 && in.w > 0, "empty maps, or other batch sizes");
+  require(in.h + 2 * s.padding_h > s.dilation_h * (s.kernel_h - 1) &&
+              in.w + 2 * s.padding_w > s.dilation_w * (s.kernel_w - 1),
+          "the kernel is larger than the padded input");
+  require(out_h == output_height(s, in.h) && out_w == output_width(s, in.w),
+          "the output has another size than the input gives");
+  require(in.border >= needed_border(s, in.h, in.w), "the border of the input is too small");
+  require(threads > 0, "threads must be positive");
+
+  if (l.winograd) {
+    images_ = out_n, height_ = out_h, width_ = out_w;
+    init_winograd(in, threads);
+    return;
+  }
+  x_ = in.data - s.padding_h * in.row_stride - s.padding_w * static_cast<std::ptrdiff_t>(in.c);
+  x_image_ = in.image_stride;
+  x_row_ = s.stride_h * in.row_stride;
+  x_column_ = static_cast<std::ptrdiff_t>(s.stride_w) * in.c;
+  const int runs_per_row = l.run_count / s.kernel_h;
+  for (int ky = 0; ky < s.kernel_h; ++ky)
+    for (int kx = 0; kx < runs_per_row; ++kx)
+      runs_.push_back(ky * s.dilation_h * in.row_stride +
+                      static_cast<std::ptrdiff_t>(kx) * s.dilation_w * in.c);
+
+  images_ = out_n, height_ = out_h, width_ = out_w;
+  if (height_ == 1 && width_ == 1) {  // fully connected: images are the columns of one row
+    width_ = images_, images_ = 1;
+    x_column_ = x_image_, y_column_ = y_image_;
+  }
+
+  const std::ptrdiff_t window = static_cast<std::ptrdiff_t>(l.run_count) * l.quads * 4;
+  const std::ptrdiff_t column_bytes =
+      std::min<std::ptrdiff_t>(x_column_, window) * std::min(s.stride_h, s.kernel_h);
+  columns_per_unit_ = equal_size(width_, kInputBytes / std::max<std::ptrdiff_t>(column_bytes, 1));
+  column_groups_ = groups(width_, columns_per_unit_);
+  const std::ptrdiff_t in_row = column_bytes * columns_per_unit_;
+  const std::ptrdiff_t out_row = static_cast<std::ptrdiff_t>(columns_per_unit_) * s.out_channels;
+  rows_per_unit_ = equal_size(height_, std::min(kInputBytes / in_row, kOutputBytes / out_row));
+  // Enough units to share, from rows first: their inputs hardly overlap.
+  const int wanted = threads == 1 ? 1 : kUnitsPerThread * threads;
+  while (rows_per_unit_ > 4 && images_ * column_groups_ * groups(height_, rows_per_unit_) < wanted)
+    rows_per_unit_ = equal_size(height_, rows_per_unit_ - 1);
+  row_groups_ = groups(height_, rows_per_unit_);
+  const int have = images_ * column_groups_ * row_groups_;
+  blocks_per_unit_ = equal_size(l.blocks, l.blocks / std::min(l.blocks, groups(wanted, have)));
+  block_groups_ = groups(l.blocks, blocks_per_unit_);
+}
+
+void Plan::init_winograd(const Map& in, int threads) {
+  const WinogradWeights& weights = *layout_->winograd;
+  x_ = in.data;
+  x_image_ = in.image_stride, x_row_ = in.row_stride, x_column_ = in.c;
+  const int tiles = groups(height_, 4) * groups(width_, 4);
+  const int most = winograd_tiles_per_unit(weights);
+  columns_per_unit_ = equal_size(tiles, most);
+  // Every unit reads all weights of its blocks: smaller units only until each thread has some.
+  const int wanted = threads == 1 ? 1 : 2 * threads;
+  while (columns_per_unit_ > 14 && images_ * groups(tiles, columns_per_unit_) < wanted)
+    columns_per_unit_ = equal_size(tiles, columns_per_unit_ - 1);
+  rows_per_unit_ = row_groups_ = 1;
+  column_groups_ = groups(tiles, columns_per_unit_);
+  const int have = images_ * column_groups_;
+  const int parts = std::min(weights.blocks, groups(threads, have));
+  blocks_per_unit_ = equal_size(weights.blocks, weights.blocks / parts);
+  block_groups_ = groups(weights.blocks, blocks_per_unit_);
+}
+
+Plan::Plan(const Packed& packed, const Map& in, const Map& out, const Map* residual, int threads)
+    : layout_(&packed.layout()) {
+  const Spec& s = layout_->spec;
+  require(!s.to_float, "the layer has a float output");
+  require(s.residual == (residual != nullptr), "residual missing, or not wanted");
+  y_ = out.data;
+  y_image_ = out.image_stride, y_row_ = out.row_stride, y_column_ = out.c;
+  init(in, out.n, out.h, out.w, out.c, threads);
+  if (!residual) return;
+  const Map& r = *residual;
+  require(r.n == out.n && r.c == out.c && r.h > 0 && r.w > 0, "the residual does not fit");
+  require(s.upsample || (r.h == out.h && r.w == out.w), "the residual has another size");
+  r_ = r.data;
+  r_image_ = r.image_stride;
+  const bool rows_are_images = width_ != out.w;  // see init
+  for (int i = 0; i < height_; ++i)
+    r_rows_.push_back(static_cast<std::int64_t>(i) * r.h / out.h * r.row_stride);
+  for (int j = 0; j < width_; ++j)
+    r_columns_.push_back(rows_are_images ? j * r.image_stride
+                                         : static_cast<std::int64_t>(j) * r.w / out.w * r.c);
+}
+
+Plan::Plan(const Packed& packed, const Map& in, const FloatMap& out, int threads)
+    : layout_(&packed.layout()) {
+  require(layout_->spec.to_float, "the layer has a uint8 output");
+  y_float_ = out.data;
+  y_image_ = out.image_stride, y_row_ = out.row_stride, y_column_ = out.c;
+  init(in, out.n, out.h, out.w, out.c, threads);
+}
+
+std::int64_t Plan::multiplications() const {
+  const Spec& s = layout_->spec;
+  return static_cast<std::int64_t>(images_) * height_ * width_ * s.out_channels * s.in_channels *
+         s.kernel_h * s.kernel_w;
+}
+
+Row Plan::row_of_layer() const {
+  const Layout& l = *layout_;
+  const Spec& s = l.spec;
+  Row row{};
+  row.x_column = x_column_;
+  row.runs = runs_.data();
+  row.run_count = l.run_count;
+  row.quads = l.quads;
+  row.flush = l.flush;
+  row.zero = s.zero_out;
+  row.low = s.to_float ? (s.relu ? 0.0f : -std::numeric_limits<float>::infinity())
+                       : static_cast<float>(s.relu ? 0 : -s.zero_out);
+  row.high = static_cast<float>(s.maximum_out - s.zero_out);
+  row.ceil = s.ceil;
+  row.y_column = y_column_;
+  row.zero_residual = s.zero_residual;
+  row.ratio = s.ratio;
+  return row;
+}
+
+void Plan::run_winograd(int begin, int end) const {
+  const Layout& l = *layout_;
+  const WinogradWeights& weights = *l.winograd;
+  const int tiles = groups(height_, 4) * groups(width_, 4);
+  Winograd job{};
+  job.x_row = x_row_;
+  job.height = height_, job.width = width_;
+  job.in_channels = l.spec.in_channels, job.pairs = weights.pairs;
+  job.tiles_x = groups(width_, 4);
+  job.block_size = weights.block_size;
+  job.y_row = y_row_;
+  job.row = row_of_layer();
+  job.row.r_columns = r_columns_.data();
+  job.r_rows = r_ ? r_rows_.data() : nullptr;
+  job.scratch = winograd_scratch(weights, columns_per_unit_);
+  for (int unit = begin; unit < end; ++unit) {
+    const int block = unit % block_groups_ * blocks_per_unit_;
+    const int group = unit / block_groups_ % column_groups_;
+    const int image = unit / block_groups_ / column_groups_;
+    const int channel = block * weights.width;
+    job.x = x_ + image * x_image_;
+    job.first_tile = group * columns_per_unit_;
+    job.tiles = std::min(columns_per_unit_, tiles - job.first_tile);
+    job.blocks = std::min(blocks_per_unit_, weights.blocks - block);
+    job.channels = std::min(job.blocks * weights.width, l.spec.out_channels - channel);
+    job.weight = weights.begin + block * weights.block_size;
+    job.row.start = weights.start.data() + channel;
+    job.row.multiplier = weights.multiplier.data() + channel;
+    job.row.offset = weights.offset.data() + channel;
+    job.row.y = y_ + image * y_image_ + channel;
+    job.r = r_ ? r_ + image * r_image_ + channel : nullptr;
+    l.kernel->winograd->run(job);
+  }
+}
+
+void Plan::run(int begin, int end) const {
+  if (layout_->winograd) return run_winograd(begin, end);
+  const Layout& l = *layout_;
+  const Spec& s = l.spec;
+  Row row = row_of_layer();
+  for (int unit = begin; unit < end; ++unit) {
+    // Neighbouring units share input rows: blocks of channels change fastest.
+    int rest = unit;
+    const int block_group = rest % block_groups_;
+    rest /= block_groups_;
+    const int column = rest % column_groups_ * columns_per_unit_;
+    rest /= column_groups_;
+    const int first_row = rest % row_groups_ * rows_per_unit_;
+    const int image = rest / row_groups_;
+    row.columns = std::min(columns_per_unit_, width_ - column);
+    const int end_row = std::min(first_row + rows_per_unit_, height_);
+    const int end_block = std::min((block_group + 1) * blocks_per_unit_, l.blocks);
+    for (int block = block_group * blocks_per_unit_; block < end_block; ++block) {
+      const int channel = block * l.width;
+      row.weight = l.weight.get() + l.block_begin(block);
+      row.start = l.start.data() + channel;
+      row.multiplier = l.multiplier.data() + channel;
+      row.offset = l.offset.data() + channel;
+      row.channels = std::min(l.width, s.out_channels - channel);
+      for (int y = first_row; y < end_row; ++y) {
+        row.x = x_ + image * x_image_ + y * x_row_ + column * x_column_;
+        const std::ptrdiff_t out = image * y_image_ + y * y_row_ + column * y_column_ + channel;
+        if (y_float_) {
+          row.y_float = y_float_ + out;
+        } else {
+          row.y = y_ + out;
+        }
+        if (r_) {
+          row.r = r_ + image * r_image_ + r_rows_[y] + channel;
+          row.r_columns = r_columns_.data() + column;
+        }
+        l.kernel->row(row);
+      }
+    }
+  }
+}
+
+}  // namespace lbw::conv

@@ -1,0 +1,102 @@
+#include "winograd.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace lbw::conv {
+namespace {
+
+constexpr int kG[6][3] = {{1, 0, 0}, {-1, -1, -1}, {-1, 1, -1}, {1, 2, 4}, {1, -2, 4}, {0, 0, 1}};
+constexpr std::size_t kScratchBytes = 600 << 10;
+constexpr int kMinimumTiles = 14, kMaximumTiles = 112;
+
+template <class T>
+T* aligned(std::vector<T>& storage, std::size_t size) {
+  storage.resize(size + 64 / sizeof(T));
+  const auto address = reinterpret_cast<std::uintptr_t>(storage.data());
+  return reinterpret_cast<T*>((address + 63) & ~std::uintptr_t{63});
+}
+
+int rounded_up(int value, int step) { return (value + step - 1) / step * step; }
+
+}  // namespace
+
+bool winograd_fits(const Spec& s, const int8_t* weight, const WinogradKernel& kernel) {
+  const int minimum = 4 * kernel.lanes;  // channels; fewer: the transforms outweigh the products
+  if (s.kernel_h != 3 || s.kernel_w != 3 || s.stride_h != 1 || s.stride_w != 1 ||
+      s.padding_h != 1 || s.padding_w != 1 || s.dilation_h != 1 || s.dilation_w != 1 ||
+      s.to_float || s.in_channels < minimum || s.out_channels < minimum)
+    return false;
+  const std::int64_t window = static_cast<std::int64_t>(s.in_channels) * 9;
+  for (int o = 0; o < s.out_channels; ++o) {
+    std::int64_t up = 0, down = 0;
+    for (std::int64_t i = 0; i < window; ++i) {
+      const int w = weight[o * window + i];
+      (w > 0 ? up : down) += std::abs(w);
+    }
+    if (up * s.maximum_in >= (1 << 25) || down * s.maximum_in > (1 << 25)) return false;
+  }
+  return true;
+}
+
+WinogradWeights winograd_pack(const Spec& s, const int8_t* weight, const float* multiplier,
+                              const float* offset, const WinogradKernel& kernel) {
+  WinogradWeights result;
+  const int ci = s.in_channels, co = s.out_channels, width = 2 * kernel.lanes;
+  result.width = width;
+  result.blocks = (co + width - 1) / width;
+  result.pairs = (ci + 1) / 2;
+  const std::size_t product = static_cast<std::size_t>(result.pairs) * width * 2;
+  result.block_size = 36 * product;
+  int16_t* target = aligned(result.storage, result.block_size * result.blocks);
+  result.begin = target;
+  const int padded = result.blocks * width;
+  result.start.assign(padded, 0);
+  result.multiplier.assign(padded, 0);
+  result.offset.assign(padded, 0);
+  std::copy(multiplier, multiplier + co, result.multiplier.begin());
+  std::copy(offset, offset + co, result.offset.begin());
+  for (int o = 0; o < co; ++o) {
+    std::int64_t sum = 0;
+    int16_t* lane = target + o / width * result.block_size + o % width * 2;
+    for (int c = 0; c < ci; ++c) {
+      const int8_t* w = weight + (static_cast<std::size_t>(o) * ci + c) * 9;
+      int rows[6][3];
+      for (int i = 0; i < 6; ++i)
+        for (int b = 0; b < 3; ++b)
+          rows[i][b] = kG[i][0] * w[b] + kG[i][1] * w[3 + b] + kG[i][2] * w[6 + b];
+      for (int i = 0; i < 6; ++i)
+        for (int j = 0; j < 6; ++j)
+          lane[(i * 6 + j) * product + c / 2 * width * 2 + c % 2] = static_cast<int16_t>(
+              kG[j][0] * rows[i][0] + kG[j][1] * rows[i][1] + kG[j][2] * rows[i][2]);
+      for (int i = 0; i < 9; ++i) sum += w[i];
+    }
+    result.start[o] = static_cast<int32_t>(-s.zero_in * sum);
+  }
+  return result;
+}
+
+int winograd_tiles_per_unit(const WinogradWeights& weights) {
+  const std::size_t bytes = static_cast<std::size_t>(36) * weights.pairs * 4;
+  const int tiles = static_cast<int>(kScratchBytes / bytes);
+  return std::clamp(tiles / 14 * 14, kMinimumTiles, kMaximumTiles);
+}
+
+WinogradScratch winograd_scratch(const WinogradWeights& weights, int tiles) {
+  static thread_local std::vector<int16_t> v;
+  static thread_local std::vector<int32_t> m;
+  WinogradScratch scratch;
+  // The kernel transforms whole vectors of channels, some of which may not exist. The odd steps
+  // keep the 36 products of a tile from falling into the same few sets of the cache.
+  scratch.v_tile = rounded_up(weights.pairs * 2, weights.width);
+  scratch.v_step = scratch.v_tile * tiles + 96;
+  scratch.m_step = static_cast<std::ptrdiff_t>(weights.width) * tiles + 16;
+  const std::size_t v_size = 36 * scratch.v_step, m_size = 36 * scratch.m_step;
+  if (v.size() < v_size + 32) v.resize(v_size + 32);
+  if (m.size() < m_size + 16) m.resize(m_size + 16);
+  scratch.v = aligned(v, v.size() - 32);
+  scratch.m = aligned(m, m.size() - 16);
+  return scratch;
+}
+
+}  // namespace lbw::conv

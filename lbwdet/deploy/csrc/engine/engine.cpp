@@ -1,0 +1,137 @@
+#include "engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+namespace lbw {
+namespace {
+
+constexpr std::size_t kPlans = 4;
+constexpr std::size_t kPage = 4096;
+
+const Loops& loops_of(conv::Isa isa) {
+#if defined(__x86_64__)
+  if (isa == conv::Isa::avx512_vnni) return kAvx512Loops;
+  if (isa == conv::Isa::avx2 || isa == conv::Isa::avx_vnni) return kAvx2Loops;
+#endif
+  static_cast<void>(isa);
+  return kPortableLoops;
+}
+
+}  // namespace
+
+void Engine::FreeArena::operator()(void* memory) const { std::free(memory); }
+
+Engine::Engine(conv::Isa isa, int threads, std::int64_t memory_limit)
+    : isa_(isa), loops_(loops_of(isa)), pool_(threads), memory_limit_(memory_limit) {}
+
+int Engine::add_value(const Value& value) {
+  values_.push_back(value);
+  written_.push_back(false);
+  return static_cast<int>(values_.size()) - 1;
+}
+
+void Engine::add(std::unique_ptr<Operation> operation) {
+  for (const int input : operation->inputs)
+    if (!written_.at(input)) throw Error("a value is read before it is written");
+  if (operation->output >= 0) {
+    if (written_.at(operation->output)) throw Error("a value is written twice");
+    written_[operation->output] = true;
+  }
+  const auto* preprocess = dynamic_cast<const Preprocess*>(operation.get());
+  if ((preprocess != nullptr) != operations_.empty())
+    throw Error("a program begins with its one Preprocess");
+  if (preprocess) preprocess_ = preprocess;
+  operations_.push_back(std::move(operation));
+}
+
+const MemoryPlan& Engine::plan_for(Size image, bool keep) {
+  const auto found = std::find_if(plans_.begin(), plans_.end(), [&](const MemoryPlan& plan) {
+    return plan.image.height == image.height && plan.image.width == image.width &&
+           plan.keep == keep;
+  });
+  if (found != plans_.end()) {
+    plans_.splice(plans_.begin(), plans_, found);
+    return plans_.front();
+  }
+  MemoryPlan plan = plan_memory(operations_, values_, image, keep);
+  if (plan.bytes > static_cast<std::uint64_t>(memory_limit_))
+    throw Error("the feature maps of an image of " + std::to_string(image.height) + " x " +
+                std::to_string(image.width) + " pixels take " +
+                std::to_string(plan.bytes >> 20) + " MiB, more than the limit of " +
+                std::to_string(memory_limit_ >> 20) + " MiB");
+  plans_.push_front(std::move(plan));
+  if (plans_.size() > kPlans) plans_.pop_back();
+  return plans_.front();
+}
+
+void Engine::reserve(std::size_t bytes) {
+  if (bytes <= arena_bytes_) return;
+  arena_.reset();
+  arena_bytes_ = 0;
+  bytes = (bytes + kPage - 1) / kPage * kPage;
+  arena_.reset(static_cast<std::uint8_t*>(std::aligned_alloc(kPage, bytes)));
+  if (!arena_) throw std::bad_alloc();
+  arena_bytes_ = bytes;
+}
+
+const std::vector<Detection>& Engine::run(const Image& image, bool keep) {
+  if (operations_.empty()) throw Error("a program without operations");
+  kept_ = false;
+  const MemoryPlan& plan = plan_for(image.size, keep);
+  reserve(plan.bytes);
+  Frame frame{image, preprocess_->resized(image.size), std::move(tensors_), {}, values_, loops_,
+              pool_};
+  frame.values.clear();
+  for (std::size_t i = 0; i < values_.size(); ++i)
+    frame.values.push_back(plan.slots[i].tensor(values_[i], arena_.get()));
+  costs_.assign(operations_.size(), {});
+  for (std::size_t i = 0; i < operations_.size(); ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    try {
+      operations_[i]->run(frame);
+    } catch (const std::exception& error) {
+      throw Error("operation " + std::to_string(i) + ": " + error.what());
+    }
+    const auto took = std::chrono::steady_clock::now() - start;
+    costs_[i] = {std::chrono::duration_cast<std::chrono::nanoseconds>(took).count(),
+                 operations_[i]->multiplications(frame)};
+  }
+  tensors_ = std::move(frame.values);
+  detections_ = std::move(frame.detections);
+  kept_ = keep;
+  return detections_;
+}
+
+const Tensor& Engine::kept(int value) const {
+  if (!kept_) throw Error("the last run kept no values");
+  if (!written_.at(value)) throw Error("no operation writes this value");
+  return tensors_[value];
+}
+
+Shape Engine::value_shape(int value) const {
+  const Tensor& tensor = kept(value);
+  if (values_[value].is_float)
+    return {tensor.floats.n, tensor.floats.h, tensor.floats.w, tensor.floats.c};
+  return {tensor.bytes.n, tensor.bytes.h, tensor.bytes.w, tensor.bytes.c};
+}
+
+void Engine::copy_value(int value, void* out) const {
+  const Tensor& tensor = kept(value);
+  const Shape shape = value_shape(value);
+  if (values_[value].is_float) {
+    std::memcpy(out, tensor.floats.data, sizeof(float) * shape.n * shape.h * shape.w * shape.c);
+    return;
+  }
+  auto* target = static_cast<std::uint8_t*>(out);
+  const std::size_t line = shape.w * shape.c;
+  for (std::int64_t n = 0; n < shape.n; ++n)
+    for (std::int64_t h = 0; h < shape.h; ++h, target += line)
+      std::memcpy(target,
+                  tensor.bytes.data + n * tensor.bytes.image_stride + h * tensor.bytes.row_stride,
+                  line);
+}
+
+}  // namespace lbw

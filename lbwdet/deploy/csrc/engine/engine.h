@@ -1,0 +1,68 @@
+// A detector in memory: operations in kernel order, threads, and the arena of its values.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <vector>
+
+#include "../operations/operation.h"
+#include "../operations/preprocess.h"
+#include "memory_plan.h"
+#include "thread_pool.h"
+
+namespace lbw {
+
+class Engine {
+ public:
+  // memory_limit: bytes that the feature maps of one image may take.
+  Engine(conv::Isa isa, int threads, std::int64_t memory_limit);
+
+  conv::Isa isa() const { return isa_; }
+  const std::vector<Value>& values() const { return values_; }
+
+  int add_value(const Value& value);
+  // Takes the operations in the order of execution: every input has been written before.
+  void add(std::unique_ptr<Operation> operation);
+
+  // keep: leave every value in memory, for value(); else memory is reused.
+  const std::vector<Detection>& run(const Image& image, bool keep);
+
+  // A value of the last run, if it kept them.
+  Shape value_shape(int value) const;
+  void copy_value(int value, void* out) const;
+
+  // Of every operation in the last run.
+  struct Cost {
+    std::int64_t nanoseconds, multiplications;
+  };
+  const std::vector<Cost>& costs() const { return costs_; }
+
+ private:
+  const MemoryPlan& plan_for(Size image, bool keep);
+  void reserve(std::size_t bytes);
+  const Tensor& kept(int value) const;
+
+  struct FreeArena {
+    void operator()(void* memory) const;
+  };
+
+  const conv::Isa isa_;
+  const Loops& loops_;
+  ThreadPool pool_;
+  const std::int64_t memory_limit_;
+  std::vector<Value> values_;
+  std::vector<bool> written_;
+  Operations operations_;
+  const Preprocess* preprocess_ = nullptr;
+
+  std::list<MemoryPlan> plans_;  // the last few sizes, latest first
+  std::unique_ptr<std::uint8_t, FreeArena> arena_;
+  std::size_t arena_bytes_ = 0;
+  std::vector<Tensor> tensors_;
+  std::vector<Detection> detections_;
+  std::vector<Cost> costs_;
+  bool kept_ = false;
+};
+
+}  // namespace lbw

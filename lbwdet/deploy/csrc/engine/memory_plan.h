@@ -1,0 +1,36 @@
+// Where every value lies in memory, for one size of image.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "../operations/operation.h"
+
+namespace lbw {
+
+// A value's place in the arena: border and slack included.
+struct Slot {
+  Shape shape{};
+  int border = 0;
+  int first = -1, last = -1;  // operations that write it, and read it last
+  std::size_t bytes = 0, offset = 0;
+
+  Tensor tensor(const Value& value, std::uint8_t* arena) const;
+};
+
+struct MemoryPlan {
+  Size image;
+  bool keep;
+  std::vector<Slot> slots;  // by value
+  std::size_t bytes = 0;    // of the arena
+};
+
+using Operations = std::vector<std::unique_ptr<Operation>>;
+
+// Values that are not alive together share memory, unless `keep`: then all survive the run.
+// Throws Error, with the operation's place in the program, if sizes do not fit.
+MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& values, Size image,
+                       bool keep);
+
+}  // namespace lbw

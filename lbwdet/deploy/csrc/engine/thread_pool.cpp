@@ -1,0 +1,101 @@
+#include "thread_pool.h"
+
+#include <algorithm>
+
+namespace lbw {
+namespace {
+
+// About 50 microseconds: longer than the pause between two operations of a network,
+// shorter than what anyone would notice of a busy core.
+constexpr int kSpins = 2000;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) {
+  try {
+    for (int thread = 1; thread < threads; ++thread)
+      workers_.emplace_back([this, thread] { wait_for_jobs(thread); });
+  } catch (...) {
+    stop();  // a std::thread must not be destroyed while it runs
+    throw;
+  }
+}
+
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    ending_ = true;
+    ++generation_;
+  }
+  wake_.notify_all();
+  for (auto& worker : workers_) worker.join();
+  workers_.clear();
+}
+
+void ThreadPool::parallel(std::int64_t count, std::int64_t grain, const Work& work) {
+  if (count <= 0) return;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    work_ = &work;
+    count_ = count;
+    grain_ = std::max<std::int64_t>(grain, 1);
+    next_ = 0;
+    failure_ = nullptr;
+    open_ = !workers_.empty() && count > grain_;
+    if (open_) ++generation_;
+  }
+  if (open_) wake_.notify_all();
+  take_pieces(0);
+  {
+    // Nobody waits for a worker that has slept through the whole job.
+    std::lock_guard<std::mutex> lock(mutex_);
+    open_ = false;
+  }
+  for (int spin = 0; joined_.load(std::memory_order_acquire) > 0; ++spin)
+    spin < kSpins ? pause() : std::this_thread::yield();
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+void ThreadPool::wait_for_jobs(int thread) {
+  std::uint32_t seen = 0;
+  for (;;) {
+    for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_relaxed) == seen; ++spin)
+      pause();
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [&] { return generation_.load() != seen; });
+      seen = generation_.load();
+      if (ending_) return;
+      if (!open_) continue;
+      joined_.fetch_add(1, std::memory_order_relaxed);
+    }
+    take_pieces(thread);
+    joined_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+void ThreadPool::take_pieces(int thread) {
+  try {
+    for (;;) {
+      const std::int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
+      if (begin >= count_) return;
+      (*work_)(begin, std::min(begin + grain_, count_), thread);
+    }
+  } catch (...) {
+    next_ = count_;  // the others stop after their piece
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!failure_) failure_ = std::current_exception();
+  }
+}
+
+}  // namespace lbw

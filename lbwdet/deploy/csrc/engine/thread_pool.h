@@ -1,0 +1,51 @@
+// A few threads that wait for work, made once per engine.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace lbw {
+
+class ThreadPool {
+ public:
+  // The calling thread of parallel() counts as one of `threads`.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls work(begin, end, thread) for pieces of at most `grain` that cover 0 .. count once,
+  // and returns when all are done. `thread` is below threads(): an index for scratch memory.
+  // An exception of `work` is thrown again here, after every thread has stopped.
+  using Work = std::function<void(std::int64_t begin, std::int64_t end, int thread)>;
+  void parallel(std::int64_t count, std::int64_t grain, const Work& work);
+
+ private:
+  void stop();
+  void wait_for_jobs(int thread);
+  void take_pieces(int thread);
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::atomic<std::uint32_t> generation_{0};  // one more for every job, and for the end
+  bool ending_ = false;
+  bool open_ = false;  // whether workers may still join the current job
+  std::atomic<int> joined_{0};
+
+  const Work* work_ = nullptr;
+  std::int64_t count_ = 0;
+  std::int64_t grain_ = 1;
+  std::atomic<std::int64_t> next_{0};
+  std::exception_ptr failure_;
+};
+
+}  // namespace lbw

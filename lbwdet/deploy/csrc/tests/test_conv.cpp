@@ -1,0 +1,441 @@
+// Every kernel against the definition of a convolution, computed here the slow way.
+//
+//   test_conv [--reduced] [--isa NAME] < layers
+//
+// Lines of standard input are layers to test beside the built-in sweeps:
+// in_channels out_channels kernel stride padding. Exit status 1 if anything differs.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../conv/conv.h"
+
+using namespace lbw::conv;
+
+namespace {
+
+int failures = 0;
+long checks = 0;
+std::vector<Isa> isas;
+
+void fail(const std::string& what) {
+  if (++failures <= 20) std::printf("FAILED: %s\n", what.c_str());
+}
+
+uint64_t state = 88172645463325252u;
+int random_int(int low, int high) {  // both included
+  state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+  return low + static_cast<int>((state >> 11) % static_cast<uint64_t>(high - low + 1));
+}
+
+constexpr uint8_t kGuard = 0xA5;
+constexpr int kGuardBytes = 64;
+
+// A map in a buffer of exactly the promised size, between guard bytes.
+struct Owned {
+  std::vector<uint8_t> bytes;
+  Map map;
+
+  Owned(int n, int h, int w, int c, int border, uint8_t fill, int misalign = 0) {
+    const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(w + 2 * border) * c;
+    const std::ptrdiff_t image = row * (h + 2 * border);
+    bytes.assign(2 * kGuardBytes + misalign + image * n + kSlack, kGuard);
+    uint8_t* begin = bytes.data() + kGuardBytes + misalign;
+    std::memset(begin, fill, image * n);
+    map = {begin + border * row + border * c, n, h, w, c, row, image, border};
+  }
+  uint8_t& at(int n, int y, int x, int c) {
+    return map.data[n * map.image_stride + y * map.row_stride + x * map.c + c];
+  }
+  uint8_t inside(int n, int y, int x, int c, uint8_t zero) {
+    return y < 0 || x < 0 || y >= map.h || x >= map.w ? zero : at(n, y, x, c);
+  }
+  void randomize(int maximum) {
+    for (int n = 0; n < map.n; ++n)
+      for (int y = 0; y < map.h; ++y)
+        for (int i = 0; i < map.w * map.c; ++i) at(n, y, 0, i) = random_int(0, maximum);
+  }
+};
+
+struct Case {
+  Spec spec{};
+  int n = 1, h = 1, w = 1;
+  int threads = 1, misalign = 0, extra_border = 0;
+  int weights = 64;           // largest magnitude
+  int fill_x = -1, fill_w = 0;  // constant inputs, weights: if >= 0, if not 0
+  int residual_h = 0, residual_w = 0;
+
+  std::string text(Isa isa) const {
+    std::ostringstream out;
+    const Spec& s = spec;
+    out << name(isa) << " n,h,w=" << n << ',' << h << ',' << w << " ci,co=" << s.in_channels
+        << ',' << s.out_channels << " k=" << s.kernel_h << 'x' << s.kernel_w
+        << " s=" << s.stride_h << ',' << s.stride_w << " p=" << s.padding_h << ','
+        << s.padding_w << " d=" << s.dilation_h << ',' << s.dilation_w << " relu=" << s.relu
+        << " float=" << s.to_float << " ceil=" << s.ceil << " z=" << s.zero_in << ','
+        << s.zero_out << ',' << s.zero_residual << " max=" << s.maximum_in << ','
+        << s.maximum_out << " residual=" << s.residual << " upsample=" << s.upsample
+        << " threads=" << threads << " misalign=" << misalign;
+    return out.str();
+  }
+};
+
+std::vector<float> expected(const Case& c, Owned& in, const std::vector<int8_t>& weight,
+                            const std::vector<float>& multiplier,
+                            const std::vector<float>& offset, Owned* residual) {
+  const Spec& s = c.spec;
+  const int oh = output_height(s, c.h), ow = output_width(s, c.w);
+  std::vector<float> result;
+  for (int n = 0; n < c.n; ++n)
+    for (int y = 0; y < oh; ++y)
+      for (int x = 0; x < ow; ++x)
+        for (int o = 0; o < s.out_channels; ++o) {
+          long acc = 0;
+          for (int ky = 0; ky < s.kernel_h; ++ky)
+            for (int kx = 0; kx < s.kernel_w; ++kx)
+              for (int i = 0; i < s.in_channels; ++i) {
+                const int q = in.inside(n, y * s.stride_h - s.padding_h + ky * s.dilation_h,
+                                        x * s.stride_w - s.padding_w + kx * s.dilation_w, i,
+                                        s.zero_in);
+                acc += (q - s.zero_in) *
+                       weight[((o * s.in_channels + i) * s.kernel_h + ky) * s.kernel_w + kx];
+              }
+          float t = static_cast<float>(acc) * multiplier[o];
+          t = t + offset[o];
+          if (s.to_float) {
+            result.push_back(s.relu ? std::max(t, 0.0f) : t);
+            continue;
+          }
+          if (residual) {
+            const int q = residual->at(n, y * residual->map.h / oh, x * residual->map.w / ow, o);
+            const float r = static_cast<float>(q - s.zero_residual) * s.ratio;
+            t = t + r;
+          }
+          const double rounded = s.ceil ? std::ceil(static_cast<double>(t))
+                                        : std::nearbyint(static_cast<double>(t));
+          const double low = s.relu ? s.zero_out : 0;
+          result.push_back(static_cast<float>(
+              std::min(std::max(rounded + s.zero_out, low), double(s.maximum_out))));
+        }
+  return result;
+}
+
+void run_plan(const Plan& plan, int threads) {
+  if (threads == 1) {
+    plan.run(0, plan.units());
+    return;
+  }
+  std::vector<std::thread> pool;  // units dealt out backwards, one by one
+  for (int t = 0; t < threads; ++t)
+    pool.emplace_back([&, t] {
+      for (int unit = plan.units() - 1 - t; unit >= 0; unit -= threads) plan.run(unit, unit + 1);
+    });
+  for (std::thread& thread : pool) thread.join();
+}
+
+void check(const Case& c) {
+  const Spec& s = c.spec;
+  const int oh = output_height(s, c.h), ow = output_width(s, c.w);
+  if (oh < 1 || ow < 1) return;
+  const int border = needed_border(s, c.h, c.w) + c.extra_border;
+  Owned in(c.n, c.h, c.w, s.in_channels, border, s.zero_in, c.misalign);
+  if (c.fill_x >= 0)
+    for (int n = 0; n < c.n; ++n)
+      for (int y = 0; y < c.h; ++y) std::memset(&in.at(n, y, 0, 0), c.fill_x, c.w * s.in_channels);
+  else
+    in.randomize(s.maximum_in);
+  std::vector<int8_t> weight(static_cast<std::size_t>(s.out_channels) * s.in_channels *
+                             s.kernel_h * s.kernel_w);
+  for (int8_t& w : weight) w = c.fill_w ? c.fill_w : random_int(-c.weights, c.weights);
+  const float spread = 3.0f * c.weights * s.maximum_in / std::max(s.maximum_out, 1) *
+                       std::sqrt(float(s.in_channels * s.kernel_h * s.kernel_w)) / 4;
+  std::vector<float> multiplier, offset;
+  for (int o = 0; o < s.out_channels; ++o) {
+    const float sign = random_int(0, 9) ? 1.0f : -1.0f;  // batch norm may flip a channel
+    // Some are powers of two, for ties in rounding.
+    multiplier.push_back(random_int(0, 3) ? sign * random_int(1, 1000) / (500 * spread)
+                                          : sign * std::ldexp(1.0f, -random_int(1, 12)));
+    offset.push_back(random_int(0, 3) ? random_int(-4000, 4000) / 37.0f
+                                      : random_int(-200, 200) / 2.0f);
+  }
+  Owned residual(c.n, c.residual_h ? c.residual_h : oh, c.residual_w ? c.residual_w : ow,
+                 s.out_channels, c.extra_border, 77, c.misalign);
+  residual.randomize(255);
+  const std::vector<float> want =
+      expected(c, in, weight, multiplier, offset, s.residual ? &residual : nullptr);
+  const std::vector<uint8_t> in_before = in.bytes, residual_before = residual.bytes;
+
+  for (Isa isa : isas) {
+    ++checks;
+    try {
+      const Packed packed(s, weight.data(), multiplier.data(), offset.data(), isa);
+      if (s.to_float) {
+        std::vector<float> got(want.size() + 32, -12345.5f);
+        const FloatMap out{got.data() + 16, c.n, oh, ow, s.out_channels, ow * s.out_channels,
+                           oh * ow * s.out_channels};
+        const Plan plan(packed, in.map, out, c.threads);
+        run_plan(plan, c.threads);
+        if (std::memcmp(got.data() + 16, want.data(), want.size() * sizeof(float)))
+          fail(c.text(isa) + ": values");
+        for (int i = 0; i < 16; ++i)
+          if (got[i] != -12345.5f || got[got.size() - 1 - i] != -12345.5f)
+            fail(c.text(isa) + ": guard");
+      } else {
+        Owned out(c.n, oh, ow, s.out_channels, c.extra_border, 99, c.misalign);
+        std::vector<uint8_t> before = out.bytes;
+        const Plan plan(packed, in.map, out.map, s.residual ? &residual.map : nullptr, c.threads);
+        run_plan(plan, c.threads);
+        std::size_t index = 0;
+        bool same = true;
+        for (int n = 0; n < c.n; ++n)
+          for (int y = 0; y < oh; ++y)
+            for (int i = 0; i < ow * s.out_channels; ++i) {
+              uint8_t& value = out.at(n, y, 0, i);
+              same = same && value == want[index++];
+              value = before[&value - out.bytes.data()];
+            }
+        if (!same) fail(c.text(isa) + ": values");
+        if (out.bytes != before) fail(c.text(isa) + ": border or guard of the output");
+      }
+    } catch (const std::exception& error) {
+      fail(c.text(isa) + ": " + error.what());
+    }
+    if (in.bytes != in_before || residual.bytes != residual_before)
+      fail(c.text(isa) + ": an input was changed");
+  }
+}
+
+Case layer(int ci, int co, int kernel, int stride, int padding, int h, int w) {
+  Case c;
+  c.spec.in_channels = ci, c.spec.out_channels = co;
+  c.spec.kernel_h = c.spec.kernel_w = kernel;
+  c.spec.stride_h = c.spec.stride_w = stride;
+  c.spec.padding_h = c.spec.padding_w = padding;
+  c.h = h, c.w = w;
+  return c;
+}
+
+// Everything that follows the sums, in turn by `kind`.
+void vary(Case& c, int kind) {
+  Spec& s = c.spec;
+  s.relu = kind & 1;
+  s.zero_in = kind % 3 == 0 ? 0 : random_int(1, 255);
+  c.extra_border = kind % 2;
+  c.misalign = kind % 5;
+  if (kind % 7 == 6) {
+    s.to_float = true;
+    return;
+  }
+  s.zero_out = kind % 3 == 1 ? 0 : random_int(1, 255);
+  s.ceil = kind % 4 == 3;
+  if (kind % 11 == 10) {
+    s.maximum_in = s.maximum_out = 15;
+    s.zero_in %= 16, s.zero_out %= 16;
+  }
+  if (kind % 5 >= 3) {
+    s.residual = true;
+    s.zero_residual = kind % 2 ? 0 : random_int(0, 255);
+    s.ratio = random_int(1, 3000) / 1000.0f;
+  }
+  if (kind % 5 == 4) {
+    s.upsample = true;
+    c.residual_h = random_int(1, output_height(s, c.h));
+    c.residual_w = random_int(1, output_width(s, c.w));
+  }
+}
+
+void sweep_sizes(bool reduced) {
+  int kind = 0;
+  const std::vector<int> primes = {37, 41, 53};
+  for (int m = 1; m <= 29 + 3; ++m)
+    for (int co = 1; co <= 65; co += reduced ? 8 : 1)
+      for (int ci : {1, 2, 3, 4, 5, 7, 8, 9, 13, 17}) {
+        if (reduced && (m + co + ci) % 4) continue;
+        Case c = layer(ci, co, 1, 1, 0, 2, m > 29 ? primes[m - 30] : m);
+        vary(c, kind++);
+        check(c);
+      }
+}
+
+void sweep_windows(bool reduced) {
+  int kind = 0;
+  for (int kh : {1, 2, 3, 5, 7})
+    for (int kw : {1, 3, 4, 7})
+      for (int stride : {1, 2, 3})
+        for (int dilation : {1, 2})
+          for (int padding = 0; padding <= 3; ++padding)
+            for (int ci : {1, 3, 4, 6}) {
+              if (reduced && (kind + ci) % 5) {
+                ++kind;
+                continue;
+              }
+              Case c = layer(ci, random_int(1, 40), 1, 1, 0, random_int(1, 15), random_int(1, 35));
+              c.n = random_int(1, 2);
+              Spec& s = c.spec;
+              s.kernel_h = kh, s.kernel_w = kw;
+              s.stride_h = stride, s.stride_w = (kind % 3) ? stride : 1;
+              s.dilation_h = dilation, s.dilation_w = (kind % 4) ? dilation : 3 - dilation;
+              s.padding_h = padding, s.padding_w = (kind % 5) ? padding : 1;
+              if (c.h + 2 * s.padding_h <= s.dilation_h * (kh - 1)) c.h = s.dilation_h * kh;
+              if (c.w + 2 * s.padding_w <= s.dilation_w * (kw - 1)) c.w = s.dilation_w * kw;
+              c.threads = 1 + kind % 4;
+              vary(c, kind++);
+              check(c);
+            }
+}
+
+void fully_connected(bool reduced) {
+  for (int n : {1, 2, 13, 14, 15, 29, 61})
+    for (int kind = 0; kind < (reduced ? 2 : 14); ++kind) {
+      Case c = layer(random_int(1, 20), random_int(1, 70), 7, 1, 0, 7, 7);
+      c.n = n;
+      c.threads = 1 + kind % 4;
+      vary(c, kind);
+      check(c);
+    }
+}
+
+void extremes() {
+  // Largest sums of either sign, and no intermediate int16 or int32 that gives way. Weights of
+  // few bits let kernels add up more products in int16: the bound must hold for every magnitude.
+  for (int magnitude : {1, 2, 3, 4, 8, 16, 31, 32, 33, 63, 64})
+    for (int sign : {-1, 1})
+      for (int zero : {0, 128, 255})
+        for (int ci : {64, 67, 512}) {
+          Case c = layer(ci, 17, 3, 1, 1, 3, 16);
+          c.fill_x = 255;
+          c.fill_w = sign * magnitude;
+          c.spec.zero_in = zero;
+          c.spec.to_float = true;
+          check(c);
+        }
+  Case c = layer(12544, 33, 1, 1, 0, 1, 3);  // the longest sum of a Faster R-CNN
+  for (int fill : {-64, 64}) {
+    c.fill_x = 255;
+    c.fill_w = fill;
+    c.spec.to_float = fill > 0;
+    check(c);
+  }
+  // Mixed magnitudes: where a bound is per channel and per position, not the largest weight.
+  for (int kind = 0; kind < 60; ++kind) {
+    Case mixed = layer(random_int(1, 300), random_int(1, 40), kind % 2 ? 3 : 1, 1, kind % 2, 3, 17);
+    mixed.weights = 1 << kind % 7;
+    mixed.fill_x = kind % 3 ? -1 : 255;
+    mixed.spec.to_float = true;
+    check(mixed);
+  }
+}
+
+void real_layers(bool reduced) {
+  std::string line;
+  int kind = 0;
+  while (std::getline(std::cin, line)) {
+    int ci, co, kernel, stride, padding;
+    std::istringstream fields(line);
+    if (!(fields >> ci >> co >> kernel >> stride >> padding)) {
+      fail("cannot read: " + line);
+      return;
+    }
+    if (reduced && static_cast<long>(ci) * co * kernel * kernel > 300000) continue;
+    const int side = kernel == 7 && ci > 3 ? 7 : 2 + kernel;
+    Case c = layer(ci, co, kernel, stride, padding, side, kernel == 7 && ci > 3 ? 7 : 16 + kind % 5);
+    c.threads = 1 + kind % 2;
+    vary(c, kind++);
+    check(c);
+  }
+}
+
+template <class Function>
+void must_throw(const char* what, Function function) {
+  ++checks;
+  try {
+    function();
+  } catch (const std::invalid_argument& error) {
+    return;
+  }
+  fail(std::string("accepted: ") + what);
+}
+
+void rejections() {
+  const std::vector<int8_t> weight(64 * 64 * 9, 1);
+  std::vector<float> ones(64, 1.0f);
+  const Spec good = layer(64, 64, 3, 1, 1, 8, 8).spec;
+  const Isa isa = isas.front();
+  const auto pack = [&](const Spec& spec, const int8_t* w = nullptr) {
+    return Packed(spec, w ? w : weight.data(), ones.data(), ones.data(), isa);
+  };
+  pack(good);
+  Spec bad = good;
+  bad.stride_h = 0;
+  must_throw("stride 0", [&] { pack(bad); });
+  bad = good, bad.zero_in = 256;
+  must_throw("zero_in 256", [&] { pack(bad); });
+  bad = good, bad.maximum_out = 0;
+  must_throw("maximum_out 0", [&] { pack(bad); });
+  std::vector<int8_t> large = weight;
+  large[77] = 65;
+  must_throw("weight 65", [&] { pack(good, large.data()); });
+  ones[3] = NAN;
+  must_throw("multiplier NaN", [&] { pack(good); });
+  ones[3] = 1;
+  const std::vector<int8_t> many(70000, 64);
+  must_throw("int32 overflow", [&] { pack(layer(70000, 1, 1, 1, 0, 1, 1).spec, many.data()); });
+
+  const Packed packed = pack(good);
+  Owned in(1, 8, 8, 64, 1, 0), bare(1, 8, 8, 64, 0, 0), out(1, 8, 8, 64, 0, 0),
+      narrow(1, 8, 7, 64, 0, 0), thin(1, 8, 8, 32, 1, 0);
+  Plan(packed, in.map, out.map, nullptr, 1);
+  must_throw("no border", [&] { Plan(packed, bare.map, out.map, nullptr, 1); });
+  must_throw("output size", [&] { Plan(packed, in.map, narrow.map, nullptr, 1); });
+  must_throw("channels", [&] { Plan(packed, thin.map, out.map, nullptr, 1); });
+  must_throw("unwanted residual", [&] { Plan(packed, in.map, out.map, &out.map, 1); });
+  must_throw("threads 0", [&] { Plan(packed, in.map, out.map, nullptr, 0); });
+  for (Isa other : {Isa::portable, Isa::neon_dotprod, Isa::avx2, Isa::avx_vnni, Isa::avx512_vnni})
+    if (!supported(other))
+      must_throw(name(other), [&] {
+        Packed(good, weight.data(), ones.data(), ones.data(), other);
+      });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bool reduced = false;
+  isas = all_supported();
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--reduced") {
+      reduced = true;
+    } else if (argument == "--isa" && i + 1 < argc) {
+      const std::string wanted = argv[++i];
+      isas.erase(std::remove_if(isas.begin(), isas.end(),
+                                [&](Isa isa) { return wanted != name(isa); }),
+                 isas.end());
+      if (isas.empty()) {
+        std::printf("no kernel '%s' on this CPU\n", wanted.c_str());
+        return 2;
+      }
+    } else {
+      std::printf("unknown argument '%s'\n", argument.c_str());
+      return 2;
+    }
+  }
+  std::printf("kernels:");
+  for (Isa isa : isas) std::printf(" %s", name(isa));
+  std::printf("\n");
+  rejections();
+  sweep_sizes(reduced);
+  sweep_windows(reduced);
+  fully_connected(reduced);
+  extremes();
+  real_layers(reduced);
+  std::printf("%ld checks, %d failures\n", checks, failures);
+  return failures ? 1 : 0;
+}

@@ -1,0 +1,39 @@
+#if defined(__x86_64__)
+// Headers first: what they define must not be compiled for the newer instructions.
+#include <immintrin.h>
+
+#include "loops.h"
+
+#pragma GCC push_options
+#pragma GCC target("avx2")
+
+namespace lbw {
+namespace avx2 {
+namespace {
+
+using Floats = float __attribute__((vector_size(32)));
+
+inline Floats widen(const std::uint8_t* bytes, Floats) {
+  const __m128i narrow = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes));
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(narrow));
+}
+
+inline void narrow(Floats values, std::uint8_t* out) {
+  const __m256i wide = _mm256_cvttps_epi32(values);
+  const __m128i half =
+      _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packus_epi16(half, half));
+}
+
+#include "loops.inc"
+
+}  // namespace
+}  // namespace avx2
+
+const Loops kAvx2Loops = {avx2::resize_row, avx2::blend, avx2::maximum, avx2::mark_overlaps,
+                          avx2::roi_align};
+
+}  // namespace lbw
+
+#pragma GCC pop_options
+#endif

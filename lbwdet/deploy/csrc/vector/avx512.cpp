@@ -1,0 +1,38 @@
+#if defined(__x86_64__)
+// Headers first: what they define must not be compiled for the newer instructions.
+#include <immintrin.h>
+
+#include "loops.h"
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq")
+
+namespace lbw {
+namespace avx512 {
+namespace {
+
+using Floats = float __attribute__((vector_size(64)));
+
+// The forms with a mask: GCC 12 warns about the others, in its own headers.
+inline Floats widen(const std::uint8_t* bytes, Floats) {
+  const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+  return _mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu8_epi32(0xffff, narrow));
+}
+
+inline void narrow(Floats values, std::uint8_t* out) {
+  const __m512i wide = _mm512_maskz_cvttps_epi32(0xffff, values);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_maskz_cvtepi32_epi8(0xffff, wide));
+}
+
+#include "loops.inc"
+
+}  // namespace
+}  // namespace avx512
+
+const Loops kAvx512Loops = {avx512::resize_row, avx512::blend, avx512::maximum, avx512::mark_overlaps,
+                          avx512::roi_align};
+
+}  // namespace lbw
+
+#pragma GCC pop_options
+#endif

@@ -1,0 +1,67 @@
+// The inner loops besides convolution that gain from wide vectors, once per instruction set.
+//
+// loops.inc is compiled for each by portable.cpp, avx2.cpp, avx512.cpp. Every version gives
+// the same bytes: the order of float operations is per channel, and lanes are channels.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lbw {
+
+// Where a pixel of a resized row comes from: offsets of two pixels of three channels.
+struct ResizeTap {
+  int first, second, weight;  // weight of the second, of 2048
+};
+
+struct BoxColumns {
+  const float *x1, *y1, *x2, *y2, *area;
+};
+
+// One axis of RoIAlign: bin b reads count[b] pixels from first[b] on, with the weights
+// weights[b * stride ...]. A bin that reads none has some first pixel within the map.
+struct RoiAxis {
+  const int* first;
+  const int* count;
+  const float* weights;
+  int stride;
+};
+
+// One box of RoIAlign.
+struct RoiTask {
+  const std::uint8_t* map;  // pixel (0, 0)
+  std::ptrdiff_t row_stride, pixel_stride;
+  int channels, size;
+  RoiAxis x, y;
+  int zero_in;  // zero point of the map
+  float ratio;  // scale of the map over that of the output
+  int zero_out, maximum_out;
+  bool ceil;
+  std::uint8_t* out;  // [size, size, channels]
+  float* lines;       // scratch, aligned to 64 bytes: rows of the box * size * kRoiLanes floats
+};
+
+constexpr int kRoiLanes = 64;
+
+struct Loops {
+  // Resizing, first along the width: per tap, three sums of two weighted pixels, >> 4.
+  void (*resize_row)(const std::uint8_t* pixels, const ResizeTap* taps, std::size_t count,
+                     std::int16_t* out);
+  // Then along the height: out[i] = ((a[i] * (2048 - weight) >> 16) + (b[i] * weight >> 16) + 2) >> 2
+  void (*blend)(const std::int16_t* a, const std::int16_t* b, int weight, std::size_t count,
+                std::uint8_t* out);
+  // out[i] = max(out[i], in[i])
+  void (*maximum)(const std::uint8_t* in, std::size_t count, std::uint8_t* out);
+  // dropped[j] |= overlap(box i, box j) > threshold, for i < j < count
+  void (*mark_overlaps)(const BoxColumns& boxes, std::size_t i, std::size_t count, float threshold,
+                        std::int32_t* dropped);
+  void (*roi_align)(const RoiTask& task);
+};
+
+extern const Loops kPortableLoops;
+#if defined(__x86_64__)
+extern const Loops kAvx2Loops;
+extern const Loops kAvx512Loops;
+#endif
+
+}  // namespace lbw

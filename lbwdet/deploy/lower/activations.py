@@ -1,0 +1,36 @@
+"""What training has found out about the inputs of layers."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from lbwdet.deploy.runtime.operations import Quantization
+from lbwdet.errors import ConfigError
+
+
+def trained_activations(model: nn.Module, layers: Iterable[str]) -> dict[str, Quantization]:
+    """The quantization of each layer's input, of those layers that have an ``input_quantizer``.
+
+    Inputs that are never negative are rounded up, as the quantized ReLU of training
+    does; the others to the nearest level.
+
+    Raises:
+        ConfigError: an input quantizer that no data has calibrated.
+    """
+    found = {}
+    for name in layers:
+        quantizer = getattr(model.get_submodule(name), "input_quantizer", None)
+        if quantizer is None:
+            continue
+        if not quantizer.is_calibrated:
+            raise ConfigError(
+                f"{name}: its activation quantizer has seen no data; use a checkpoint that was "
+                "trained with quantized activations, or a config without them"
+            )
+        found[name] = Quantization(
+            scale=float(quantizer.scale),
+            zero_point=int(quantizer.zero_point),
+            maximum=2**quantizer.bit_width - 1,
+            rounding="nearest" if quantizer.signed else "ceil",
+        )
+    return found

@@ -1,0 +1,73 @@
+"""From an image of any size to the network's input."""
+
+import numpy as np
+from onnx import TensorProto
+
+from lbwdet.deploy.onnx.boxes import ImageSize
+from lbwdet.deploy.onnx.graph import Graph
+from lbwdet.deploy.onnx.values import Values
+from lbwdet.deploy.runtime.operations import Preprocess
+
+
+def preprocess(graph: Graph, operation: Preprocess, values: Values, image: str) -> ImageSize:
+    """Writes ``operation.output``: [1, 3, h, w] from uint8 [H, W, 3].
+
+    Resizing is ONNX's linear interpolation in float32, rounded: now and then a pixel
+    comes out one grey level away from the integer arithmetic of ``Preprocess``.
+    """
+    original = graph("Slice", graph("Shape", image), [0], [2])
+    resized = _resized(graph, operation, original)
+    pixels = graph("Transpose", graph.cast(image, TensorProto.FLOAT), perm=(2, 0, 1))
+    pixels = graph(
+        "Resize",
+        graph("Unsqueeze", pixels, [0]),
+        "",
+        "",
+        graph("Concat", [1, 3], resized, axis=0),
+        mode="linear",
+        coordinate_transformation_mode="half_pixel",
+    )
+    pixels = graph("Round", pixels)
+    if operation.to_rgb:
+        pixels = graph("Gather", pixels, np.array([2, 1, 0]), axis=1)
+    mean, std = (
+        np.array(numbers, np.float32).reshape(1, 3, 1, 1)
+        for numbers in (operation.mean, operation.std)
+    )
+    normalized = graph("Div", graph("Sub", pixels, mean), std)
+    # -side % divisor; ONNX's Mod has the sign of the divisor, as Python's
+    missing = graph("Mod", graph("Neg", resized), operation.size_divisor)
+    pads = graph("Concat", [0, 0, 0, 0, 0, 0], missing, axis=0)
+    values.write(operation.output, graph("Pad", normalized, pads, 0.0))
+    return _size(graph, original, resized)
+
+
+def _resized(graph: Graph, operation: Preprocess, original: str) -> str:
+    """int64 [2]: height and width before padding.
+
+    In integers, where ``Preprocess`` uses float64: OpenVINO 2026.4 computes quotients of
+    float64 the wrong way round. They differ where a side lies exactly between two pixels
+    and float64 does not show it.
+    """
+    if not operation.keep_ratio:
+        return graph("Identity", [operation.size[1], operation.size[0]])
+    longer = graph("ReduceMax", original, axes=[0])
+    shorter = graph("ReduceMin", original, axes=[0])
+    long, short = max(operation.size), min(operation.size)
+    long_decides = graph(
+        "LessOrEqual", graph("Mul", shorter, [long]), graph("Mul", longer, [short])
+    )
+    target = graph("Where", long_decides, [long], [short])
+    source = graph("Where", long_decides, longer, shorter)
+    # side * target / source, rounded
+    doubled = graph("Mul", graph("Mul", original, target), 2)
+    rounded = graph("Div", graph("Add", doubled, source), graph("Mul", source, 2))
+    return graph("Max", rounded, 1)
+
+
+def _size(graph: Graph, original: str, resized: str) -> ImageSize:
+    sides = graph.cast(resized, TensorProto.FLOAT)
+    factor = graph("Div", graph.cast(original, TensorProto.FLOAT), sides)
+    height, width = (graph("Gather", sides, index) for index in (0, 1))
+    factor_y, factor_x = (graph("Gather", factor, index) for index in (0, 1))
+    return ImageSize(height, width, factor_y, factor_x)

@@ -1,0 +1,1 @@
+"""Runs artifacts with numpy alone: neither torch nor mmdet is imported here."""

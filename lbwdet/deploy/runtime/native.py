@@ -1,0 +1,259 @@
+"""The native engine: an artifact handed to the compiled library, image by image."""
+
+import ctypes
+import os
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lbwdet.deploy.runtime import native_library
+from lbwdet.deploy.runtime.artifact import Artifact
+from lbwdet.deploy.runtime.native_library import NativeError
+from lbwdet.deploy.runtime.native_program import Describer
+from lbwdet.deploy.runtime.operations import Detections, Operation, Proposals
+
+__all__ = ["Cost", "NativeEngine", "NativeError", "available_threads", "instruction_sets"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one operation of the last image took.
+
+    Attributes:
+        kind: name of the operation's class.
+        name: of the value that it writes; empty for ``Detections``.
+        nanoseconds: of wall time.
+        multiplications: of weights with activations.
+    """
+
+    kind: str
+    name: str
+    nanoseconds: int
+    multiplications: int
+
+
+def available_threads() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def instruction_sets() -> dict[str, bool]:
+    """Kernels of this build, by name, and whether this CPU can run them; slowest first.
+
+    Raises:
+        NativeError: there is no native engine.
+    """
+    library = native_library.load(native_library.library_path())
+    found, index = {}, 0
+    while name := library.lbw_isa_name(index):
+        found[name.decode()] = bool(library.lbw_isa_supported(index))
+        index += 1
+    return found
+
+
+class NativeEngine:
+    """A detector packed for this CPU. Equal to the reference engine to the last bit.
+
+    Calls from several Python threads wait for one another; use one engine per thread to run at
+    the same time. An engine belongs to the process that made it.
+
+    Args:
+        artifact: program and weights; not needed any more afterwards.
+        threads: 1 to the number of cores; None: all cores. Results do not depend on it.
+        isa: one of :func:`instruction_sets`; None: the fastest that the CPU has.
+        memory_limit: bytes that the feature maps of one image may take; None: half of the
+            machine's memory.
+
+    Raises:
+        NativeError: there is no native engine, the CPU lacks ``isa``, ``threads`` is out of
+            range, or the program is not valid.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        threads: int | None = None,
+        isa: str | None = None,
+        memory_limit: int | None = None,
+    ) -> None:
+        self._engine: int | None = None
+        self._library = native_library.load(native_library.library_path())
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._operations = artifact.program.operations
+        last = self._operations[-1] if self._operations else None
+        self._boxes = {op.output for op in self._operations if isinstance(op, Proposals)}
+        self._capacity = last.max_boxes if isinstance(last, Detections) else 0
+        self.threads = _checked_threads(threads)
+        if isa is not None:
+            _check_isa(isa)
+        if memory_limit is None:
+            memory_limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        self._engine = self._library.lbw_create(
+            None if isa is None else isa.encode(), self.threads, memory_limit
+        )
+        if self._engine is None:
+            raise self._error()
+        self._values = self._describe(artifact)
+        #: The kernels in use, one of :func:`instruction_sets`.
+        self.isa: str = self._library.lbw_isa(self._engine).decode()
+
+    def detect(self, image: Array) -> tuple[Array, Array, Array]:
+        """Detections in one image.
+
+        Args:
+            image: uint8 [H, W, 3], channels in the order blue, green, red.
+
+        Returns:
+            boxes float32 [n, 4] in pixels of ``image``, scores float32 [n], labels
+            int64 [n]; best first.
+
+        Raises:
+            NativeError: not such an image, or its feature maps need more than the memory limit.
+        """
+        with self._lock:
+            return self._run(image, keep=False)
+
+    def values(self, image: Array, names: Sequence[str]) -> dict[str, Array]:
+        """Intermediate values of one image, by name. Takes more memory than :meth:`detect`.
+
+        Raises:
+            NativeError: as :meth:`detect`, or the program has no value of that name.
+        """
+        if unknown := sorted(set(names) - set(self._values)):
+            known = ", ".join(self._values)
+            raise NativeError(f"no value is called {', '.join(unknown)}; there are {known}")
+        with self._lock:
+            self._run(image, keep=True)
+            return {name: self._value(name) for name in names}
+
+    def profile(self) -> list[Cost]:
+        """Time and work of every operation in the last image, in order."""
+        with self._lock:
+            nanoseconds, work = np.zeros((2, len(self._operations)), np.int64)
+            self._library.lbw_profile(
+                self._open(), len(nanoseconds), nanoseconds.ctypes.data, work.ctypes.data
+            )
+        return [
+            Cost(type(operation).__name__, getattr(operation, "output", ""), int(time), int(count))
+            for operation, time, count in zip(self._operations, nanoseconds, work, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Ends the engine's threads and frees its memory; also done when it is collected."""
+        engine, self._engine = self._engine, None
+        # In a forked child the threads do not exist and cannot be waited for.
+        if engine is not None and os.getpid() == self._process:
+            self._library.lbw_destroy(engine)
+
+    def __enter__(self) -> "NativeEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_engine", None) is not None:
+            self.close()
+
+    def _describe(self, artifact: Artifact) -> dict[str, tuple[int, bool]]:
+        """Hands the program over. Returns index and whether it is float, of values by name."""
+        describer = Describer(artifact)
+        for value in describer.values:
+            if self._library.lbw_add_value(self._engine, *value) < 0:
+                raise self._error()
+        for operation in self._operations:
+            function, struct = describer.describe(operation)
+            if getattr(self._library, function)(self._engine, ctypes.byref(struct)) < 0:
+                raise NativeError(f"{_name(operation)}: {self._message()}")
+        return {
+            name: (index, bool(describer.values[index][0]))
+            for name, index in describer.indices.items()
+        }
+
+    def _open(self) -> int:
+        if self._engine is None:
+            raise NativeError("this engine was closed")
+        if os.getpid() != self._process:
+            raise NativeError("this engine was made in another process: make one in each")
+        return self._engine
+
+    def _run(self, image: Array, keep: bool) -> tuple[Array, Array, Array]:
+        image = _checked_image(image)
+        boxes = np.empty((self._capacity, 4), np.float32)
+        scores, labels = np.empty(self._capacity, np.float32), np.empty(self._capacity, np.int64)
+        count = self._library.lbw_run(
+            self._open(),
+            image.ctypes.data,
+            *image.shape[:2],
+            keep,
+            self._capacity,
+            boxes.ctypes.data,
+            scores.ctypes.data,
+            labels.ctypes.data,
+        )
+        if count < 0:
+            raise self._error()
+        return boxes[:count], scores[:count], labels[:count]
+
+    def _value(self, name: str) -> Array:
+        index, is_float = self._values[name]
+        shape = np.zeros(4, np.int64)
+        if self._library.lbw_value_shape(self._engine, index, shape.ctypes.data) < 0:
+            raise self._error()
+        value = np.empty(tuple(shape), np.float32 if is_float else np.uint8)
+        if self._library.lbw_value(self._engine, index, value.ctypes.data) < 0:
+            raise self._error()
+        return value.reshape(-1, 4) if name in self._boxes else value
+
+    def _message(self) -> str:
+        message: str = self._library.lbw_last_error().decode()
+        # The library knows operations by their number only.
+        return re.sub(
+            r"^operation (\d+)", lambda found: _name(self._operations[int(found[1])]), message
+        )
+
+    def _error(self) -> NativeError:
+        return NativeError(self._message())
+
+
+def _name(operation: Operation) -> str:
+    return f"{type(operation).__name__} {getattr(operation, 'output', '')}".strip()
+
+
+def _checked_threads(threads: int | None) -> int:
+    cores = available_threads()
+    if threads is None:
+        return cores
+    if not isinstance(threads, int) or not 1 <= threads <= cores:
+        raise NativeError(f"threads={threads!r}: give 1 to {cores}, the cores of this machine")
+    return threads
+
+
+def _check_isa(isa: str) -> None:
+    known = instruction_sets()
+    usable = ", ".join(name for name, supported in known.items() if supported)
+    if isa not in known:
+        raise NativeError(f"isa={isa!r} is not known; this CPU can run {usable}")
+    if not known[isa]:
+        raise NativeError(f"isa={isa!r}: this CPU or build lacks it; it can run {usable}")
+
+
+def _checked_image(image: Array) -> Array:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        given = getattr(image, "dtype", type(image).__name__)
+        raise NativeError(f"an image must be a uint8 array [H, W, 3]; got {given}")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise NativeError(f"an image must have the shape [H, W, 3]; got {list(image.shape)}")
+    if max(image.shape) > 1 << 24:
+        raise NativeError(f"an image of {image.shape[0]} x {image.shape[1]} pixels is too large")
+    return np.ascontiguousarray(image)

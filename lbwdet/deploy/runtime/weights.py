@@ -1,0 +1,81 @@
+"""A layer's weight as it is stored, and as the integers that engines multiply by."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lbwdet.deploy.runtime.operations import WINDOW
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class IntegerWeight:
+    """``value = integers * scale``, with ``|integers| <= 64``.
+
+    Attributes:
+        integers: int8 [o, i, kh, kw].
+        scale: float64 [o].
+        dropped: weights whose level lies below the channel's window and that became 0.
+    """
+
+    integers: Array
+    scale: Array
+    dropped: int
+
+
+@dataclass(frozen=True)
+class StoredWeight:
+    """What an artifact holds of one layer.
+
+    Attributes:
+        codes: int8 [o, i, kh, kw]; of a fully connected layer, [o, i, 1, 1], or the shape
+            that its convolution has (see ``Conv``).
+        scale: float32 [1] or [o]: the value of the top level (``'uniform'``: of code 1).
+        code: ``'paper'``, ``'dense'``, or ``'uniform'`` (value = code * scale, |code| <= 64:
+            layers that training kept in float).
+        bit_width: bits of a stored code; 8 for ``'uniform'``.
+        num_magnitudes: ``n``: ±n is the top level, ±1 the lowest; 0 for ``'uniform'``.
+        gain: float32 [o]: factor per output channel after the convolution.
+        bias: float32 [o].
+    """
+
+    codes: Array
+    scale: Array
+    code: str
+    bit_width: int
+    num_magnitudes: int
+    gain: Array
+    bias: Array
+
+    def dequantize(self) -> Array:
+        """The float32 weights [o, i, kh, kw], exactly those that training used."""
+        scale = self.scale.reshape(-1, 1, 1, 1)
+        if self.code == "uniform":
+            return self.codes * scale
+        octave = np.abs(self.codes.astype(np.int32)) - self.num_magnitudes
+        value = np.ldexp(scale * np.sign(self.codes).astype(np.float32), octave)
+        return np.where(self.codes == 0, np.float32(0), value).astype(np.float32)
+
+    def integers(self) -> IntegerWeight:
+        """Integers for the engines: every output channel keeps its seven highest levels.
+
+        Exact for up to seven magnitudes. Of more, the magnitudes more than six
+        octaves below the largest *of the channel* become 0 and are counted.
+        """
+        channels = self.codes.shape[0]
+        scale = np.broadcast_to(self.scale.astype(np.float64), channels)
+        if self.code == "uniform":
+            return IntegerWeight(self.codes, scale.copy(), 0)
+        magnitude = np.abs(self.codes.reshape(channels, -1).astype(np.int32))
+        base = np.maximum(magnitude.max(1, initial=0) - WINDOW, 0)
+        shift = magnitude - base[:, None] - 1
+        integers = np.where(shift >= 0, 1 << np.maximum(shift, 0), 0)
+        integers *= np.sign(self.codes.reshape(channels, -1))
+        return IntegerWeight(
+            integers.astype(np.int8).reshape(self.codes.shape),
+            np.ldexp(scale, base + 1 - self.num_magnitudes),
+            int(((magnitude > 0) & (shift < 0)).sum()),
+        )

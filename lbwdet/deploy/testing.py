@@ -1,0 +1,372 @@
+"""Small random detectors and layers in lowered form, for the tests of every engine.
+
+>>> artifact = tiny_artifact(seed=1)
+>>> artifact.classes
+('class0', 'class1', 'class2')
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lbwdet.deploy.runtime.artifact import Artifact
+from lbwdet.deploy.runtime.operations import (
+    MAX_WEIGHT,
+    BoxCoder,
+    Conv,
+    Detections,
+    MaxPool,
+    Operation,
+    Preprocess,
+    Program,
+    Proposals,
+    Quantization,
+    RoIAlign,
+)
+from lbwdet.deploy.runtime.weights import StoredWeight
+from lbwdet.quantizers.levels import num_magnitudes
+
+Array = NDArray[Any]
+
+_MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+_IMAGE_SCALE = 4.9 / 255  # normalized pixels lie between -2.2 and 2.7
+_MAX_RATIO = 16 / 1000
+
+
+def random_image(seed: int, height: int, width: int) -> Array:
+    """uint8 [height, width, 3]: filled rectangles on a coloured ramp, a little noise."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:height, 0:width]
+    image = np.stack([rows, columns, rows + columns], -1) * 90.0 / max(height, width) + 60
+    for _ in range(6):
+        (y1, y2), (x1, x2) = (np.sort(random.integers(0, n + 1, 2)) for n in (height, width))
+        image[y1:y2, x1:x2] = random.integers(0, 256, 3)
+    return np.clip(image + random.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+
+
+def random_weight(
+    random: np.random.Generator,
+    shape: tuple[int, int, int, int],
+    bit_width: int = 4,
+    code: str = "dense",
+    granularity: str = "tensor",
+) -> StoredWeight:
+    """A weight [o, i, kh, kw] of random codes whose layer keeps the size of its input.
+
+    Args:
+        random: where the numbers come from.
+        shape: output channels, input channels, kernel height and width.
+        bit_width: 1 to 8; not used by ``'uniform'``.
+        code: ``'paper'``, ``'dense'`` or ``'uniform'``.
+        granularity: one scale per ``'tensor'`` or per ``'channel'``.
+    """
+    outputs = shape[0]
+    if code == "uniform":
+        magnitudes, bit_width = 0, 8
+        codes = np.clip(np.rint(random.normal(0, MAX_WEIGHT / 3, shape)), -MAX_WEIGHT, MAX_WEIGHT)
+        scale = np.full(outputs if granularity == "channel" else 1, 0.003, np.float32)
+    else:
+        magnitudes = num_magnitudes(bit_width, code)
+        real = np.abs(random.normal(0, 0.4, shape))
+        codes = np.clip(np.rint(np.log2(real)) + magnitudes, int(bit_width == 1), magnitudes)
+        codes *= random.choice([-1, 1], shape)
+        exponents = random.integers(-3, 2, outputs if granularity == "channel" else 1)
+        scale = np.ldexp(np.float32(1), exponents).astype(np.float32)
+    weight = StoredWeight(
+        codes=codes.astype(np.int8),
+        scale=scale,
+        code=code,
+        bit_width=bit_width,
+        num_magnitudes=magnitudes,
+        gain=np.ones(outputs, np.float32),
+        bias=random.normal(0, 0.2, outputs).astype(np.float32),
+    )
+    size = np.sqrt((weight.dequantize().reshape(outputs, -1) ** 2).sum(1)) + 1e-6
+    gain = random.uniform(0.8, 1.2, outputs) * random.choice([1, 1, 1, -1], outputs) / size
+    weight.gain[:] = gain
+    return weight
+
+
+def tiny_artifact(
+    seed: int = 0,
+    bit_width: int = 4,
+    code: str = "dense",
+    granularity: str = "tensor",
+    activation_bits: int = 8,
+    channels: int = 8,
+    num_classes: int = 3,
+    size: tuple[int, int] = (128, 96),
+    keep_ratio: bool = True,
+    class_agnostic: bool = False,
+) -> Artifact:
+    """A Faster R-CNN with a ResNet of one bottleneck per stage, and random weights.
+
+    It has every operation and finds boxes in any image, for no good reason.
+
+    Args:
+        seed: decides every weight.
+        bit_width, code, granularity: of the low-bit weights, see :func:`random_weight`;
+            stem and predictors are ``'uniform'``.
+        activation_bits: 8 or 4; 4 rounds up, as trained activations do.
+        channels: of the stem; everything else follows.
+        num_classes: without the background.
+        size, keep_ratio: of the resized image, see ``Preprocess``.
+        class_agnostic: one box per proposal instead of one per class.
+    """
+    net = _Network(np.random.default_rng(seed), bit_width, code, granularity, activation_bits)
+    image = Preprocess(
+        "image", size, keep_ratio, mean=_MEAN, std=_STD, to_rgb=True, size_divisor=32
+    )
+    net.add(image, _quantization(_IMAGE_SCALE, zero_point=115))
+    net.conv("stem", "image", 3, channels, 7, stride=2, code="uniform")
+    net.add(MaxPool("stem", "pooled", (3, 3), (2, 2), (1, 1)), net.quantizations["stem"])
+
+    value, inputs, stages = "pooled", channels, {}
+    for stage, stride in ((1, 1), (2, 2), (3, 2), (4, 2)):
+        outputs = 2 * channels * stage
+        value = net.bottleneck(f"stage{stage}", value, inputs, outputs, stride)
+        inputs = stages[value] = outputs
+
+    width = 2 * channels
+    above: str | None = None
+    for index, (stage_output, inputs) in reversed(list(enumerate(stages.items(), start=2))):
+        name = f"lateral{index}"
+        net.conv(name, stage_output, inputs, width, 1, relu=False, residual=above, upsample=True)
+        net.conv(f"p{index}", name, width, width, 3, relu=False)
+        above = name
+    net.add(MaxPool("p5", "p6", (1, 1), (2, 2)), net.quantizations["p5"])
+
+    levels, strides = [f"p{level}" for level in range(2, 7)], (4, 8, 16, 32, 64)
+    for level in levels:
+        net.conv(f"{level}.rpn", level, width, width, 3, layer="rpn")
+        net.conv(f"{level}.scores", f"{level}.rpn", width, 3, 1, layer="rpn_cls", real=1.0)
+        net.conv(f"{level}.deltas", f"{level}.rpn", width, 12, 1, layer="rpn_reg", real=0.3)
+    net.add(
+        Proposals(
+            scores=tuple(f"{level}.scores" for level in levels),
+            deltas=tuple(f"{level}.deltas" for level in levels),
+            output="proposals",
+            strides=strides,
+            base_anchors=tuple(_base_anchors(stride) for stride in strides),
+            coder=BoxCoder((0.0,) * 4, (1.0,) * 4, _MAX_RATIO),
+            pre_nms=100,
+            max_boxes=40,
+            iou_threshold=0.7,
+            min_size=0.0,
+        )
+    )
+    net.add(
+        RoIAlign(tuple(levels[:4]), "proposals", "rois", strides[:4], 7, 0, 16.0),
+        _quantization(8 / 255, zero_point=128),
+    )
+    net.conv("fc1", "rois", width, 4 * channels, 7, padding=0)
+    net.conv("fc2", "fc1", 4 * channels, 4 * channels, 1)
+    net.conv("scores", "fc2", 4 * channels, num_classes + 1, 1, layer="fc_cls", real=1.5)
+    boxes = 1 if class_agnostic else num_classes
+    net.conv("deltas", "fc2", 4 * channels, 4 * boxes, 1, layer="fc_reg", real=1.0)
+    net.add(
+        Detections(
+            scores="scores",
+            deltas="deltas",
+            boxes="proposals",
+            num_classes=num_classes,
+            class_agnostic=class_agnostic,
+            coder=BoxCoder((0.0,) * 4, (0.1, 0.1, 0.2, 0.2), _MAX_RATIO),
+            score_threshold=0.05,
+            iou_threshold=0.5,
+            max_boxes=100,
+        )
+    )
+    return Artifact(
+        program=Program(tuple(net.operations), net.quantizations),
+        weights=net.weights,
+        classes=tuple(f"class{index}" for index in range(num_classes)),
+        info={"seed": seed},
+    )
+
+
+class _Network:
+    """Collects the operations, weights and quantizations of a program."""
+
+    def __init__(
+        self,
+        random: np.random.Generator,
+        bit_width: int,
+        code: str,
+        granularity: str,
+        activation_bits: int,
+    ) -> None:
+        self.random = random
+        self.low_bit = (bit_width, code, granularity)
+        self.activation_bits = activation_bits
+        self.operations: list[Operation] = []
+        self.weights: dict[str, StoredWeight] = {}
+        self.quantizations: dict[str, Quantization] = {}
+
+    def add(self, operation: Operation, quantization: Quantization | None = None) -> None:
+        self.operations.append(operation)
+        if quantization is not None and not isinstance(operation, Proposals | Detections):
+            self.quantizations[operation.output] = quantization
+
+    def conv(
+        self,
+        output: str,
+        source: str,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int | None = None,
+        relu: bool = True,
+        residual: str | None = None,
+        upsample: bool = False,
+        layer: str | None = None,
+        code: str | None = None,
+        real: float = 0.0,
+    ) -> str:
+        """Adds a convolution; with ``real`` above 0 its output is float of about that size."""
+        name = layer or output
+        if name not in self.weights:
+            low_bit = (8, code or "uniform", "channel") if code or real else self.low_bit
+            weight = random_weight(self.random, (outputs, inputs, kernel, kernel), *low_bit)
+            weight.gain[:] *= real or 1.4  # 1.4: ReLU leaves half of the energy
+            self.weights[name] = weight
+        pad = kernel // 2 if padding is None else padding
+        operation = Conv(
+            layer=name,
+            input=source,
+            output=output,
+            kernel=(kernel, kernel),
+            stride=(stride, stride),
+            padding=(pad, pad),
+            relu=relu and not real,
+            residual=residual,
+            upsample=upsample and residual is not None,
+        )
+        self.add(operation, None if real else self._activation(relu))
+        return output
+
+    def bottleneck(self, name: str, source: str, inputs: int, outputs: int, stride: int) -> str:
+        middle = outputs // 2
+        self.conv(f"{name}.1", source, inputs, middle, 1)
+        self.conv(f"{name}.2", f"{name}.1", middle, middle, 3, stride)
+        skip = self.conv(f"{name}.skip", source, inputs, outputs, 1, stride, relu=False)
+        return self.conv(f"{name}.3", f"{name}.2", middle, outputs, 1, residual=skip)
+
+    def _activation(self, relu: bool) -> Quantization:
+        if not relu:
+            return _quantization(float(self.random.uniform(7, 9)) / 255, zero_point=128)
+        top = float(self.random.uniform(4, 5))
+        if self.activation_bits == 4:
+            return _quantization(top / 15, maximum=15, rounding="ceil")
+        return _quantization(top / 255)
+
+
+def _base_anchors(stride: int) -> tuple[tuple[float, float, float, float], ...]:
+    """Three anchors of 4 strides a side, with the heights 0.5, 1 and 2 times the widths."""
+    halves = [
+        (_f32(2 * stride / math.sqrt(ratio)), _f32(2 * stride * math.sqrt(ratio)))
+        for ratio in (0.5, 1, 2)
+    ]
+    return tuple((-w, -h, w, h) for w, h in halves)
+
+
+def _quantization(
+    scale: float,
+    zero_point: int = 0,
+    maximum: int = 255,
+    rounding: Literal["nearest", "ceil"] = "nearest",
+) -> Quantization:
+    return Quantization(_f32(scale), zero_point, maximum, rounding)
+
+
+def _f32(value: float) -> float:
+    return float(np.float32(value))
+
+
+@dataclass(frozen=True)
+class ConvCase:
+    """One convolution and all that it reads.
+
+    Attributes:
+        operation: reads the values ``x`` and maybe ``r``, writes ``y``.
+        weight: of its layer.
+        quantizations: of ``x``, ``r`` and, unless its output is float, ``y``.
+        values: uint8 [n, h, w, c] of ``x`` and ``r``.
+    """
+
+    operation: Conv
+    weight: StoredWeight
+    quantizations: dict[str, Quantization]
+    values: dict[str, Array]
+
+
+def random_conv_case(seed: int, max_channels: int = 40, max_side: int = 20) -> ConvCase:
+    """A random convolution: any kernel, stride, padding, dilation, code, residual, rounding.
+
+    Every seed is another case; a few hundred meet every combination that matters.
+    """
+    random = np.random.default_rng(seed)
+
+    def pick(*choices: Any) -> Any:
+        return choices[int(random.integers(len(choices)))]
+
+    count, inputs, outputs = (int(random.integers(1, top + 1)) for top in (2, *[max_channels] * 2))
+    kernel, stride = (
+        pick((1, 1), (3, 3), (5, 5), (7, 7), (1, 3), (3, 2)),
+        pick((1, 1), (2, 2), (2, 1)),
+    )
+    dilation = pick((1, 1), (1, 1), (2, 2), (1, 3))
+    padding = (int(random.integers(0, kernel[0] + 1)), int(random.integers(0, kernel[1] + 1)))
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    height, width = (
+        int(random.integers(max(1, e - 2 * p), max(1, e - 2 * p) + max_side))
+        for e, p in zip(extent, padding, strict=True)
+    )
+    shape = [
+        (side + 2 * p - e) // s + 1
+        for side, p, e, s in zip((height, width), padding, extent, stride, strict=True)
+    ]
+    real, relu = bool(random.random() < 0.2), bool(random.random() < 0.5)
+    residual = not real and bool(random.random() < 0.4)
+    upsample = residual and bool(random.random() < 0.5)
+    code, bit_width = pick("paper", "dense", "dense", "uniform"), int(random.integers(1, 7))
+    weight = random_weight(
+        random, (outputs, inputs, *kernel), bit_width, code, pick("tensor", "channel")
+    )
+
+    def values(*shape: int, maximum: int) -> Array:
+        return random.integers(0, maximum + 1, shape).astype(np.uint8)
+
+    zero_point = pick(0, 0, 128, 37, 255)
+    quantizations = {"x": _quantization(pick(3.7, 0.9) / 255, zero_point)}
+    arrays = {"x": values(count, height, width, inputs, maximum=255)}
+    if bool(random.random() < 0.2):
+        quantizations["x"] = _quantization(0.2, 0, 15, "ceil")
+        arrays["x"] = np.minimum(arrays["x"], 15)
+    if residual:
+        sides = [int(random.integers(1, s + 1)) for s in shape] if upsample else shape
+        quantizations["r"] = _quantization(0.013, pick(0, 120))
+        arrays["r"] = values(count, *sides, outputs, maximum=255)
+    if not real:
+        quantizations["y"] = pick(
+            _quantization(0.011, 0 if relu else 128),
+            _quantization(0.017, 90),
+            _quantization(0.15, 0, 15, "ceil"),
+        )
+    operation = Conv(
+        layer="layer",
+        input="x",
+        output="y",
+        kernel=kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        relu=relu,
+        residual="r" if residual else None,
+        upsample=upsample,
+    )
+    return ConvCase(operation, weight, quantizations, arrays)

@@ -1,0 +1,124 @@
+"""The parent's end of a worker."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lbwdet.errors import LBWError
+
+WORKER = Path(__file__).with_name("worker.py")
+RUN = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LOG_LINES = 5
+
+
+class EngineError(LBWError):
+    """An engine cannot be loaded, or failed."""
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """How to load an engine: a class by name, and its arguments."""
+
+    name: str
+    module: str
+    attribute: str
+    arguments: dict[str, Any]
+
+
+class EngineProcess:
+    """A loaded engine. Use as a context manager.
+
+    Attributes:
+        load_s: seconds from the start of the process until the engine was ready.
+    """
+
+    def __init__(self, spec: EngineSpec, threads: int, log: Path) -> None:
+        self.name = spec.name
+        self._log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+        start = time.perf_counter()
+        with log.open("w") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", RUN, str(WORKER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=environment,
+            )
+        try:
+            self._ask(asdict(spec))
+        except EngineError:
+            self.close()
+            raise
+        self.load_s = time.perf_counter() - start
+
+    def detect(self, image: Path) -> dict[str, Any]:
+        """``seconds``, ``boxes``, ``scores``, ``labels`` for an image in an ``.npy`` file."""
+        return self._ask(dict(call="detect", image=str(image)))
+
+    def dense(self, image: Path) -> float:
+        """Seconds of the dense part: from the network's input to the proposal head's maps."""
+        seconds: float = self._ask(dict(call="dense", image=str(image)))["seconds"]
+        return seconds
+
+    def profile(self, image: Path) -> list[dict[str, Any]]:
+        """Time and work of each operation."""
+        operations: list[dict[str, Any]] = self._ask(dict(call="profile", image=str(image)))[
+            "operations"
+        ]
+        return operations
+
+    def peak_rss_mb(self) -> float:
+        """Peak resident memory of the process so far, in MiB."""
+        peak: float = self._ask(dict(call="memory"))["peak_rss_mb"]
+        return peak
+
+    def close(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream:
+                stream.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> "EngineProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin and self._process.stdout
+        try:
+            self._process.stdin.write(json.dumps(command) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            code = self._process.wait()
+            raise EngineError(f"{self.name}: its process ended with {code}; {self._last_words()}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise EngineError(f"{self.name}: {answer['error']} (log: {self._log})")
+        return answer
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return " / ".join(_tail(lines)) or "it said nothing"
+
+
+def _tail(lines: Sequence[str]) -> Sequence[str]:
+    return lines[-LOG_LINES:]

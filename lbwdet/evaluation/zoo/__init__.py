@@ -1,0 +1,1 @@
+"""Does every detector that MMDetection ships a config for run quantized?"""

@@ -1,0 +1,1 @@
+"""Small reproductions of theory: numpy and matplotlib, no detector."""

@@ -1,0 +1,64 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lbwdet.deploy.runtime.reference import ReferenceEngine
+from lbwdet.deploy.testing import random_image, tiny_artifact
+from lbwdet.errors import ConfigError
+
+SETTINGS = [
+    dict(),
+    dict(bit_width=2, granularity="channel"),
+    dict(bit_width=6, code="paper", activation_bits=4),
+    dict(class_agnostic=True, keep_ratio=False, num_classes=1),
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_whole_detector(settings):
+    artifact = tiny_artifact(**settings)
+    engine = ReferenceEngine(artifact)
+    image = random_image(0, 75, 110)
+    boxes, scores, labels = engine.detect(image)
+    count = len(scores)
+    assert count > 5
+    assert boxes.shape == (count, 4) and boxes.dtype == np.float32
+    assert labels.shape == (count,) and labels.dtype == np.int64
+    assert (np.diff(scores) <= 0).all() and scores.min() > 0.05
+    assert boxes.min() >= 0 and boxes[:, 2].max() <= 110.001 and boxes[:, 3].max() <= 75.001
+    assert set(labels) <= set(range(len(artifact.classes)))
+    again = ReferenceEngine(tiny_artifact(**settings)).detect(image)
+    assert all(np.array_equal(a, b) for a, b in zip((boxes, scores, labels), again, strict=True))
+
+
+def test_values_by_name():
+    engine = ReferenceEngine(tiny_artifact())
+    values = engine.values(random_image(0, 60, 80), ["p2", "p6", "proposals", "rois"])
+    assert list(values) == ["p2", "p6", "proposals", "rois"]
+    assert values["p2"].shape == (1, 24, 32, 16) and values["p2"].dtype == np.uint8
+    assert values["p6"].shape == (1, 2, 2, 16)
+    assert values["proposals"].dtype == np.float32
+    assert values["rois"].shape == (len(values["proposals"]), 7, 7, 16)
+    with pytest.raises(
+        ConfigError, match=r"no value is called p7; there are image, stem, .*deltas"
+    ):
+        engine.values(random_image(0, 60, 80), ["p2", "p7"])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 90), (300, 2), (17, 31)])
+def test_images_of_any_size(shape):
+    boxes, scores, _ = ReferenceEngine(tiny_artifact()).detect(random_image(0, *shape))
+    assert np.isfinite(boxes).all() and np.isfinite(scores).all()
+
+
+def test_it_needs_neither_torch_nor_mmdet_nor_opencv():
+    program = (
+        "import sys; import lbwdet.deploy.runtime.reference, lbwdet.deploy.runtime.artifact; "
+        "print([m for m in ('torch', 'mmdet', 'mmcv', 'mmengine', 'cv2') if m in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "[]"

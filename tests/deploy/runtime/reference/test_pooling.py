@@ -1,0 +1,21 @@
+import numpy as np
+import pytest
+import torch
+
+from lbwdet.deploy.runtime.operations import MaxPool
+from lbwdet.deploy.runtime.reference.pooling import max_pool
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [((3, 3), (2, 2), (1, 1)), ((1, 1), (2, 2), (0, 0)), ((2, 3), (1, 2), (1, 0))],
+)
+@pytest.mark.parametrize("side", [3, 8, 11])
+def test_torch_finds_the_same(kernel, stride, padding, side):
+    x = np.random.default_rng(side).integers(0, 256, (2, side, side + 2, 5)).astype(np.uint8)
+    found = max_pool(MaxPool("x", "y", kernel, stride, padding), x)
+    expected = torch.nn.functional.max_pool2d(
+        torch.from_numpy(x).permute(0, 3, 1, 2).float(), kernel, stride, padding
+    )
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, expected.permute(0, 2, 3, 1).numpy())

@@ -1,0 +1,83 @@
+import sys
+
+import numpy as np
+import pytest
+
+from lbwdet.deploy.artifact_writer import write_artifact
+from lbwdet.deploy.runtime.detector import DetectionResult, Detector
+from lbwdet.deploy.runtime.reference import ReferenceEngine
+from lbwdet.deploy.testing import random_image, tiny_artifact
+from lbwdet.errors import ArtifactError, ConfigError, DataError
+
+IMAGE = random_image(0, 60, 80)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return Detector(tiny_artifact(), engine="reference")
+
+
+def test_from_a_file(tmp_path, detector):
+    write_artifact(tmp_path / "model.lbw", tiny_artifact())
+    found = Detector(tmp_path / "model.lbw", engine="reference")(IMAGE)
+    assert isinstance(found, DetectionResult)
+    boxes, scores, labels = ReferenceEngine(tiny_artifact()).detect(IMAGE)
+    assert np.array_equal(found.boxes, boxes) and np.array_equal(found.scores, scores)
+    assert found.names == tuple(f"class{label}" for label in labels)
+    assert len(found) == len(scores) > 5
+    assert np.array_equal(detector(IMAGE).boxes, boxes)
+
+
+def test_only_scores_above_the_threshold(detector):
+    every = detector(IMAGE).scores
+    threshold = float(every[len(every) // 2])
+    found = Detector(tiny_artifact(), engine="reference", score_threshold=threshold)(IMAGE)
+    assert np.array_equal(found.scores, every[every > threshold])
+    assert len(found) == len(found.names) == len(found.boxes) == len(found.labels) > 0
+
+
+def test_any_memory_layout(detector):
+    expected = detector(IMAGE[::-1, ::-1].copy())
+    assert np.array_equal(detector(IMAGE[::-1, ::-1]).boxes, expected.boxes)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (IMAGE[..., 0], r"has the shape \[60, 80\]; \[H, W, 3\] is needed: repeat a grey"),
+        (np.zeros((60, 80, 4), np.uint8), r"has the shape \[60, 80, 4\].*drop an alpha"),
+        (IMAGE[None], r"has the shape \[1, 60, 80, 3\].*one by one"),
+        (IMAGE / 255, "is float64; uint8 with values 0 to 255"),
+        (np.zeros((0, 80, 3), np.uint8), r"has 0 pixels, \[0, 80, 3\]; 1 to"),
+        (np.lib.stride_tricks.as_strided(IMAGE, (1 << 15, 1 << 15, 3), (0, 0, 1)), "pixels"),
+        ("image.jpg", r"not str; read files with cv2\.imread"),
+        (None, "not NoneType"),
+    ],
+)
+def test_what_is_no_image(detector, image, message):
+    with pytest.raises(DataError, match=message):
+        detector(image)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(engine="gpu"), "engine='gpu' is not known; choose from native, reference"),
+        (dict(engine="reference", threads=2), "takes no threads="),
+        (dict(engine="reference", score_threshold=2.0), "score_threshold=2.0: scores lie between"),
+    ],
+)
+def test_what_cannot_be_set(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Detector(tiny_artifact(), **settings)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ArtifactError, match=r"model\.lbw"):
+        Detector(tmp_path / "model.lbw", engine="reference")
+
+
+def test_a_native_engine_that_was_not_built(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lbwdet.deploy.runtime.native", None)
+    with pytest.raises(ConfigError, match=r"C\+\+17 compiler.*or use engine='reference'"):
+        Detector(tiny_artifact())
