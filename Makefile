@@ -30,7 +30,7 @@ benchmark: $(INSTALLED)
 results: $(INSTALLED)
 	$(BIN)/lbwdet results
 
-$(INSTALLED): constraints.txt pyproject.toml
+$(INSTALLED): constraints.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: $(PYTHON) is too old; the pinned versions need Python 3.11 or newer: make PYTHON=python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \

@@ -19,6 +19,16 @@ from lbwdet.errors import ConfigError, LBWError
 Run = Callable[[argparse.Namespace], int]
 _QUOTED_TEXT = re.compile(r"""(?P<key>[^=]+)=(?P<quote>['"])(?P<text>[^\[(].*)(?P=quote)""")
 
+# Of the modules that the commands import, the extra of pyproject.toml that brings them.
+_EXTRAS = {
+    **dict.fromkeys(("onnx", "onnxruntime", "openvino", "nncf"), "engines"),
+    **dict.fromkeys(
+        ("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools", "cv2", "matplotlib")
+        + ("jinja2", "tqdm"),
+        "train",
+    ),
+}
+
 
 class _KeyValue(argparse.Action):
     """``--cfg-options key=value ...`` in MMEngine's syntax, read by MMEngine.
@@ -568,6 +578,34 @@ def _sweep_mu(parser: argparse.ArgumentParser) -> Run:
         )
         print(markdown(content))
         print(f"Figure, table and JSON: {args.out_dir}")
+
+
+def _export_onnx(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("artifact", metavar="MODEL.lbw")
+    parser.add_argument("--out", required=True, metavar="MODEL.onnx")
+    parser.add_argument(
+        "--part",
+        choices=("detector", "dense"),
+        default="detector",
+        help="image to boxes, or normalized image to feature maps and proposal scores [detector]",
+    )
+    parser.add_argument(
+        "--float-activations", action="store_true", help="int8 weights, but float32 activations"
+    )
+
+    def run(args: argparse.Namespace) -> int:
+        from lbwdet.deploy.runtime.artifact import read_artifact
+
+        artifact = read_artifact(args.artifact)
+        try:
+            from lbwdet.deploy.onnx.export import export_onnx
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"{error.name} is not installed; get it with: pip install 'lbwdet[engines]'"
+            ) from error
+        model = export_onnx(artifact, args.out, args.part, args.float_activations)
+        size = os.path.getsize(args.out)
+        print(f"{args.out}: {args.part}, {len(model.graph.node)} nodes, {size / 1e6:.2f} MB")
         return 0
 
     return run
@@ -590,6 +628,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "allocate": (_allocate, "choose each layer's bit width for a size"),
     "zoo": (_zoo, "try every config that MMDetection ships, in float and quantized"),
     "demo": (_demo, "toy demo in minutes; or detections of a model.lbw, drawn"),
+    "export-onnx": (_export_onnx, "write an artifact as an ONNX model for other engines"),
 }
 
 
@@ -614,8 +653,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0, or 2 after a message for the user."""
     # MMEngine 0.10.7 imports it; nothing that a user could do about the warning.
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-    run, options = parse(list(sys.argv[1:] if arguments is None else arguments))
     try:
+        run, options = parse(list(sys.argv[1:] if arguments is None else arguments))
         return run(options)
     except LBWError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -623,6 +662,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        module = (error.name or "").split(".")[0]
+        if (extra := _EXTRAS.get(module)) is None:
+            raise
+        print(
+            f"error: this command needs {module}, which is not installed: "
+            f"pip install 'lbwdet[{extra}]'",
+            file=sys.stderr,
+        )
+        return 2
 
 
 def _set_local_rank(args: argparse.Namespace) -> None:

@@ -1,5 +1,11 @@
 """Errors meant for the person at the keyboard: what is wrong, what is allowed, what to do."""
 
+import reprlib
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2
+_SHORT.maxstring = 80
+
 
 class LBWError(Exception):
     """Base class; command line tools print its message and exit with code 2."""
@@ -19,3 +25,13 @@ class CheckpointError(LBWError):
 
 class ArtifactError(LBWError):
     """An artifact is damaged, hostile, of another version, or its program makes no sense."""
+
+
+def shown(value: object) -> str:
+    """A value for a message, cut where it is long.
+
+    >>> shown(["a"] * 1000)
+    "['a', 'a', 'a', 'a', 'a', 'a', ...]"
+    """
+    text = _SHORT.repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."

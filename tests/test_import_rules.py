@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
 ALLOWED["evaluation"] = set().union(*ALLOWED.values()) | {"models", "training", "deploy", "studies"}
 STUDIES_USE = {"numpy", "matplotlib", "lbwdet", *sys.stdlib_module_names}
 USE_MMDET = {"models", "training", "datasets", "evaluation", "compat", "cli"}
+LOWERING = PACKAGE / "deploy" / "lower"  # the half of deployment that knows MMDetection
 PLAIN = {*BASICS, "__init__"}
 
 
@@ -72,7 +73,7 @@ def test_imports(path):
             allowed = ALLOWED[room] | BASICS | {room}
             assert parts[1] in allowed, f"{room} must not import {module}"
         if parts[0] in ("mmdet", "mmcv"):
-            assert room in USE_MMDET, f"{room} must not import {module}"
+            assert room in USE_MMDET or LOWERING in path.parents, f"{path} must not import {module}"
         if room == "studies":
             assert parts[0] in STUDIES_USE, f"{room} must not import {module}"
         if room in PLAIN:
@@ -91,3 +92,22 @@ def test_importing_the_package_is_quick_and_loads_no_framework():
     ]
     assert {run.stdout.split("\n")[1] for run in runs} == {"[]"}
     assert min(float(run.stdout.split("\n")[0]) for run in runs) < 0.2
+
+
+RUNTIME_COMMAND = PACKAGE / "deploy" / "runtime" / "__main__.py"  # may read images with Pillow
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(set((PACKAGE / "deploy" / "runtime").rglob("*.py")) - {RUNTIME_COMMAND}),
+    ids=lambda path: path.name,
+)
+def test_the_runtime_needs_numpy_alone(path):
+    inside = {"lbwdet.deploy.runtime", *(f"lbwdet.{name}" for name in BASICS)}
+    for module in imports(path):
+        parts = module.split(".")
+        if parts[0] == "lbwdet":
+            parents = {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
+            assert parents & inside, f"{path.name} must not import {module}"
+        else:
+            assert parts[0] in {*sys.stdlib_module_names, "numpy"}, f"{path.name}: {module}"

@@ -16,12 +16,14 @@ from lbwdet import __version__
 from lbwdet.checkpoints import LISTED_KEYS
 from lbwdet.configs import load_config
 from lbwdet.datasets.check import SPLITS, check_data, set_data_root
+from lbwdet.datasets.voc_files import read_image_size
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.export import export_detector
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.evaluation.detectors import build_detector, test_dataset
 from lbwdet.evaluation.image_demo import find_images, read_image
 from lbwdet.evaluation.progress import Progress
+from lbwdet.training.build import register_scope
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,10 @@ def export(
     cfg = load_config(config, cfg_options)
     if data_root:
         set_data_root(cfg, data_root)
-    model = build_detector(cfg, checkpoint)
     paths = _evenly(_calibration_images(cfg, calibrate), num)
+    for path in paths:
+        read_image_size(path)  # rather now than after half of them
+    model = build_detector(cfg, checkpoint)
     info = dict(
         versions=dict(lbwdet=__version__, torch=torch.__version__, mmdet=mmdet.__version__),
         config=dict(name=Path(config).name, sha256=_digest(cfg.pretty_text.encode())),
@@ -113,6 +117,7 @@ def _calibration_images(cfg: Config, source: str) -> list[Path]:
     if not loader:
         raise ConfigError(f"{cfg.filename}: no '{source}_dataloader' in this config")
     check_data(cfg, (source,))
+    register_scope(cfg)
     dataset = DATASETS.build(loader.dataset)
     dataset.full_init()
     paths = (dataset.get_data_info(index)["img_path"] for index in range(len(dataset)))

@@ -100,9 +100,9 @@ def plot(content: Mapping[str, Any]) -> bytes:
                     label=f"{bit_width} bits",
                 )
                 axes.axhline(exact[key] or 0.0, color=color, linestyle=(0, (4, 3)), linewidth=1.2)
-            _finish(axes, key, label, sorted({row["mu"] for row in content["rows"] if row["mu"]}))
             if key != "error" and content["mAP_11point"] is not None:
                 axes.axhline(content["mAP_11point"], color="#1b1f24", linewidth=1, label="float")
+            _finish(axes, key, label, sorted({row["mu"] for row in content["rows"] if row["mu"]}))
         handles, labels = panels[-1].get_legend_handles_labels()
         handles.append(mpl.lines.Line2D([], [], color="#6b7280", linestyle=(0, (4, 3))))
         figure.legend(
@@ -123,6 +123,8 @@ def _finish(axes: Axes, key: str, label: str, mus: Sequence[float]) -> None:
     axes.set_title(label, loc="left", fontsize=10.5, fontweight="bold")
     if key == "error":
         axes.set_yscale("log")
+        for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            set_formatter(lambda value, _: f"{value:g}")
     else:
         axes.set_ylim(bottom=-0.02)
 

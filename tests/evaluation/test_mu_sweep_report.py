@@ -53,4 +53,5 @@ def test_a_panel_for_each_quantity():
         png = plot(content(retrained))
         pictures[retrained] = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     assert pictures[True].shape[1] > 1.3 * pictures[False].shape[1] > 0
-    assert pictures[False].std() > 5
+    # the float model's line is in view: it moves
+    assert plot(content(False)) != plot(dict(content(False), mAP_11point=0.95))

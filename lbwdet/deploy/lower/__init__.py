@@ -5,6 +5,9 @@
 suppression) is read from its modules, one file per kind of detector (:mod:`.two_stage`).
 """
 
+import lbwdet.compat  # noqa: F401  (mmdet.models imports mmcv.ops)
+
+# isort: split
 from lbwdet.deploy.lower.two_stage import Lowered, lower
 
 __all__ = ["Lowered", "lower"]

@@ -1,7 +1,7 @@
 """Lowers Faster R-CNN: the one place that knows how this kind of detector is put together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -68,27 +68,28 @@ def lower(model: Any, pipeline: Sequence[Mapping[str, Any]]) -> Lowered:
     Raises:
         ConfigError: names the first module or setting that no operation stands for.
     """
+    # First what takes no time: settings that cannot be lowered are told at once.
     _check_model(model)
+    extractor = model.roi_head.bbox_roi_extractor
     preprocess = read_preprocess(pipeline, model.data_preprocessor)
-    dense = fuse(
-        trace(model, _dense_part, torch.zeros(1, 3, *TRACE_SIZE)), {"sample": preprocess.output}
-    )
+    proposals, align = _proposals(model.rpn_head), _roi_align(extractor)
+    detections = _detections(model.roi_head)
+
+    image = torch.zeros(1, 3, *TRACE_SIZE)
+    dense = fuse(trace(model, _dense_part, image), {"sample": preprocess.output})
     levels = len(dense.outputs) // 3
     maps, scores, deltas = (
         dense.outputs[start : start + levels] for start in range(0, 3 * levels, levels)
     )
-    align = _roi_align(model.roi_head.bbox_roi_extractor, maps)
-    features = torch.zeros(
-        2, model.roi_head.bbox_roi_extractor.out_channels, align.size, align.size
-    )
+    features = torch.zeros(2, extractor.out_channels, align.size, align.size)
     head = fuse(trace(model, _box_head, features), {"sample": align.output})
     operations = (
         preprocess,
         *dense.operations,
-        _proposals(model.rpn_head, scores, deltas),
-        align,
+        replace(proposals, scores=scores, deltas=deltas),
+        replace(align, inputs=maps[: extractor.num_inputs]),
         *head.operations,
-        _detections(model.roi_head, *head.outputs),
+        replace(detections, scores=head.outputs[0], deltas=head.outputs[1]),
     )
     weights = store_weights(model, dense.layers | head.layers)
     return Lowered(Program(operations, {}), weights, trained_activations(model, weights))
@@ -144,24 +145,22 @@ def _check_type(name: str, module: Any, base: type, *methods: str) -> None:
         )
 
 
-def _proposals(head: Any, scores: Sequence[str], deltas: Sequence[str]) -> Proposals:
+def _proposals(head: Any) -> Proposals:
+    """The settings of the proposal head; the names of its maps come from the traced graph."""
     if not head.use_sigmoid_cls:
         raise ConfigError("rpn_head: softmax scores cannot be lowered; use_sigmoid=True is")
     anchors = head.prior_generator
     _check_exactly("rpn_head.anchor_generator", anchors, AnchorGenerator)
-    strides = [_square("rpn_head.anchor_generator.strides", stride) for stride in anchors.strides]
-    if len(strides) != len(scores):
-        raise ConfigError(
-            f"rpn_head.anchor_generator has {len(strides)} strides for {len(scores)} levels"
-        )
     config = _TestConfig("test_cfg.rpn", head.test_cfg)
     return Proposals(
-        scores=tuple(scores),
-        deltas=tuple(deltas),
+        scores=(),
+        deltas=(),
         output=PROPOSALS,
-        strides=tuple(strides),
+        strides=tuple(
+            _square("rpn_head.anchor_generator.strides", stride) for stride in anchors.strides
+        ),
         base_anchors=tuple(
-            tuple(tuple(anchor) for anchor in level.tolist()) for level in anchors.base_anchors
+            tuple(_four(anchor) for anchor in level.tolist()) for level in anchors.base_anchors
         ),
         coder=_coder("rpn_head.bbox_coder", head.bbox_coder),
         pre_nms=config.positive("nms_pre"),
@@ -171,7 +170,7 @@ def _proposals(head: Any, scores: Sequence[str], deltas: Sequence[str]) -> Propo
     )
 
 
-def _roi_align(extractor: Any, maps: Sequence[str]) -> RoIAlign:
+def _roi_align(extractor: Any) -> RoIAlign:
     name = "roi_head.bbox_roi_extractor"
     layers = list(extractor.roi_layers)
     for layer in layers:
@@ -182,7 +181,7 @@ def _roi_align(extractor: Any, maps: Sequence[str]) -> RoIAlign:
                 "be lowered; supported are pool_mode='avg' and aligned=True"
             )
     return RoIAlign(
-        inputs=tuple(maps[: extractor.num_inputs]),
+        inputs=(),
         boxes=PROPOSALS,
         output=ROI_FEATURES,
         strides=tuple(int(stride) for stride in extractor.featmap_strides),
@@ -192,7 +191,7 @@ def _roi_align(extractor: Any, maps: Sequence[str]) -> RoIAlign:
     )
 
 
-def _detections(roi_head: Any, scores: str, deltas: str) -> Detections:
+def _detections(roi_head: Any) -> Detections:
     head = roi_head.bbox_head
     if head.custom_cls_channels:
         raise ConfigError(
@@ -201,8 +200,8 @@ def _detections(roi_head: Any, scores: str, deltas: str) -> Detections:
         )
     config = _TestConfig("test_cfg.rcnn", roi_head.test_cfg)
     return Detections(
-        scores=scores,
-        deltas=deltas,
+        scores="",
+        deltas="",
         boxes=PROPOSALS,
         num_classes=int(head.num_classes),
         class_agnostic=bool(head.reg_class_agnostic),

@@ -4,7 +4,7 @@ import numpy as np
 
 from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.values import Values
-from lbwdet.deploy.runtime.operations import Conv, MaxPool
+from lbwdet.deploy.runtime.operations import MAX_WEIGHT, Conv, MaxPool
 from lbwdet.deploy.runtime.reference.convolution import output_shape
 from lbwdet.deploy.runtime.weights import Array, StoredWeight
 
@@ -14,16 +14,19 @@ _LARGEST_BIAS = 2.0**30  # of the int32 that bias is stored in
 def signed_integers(weight: StoredWeight, s_x: float) -> tuple[Array, Array]:
     """Integer weights with the gain in their scale: int8 [o, i, kh, kw], float32 [o].
 
-    A negative gain turns the integers' signs, because ONNX wants positive scales. Where a
-    gain is so near to 0 that the bias would not fit int32 in units of ``s_x * scale``, the
-    scale is larger and the integers smaller.
+    A negative gain turns the integers' signs, because ONNX wants positive scales. A channel
+    of small integers gets larger ones, up to 64, because biases are rounded to units of
+    ``s_x * scale``. Where a gain is so near to 0 that the bias would not fit int32 in these
+    units, the scale is larger and the integers smaller.
     """
     integers = weight.integers()
-    real = integers.scale * weight.gain.astype(np.float64)
+    largest = np.abs(integers.integers.reshape(len(weight.codes), -1)).max(1).clip(1)
+    room = 2.0 ** np.floor(np.log2(MAX_WEIGHT / largest))
+    real = integers.scale * weight.gain.astype(np.float64) / room
     least = np.abs(weight.bias.astype(np.float64)) / (s_x * _LARGEST_BIAS)
     scale = np.maximum(np.maximum(np.abs(real), least), 1e-30).astype(np.float32)
     # real / scale is 1 or -1 up to a rounding, except where the scale was raised
-    signed = np.rint(integers.integers * (real / scale)[:, None, None, None])
+    signed = np.rint(integers.integers * (room * (real / scale))[:, None, None, None])
     return signed.astype(np.int8), scale
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -50,7 +49,7 @@ def export_onnx(
         float_activations: leave activations in float32; weights are int8 in either case.
 
     Raises:
-        ConfigError: no such part.
+        ConfigError: no such part, or ``out`` cannot be written.
     """
     if part not in PARTS:
         raise ConfigError(f"part={part!r} is not known; choose from {', '.join(PARTS)}")
@@ -75,8 +74,11 @@ def export_onnx(
             shape: list[int | str] = [1, f"{name}_channels", f"{name}_height", f"{name}_width"]
             graph.output(name, TensorProto.FLOAT, shape, values.read(name))
     model = graph.model(_metadata(artifact, part, float_activations))
-    with atomic_write(Path(out)) as path:
-        onnx.save(model, str(path))
+    try:
+        with atomic_write(out) as path:
+            onnx.save(model, str(path))
+    except OSError as error:
+        raise ConfigError(f"{os.fspath(out)} cannot be written: {error.strerror}") from error
     return model
 
 

@@ -2,7 +2,6 @@
 
 import math
 import os
-import reprlib
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from lbwdet.deploy.runtime.fields import from_json
 from lbwdet.deploy.runtime.operations import Program
 from lbwdet.deploy.runtime.validate import MAX_WEIGHTS, check_artifact, check_ranges
 from lbwdet.deploy.runtime.weights import StoredWeight
-from lbwdet.errors import ArtifactError
+from lbwdet.errors import ArtifactError, shown
 
 Array = NDArray[Any]
 
@@ -104,14 +103,14 @@ def read_document(container: Container) -> Document:
     value = parse_json(texts["lbwdet"], "the document")
     version = value.get("format_version") if isinstance(value, dict) else None
     if type(version) is not int or version < 1:
-        raise ArtifactError(f"format_version is {reprlib.repr(version)}, not a version")
+        raise ArtifactError(f"format_version is {shown(version)}, not a version")
     if version > FORMAT_VERSION:
         raise ArtifactError(
-            f"format_version is {reprlib.repr(version)}, this lbwdet reads up to {FORMAT_VERSION}: "
+            f"format_version is {shown(version)}, this lbwdet reads up to {FORMAT_VERSION}: "
             "update lbwdet, or export the model anew"
         )
     if set(texts) != {"lbwdet", "crc32"}:
-        raise ArtifactError(f"the metadata has {reprlib.repr(sorted(texts))}, not crc32, lbwdet")
+        raise ArtifactError(f"the metadata has {shown(sorted(texts))}, not crc32, lbwdet")
     if texts["crc32"] != checksum(texts["lbwdet"], container.data):
         raise ArtifactError("damaged: the checksum does not fit the content; copy the file anew")
     document: Document = from_json(Document, value, "document")
@@ -138,10 +137,10 @@ def _read_weights(document: Document, container: Container) -> dict[str, StoredW
         unknown = sorted(set(container.arrays) - expected)
         raise ArtifactError(
             "the arrays are not those of the layers: missing "
-            f"{reprlib.repr(missing)}, unknown {reprlib.repr(unknown)}"
+            f"{shown(missing)}, unknown {shown(unknown)}"
         )
     for layer, entry in entries.items():
-        check_ranges(entry, f"layer {layer!r}")
+        check_ranges(entry, f"layer {shown(layer)}")
     number = sum(math.prod(entry.shape) for entry in entries.values())
     if number > MAX_WEIGHTS:
         raise ArtifactError(f"{number} weights are too many, at most {MAX_WEIGHTS} are allowed")
@@ -154,7 +153,7 @@ def _read_weight(layer: str, entry: WeightEntry, arrays: dict[str, Array]) -> St
         kind = {"codes": np.uint8, "scale_exponent": np.int16}.get(part, np.float32)
         if array.dtype != kind or array.ndim != 1:
             raise ArtifactError(
-                f"array '{layer}.{part}' is {array.dtype} {list(array.shape)} "
+                f"array {shown(f'{layer}.{part}')} is {array.dtype} {list(array.shape)} "
                 f"instead of {np.dtype(kind)} of one dimension"
             )
     try:
@@ -162,7 +161,7 @@ def _read_weight(layer: str, entry: WeightEntry, arrays: dict[str, Array]) -> St
             parts["codes"].data, math.prod(entry.shape), entry.bit_width, entry.encoding
         )
     except ArtifactError as error:
-        raise ArtifactError(f"array '{layer}.codes': {error}") from error
+        raise ArtifactError(f"array {shown(layer + '.codes')}: {error}") from error
     scale = parts[entry.scale_array].astype(np.float32)
     if entry.scale_array == "scale_exponent":
         with np.errstate(over="ignore"):  # an exponent beyond float32 shows as infinite

@@ -14,7 +14,6 @@ is read, and the table of arrays against the data before any array is made.
 import json
 import math
 import os
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lbwdet.errors import ArtifactError
+from lbwdet.errors import ArtifactError, shown
 
 Array = NDArray[Any]
 
@@ -125,7 +124,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _object(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ArtifactError(f"{place} is {reprlib.repr(value)} instead of an object")
+        raise ArtifactError(f"{place} is {shown(value)} instead of an object")
     return value
 
 
@@ -156,7 +155,7 @@ class _Table:
         for key, value in metadata.items():
             if not isinstance(value, str):
                 raise ArtifactError(
-                    f"__metadata__.{key} is {reprlib.repr(value)} instead of a text"
+                    f"__metadata__.{shown(key)} is {shown(value)} instead of a text"
                 )
         self.metadata: dict[str, str] = metadata
         entries = [_entry(name, entry) for name, entry in header.items()]
@@ -166,7 +165,7 @@ class _Table:
             if begin != expected:
                 problem = "overlaps the array" if begin < expected else "leaves a gap to the array"
                 raise ArtifactError(
-                    f"array {name!r} begins at {begin} and {problem} that ends at {expected}"
+                    f"array {shown(name)} begins at {begin} and {problem} that ends at {expected}"
                 )
             expected = end
         self.size = expected
@@ -189,7 +188,7 @@ class _Table:
 
 
 def _entry(name: str, entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...], int, int]:
-    place = f"array {name!r}"
+    place = f"array {shown(name)}"
     fields = _object(entry, place)
     if set(fields) != {"dtype", "shape", "data_offsets"}:
         raise ArtifactError(
@@ -198,16 +197,15 @@ def _entry(name: str, entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...], 
     dtype = DTYPES.get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
     if dtype is None:
         raise ArtifactError(
-            f"{place} has the dtype {reprlib.repr(fields['dtype'])}; "
-            f"allowed are {', '.join(DTYPES)}"
+            f"{place} has the dtype {shown(fields['dtype'])}; allowed are {', '.join(DTYPES)}"
         )
     shape = _sizes(fields["shape"], f"{place}: shape")
     offsets = _sizes(fields["data_offsets"], f"{place}: data_offsets")
     size = math.prod(shape) * dtype.itemsize
     if len(offsets) != 2 or offsets[1] - offsets[0] != size:
         raise ArtifactError(
-            f"{place}: data_offsets {reprlib.repr(list(offsets))} do not span "
-            f"{reprlib.repr(size)} bytes, the size of {fields['dtype']} {reprlib.repr(list(shape))}"
+            f"{place}: data_offsets {shown(list(offsets))} do not span "
+            f"{shown(size)} bytes, the size of {fields['dtype']} {shown(list(shape))}"
         )
     return name, dtype, shape, offsets[0], offsets[1]
 
@@ -215,7 +213,7 @@ def _entry(name: str, entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...], 
 def _sizes(value: Any, place: str) -> tuple[int, ...]:
     """A list of at most 8 integers that are not negative and that 64 bits can hold."""
     if not isinstance(value, list) or len(value) > 8:
-        raise ArtifactError(f"{place} is {reprlib.repr(value)} instead of a list of sizes")
+        raise ArtifactError(f"{place} is {shown(value)} instead of a list of sizes")
     if not all(type(size) is int and 0 <= size < 1 << 63 for size in value):
-        raise ArtifactError(f"{place} is {reprlib.repr(value)}; sizes are integers from 0")
+        raise ArtifactError(f"{place} is {shown(value)}; sizes are integers from 0")
     return tuple(value)

@@ -9,11 +9,10 @@ errors that say where.
 import dataclasses
 import functools
 import math
-import reprlib
 import types
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from lbwdet.errors import ArtifactError
+from lbwdet.errors import ArtifactError, shown
 
 MAX_INTEGER = (1 << 31) - 1  # what the int32 of an engine holds
 
@@ -68,7 +67,7 @@ def from_json(kind: Any, value: Any, place: str) -> Any:
         )
     if origin is dict:
         return {
-            key: from_json(arguments[1], item, f"{place}[{key!r}]")
+            key: from_json(arguments[1], item, f"{place}[{shown(key)}]")
             for key, item in _expect(dict, value, place).items()
         }
     if _is_union(kind):
@@ -93,7 +92,7 @@ _WORDS = {
 
 
 def _refuse(value: Any, place: str, allowed: str) -> NoReturn:
-    raise ArtifactError(f"{place} is {reprlib.repr(value)} instead of {allowed}")
+    raise ArtifactError(f"{place} is {shown(value)} instead of {allowed}")
 
 
 def _expect(kind: type, value: Any, place: str) -> Any:
@@ -123,7 +122,7 @@ def _dataclass(kind: Any, value: dict[str, Any], place: str) -> Any:
         missing, unknown = sorted(set(fields) - set(value)), sorted(set(value) - set(fields))
         raise ArtifactError(
             f"{place}: the fields are not those of {kind.__name__}: missing "
-            f"{reprlib.repr(missing)}, unknown {reprlib.repr(unknown)}"
+            f"{shown(missing)}, unknown {shown(unknown)}"
         )
     return kind(
         **{name: from_json(fields[name], value[name], f"{place}.{name}") for name in fields}

@@ -13,7 +13,6 @@ image if and only if these three numbers are.
 
 import dataclasses
 import math
-import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ from lbwdet.deploy.runtime.operations import (
     RoIAlign,
 )
 from lbwdet.deploy.runtime.weights import StoredWeight
-from lbwdet.errors import ArtifactError
+from lbwdet.errors import ArtifactError, shown
 
 MAX_WEIGHTS = 1 << 28
 CODES = ("paper", "dense", "uniform")
@@ -99,7 +98,7 @@ def check_weight(name: str, weight: StoredWeight) -> None:
     Raises:
         ArtifactError: with the layer's name.
     """
-    place = f"layer {name!r}"
+    place = f"layer {shown(name)}"
     outputs = weight.codes.shape[0]
     for part, array, lengths in (
         ("scale", weight.scale, {1, outputs}),
@@ -197,7 +196,7 @@ class _Program:
     def run(self, operations: Sequence[Operation]) -> None:
         last = len(operations) - 1
         for index, operation in enumerate(operations):
-            layer = f" {operation.layer!r}" if isinstance(operation, Conv) else ""
+            layer = f" {shown(operation.layer)}" if isinstance(operation, Conv) else ""
             self.place = f"operation {index} ({type(operation).__name__}{layer})"
             check_ranges(operation, self.place)
             self.expect(
@@ -213,7 +212,7 @@ class _Program:
                 continue
             name = operation.output
             taken = not name or name in self.maps or name in self.boxes
-            self.expect(not taken, f"the output {name!r} is empty or already taken")
+            self.expect(not taken, f"the output {shown(name)} is empty or already taken")
             if isinstance(operation, Proposals):
                 self.proposals(operation)
                 self.boxes.add(name)
@@ -228,7 +227,7 @@ class _Program:
         quantization = self.quantizations.get(operation.output)
         if isinstance(operation, Conv):
             return self.conv(operation, quantization)
-        self.expect(quantization is not None, f"{operation.output!r} has no quantization")
+        self.expect(quantization is not None, f"{shown(operation.output)} has no quantization")
         assert quantization is not None
         if isinstance(operation, Preprocess):
             side = _Side(operation.size_divisor)
@@ -238,15 +237,15 @@ class _Program:
         return self.roi_align(operation, quantization)
 
     def read(self, name: str, quantized: bool) -> _Map:
-        self.expect(name in self.maps, f"reads {name!r}, which no operation before it writes")
+        self.expect(name in self.maps, f"reads {shown(name)}, which no operation before it writes")
         value = self.maps[name]
         kind = "uint8" if quantized else "float32"
-        self.expect((value.quantization is not None) == quantized, f"{name!r} is not {kind}")
+        self.expect((value.quantization is not None) == quantized, f"{shown(name)} is not {kind}")
         return value
 
     def read_boxes(self, name: str) -> None:
         self.expect(
-            name in self.boxes, f"reads boxes {name!r}, which no operation before it writes"
+            name in self.boxes, f"reads boxes {shown(name)}, which no operation before it writes"
         )
 
     def windowed(
@@ -294,7 +293,7 @@ class _Program:
             )
             self.expect(
                 same and (residual.channels, residual.boxes) == (outputs, source.boxes),
-                f"the residual {conv.residual!r} has not the size of the output",
+                f"the residual {shown(conv.residual)} has not the size of the output",
             )
         factor = source.quantization.scale * weight.scale.astype(np.float64) / step
         reach += float((factor * np.abs(weight.gain.astype(np.float64))).max()) * _INT32
@@ -349,7 +348,7 @@ class _Program:
             self.expect(not scores.boxes and not deltas.boxes, "inputs are maps of the image")
             self.expect(
                 (scores.height, scores.width) == (deltas.height, deltas.width),
-                f"{scores_name!r} and {deltas_name!r} differ in size",
+                f"{shown(scores_name)} and {shown(deltas_name)} differ in size",
             )
             self.expect(
                 0 < len(anchors) == scores.channels and deltas.channels == 4 * len(anchors),
@@ -363,7 +362,7 @@ class _Program:
         for name, value in ((detections.scores, scores), (detections.deltas, deltas)):
             self.expect(
                 value.boxes == detections.boxes and value.height == value.width == _Side(0, 1),
-                f"{name!r} is not one pixel per box of {detections.boxes!r}",
+                f"{shown(name)} is not one pixel per box of {shown(detections.boxes)}",
             )
         num_deltas = 4 * (1 if detections.class_agnostic else detections.num_classes)
         self.expect(
@@ -374,7 +373,7 @@ class _Program:
 
 
 def _check_quantization(name: str, quantization: Quantization) -> None:
-    place = f"quantization of {name!r}"
+    place = f"quantization of {shown(name)}"
     check_ranges(quantization, place)
     if float(np.float32(quantization.scale)) != quantization.scale:
         raise ArtifactError(f"{place}: scale {quantization.scale!r} is not a float32 number")
@@ -407,11 +406,10 @@ def check_artifact(
         ("quantizations of values that are no map", set(program.quantizations) - set(walk.maps)),
     ):
         if names:
-            raise ArtifactError(f"{kind}: {reprlib.repr(sorted(names))}")
+            raise ArtifactError(f"{kind}: {shown(sorted(names))}")
     (*_, last) = program.operations
     assert isinstance(last, Detections)
     if len(classes) != last.num_classes or len(set(classes)) != len(classes) or "" in classes:
         raise ArtifactError(
-            f"classes are {reprlib.repr(list(classes))}; {last.num_classes} different names are "
-            "expected"
+            f"classes are {shown(list(classes))}; {last.num_classes} different names are expected"
         )

@@ -69,13 +69,19 @@ class StoredWeight:
         scale = np.broadcast_to(self.scale.astype(np.float64), channels)
         if self.code == "uniform":
             return IntegerWeight(self.codes, scale.copy(), 0)
-        magnitude = np.abs(self.codes.reshape(channels, -1).astype(np.int32))
-        base = np.maximum(magnitude.max(1, initial=0) - WINDOW, 0)
-        shift = magnitude - base[:, None] - 1
-        integers = np.where(shift >= 0, 1 << np.maximum(shift, 0), 0)
-        integers *= np.sign(self.codes.reshape(channels, -1))
+        flat = self.codes.reshape(channels, -1)
+        largest = np.maximum(flat.max(1, initial=0), -flat.min(1, initial=0).astype(np.int32))
+        base = np.maximum(largest - WINDOW, 0)
+        # By table, since a detector has tens of millions of codes.
+        code = np.arange(256).astype(np.int8).astype(np.int32)
+        integers = np.empty_like(flat)
+        for value in np.unique(base):
+            shift = np.abs(code) - value - 1
+            table = np.sign(code) * np.where((shift >= 0) & (shift < WINDOW), 1 << (shift & 7), 0)
+            rows = base == value
+            integers[rows] = table.astype(np.int8)[flat[rows].view(np.uint8)]
         return IntegerWeight(
-            integers.astype(np.int8).reshape(self.codes.shape),
+            integers.reshape(self.codes.shape),
             np.ldexp(scale, base + 1 - self.num_magnitudes),
-            int(((magnitude > 0) & (shift < 0)).sum()),
+            np.count_nonzero(flat) - np.count_nonzero(integers),
         )

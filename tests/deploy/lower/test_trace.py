@@ -1,0 +1,52 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lbwdet.deploy.lower.trace import float_layers, trace
+from lbwdet.errors import ConfigError
+from lbwdet.layers import quantize_
+
+SAMPLE = torch.zeros(1, 3, 8, 8)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        y = self.norm(self.conv(x))
+        self.relu(y)  # y itself is changed
+        return y, F.max_pool2d(y, 2)
+
+
+def test_calls_with_their_arguments_names_and_shapes():
+    graph = trace(Net().eval(), lambda net, x: net(x), SAMPLE)
+    conv, norm, relu, pool = graph.calls
+    assert [call.op for call in graph.calls] == ["conv2d", "batch_norm", "relu", "max_pool2d"]
+    assert conv.arguments["weight"] == "conv.weight" and conv.arguments["padding"] == [1, 1]
+    assert conv.arguments["groups"] == 1 and conv.module == "conv"
+    assert norm.arguments["running_var"] == "norm.running_var" and norm.shape == (1, 4, 8, 8)
+    assert list(graph.inputs.values()) == [(1, 3, 8, 8)]
+    assert graph.parameters["conv.weight"] == (4, 3, 3, 3)
+    assert pool.arguments["self"] == relu.output and graph.outputs == (relu.output, pool.output)
+
+
+def test_layers_are_float_while_traced_and_as_before_afterwards():
+    net = quantize_(Net(), weight=dict(bit_width=4)).eval()
+    quantizer = net.conv.quantizer
+    with float_layers(net):
+        assert net.conv.quantizer is None
+    graph = trace(net, lambda net, x: net(x), SAMPLE)
+    assert graph.calls[0].op == "conv2d" and net.conv.quantizer is quantizer
+
+
+def test_what_depends_on_values_cannot_be_traced():
+    def branch(net, x):
+        return net.conv(x) if x.sum() > 0 else x
+
+    with pytest.raises(ConfigError, match="Net cannot be lowered: tracing it failed"):
+        trace(Net().eval(), branch, SAMPLE)

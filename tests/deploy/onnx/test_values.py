@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from lbwdet.deploy.onnx.graph import Graph
+from lbwdet.deploy.onnx.values import CEIL_MARGIN, Values
+from lbwdet.deploy.runtime.operations import Quantization
+from lbwdet.deploy.runtime.reference.requantize import requantize
+
+SCALE = 0.25  # quotients are exact
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [
+        Quantization(SCALE),
+        Quantization(SCALE, 100),
+        Quantization(SCALE, 0, 15, "ceil"),
+        Quantization(SCALE, 20, 200, "ceil"),
+    ],
+    ids=str,
+)
+def test_written_and_read(run, quantization):
+    graph = Graph()
+    graph.input("x", TensorProto.FLOAT, ["n"])
+    values = Values(graph, {"v": quantization})
+    shift = values.rounding_shift("v")
+    values.write("v", graph("Add", "x", shift) if shift else "x")
+    graph.output("stored", TensorProto.UINT8, ["n"], values.stored("v"))
+    graph.output("real", TensorProto.FLOAT, ["n"], values.read("v"))
+    t = np.linspace(-300, 300, 4001).astype(np.float32)
+    if quantization.rounding == "ceil":  # where rounding up is promised, and at whole numbers
+        fraction = t - np.floor(t)
+        t = t[(fraction == 0) | (fraction > 2 * CEIL_MARGIN)]
+    stored, real = run(graph.model({}), {"x": t * np.float32(SCALE)})
+    expected = requantize(t, quantization)
+    assert np.array_equal(stored, expected)
+    assert np.array_equal(real, (expected.astype(np.float32) - quantization.zero_point) * SCALE)
+
+
+def test_float_values_pass():
+    graph = Graph()
+    values = Values(graph, {})
+    values.write("v", "x")
+    assert values.read("v") == values.stored("v") == "x"
+    assert values.quantization("v") is None and values.rounding_shift("v") == 0

@@ -1,0 +1,255 @@
+"""Programs that do not fit together are refused, with the place and the reason."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbwdet.deploy.runtime.operations import Conv, Program
+from lbwdet.deploy.runtime.validate import RANGES, _Side, check_artifact, check_weight
+from lbwdet.deploy.testing import random_weight, tiny_artifact
+from lbwdet.errors import ArtifactError
+
+TINY = tiny_artifact(channels=2)
+KINDS = [type(operation).__name__ for operation in TINY.program.operations]
+POOL, ALIGN, PROPOSALS, DETECTIONS = (
+    KINDS.index(kind) for kind in ("MaxPool", "RoIAlign", "Proposals", "Detections")
+)
+BY_OUTPUT = {
+    operation.output: index
+    for index, operation in enumerate(TINY.program.operations[:-1])
+    if isinstance(operation, Conv)
+}
+RESIDUAL, UPSAMPLED, SCORES = BY_OUTPUT["stage2.3"], BY_OUTPUT["lateral4"], BY_OUTPUT["p2.scores"]
+FC, CLS = BY_OUTPUT["fc1"], BY_OUTPUT["scores"]
+
+
+def check(operations=None, quantizations=None, weights=None, classes=TINY.classes):
+    """Checks the tiny detector with some parts replaced; None takes an entry out."""
+    program = list(TINY.program.operations)
+    for index, changes in (operations or {}).items():
+        program[index] = dataclasses.replace(program[index], **changes)
+    entries = {**TINY.program.quantizations, **(quantizations or {})}
+    layers = {**TINY.weights, **(weights or {})}
+    check_artifact(
+        Program(tuple(program), {name: q for name, q in entries.items() if q is not None}),
+        {name: weight for name, weight in layers.items() if weight is not None},
+        classes,
+    )
+
+
+def quantization(name="stem", **changes):
+    return dataclasses.replace(TINY.program.quantizations[name], **changes)
+
+
+def weight(name="stage1.1", **changes):
+    return dataclasses.replace(TINY.weights[name], **changes)
+
+
+@pytest.mark.parametrize("code", ["paper", "dense"])
+@pytest.mark.parametrize("bit_width", [1, 2, 6, 8])
+def test_the_tiny_detector_is_right(code, bit_width):
+    for options in ({}, {"granularity": "channel", "class_agnostic": True}):
+        artifact = tiny_artifact(0, bit_width, code, channels=2, activation_bits=4, **options)
+        check_artifact(artifact.program, artifact.weights, artifact.classes)
+
+
+@pytest.mark.parametrize(
+    ("operations", "message"),
+    [
+        ({1: {"input": "later"}}, "operation 1 .Conv 'stem'.: reads 'later', which no operation"),
+        ({1: {"input": "p2"}}, "reads 'p2', which no operation before it"),
+        ({1: {"input": "stem"}}, "reads 'stem', which no operation before it"),
+        ({1: {"output": "image"}}, "'image' is empty or already taken"),
+        ({1: {"output": ""}}, "'' is empty or already taken"),
+        ({PROPOSALS: {"output": "p2"}}, "'p2' is empty or already taken"),
+        ({1: {"layer": "fc1"}}, "3 channels and the kernel"),
+        ({1: {"layer": "none"}}, "the layer has no weight"),
+        ({1: {"kernel": (7, 5)}}, r"kernel \(7, 5\) meet a weight"),
+        ({1: {"kernel": (0, 7)}}, "kernel is 0; allowed is 1 to 128"),
+        ({1: {"stride": (2, 0)}}, "stride is 0; allowed is 1 to 128"),
+        ({1: {"padding": (-1, 0)}}, "padding is -1; allowed is 0 to 128"),
+        ({1: {"dilation": (1, 200)}}, "dilation is 200; allowed is 1 to 128"),
+        ({1: {"dilation": (10, 1)}}, "larger than the map of the smallest image"),
+        ({1: {"upsample": True}}, "upsample belongs to a residual"),
+        ({RESIDUAL: {"residual": "stage1.3"}}, "residual 'stage1.3' has not the size"),
+        ({RESIDUAL: {"residual": "stage2.2"}}, "residual 'stage2.2' has not the size"),
+        ({RESIDUAL: {"padding": (0, 1)}}, "has not the size"),
+        ({UPSAMPLED: {"upsample": False}}, "residual 'lateral5' has not the size"),
+        ({SCORES: {"residual": "lateral2"}}, "a residual needs a uint8 output"),
+        ({SCORES + 1: {"input": "p2.scores"}}, "'p2.scores' is not uint8"),
+        ({POOL: {"padding": (1, 3)}}, "leaves windows of"),
+        ({POOL: {"kernel": (99, 99)}}, "larger than the map"),
+        ({POOL: {"input": "image"}}, "differ in quantization"),
+        ({PROPOSALS: {"strides": (4, 8)}}, "one entry per level"),
+        ({PROPOSALS: {"scores": (), "deltas": (), "strides": (), "base_anchors": ()}}, "per level"),
+        ({PROPOSALS: {"base_anchors": ((),) * 5}}, "0 anchors, 3 scores, 12 deltas"),
+        ({PROPOSALS: {"scores": ("p3.scores",) * 5}}, "differ in size"),
+        ({PROPOSALS: {"scores": ("p2",) * 5}}, "'p2' is not float32"),
+        ({PROPOSALS: {"pre_nms": 0}}, "pre_nms is 0; allowed is 1"),
+        ({PROPOSALS: {"iou_threshold": 1.5}}, "iou_threshold is 1.5; allowed is 0 to 1"),
+        ({ALIGN: {"boxes": "p2"}}, "reads boxes 'p2'"),
+        ({ALIGN: {"inputs": ("p2", "p3", "p4", "stem")}}, "inputs of .* channels"),
+        ({ALIGN: {"inputs": ("p2", "p3")}}, "one entry per level"),
+        ({ALIGN: {"size": 6}}, "larger than the map"),
+        ({ALIGN: {"size": 9}}, "not one pixel per box"),
+        ({FC: {"padding": (1, 1)}}, "not one pixel per box"),
+        ({FC: {"input": "p2"}}, "not one pixel per box"),
+        ({DETECTIONS: {"boxes": "rois"}}, "reads boxes 'rois'"),
+        ({DETECTIONS: {"scores": "p2.scores"}}, "'p2.scores' is not one pixel per box"),
+        ({DETECTIONS: {"num_classes": 4}}, "expected"),
+        ({DETECTIONS: {"class_agnostic": True}}, "4 scores and 12 deltas per box; 4 and 4 are"),
+        ({0: {"size_divisor": 1}}, "larger than the map"),
+        ({0: {"size": (0, 5)}}, "size is 0; allowed is 1 to 32768"),
+        ({0: {"std": (1.0, 0.0, 1.0)}}, "std is 0.0"),
+        ({0: {"output": "other"}}, "'other' has no quantization"),
+    ],
+)
+def test_operations_that_do_not_fit_are_refused(operations, message):
+    if 0 in operations and "size_divisor" in operations[0]:
+        operations = {**operations, 1: {"padding": (0, 0)}}
+    with pytest.raises(ArtifactError, match=message):
+        check(operations)
+
+
+@pytest.mark.parametrize(
+    ("operations", "message"),
+    [
+        ((), "no operations"),
+        (TINY.program.operations[1:], "operation 0 .Conv 'stem'.: a program begins with its one"),
+        (TINY.program.operations[:-1], "ends with its one Detections"),
+        ((*TINY.program.operations[:1], *TINY.program.operations), "operation 1 .*begins with"),
+        ((*TINY.program.operations, TINY.program.operations[-1]), "ends with its one"),
+    ],
+)
+def test_a_program_goes_from_image_to_boxes(operations, message):
+    with pytest.raises(ArtifactError, match=message):
+        check_artifact(Program(operations, TINY.program.quantizations), TINY.weights, TINY.classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("stem", {"scale": 0.0}, "quantization of 'stem': scale is 0.0"),
+        ("stem", {"scale": -1.0}, "scale is -1.0"),
+        ("stem", {"scale": 0.1}, "scale 0.1 is not a float32 number"),
+        ("stem", {"zero_point": -1}, "zero_point is -1"),
+        ("stem", {"zero_point": 16, "maximum": 15}, "zero_point 16 is above maximum 15"),
+        ("stem", {"maximum": 256}, "maximum is 256; allowed is 1 to 255"),
+        ("stem", {"scale": 2.0**-100}, "outputs could reach"),
+        ("rois", {"scale": 2.0**-100}, "the scales of input and output are too far apart"),
+        ("pooled", {"zero_point": 3}, "input and output differ in quantization"),
+    ],
+)
+def test_quantizations_that_do_not_fit_are_refused(name, changes, message):
+    with pytest.raises(ArtifactError, match=message):
+        check(quantizations={name: quantization(name, **changes)})
+
+
+def test_what_nothing_uses_is_refused():
+    with pytest.raises(ArtifactError, match=r"layers that no operation has: \['extra'\]"):
+        check(weights={"extra": weight()})
+    with pytest.raises(ArtifactError, match=r"values that are no map: \['extra'\]"):
+        check(quantizations={"extra": quantization()})
+
+
+@pytest.mark.parametrize("classes", [("a",), ("a", "b", "c", "d"), ("a", "b", "b"), ("a", "b", "")])
+def test_classes_are_those_of_the_detections(classes):
+    with pytest.raises(ArtifactError, match="3 different names are expected"):
+        check(classes=classes)
+
+
+LAYER = TINY.weights["stage1.1"]  # 4 bits dense: codes -7 .. 7
+INFINITE, NAN = (np.full(len(LAYER.gain), value, np.float32) for value in (np.inf, np.nan))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gain": INFINITE}, "layer 'x': gain is not finite"),
+        ({"bias": NAN}, "bias is not finite"),
+        ({"scale": INFINITE}, "scale is not finite"),
+        ({"bias": np.zeros(1, np.float32)}, r"bias has the shape \(1,\) instead of"),
+        ({"scale": np.ones(9, np.float32)}, r"scale has the shape \(9,\) instead of 1 or"),
+        ({"scale": np.full(1, -0.5, np.float32)}, "a scale is negative"),
+        ({"scale": np.full(1, 2.0**-127, np.float32)}, "an exponent not in -126"),
+        ({"scale": np.zeros(1, np.float32)}, "an exponent not in -126"),
+        ({"code": "sparse"}, "code 'sparse' is not one of paper, dense, uniform"),
+        ({"num_magnitudes": 8}, "4 bits with 8 magnitudes; allowed are 1 to 7"),
+        ({"num_magnitudes": 0}, "allowed are 1 to 7 magnitudes"),
+        ({"bit_width": 9}, "in 1 to 8 bits"),
+        ({"code": "uniform"}, "uniform code of 4 bits"),
+        ({"codes": np.full_like(LAYER.codes, 8)}, r"codes 8..8; allowed is -7..7"),
+        ({"codes": np.full_like(LAYER.codes, -128)}, r"codes -128..-128"),
+    ],
+)
+def test_weights_out_of_range_are_refused(changes, message):
+    with pytest.raises(ArtifactError, match=message):
+        check_weight("x", dataclasses.replace(LAYER, **changes))
+
+
+def test_uniform_codes_go_to_64():
+    codes = np.full((1, 1, 1, 1), 64, np.int8)
+    one = np.ones(1, np.float32)
+    uniform = dataclasses.replace(
+        LAYER, codes=codes, scale=one, code="uniform", bit_width=8, num_magnitudes=0, gain=one,
+        bias=one,
+    )  # fmt: skip
+    check_weight("x", uniform)
+    with pytest.raises(ArtifactError, match=r"codes 65..65; allowed is -64..64"):
+        check_weight("x", dataclasses.replace(uniform, codes=codes + np.int8(1)))
+
+
+def test_an_accumulator_that_could_overflow_is_refused():
+    """131,586 inputs of 255 * 64 still fit int32, one more does not."""
+    limit = ((1 << 31) - 1) // (255 * 64)
+    layer = random_weight(np.random.default_rng(0), (1, limit + 1, 1, 1), 4)
+    check_weight("big", layer)  # the weights that are there do fit
+    layer = dataclasses.replace(layer, codes=np.full((2, limit + 1, 1, 1), 7, np.int8))
+    layer = dataclasses.replace(layer, gain=np.ones(2, np.float32), bias=np.ones(2, np.float32))
+    bound = 255 * 64 * (limit + 1)
+    with pytest.raises(ArtifactError, match=f"layer 'big': its int32 accumulator.*{bound}.*split"):
+        check_weight("big", layer)
+    check_weight("big", dataclasses.replace(layer, codes=layer.codes[:, :limit]))
+
+
+WINDOWS = st.lists(
+    st.tuples(st.integers(1, 7), st.integers(1, 4), st.integers(0, 6)), max_size=5
+)  # extent, stride, padding
+
+
+def sides(divisor, windows):
+    """The exact side for each of many images, by stepping through the windows."""
+    result = [divisor * m for m in range(60, 200)]
+    for extent, stride, padding in windows:
+        result = [(side + 2 * padding - extent) // stride + 1 for side in result]
+    return result
+
+
+@given(st.integers(1, 32), WINDOWS, WINDOWS)
+def test_sides_are_equal_if_and_only_if_they_are_for_every_image(divisor, first, second):
+    """60 and more, where no window is larger than its map; 140 are more than any period here."""
+    symbolic = []
+    for windows in (first, second):
+        side = _Side(divisor)
+        for window in windows:
+            side = side.window(*window)
+        symbolic.append(side)
+        evaluated = [(side.factor * m + side.offset) // side.divisor for m in range(60, 200)]
+        assert evaluated == sides(divisor, windows)
+    a, b = symbolic
+    if max(a.divisor, b.divisor) <= 140:
+        assert (a == b) == (sides(divisor, first) == sides(divisor, second))
+
+
+def test_every_number_of_an_operation_has_a_range():
+    free = {"relu", "upsample", "keep_ratio", "to_rgb", "class_agnostic", "coder"}
+    for operation in (*TINY.program.operations, quantization()):
+        for field in dataclasses.fields(operation):
+            value = getattr(operation, field.name)
+            text = isinstance(value, str | None) or (
+                isinstance(value, tuple) and isinstance(value[0], str)
+            )
+            assert text or field.name in free or field.name in RANGES, field.name

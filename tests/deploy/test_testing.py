@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from lbwdet.deploy.runtime.operations import Conv, Detections, MaxPool, Proposals, RoIAlign
+from lbwdet.deploy.runtime.reference import ReferenceEngine
+from lbwdet.deploy.runtime.validate import check_artifact
+from lbwdet.deploy.testing import random_conv_case, random_image, random_weight, tiny_artifact
+
+
+@pytest.mark.parametrize("bit_width", [1, 2, 4, 6])
+@pytest.mark.parametrize("code", ["paper", "dense"])
+@pytest.mark.parametrize("granularity", ["tensor", "channel"])
+def test_the_tiny_detector_is_a_valid_artifact(bit_width, code, granularity):
+    artifact = tiny_artifact(0, bit_width, code, granularity)
+    check_artifact(artifact.program, artifact.weights, artifact.classes)
+    kinds = {type(operation) for operation in artifact.program.operations}
+    assert {Conv, MaxPool, Proposals, RoIAlign, Detections} < kinds
+    assert {weight.bit_width for weight in artifact.weights.values()} == {bit_width, 8}
+
+
+def test_seeds_decide_everything():
+    one, same, other = (tiny_artifact(seed) for seed in (0, 0, 1))
+    assert one.program == same.program
+    for name, weight in one.weights.items():
+        assert np.array_equal(weight.codes, same.weights[name].codes)
+    assert not np.array_equal(one.weights["stem"].codes, other.weights["stem"].codes)
+    assert np.array_equal(random_image(3, 9, 7), random_image(3, 9, 7))
+    assert np.array_equal(random_conv_case(5).values["x"], random_conv_case(5).values["x"])
+
+
+def test_its_values_are_neither_empty_nor_saturated():
+    artifact = tiny_artifact()
+    engine = ReferenceEngine(artifact)
+    names = list(artifact.program.quantizations)
+    for name, value in engine.values(random_image(0, 75, 100), names).items():
+        assert (value == 255).mean() < 0.2, name
+        assert value.std() > 5, name
+
+
+def test_a_random_weight_keeps_the_size_of_its_input():
+    random = np.random.default_rng(0)
+    for code in ("paper", "dense", "uniform"):
+        weight = random_weight(random, (64, 32, 3, 3), 4, code, "channel")
+        x = random.normal(0, 1, (288, 1000))
+        y = (weight.dequantize().reshape(64, 288) @ x) * weight.gain[:, None]
+        assert 0.8 < y.std() < 1.2
