@@ -17,6 +17,7 @@ struct Vector {
     int16_t v[16];
   };
   static constexpr int lanes = 8, pixels = 4, vectors = 2;
+  static constexpr int narrow_quads = 0;
 
   template <class Result, class Function>
   static inline Result each(Function function) {
@@ -114,7 +115,8 @@ struct Vector {
 }  // namespace
 
 const Kernel& portable_kernel() {
-  static const Kernel kernel{Isa::portable, Vector::lanes, Vector::vectors, 0, run_row<Vector>};
+  static const Kernel kernel{Isa::portable, Vector::lanes, Vector::vectors,
+                             Vector::narrow_quads, 0, run_row<Vector>};
   return kernel;
 }
 

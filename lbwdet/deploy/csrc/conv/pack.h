@@ -21,12 +21,13 @@ struct Layout {
   int quads;      // groups of four bytes in a run
   int width;      // channels of a full block; blocks before the last are full
   int blocks;
-  int flush;      // these two: see Row
-  Range range;
+  Range range;    // see Row
   std::size_t weight_bytes;
   std::unique_ptr<int8_t[], AlignedDelete> weight;
   std::vector<int32_t> start;  // these three: in the order of the lanes, padded
   std::vector<float> multiplier, offset;
+  std::vector<std::vector<uint16_t>> stretches;  // of each block, or none: see Row
+  std::vector<const uint16_t*> stretches_of_block;
 
   // Bytes of weights before a block.
   std::size_t block_begin(int block) const {

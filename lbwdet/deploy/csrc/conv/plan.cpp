@@ -154,7 +154,6 @@ void Plan::run(int begin, int end) const {
   row.run_count = l.run_count;
   row.quads = l.quads;
   row.ahead = (x_column_ + l.quads - 1) / l.quads;
-  row.flush = l.flush;
   row.range = l.range;
   row.ceil = s.ceil;
   row.zero = s.zero_out;
@@ -180,6 +179,7 @@ void Plan::run(int begin, int end) const {
       const int channel = block * l.width;
       const int last_block = std::min(block + blocks_per_row_, end_block);
       row.weight = l.weight.get() + l.block_begin(block);
+      if (!l.stretches.empty()) row.stretches = &l.stretches_of_block[block];
       row.start = l.start.data() + channel;
       row.multiplier = l.multiplier.data() + channel;
       row.offset = l.offset.data() + channel;
