@@ -66,11 +66,19 @@ struct Vector {
   static inline Float to_float(Int a) {
     return each<Float>([&](int i) { return static_cast<float>(a.v[i]); });
   }
+  // 1.5 * 2**23 leaves no bits for a fraction; what is beyond int16 is saturated anyway.
+  static inline float nearest(float t) {
+    t = t < -32768.0f ? -32768.0f : t > 32767.0f ? 32767.0f : t;
+    return (t + 12582912.0f) - 12582912.0f;
+  }
   static inline Int round(Float a) {
-    return each<Int>([&](int i) { return static_cast<int32_t>(__builtin_nearbyintf(a.v[i])); });
+    return each<Int>([&](int i) { return static_cast<int32_t>(nearest(a.v[i])); });
   }
   static inline Int round_up(Float a) {
-    return each<Int>([&](int i) { return static_cast<int32_t>(__builtin_ceilf(a.v[i])); });
+    return each<Int>([&](int i) {
+      const float whole = nearest(a.v[i]);
+      return static_cast<int32_t>(whole) + (whole < a.v[i] ? 1 : 0);
+    });
   }
 
   // Where channel i of a pair lies: see Row.

@@ -151,7 +151,7 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
     count += l.stretches.back().size();
   }
   const std::size_t all_quads = static_cast<std::size_t>(l.blocks) * l.run_count * l.quads;
-  if (all_quads < count * l.kernel->narrow_quads) return l.stretches.clear();
+  if (all_quads < count * l.kernel->narrow_quads) l.stretches.clear();
   for (const std::vector<uint16_t>& block : l.stretches)
     l.stretches_of_block.push_back(block.data());
 }
