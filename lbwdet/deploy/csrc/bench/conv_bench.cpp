@@ -1,7 +1,8 @@
 // Time of every convolution of a network, run in order, each on the output of the one before.
 //
-//   conv_bench ISA THREADS REPETITIONS wall|cpu < layers
+//   conv_bench ISA THREADS REPETITIONS OCTAVES wall|cpu < layers
 //
+// Weights are drawn from 0 and +-2^0 .. +-2^(OCTAVES-1), each alike.
 // cpu: time of the processor instead of the clock on the wall, for a busy machine (1 thread).
 // A line of standard input is a layer: n height width in_channels out_channels kernel stride
 // padding kind, where kind is u8, residual, upsample or float, and height, width are those of
@@ -160,9 +161,12 @@ Map map_in(uint8_t* buffer, int n, int h, int w, int c, int border) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc != 5)
-    throw std::invalid_argument("usage: conv_bench ISA THREADS REPETITIONS wall|cpu < layers");
-  cpu_time = std::string(argv[4]) == "cpu";
+  if (argc != 6)
+    throw std::invalid_argument(
+        "usage: conv_bench ISA THREADS REPETITIONS OCTAVES wall|cpu < layers");
+  cpu_time = std::string(argv[5]) == "cpu";
+  const int octaves = std::atoi(argv[4]);
+  if (octaves < 1 || octaves > 7) throw std::invalid_argument("OCTAVES: 1 to 7");
   Isa isa = best();
   for (Isa candidate : all_supported())
     if (std::string(argv[1]) == name(candidate)) isa = candidate;
@@ -190,8 +194,12 @@ int main(int argc, char** argv) try {
     const std::size_t weights = std::size_t{1} * s.out_channels * s.in_channels * s.kernel_h *
                                 s.kernel_w;
     std::vector<int8_t> weight(weights);
-    for (std::size_t i = 0; i < weights; ++i)
-      weight[i] = (i * 2654435761u >> 13 & 1 ? 1 : -1) * (1 << (i * 40503u >> 7) % 6);
+    uint32_t random = 1;
+    for (int8_t& w : weight) {
+      random = random * 1664525u + 1013904223u;
+      const int level = static_cast<int>((random >> 16) % (2 * octaves + 1)) - octaves;
+      w = static_cast<int8_t>(level == 0 ? 0 : (level > 0 ? 1 : -1) * (1 << (std::abs(level) - 1)));
+    }
     const std::vector<float> multiplier(s.out_channels, 0.01f), offset(s.out_channels, 20.0f);
     layer.packed.emplace_back(s, weight.data(), multiplier.data(), offset.data(), isa);
     const std::size_t pixels = std::size_t{1} * layer.n * (layer.h + 8) * (layer.w + 8);

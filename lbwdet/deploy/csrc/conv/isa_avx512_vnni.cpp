@@ -18,6 +18,7 @@ struct Vector {
   using Float = __m512;
   using Words = __m512i;
   static constexpr int lanes = 16, pixels = 14, vectors = 2;
+  static constexpr int narrow_quads = 0;
 
   static inline Int broadcast(const uint8_t* p) {
     int32_t four;
@@ -108,8 +109,8 @@ struct Vector {
 
 const Kernel& avx512_vnni_kernel() {
   static const WinogradKernel winograd{Vector::lanes, run_winograd<Vector>};
-  static const Kernel kernel{Isa::avx512_vnni, Vector::lanes, Vector::vectors, 0, run_row<Vector>,
-                             &winograd};
+  static const Kernel kernel{Isa::avx512_vnni, Vector::lanes, Vector::vectors,
+                             Vector::narrow_quads, 0, run_row<Vector>, &winograd};
   return kernel;
 }
 

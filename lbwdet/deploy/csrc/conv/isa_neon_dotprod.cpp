@@ -23,6 +23,7 @@ struct Vector {
   using Float = float32x4_t;
   using Words = int16x8_t;
   static constexpr int lanes = 4, pixels = 6, vectors = 4;
+  static constexpr int narrow_quads = 0;
 
   static inline Int broadcast(const uint8_t* p) {
     uint32_t four;
@@ -84,9 +85,8 @@ struct Vector {
 }  // namespace
 
 const Kernel& neon_dotprod_kernel() {
-  static const Kernel kernel{Isa::neon_dotprod, Vector::lanes, Vector::vectors, 0x80,
-                             run_row<Vector>,
-                             nullptr};
+  static const Kernel kernel{Isa::neon_dotprod, Vector::lanes, Vector::vectors,
+                             Vector::narrow_quads, 0x80, run_row<Vector>, nullptr};
   return kernel;
 }
 

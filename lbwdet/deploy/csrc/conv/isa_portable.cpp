@@ -17,6 +17,7 @@ struct Vector {
     int16_t v[16];
   };
   static constexpr int lanes = 8, pixels = 4, vectors = 2;
+  static constexpr int narrow_quads = 0;
 
   template <class Result, class Function>
   static inline Result each(Function function) {
@@ -65,11 +66,19 @@ struct Vector {
   static inline Float to_float(Int a) {
     return each<Float>([&](int i) { return static_cast<float>(a.v[i]); });
   }
+  // 1.5 * 2**23 leaves no bits for a fraction; what is beyond int16 is saturated anyway.
+  static inline float nearest(float t) {
+    t = t < -32768.0f ? -32768.0f : t > 32767.0f ? 32767.0f : t;
+    return (t + 12582912.0f) - 12582912.0f;
+  }
   static inline Int round(Float a) {
-    return each<Int>([&](int i) { return static_cast<int32_t>(__builtin_nearbyintf(a.v[i])); });
+    return each<Int>([&](int i) { return static_cast<int32_t>(nearest(a.v[i])); });
   }
   static inline Int round_up(Float a) {
-    return each<Int>([&](int i) { return static_cast<int32_t>(__builtin_ceilf(a.v[i])); });
+    return each<Int>([&](int i) {
+      const float whole = nearest(a.v[i]);
+      return static_cast<int32_t>(whole) + (whole < a.v[i] ? 1 : 0);
+    });
   }
 
   // Where channel i of a pair lies: see Row.
@@ -114,8 +123,8 @@ struct Vector {
 }  // namespace
 
 const Kernel& portable_kernel() {
-  static const Kernel kernel{Isa::portable, Vector::lanes, Vector::vectors, 0, run_row<Vector>,
-                             nullptr};
+  static const Kernel kernel{Isa::portable, Vector::lanes, Vector::vectors,
+                             Vector::narrow_quads, 0, run_row<Vector>, nullptr};
   return kernel;
 }
 

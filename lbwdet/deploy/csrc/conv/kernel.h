@@ -35,7 +35,8 @@ struct Row {
   const float* multiplier;    // these three: in the order of the lanes
   const float* offset;
   int channels;               // of all blocks together; arrays are padded to full vectors
-  int flush;                  // quads whose products surely fit int16 (used by avx2)
+  // Of each block, or null: lengths of the stretches of quads whose sums surely fit int16.
+  const uint16_t* const* stretches;
 
   Range range;
   bool ceil;
@@ -85,6 +86,7 @@ struct Kernel {
   Isa isa;
   int lanes;    // output channels of one vector
   int vectors;  // vectors of a full block
+  int narrow_quads;  // from this mean length on it uses stretches; 0: never
   int flip;     // 0x80 if inputs are taken as q - 128 (signed by signed), else 0
   void (*row)(const Row& row);
   const WinogradKernel* winograd;  // or null

@@ -1,5 +1,6 @@
 #include "pack.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -36,34 +37,40 @@ void check(const Spec& s) {
 // The runs of a window: kernel rows, whose pixels are neighbours; single pixels if dilated.
 bool whole_rows(const Spec& s) { return s.dilation_w == 1 || s.kernel_w == 1; }
 
-// How many consecutive quads can be summed in int16 whatever the input is: the largest count
-// so that all windows of it do, that begin at multiples of it within a run.
-int safe_quads(const std::vector<int8_t>& lane, int quads_per_run, int maximum) {
-  const int quads = static_cast<int>(lane.size() / 4);
-  int safe = quads_per_run;
-  for (int half = 0; half < 2; ++half) {  // int16 sums of the first two, the last two of a quad
-    std::vector<int> up(quads), down(quads);
-    for (int q = 0; q < quads; ++q)
-      for (int i = 0; i < 2; ++i) {
-        const int w = lane[q * 4 + half * 2 + i];
-        (w > 0 ? up : down)[q] += std::abs(w) * maximum;
+// Lengths of the stretches of quads that can be summed in int16, in all lanes of a block and
+// whatever the input is; a stretch ends with its run. `weight` is [run * quad][lanes][4].
+std::vector<uint16_t> stretches(const int8_t* weight, int runs, int quads, int lanes,
+                                int maximum) {
+  std::vector<uint16_t> result;
+  // Each lane has two sums: of the first two and of the last two products of its quads.
+  std::vector<int> high(lanes * 2), low(lanes * 2), next_high(lanes * 2), next_low(lanes * 2);
+  for (int run = 0; run < runs; ++run) {
+    uint16_t length = 0;
+    for (int quad = 0; quad < quads; ++quad) {
+      if (length == 0) {
+        std::fill(high.begin(), high.end(), 0);
+        std::fill(low.begin(), low.end(), 0);
       }
-    while (safe > 1) {
-      bool fits = true;
-      for (int run = 0; fits && run < quads; run += quads_per_run)
-        for (int begin = 0; fits && begin < quads_per_run; begin += safe) {
-          int high = 0, low = 0;
-          for (int q = begin; q < begin + safe && q < quads_per_run; ++q) {
-            high += up[run + q];
-            low += down[run + q];
-          }
-          fits = high <= 32767 && low <= 32768;
-        }
-      if (fits) break;
-      --safe;
+      bool fits = length < UINT16_MAX;
+      for (int sum = 0; sum < lanes * 2; ++sum) {
+        int up = 0, down = 0;
+        for (int i = 0; i < 2; ++i, ++weight) (*weight > 0 ? up : down) += *weight * maximum;
+        next_high[sum] = high[sum] + up, next_low[sum] = low[sum] + down;
+        fits = fits && next_high[sum] <= INT16_MAX && next_low[sum] >= INT16_MIN;
+      }
+      if (fits) {
+        high.swap(next_high), low.swap(next_low);
+        ++length;
+        continue;
+      }
+      result.push_back(length);  // begin anew with this quad
+      length = 0;
+      --quad;
+      weight -= lanes * 4;
     }
+    result.push_back(length);
   }
-  return safe;
+  return result;
 }
 
 // Checks the numbers of a layer; what finishing its tiles may rely on.
@@ -128,7 +135,6 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   l.start.assign(padded, 0);
   l.multiplier.assign(padded, 0);
   l.offset.assign(padded, 0);
-  l.flush = l.quads;
 
   std::vector<int8_t> lane(window);  // one output channel as the kernel meets it
   for (int o = 0; o < padded; ++o) {
@@ -147,8 +153,6 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
       l.start[position] = static_cast<int32_t>((l.kernel->flip - spec.zero_in) * sum);
       l.multiplier[position] = multiplier[o];
       l.offset[position] = offset[o];
-      const int safe = safe_quads(lane, l.quads, spec.maximum_in);
-      if (safe < l.flush) l.flush = safe;
     }
     const int block = o / l.width;
     const int block_width = block + 1 < l.blocks ? l.width : padded - block * l.width;
@@ -156,6 +160,19 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
     for (std::size_t q = 0; q < window / 4; ++q)
       std::memcpy(target + q * block_width * 4, lane.data() + q * 4, 4);
   }
+
+  if (l.kernel->narrow_quads == 0) return;
+  std::size_t count = 0;
+  for (int block = 0; block < l.blocks; ++block) {
+    const int lanes = std::min(l.width, padded - block * l.width);
+    l.stretches.push_back(stretches(l.weight.get() + l.block_begin(block), l.run_count, l.quads,
+                                    lanes, spec.maximum_in));
+    count += l.stretches.back().size();
+  }
+  const std::size_t all_quads = static_cast<std::size_t>(l.blocks) * l.run_count * l.quads;
+  if (all_quads < count * l.kernel->narrow_quads) l.stretches.clear();
+  for (const std::vector<uint16_t>& block : l.stretches)
+    l.stretches_of_block.push_back(block.data());
 }
 
 Packed::~Packed() = default;

@@ -230,7 +230,6 @@ void Plan::run(int begin, int end) const {
   row.run_count = l.run_count;
   row.quads = l.quads;
   row.ahead = (x_column_ + l.quads - 1) / l.quads;
-  row.flush = l.flush;
   for (int unit = begin; unit < end; ++unit) {
     // Neighbouring units share input rows: blocks of channels change fastest.
     int rest = unit;
@@ -247,6 +246,7 @@ void Plan::run(int begin, int end) const {
       const int channel = block * l.width;
       const int last_block = std::min(block + blocks_per_row_, end_block);
       row.weight = l.weight.get() + l.block_begin(block);
+      if (!l.stretches.empty()) row.stretches = &l.stretches_of_block[block];
       row.start = l.start.data() + channel;
       row.multiplier = l.multiplier.data() + channel;
       row.offset = l.offset.data() + channel;

@@ -11,6 +11,8 @@
 //            narrow(a, b)       two Int to Words, saturating, in the order that Row tells
 //            store_bytes        the Words of two pixels, saturating to 0..255
 //            unpack             bytes to two Float of 2**23 + byte, inverse to that order
+//            narrow_quads       0, or there is Narrow: a dot() that sums in int16, zero() and
+//                               widen(); used if so many quads fit int16 on average
 //            and elementary operations.
 
 #define LBW_UNROLL _Pragma("GCC unroll 64")
@@ -79,6 +81,35 @@ static inline void accumulate(typename V::Int (&acc)[P][C], const Row& row, cons
     if (row.quads % 2) {
       step<V, P, C>(acc, pixels, weight, 0, ahead);
       weight += kQuadBytes;
+    }
+  }
+}
+
+// The same with sums in int16 for stretches of quads, then widened and added up in memory.
+template <class V, int P, int C>
+static inline void accumulate_narrow(int32_t* sums, const Row& row, const uint8_t* x,
+                                     const int8_t* weight, const uint16_t* stretch) {
+  using Narrow = typename V::Narrow;
+  const std::ptrdiff_t ahead_step = P * row.ahead;
+  for (int run = 0; run < row.run_count; ++run) {
+    Pixels pixels(x + row.runs[run], row.x_column);
+    const uint8_t* ahead = pixels.low + P * row.x_column;
+    for (int left = row.quads; left > 0; left -= *stretch++) {
+      typename V::Int acc[P][C];
+      LBW_UNROLL for (int p = 0; p < P; ++p)
+        LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = Narrow::zero();
+      for (int quad = *stretch; quad > 0; --quad) {
+        step<Narrow, P, C>(acc, pixels, weight, 0, ahead);
+        weight += C * V::lanes * 4;
+        pixels.low += 4;
+        pixels.high += 4;
+        ahead += ahead_step;
+      }
+      LBW_UNROLL for (int p = 0; p < P; ++p)
+        LBW_UNROLL for (int c = 0; c < C; ++c) {
+          int32_t* sum = sums + (p * C + c) * V::lanes;
+          V::store_int(sum, Narrow::widen(V::load_int(sum), acc[p][c]));
+        }
     }
   }
 }
@@ -173,15 +204,22 @@ static inline void finish(const Row& row, const Tile& tile) {
 template <class V, int P, int C>
 static void multiply(const Row& row, const int8_t* weight, int column, int channel,
                      int32_t* sums) {
-  typename V::Int acc[P][C];
-  LBW_UNROLL for (int c = 0; c < C; ++c) {
-    const typename V::Int start = V::load_int(row.start + channel + c * V::lanes);
-    LBW_UNROLL for (int p = 0; p < P; ++p) acc[p][c] = start;
-  }
   if (row.r && column + 2 * P <= row.columns)
     LBW_UNROLL for (int p = 0; p < P; ++p)
       __builtin_prefetch(row.r + row.r_columns[column + P + p] + channel);
-  accumulate<V, P, C>(acc, row, row.x + column * row.x_column, weight);
+  const uint8_t* x = row.x + column * row.x_column;
+  const int32_t* start = row.start + channel;
+  if constexpr (V::narrow_quads > 0) {
+    if (row.stretches) {
+      for (int p = 0; p < P; ++p) __builtin_memcpy(sums + p * C * V::lanes, start, C * V::lanes * 4);
+      const uint16_t* stretch = row.stretches[channel / (V::vectors * V::lanes)];
+      return accumulate_narrow<V, P, C>(sums, row, x, weight, stretch);
+    }
+  }
+  typename V::Int acc[P][C];
+  LBW_UNROLL for (int p = 0; p < P; ++p)
+    LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::load_int(start + c * V::lanes);
+  accumulate<V, P, C>(acc, row, x, weight);
   LBW_UNROLL for (int p = 0; p < P; ++p)
     LBW_UNROLL for (int c = 0; c < C; ++c)
       V::store_int(sums + (p * C + c) * V::lanes, acc[p][c]);
