@@ -23,8 +23,10 @@ _QUOTED_TEXT = re.compile(r"""(?P<key>[^=]+)=(?P<quote>['"])(?P<text>[^\[(].*)(?
 _EXTRAS = {
     **dict.fromkeys(("onnx", "onnxruntime", "openvino", "nncf"), "engines"),
     **dict.fromkeys(
-        ("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools", "cv2", "matplotlib")
-        + ("jinja2", "tqdm"),
+        (
+            *("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools", "cv2"),
+            *("matplotlib", "jinja2", "tqdm"),
+        ),
         "train",
     ),
 }
