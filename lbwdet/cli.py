@@ -424,6 +424,9 @@ def _quantize(parser: argparse.ArgumentParser) -> Run:
             except DataError as error:
                 print(f"mAP was not measured: {error}")
         print(f"Train it: lbwdet train {args.out}")
+        return 0
+
+    return run
 
 
 def _study(parser: argparse.ArgumentParser) -> Run:
@@ -540,6 +543,9 @@ def _zoo(parser: argparse.ArgumentParser) -> Run:
         from lbwdet.evaluation.zoo.walk import walk
 
         print(summary(walk(args.out, args.filter, args.jobs, args.timeout, args.retry)))
+        return 0
+
+    return run
 
 
 def _sweep_mu(parser: argparse.ArgumentParser) -> Run:
@@ -580,6 +586,9 @@ def _sweep_mu(parser: argparse.ArgumentParser) -> Run:
         )
         print(markdown(content))
         print(f"Figure, table and JSON: {args.out_dir}")
+        return 0
+
+    return run
 
 
 def _export_onnx(parser: argparse.ArgumentParser) -> Run:
