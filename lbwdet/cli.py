@@ -30,6 +30,10 @@ _EXTRAS = {
         "train",
     ),
 }
+_ENGINES = ("onnx", "onnxruntime", "openvino", "nncf")
+_TRAIN = ("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools")
+_TRAIN += ("cv2", "matplotlib", "jinja2", "tqdm")
+_EXTRAS = {**dict.fromkeys(_ENGINES, "engines"), **dict.fromkeys(_TRAIN, "train")}
 
 
 class _KeyValue(argparse.Action):
@@ -337,6 +341,7 @@ def _benchmark(parser: argparse.ArgumentParser) -> Run:
     add("--isa", help="instruction set of the native engine [the best]")
     add("--profile", action="store_true", help="time per operation of the native engine")
     add("--data-root", help="overrides the data root of the config")
+    add("--cfg-options", nargs="+", action=_KeyValue, metavar="KEY=VALUE", help="of the config")
     add("--out", default="work_dirs/benchmark", help="folder for the results [%(default)s]")
 
     def run(args: argparse.Namespace) -> int:
@@ -360,6 +365,7 @@ def _benchmark(parser: argparse.ArgumentParser) -> Run:
             isa=args.isa,
             profile=args.profile,
             data_root=args.data_root,
+            cfg_options=args.cfg_options,
         )
         print(markdown(result))
         print(f"Written to {args.out}")

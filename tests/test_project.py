@@ -116,8 +116,8 @@ def test_pins_satisfy_the_supported_ranges():
     pinned = [line.split("==") for line in lines if line and not line.startswith("#")]
     pins = {canonicalize_name(name): version for name, version in pinned}
     assert len(pins) == len(pinned)
-    extras = [text for texts in project["optional-dependencies"].values() for text in texts]
-    for text in [*project["dependencies"], *extras]:
+    extras = project["optional-dependencies"].values()
+    for text in [*project["dependencies"], *(text for extra in extras for text in extra)]:
         requirement = Requirement(text)
         if requirement.name == "lbwdet":
             assert requirement.extras <= set(project["optional-dependencies"])
