@@ -20,16 +20,6 @@ Run = Callable[[argparse.Namespace], int]
 _QUOTED_TEXT = re.compile(r"""(?P<key>[^=]+)=(?P<quote>['"])(?P<text>[^\[(].*)(?P=quote)""")
 
 # Of the modules that the commands import, the extra of pyproject.toml that brings them.
-_EXTRAS = {
-    **dict.fromkeys(("onnx", "onnxruntime", "openvino", "nncf"), "engines"),
-    **dict.fromkeys(
-        (
-            *("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools", "cv2"),
-            *("matplotlib", "jinja2", "tqdm"),
-        ),
-        "train",
-    ),
-}
 _ENGINES = ("onnx", "onnxruntime", "openvino", "nncf")
 _TRAIN = ("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools")
 _TRAIN += ("cv2", "matplotlib", "jinja2", "tqdm")
