@@ -2,7 +2,7 @@
 
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,16 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
     return numbered[max(numbered)] if numbered else None
 
 
-def check_fit(model: nn.Module, state: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    """Raises CheckpointError, naming keys and shapes, unless ``state`` fits exactly."""
+def check_fit(
+    model: nn.Module,
+    state: Mapping[str, torch.Tensor],
+    path: str | Path,
+    optional: Collection[str] = (),
+) -> None:
+    """Raises CheckpointError, naming keys and shapes, unless ``state`` fits exactly.
+
+    Keys of the model that are ``optional`` may be missing.
+    """
     own = model.state_dict()
     mismatched = [
         f"{key} (checkpoint {tuple(state[key].shape)}, model {tuple(own[key].shape)})"
@@ -99,7 +107,7 @@ def check_fit(model: nn.Module, state: Mapping[str, torch.Tensor], path: str | P
     problems = [
         f"{len(keys)} {kind}: {_listed(keys)}"
         for kind, keys in (
-            ("missing from the checkpoint", sorted(own.keys() - state.keys())),
+            ("missing from the checkpoint", sorted(own.keys() - state.keys() - set(optional))),
             ("unknown to the model", sorted(state.keys() - own.keys())),
             ("of another shape", mismatched),
         )

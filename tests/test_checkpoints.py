@@ -98,6 +98,14 @@ def test_fit_names_keys_and_shapes():
     assert "--partial" in lines[4]
 
 
+def test_optional_keys_may_be_missing():
+    model = nn.Linear(2, 3)
+    state = {"weight": model.weight.detach()}
+    check_fit(model, state, "x.pth", optional={"bias"})
+    with pytest.raises(CheckpointError, match=r"1 missing from the checkpoint: weight"):
+        check_fit(model, {}, "x.pth", optional={"bias"})
+
+
 def test_long_lists_are_cut():
     with pytest.raises(CheckpointError, match=r"keys.7.weight, and 2 more") as error:
         check_fit(nn.Module(), {f"keys.{n}.weight": torch.zeros(1) for n in range(10)}, "x")

@@ -313,3 +313,26 @@ def test_errors_while_training_are_told_without_a_trace(monkeypatch, capsys):
     monkeypatch.setattr("lbwdet.training.run.train", diverged)
     assert main(["train", "a.py"]) == 2
     assert capsys.readouterr().err == "error: backbone.conv1: NaN\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "extra"),
+    [
+        ("tqdm", ["make-toy-data"], "train"),
+        ("torch", ["train", TOY_6BIT], "train"),
+        ("torch", ["compare", "a=b:c"], "train"),
+    ],
+)
+def test_what_is_not_installed(module, arguments, extra, tmp_path):
+    program = f"import sys; sys.modules[{module!r}] = None; from lbwdet.cli import main; "
+    run = subprocess.run(
+        [sys.executable, "-c", program + f"sys.exit(main({arguments!r}))"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert run.returncode == 2 and list(tmp_path.iterdir()) == []
+    assert run.stderr == (
+        f"error: this command needs {module}, which is not installed: "
+        f"pip install 'lbwdet[{extra}]'\n"
+    )

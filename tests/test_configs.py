@@ -16,8 +16,15 @@ from lbwdet.configs import default_work_dir, load_config
 from lbwdet.errors import ConfigError
 from lbwdet.evaluation.demo import MODELS
 from lbwdet.evaluation.experiment import EXPERIMENTS
-from lbwdet.layers import quantized_layers, unquantized_weights
+from lbwdet.layers import (
+    InputQuantizer,
+    activation_keys,
+    input_quantizers,
+    quantized_layers,
+    unquantized_weights,
+)
 from lbwdet.training.build import build_model
+from lbwdet.training.scheme_hook import configured_scheme
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 NAME = re.compile(
@@ -32,7 +39,13 @@ FAMILIES = {
 # 4 and 3 bits gain magnitudes by the dense code; the others keep the paper's.
 CODES = {"4bit": "dense", "3bit": "dense"}
 ALL = sorted(path.stem for path in CONFIGS.glob("*.py"))
-LOW_BIT = [name for name in ALL if "bit" in name]
+SCHEMES = {"bcgd": "bcgd", "binary-relax": "binary_relax"}
+# Weights of 4 bits, activations of 8: w4a8; then the estimator of their gradient.
+WIDTHS = re.compile(
+    r"(w(?P<weight>\d)a(?P<activation>\d)(_(?P<ste>relu|identity))?"
+    r"|(?P<bits>\d)bit(-(?P<code>paper))?(_(?P<scheme>bcgd|binary-relax))?)"
+)
+LOW_BIT = [name for name in ALL if "fp32" not in name]
 
 
 @functools.cache
@@ -76,15 +89,16 @@ def test_every_family_is_complete():
     for variant in MODELS.values():
         assert f"lbw_frcnn_toy_{variant}" in ALL
     for experiment in EXPERIMENTS.values():
-        for variant in (experiment.base, *experiment.variants):
+        for variant in (experiment.base, *experiment.variants, *experiment.more):
             assert Path(experiment.config(variant)).is_file()
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_model_builds_with_the_keys_of_its_family(name):
     state, reference = (model(n).state_dict() for n in (name, f"{family_of(name)}_fp32"))
-    assert list(state) == list(reference)
-    assert all(state[key].shape == reference[key].shape for key in state)
+    added = activation_keys(model(name))
+    assert [key for key in state if key not in added] == list(reference)
+    assert all(state[key].shape == reference[key].shape for key in reference)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -104,21 +118,46 @@ def test_low_bit_minus_float_is_quantization_only(name):
         for key in low.keys() | reference.keys()
         if low.get(key, "absent") != reference.get(key, "absent")
     }
-    others = {key for key in changed if "quant" not in key.split(".")}
+    of_quantization = {"quant", "scheme", "custom_hooks"}
+    others = {key for key in changed if not of_quantization & set(key.split("."))}
     assert others == ({"load_from"} if data_of(name) == "voc" else set())
     assert len((CONFIGS / f"{name}.py").read_text().splitlines()) <= 10
 
 
 @pytest.mark.parametrize("name", LOW_BIT)
 def test_layers_have_the_bit_width_of_the_name(name):
-    variant = NAME.fullmatch(name)["variant"]
-    width, _, code = variant.partition("-")
+    said = WIDTHS.fullmatch(NAME.fullmatch(name)["variant"])
+    width = said["weight"] or said["bits"]
     layers = quantized_layers(model(name))
-    expected = (int(width.removesuffix("bit")), code or CODES.get(width, "paper"))
+    expected = (int(width), said["code"] or CODES.get(f"{width}bit", "paper"))
     assert {(q.bit_width, q.code) for q in (layer.quantizer for layer in layers.values())} == {
         expected
     }
     assert unquantized_weights(model(name)) == {}
+    inputs = {path.removesuffix(".input_quantizer"): q for path, q in quantizers(name).items()}
+    assert set(inputs) == (set(layers) if said["activation"] else set())
+    for path, quantizer in inputs.items():
+        settings = quantizer.settings
+        assert settings.ste == (said["ste"] or "clipped_relu")
+        assert settings.signed_bit_width == 8
+        image = path == "backbone.conv1"
+        assert settings.bit_width == (8 if image else int(said["activation"]))
+
+
+def quantizers(name: str) -> dict[str, InputQuantizer]:
+    return input_quantizers(model(name))
+
+
+@pytest.mark.parametrize("name", LOW_BIT)
+def test_scheme_of_the_name(name):
+    said = WIDTHS.fullmatch(NAME.fullmatch(name)["variant"])["scheme"]
+    scheme = configured_scheme(config(name))
+    assert scheme.type == SCHEMES.get(said, "projection")
+    if scheme.type == "binary_relax":
+        # lambda is in the hundreds when the second phase starts.
+        last_relaxed = int(0.75 * 2 * 63) - 1
+        assert 100 < scheme.relax(last_relaxed, 63, 2 * 63) < 1000
+        assert config(name).train_cfg.max_epochs == 2
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if "fp32" in name])

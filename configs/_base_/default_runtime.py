@@ -4,6 +4,7 @@ default_hooks = dict(
     logger=dict(interval=20),
     # two, so that the previous checkpoint survives a crash while one is written
     checkpoint=dict(max_keep_ckpts=2),
+    activation=dict(type='ActivationHook'),
     epoch_seed=dict(type='EpochSeedHook'),
     quant_monitor=dict(type='QuantMonitorHook', interval=100))
 randomness = dict(seed=0)

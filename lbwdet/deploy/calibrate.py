@@ -240,6 +240,28 @@ def _wanted(
     return wanted
 
 
+def compromises(program: Program, trained: Mapping[str, Quantization]) -> list[str]:
+    """Values for which some reader gets other integers than it was trained with.
+
+    A value is stored once. In training each layer rounded its own copy of it, and
+    residuals and RoIAlign read it unrounded: at 8 bits that is no matter, below it is.
+    """
+    sources = _sources(program)
+    wanted = _wanted(program, trained, sources)
+    unrounded: set[str] = set()
+    for operation in program.operations:
+        if isinstance(operation, RoIAlign):
+            unrounded.update(sources[name] for name in operation.inputs)
+        elif isinstance(operation, Conv) and operation.residual is not None:
+            unrounded.add(sources[operation.residual])
+    return [
+        name
+        for name, quantizations in wanted.items()
+        if any(q.maximum < 255 for q in quantizations)
+        and (len(quantizations) > 1 or name in unrounded)
+    ]
+
+
 def _input_range(operation: Preprocess) -> tuple[float, float]:
     ends = [
         (pixel - mean) / std

@@ -36,12 +36,14 @@ class Experiment:
         base: the variant trained from random weights.
         variants: those trained on from it; the first is the float one.
         rounded: name to quantizer settings, evaluated without retraining.
+        more: further variants, trained only when asked for by name.
     """
 
     dataset: str
     base: str
     variants: tuple[str, ...]
     rounded: Mapping[str, Mapping[str, Any]]
+    more: tuple[str, ...] = ()
 
     def config(self, variant: str) -> str:
         return str(CONFIGS / f"lbw_frcnn_{self.dataset}_{variant}.py")
@@ -62,6 +64,11 @@ EXPERIMENTS = {
             "3bit": dict(bit_width=3, code="dense"),
             "2bit": dict(bit_width=2),
         },
+        more=(
+            *(f"{bits}bit_{scheme}" for bits in (2, 3, 4) for scheme in ("bcgd", "binary-relax")),
+            *("w6a8", "w4a8", "w4a4", "w2a4", "w1a4"),
+            *(f"{widths}_{ste}" for widths in ("w4a8", "w4a4") for ste in ("relu", "identity")),
+        ),
     ),
     "voc-sample": Experiment(
         dataset="voc-sample",
@@ -105,19 +112,19 @@ def run_experiment(
         name: one of ``EXPERIMENTS``.
         out: JSON file; its rows are kept and completed.
         work_dir: checkpoints, in ``seed<n>/<variant>/``; finished ones are reused.
-        variants: only these of the experiment's.
+        variants: only these of the experiment's, or some of its ``more``; all but ``more``
+            by default.
         width: channels of the first stage, 64 for the real R18.
         jobs, threads: trainings at a time, and CPU threads of each.
     """
     if name not in EXPERIMENTS:
         raise ConfigError(f"experiment {name!r} is not known; choose from {', '.join(EXPERIMENTS)}")
     experiment = EXPERIMENTS[name]
-    unknown = set(variants or ()) - set(experiment.variants)
+    known = (*experiment.variants, *experiment.more)
+    unknown = set(variants or ()) - set(known)
     if unknown:
-        raise ConfigError(
-            f"variants {sorted(unknown)} are not of {name}: {', '.join(experiment.variants)}"
-        )
-    chosen = [v for v in experiment.variants if variants is None or v in variants]
+        raise ConfigError(f"variants {sorted(unknown)} are not of {name}: {', '.join(known)}")
+    chosen = [v for v in known if v in (experiment.variants if variants is None else variants)]
     results = _Results(Path(out), experiment, width)
     overrides = width_options(width)
 

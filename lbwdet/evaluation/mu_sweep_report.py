@@ -49,7 +49,7 @@ def markdown(content: Mapping[str, Any]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     training = (
-        f"retrained for {content['retrain_epochs']} epochs from a learning rate of "
+        f"epochs of retraining: {content['retrain_epochs']}, learning rate from "
         f"{content['learning_rate']:g}, cosine"
         if retrained
         else "not retrained"

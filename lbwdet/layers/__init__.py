@@ -1,6 +1,14 @@
 """Quantized layers, and the in-place swap that makes them."""
 
+from lbwdet.layers.calibration import (
+    activation_keys,
+    calibration,
+    input_quantizers,
+    limit_resolutions,
+)
+from lbwdet.layers.input_quantizer import InputQuantizer, UncalibratedError
 from lbwdet.layers.quant_layer import QuantConv2d, QuantLayer, QuantLinear
+from lbwdet.layers.quant_relu import QuantReLU
 from lbwdet.layers.quantizable import quantizable_layers, register_quantizable
 from lbwdet.layers.quantize import (
     describe_quantization,
@@ -10,10 +18,17 @@ from lbwdet.layers.quantize import (
 )
 
 __all__ = [
+    "InputQuantizer",
     "QuantConv2d",
     "QuantLayer",
     "QuantLinear",
+    "QuantReLU",
+    "UncalibratedError",
+    "activation_keys",
+    "calibration",
     "describe_quantization",
+    "input_quantizers",
+    "limit_resolutions",
     "quantizable_layers",
     "quantize_",
     "quantized_layers",

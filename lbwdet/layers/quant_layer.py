@@ -1,27 +1,36 @@
 """Layers that compute with the quantized version of their weight."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lbwdet.layers.input_quantizer import InputQuantizer, build_input_quantizer
 from lbwdet.layers.quantizable import weight_name
 from lbwdet.layers.straight_through import StraightThrough
 from lbwdet.quantizers import QuantizedWeight, WeightQuantizer, build_quantizer
+
+T = TypeVar("T")
 
 
 class QuantLayer(nn.Module):
     """Mixin for a module with a parameter ``weight``, which stays the float master weight.
 
     The forward pass uses the projection of ``weight``; the gradient goes straight
-    through to ``weight``. Nothing is added to the state dict. With
-    ``quantizer=None`` the layer is its float base class, bit for bit.
+    through to ``weight``. Nothing is added to the state dict, unless the layer has an
+    ``input_quantizer``, through which its input then goes. With neither
+    quantizer the layer is its float base class, bit for bit.
 
     A frozen weight (``requires_grad=False``) is quantized in the forward pass like
     any other; it is just not trained.
+
+    ``relax`` is the ``lambda`` of BinaryRelax (arXiv 1801.06313): while a weight is
+    trained, its layer computes with ``(weight + lambda * Q(weight)) / (1 + lambda)``. At
+    infinity, the default, with frozen weights and in eval mode it is ``Q(weight)`` itself.
 
     The projection is computed once per training step, however often the layer is
     called in it, and once in total while nothing changes (evaluation, frozen
@@ -33,9 +42,10 @@ class QuantLayer(nn.Module):
 
     weight: Tensor
     quantizer: WeightQuantizer | None = None
+    relax: float = math.inf
     layer_name: str = ""
     channel_axis: int = 0
-    _cache: tuple[tuple[WeightQuantizer, int, int], Tensor] | None = None
+    _cache: tuple[tuple[WeightQuantizer, float, int, int], Tensor] | None = None
 
     def quantized_weight(self) -> QuantizedWeight:
         """The codes and the scale of the current weight.
@@ -52,18 +62,41 @@ class QuantLayer(nn.Module):
         """The weight that the forward pass uses, with the straight-through gradient."""
         if self.quantizer is None:
             return self.weight
-        key = (self.quantizer, self.weight.data_ptr(), self.weight._version)
+        relax = self.relax if self.training and self.weight.requires_grad else math.inf
+        key = (self.quantizer, relax, self.weight.data_ptr(), self.weight._version)
         if self._cache is None or self._cache[0] != key:
             # Not an inference tensor, even in inference mode: autograd may meet it later.
             with torch.inference_mode(False), torch.no_grad():
                 quantized = self.quantizer.fake_quantize(
                     self.weight, self._name(), self.channel_axis
                 )
+                if relax < math.inf:
+                    quantized = torch.lerp(self.weight, quantized, relax / (1 + relax))
             self._cache = (key, quantized)
         quantized = self._cache[1]
         if torch.is_grad_enabled() and self.weight.requires_grad:
             quantized = StraightThrough.apply(self.weight, quantized, self.forget_projection)
         return quantized
+
+    @property
+    def input_quantizer(self) -> InputQuantizer | None:
+        """What quantizes the layer's input; None for float activations."""
+        return self._modules.get("input_quantizer")  # type: ignore[return-value]
+
+    def set_input_quantizer(self, quantizer: InputQuantizer | None) -> None:
+        if quantizer is None:
+            self._modules.pop("input_quantizer", None)
+        else:
+            self._modules["input_quantizer"] = quantizer
+
+    def quantized_input(self, input: T) -> T:
+        """The input that the forward pass uses: a tensor, or a list of them."""
+        quantizer = self.input_quantizer
+        if quantizer is None:
+            return input
+        if isinstance(input, list | tuple):
+            return cast(T, [quantizer(each) for each in input])
+        return cast(T, quantizer(input))
 
     def _name(self) -> str:
         return self.layer_name or str(self)  # a layer built by itself does not know its name
@@ -91,12 +124,20 @@ QUANTIZER_OPTIONS = ("code", "solver", "granularity", "mu")
 
 
 class _Configurable(QuantLayer):
-    """Mixin: the constructor takes the quantizer's settings as keywords."""
+    """Mixin: the constructor takes the quantizers' settings as keywords."""
 
-    def __init__(self, *args: Any, bit_width: int = 6, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        bit_width: int = 6,
+        activation: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         options = {key: kwargs.pop(key) for key in QUANTIZER_OPTIONS if key in kwargs}
         super().__init__(*args, **kwargs)
         self.quantizer = build_quantizer(bit_width, **options)
+        if activation is not None:
+            self.set_input_quantizer(build_input_quantizer(self, activation))
 
 
 class QuantConv2d(_Configurable, nn.Conv2d):
@@ -104,11 +145,13 @@ class QuantConv2d(_Configurable, nn.Conv2d):
 
     Takes the arguments of ``nn.Conv2d``, and as keywords those of
     :func:`lbwdet.quantizers.build_quantizer` (``bit_width``, ``code``, ``solver``,
-    ``granularity``, ...).
+    ``granularity``, ...) and ``activation``, the fields of
+    :class:`lbwdet.quantizers.ActivationSettings`.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        output: Tensor = self._conv_forward(input, self.fake_quantized_weight(), self.bias)
+        input, weight = self.quantized_input(input), self.fake_quantized_weight()
+        output: Tensor = self._conv_forward(input, weight, self.bias)
         return output
 
 
@@ -116,7 +159,7 @@ class QuantLinear(_Configurable, nn.Linear):
     """``nn.Linear`` with a low-bit weight; arguments as of :class:`QuantConv2d`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.linear(input, self.fake_quantized_weight(), self.bias)
+        return F.linear(self.quantized_input(input), self.fake_quantized_weight(), self.bias)
 
 
 class SwapWeight(QuantLayer):
@@ -128,6 +171,8 @@ class SwapWeight(QuantLayer):
     """
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.input_quantizer is not None:  # the input is the first argument
+            args = (self.quantized_input(args[0]), *args[1:])
         with _swapped(self):
             return super().forward(*args, **kwargs)
 

@@ -46,6 +46,15 @@ def weight_name(layer: nn.Module) -> str:
     return "in_proj_weight" if isinstance(layer, nn.MultiheadAttention) else "weight"
 
 
+def has_one_input(layer: nn.Module) -> bool:
+    """Whether the first argument of ``forward`` is all that the weight is multiplied with.
+
+    It is not in attention, which reads queries, keys and values, and has its ``out_proj``
+    called past its ``forward``.
+    """
+    return not isinstance(layer, nn.MultiheadAttention | NonDynamicallyQuantizableLinear)
+
+
 def _is_quantizable(layer: nn.Module) -> bool:
     # Under weight norm and other parametrizations `weight` is no parameter.
     is_parameter = layer._parameters.get(weight_name(layer)) is not None

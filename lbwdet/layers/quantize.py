@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 from torch import nn
 
 from lbwdet.errors import ConfigError
+from lbwdet.layers.input_quantizer import InputQuantizer, build_input_quantizer
 from lbwdet.layers.quant_layer import QUANTIZER_OPTIONS, QuantLayer, quantized_class
-from lbwdet.layers.quantizable import channel_axis, quantizable_layers
+from lbwdet.layers.quantizable import channel_axis, has_one_input, quantizable_layers
 from lbwdet.quantizers import WeightQuantizer, build_quantizer
 
 M = TypeVar("M", bound=nn.Module)
@@ -40,17 +41,22 @@ def describe_quantization(module: nn.Module) -> dict[str, str]:
     >>> describe_quantization(layer)
     {'0': '4bit paper exact tensor'}
     """
-    return {
-        name: f"{quantizer.bit_width}bit {quantizer.code} {quantizer.solver} "
-        f"{quantizer.granularity}"
-        for name, layer in quantized_layers(module).items()
-        if (quantizer := layer.quantizer) is not None
-    }
+    return {name: _describe(layer) for name, layer in quantized_layers(module).items()}
+
+
+def _describe(layer: QuantLayer) -> str:
+    assert layer.quantizer is not None
+    q, words = layer.quantizer, ""
+    if layer.input_quantizer is not None:
+        settings = layer.input_quantizer.settings
+        words = f" input {settings.bit_width}bit, signed {settings.signed_bit_width}bit"
+    return f"{q.bit_width}bit {q.code} {q.solver} {q.granularity}{words}"
 
 
 def quantize_(
     module: M,
     weight: Mapping[str, Any],
+    activation: Mapping[str, Any] | None = None,
     keep_float: Sequence[str] = (),
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> M:
@@ -60,14 +66,23 @@ def quantize_(
     keys stay as they are, so it may come before or after loading a checkpoint,
     building an optimizer or wrapping. Calling it again changes the settings.
 
+    With ``activation`` each of these layers also quantizes its input, and holds an
+    :class:`~lbwdet.layers.InputQuantizer` as ``input_quantizer``, whose parameter the
+    optimizer has to get, and which :func:`~lbwdet.layers.calibration` has to show
+    some data. One with the same settings keeps its state when called again.
+
     Args:
         module: any module; changed in place.
         weight: arguments of :func:`lbwdet.quantizers.build_quantizer`, for example
             ``dict(bit_width=4, code='dense')``.
+        activation: fields of :class:`lbwdet.quantizers.ActivationSettings`, for example
+            ``dict(bit_width=8)``; None leaves activations float. ``nn.MultiheadAttention``
+            keeps its float inputs.
         keep_float: glob patterns of dotted layer names that stay float
             (``'*'`` also matches dots: ``'layer1.*'``, ``'*fc_cls'``).
         overrides: glob pattern to settings that replace some of ``weight`` for the
-            layers it matches; of several matching patterns, the later one wins.
+            layers it matches, and with the key ``activation`` some of those (or all, by
+            None); of several matching patterns, the later one wins.
 
     Returns:
         ``module`` itself.
@@ -93,16 +108,25 @@ def quantize_(
             f"keep_float={keep_float} leaves no layer of {type(module).__name__} to quantize"
         )
     quantizers: dict[str, WeightQuantizer | None] = dict.fromkeys(layers)
+    inputs: dict[str, InputQuantizer | None] = dict.fromkeys(layers)
     for name in (name for name in layers if name not in kept):
-        settings = dict(weight)
+        settings, input_settings = dict(weight), activation
         for pattern, changes in overrides.items():
             if fnmatchcase(name, pattern):
                 settings.update(changes)
+                if "activation" in changes:
+                    change = settings.pop("activation")
+                    input_settings = change and {**(input_settings or {}), **change}
         quantizers[name] = _build(settings)
+        if input_settings is not None and has_one_input(layers[name]):
+            inputs[name] = build_input_quantizer(layers[name], input_settings, name)
     for name, layer in layers.items():  # nothing is changed before everything was checked
         layer.__class__ = quantized_class(type(layer))
         assert isinstance(layer, QuantLayer)
         layer.quantizer = quantizers[name]
+        old, new = layer.input_quantizer, inputs[name]
+        if old is None or new is None or old.settings != new.settings:
+            layer.set_input_quantizer(new and new.to(layer.weight.device))
         layer.layer_name = name
         layer.channel_axis = channel_axis(layer) or 0
         layer.forget_projection()

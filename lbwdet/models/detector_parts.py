@@ -1,9 +1,10 @@
 """MMDetection's detector parts with a ``quant`` argument.
 
-Each takes ``quant=dict(weight=dict(bit_width=6, ...), keep_float=[...],
-overrides={...})``, the arguments of :func:`lbwdet.layers.quantize_`, and is
-otherwise the class it extends: same arguments, same state-dict keys.
-``quant=None`` or a bit width of 32 is the float part.
+Each takes ``quant=dict(weight=dict(bit_width=6, ...), activation=dict(bit_width=8, ...),
+keep_float=[...], overrides={...})``, the arguments of :func:`lbwdet.layers.quantize_`,
+and is otherwise the class it extends: same arguments, and the same state-dict keys
+unless activations are quantized. ``quant=None`` or a bit width of 32 is the float part.
+Quantized activations need an ``ActivationHook`` among the hooks of a training.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from mmdet.models import FPN, ResNet, RPNHead, Shared2FCBBoxHead
 from mmdet.registry import MODELS
 from mmengine.registry import MODELS as ROOT_MODELS
 
-from lbwdet.layers import QuantConv2d, QuantLinear, quantize_
+from lbwdet.layers import QuantConv2d, QuantLinear, QuantReLU, quantize_
 
 
 class QuantizedPart:
@@ -53,3 +54,5 @@ class LBWShared2FCBBoxHead(QuantizedPart, Shared2FCBBoxHead):
 # mmcv builds `conv_cfg=dict(type='LBWConv2d', bit_width=6)` from the root registry.
 ROOT_MODELS.register_module(name="LBWConv2d", module=QuantConv2d)
 ROOT_MODELS.register_module(name="LBWLinear", module=QuantLinear)
+# And `act_cfg=dict(type='QuantReLU', bit_width=4)`.
+ROOT_MODELS.register_module(name="QuantReLU", module=QuantReLU)

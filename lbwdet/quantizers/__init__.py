@@ -3,6 +3,14 @@
 from typing import Any
 
 from lbwdet.errors import ConfigError
+from lbwdet.quantizers.activation import (
+    ALPHA_GRADIENTS,
+    ESTIMATORS,
+    ActivationSettings,
+    NonFiniteActivationError,
+    quantized_relu,
+    uniform_quantize,
+)
 from lbwdet.quantizers.base import (
     GRANULARITIES,
     NonFiniteWeightError,
@@ -19,6 +27,7 @@ from lbwdet.quantizers.levels import (
     num_magnitudes,
 )
 from lbwdet.quantizers.power_of_two import PowerOfTwoQuantizer
+from lbwdet.quantizers.resolution import best_relu_alpha, best_uniform_alpha
 from lbwdet.quantizers.ternary import SortQuantizer
 from lbwdet.quantizers.threshold import ThresholdQuantizer
 
@@ -64,23 +73,31 @@ def build_quantizer(
 
 
 __all__ = [
+    "ALPHA_GRADIENTS",
     "BIT_WIDTHS",
     "CODES",
+    "ESTIMATORS",
     "FLOAT_BIT_WIDTH",
     "GRANULARITIES",
     "SOLVERS",
+    "ActivationSettings",
     "BinaryQuantizer",
     "BitpackError",
+    "NonFiniteActivationError",
     "NonFiniteWeightError",
     "PowerOfTwoQuantizer",
     "QuantizedWeight",
     "SortQuantizer",
     "ThresholdQuantizer",
     "WeightQuantizer",
+    "best_relu_alpha",
+    "best_uniform_alpha",
     "build_quantizer",
     "check_bit_width",
     "num_magnitudes",
     "pack_codes",
     "packed_size",
+    "quantized_relu",
+    "uniform_quantize",
     "unpack_codes",
 ]

@@ -1,9 +1,18 @@
 """Hooks of low-bit training."""
 
 import lbwdet.compat  # noqa: F401  (mmdet imports mmcv.ops)
+from lbwdet.training.activation_hook import ActivationHook
 from lbwdet.training.cpu_amp import CPUAmpOptimWrapper
 from lbwdet.training.epoch_seed_hook import EpochSeedHook
 from lbwdet.training.quant_monitor_hook import QuantMonitorHook
 from lbwdet.training.quantize_hook import QuantizeHook
+from lbwdet.training.scheme_hook import SchemeHook
 
-__all__ = ["CPUAmpOptimWrapper", "EpochSeedHook", "QuantMonitorHook", "QuantizeHook"]
+__all__ = [
+    "ActivationHook",
+    "CPUAmpOptimWrapper",
+    "EpochSeedHook",
+    "QuantMonitorHook",
+    "QuantizeHook",
+    "SchemeHook",
+]

@@ -47,11 +47,11 @@ def hook_quant_settings(cfg: Config) -> list[Mapping[str, Any]]:
     return [
         hook.get("quant", {})
         for hook in cfg.get("custom_hooks") or []
-        if _class_name(hook["type"]) == "QuantizeHook"
+        if class_name(hook["type"]) == "QuantizeHook"
     ]
 
 
-def _class_name(kind: str | type) -> str:
+def class_name(kind: str | type) -> str:
     """``'QuantizeHook'`` for the class itself, its name, and a name with scope or module."""
     name = kind if isinstance(kind, str) else kind.__name__
     return name.rpartition(".")[2]

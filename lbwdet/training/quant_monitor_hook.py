@@ -6,12 +6,12 @@ import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
 import lbwdet
 from lbwdet.layers import QuantLayer, describe_quantization, quantized_layers
+from lbwdet.training.bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -57,13 +57,13 @@ class QuantMonitorHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         checkpoint["meta"]["lbwdet"] = dict(
-            version=lbwdet.__version__, quant=describe_quantization(_model(runner))
+            version=lbwdet.__version__, quant=describe_quantization(bare_model(runner))
         )
 
     @torch.no_grad()
     def _log(self, runner: Runner, step: int) -> None:
         self._last_step = step
-        layers = quantized_layers(_model(runner))
+        layers = quantized_layers(bare_model(runner))
         if not layers or not is_main_process():  # the weights are the same on every rank
             return
         statistics = {name: self._measure(name, layer) for name, layer in layers.items()}
@@ -99,10 +99,6 @@ class QuantMonitorHook(Hook):
             error=(difference / weight.square().sum().clamp(min=1e-30)).item(),
             changed=(quantized.codes != previous).float().mean().item(),
         )
-
-
-def _model(runner: Runner) -> torch.nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _table(statistics: dict[str, dict[str, float]]) -> str:

@@ -5,10 +5,11 @@ from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from lbwdet.layers import quantize_, quantized_layers, unquantized_weights
+from lbwdet.layers import input_quantizers, quantize_, quantized_layers, unquantized_weights
+from lbwdet.training.activation_hook import ActivationHook
+from lbwdet.training.bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -16,10 +17,12 @@ class QuantizeHook(Hook):
     """Calls :func:`lbwdet.layers.quantize_` on the runner's model before it runs.
 
     Works for training, validation and testing, and for models that a wrapper
-    (distributed training) holds: parameters keep their identity.
+    (distributed training) holds: parameters keep their identity. With quantized
+    activations it adds an :class:`~lbwdet.training.ActivationHook`, unless there is one.
 
     Args:
-        quant: ``dict(weight=dict(bit_width=4, ...), keep_float=[...], overrides={...})``.
+        quant: ``dict(weight=dict(bit_width=4, ...), activation=dict(bit_width=8, ...),
+            keep_float=[...], overrides={...})``; all but ``weight`` may be left out.
 
     Example of a config::
 
@@ -33,8 +36,10 @@ class QuantizeHook(Hook):
         self.quant = quant
 
     def before_run(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         quantize_(model, **self.quant)
+        if input_quantizers(model) and not any(isinstance(h, ActivationHook) for h in runner.hooks):
+            runner.register_hook(ActivationHook())  # behind this one: its turn comes, too
         layers, left = quantized_layers(model), unquantized_weights(model)
         runner.logger.info(
             f"QuantizeHook: {len(layers)} layers compute with quantized weights"

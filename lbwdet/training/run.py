@@ -16,9 +16,11 @@ from lbwdet.checkpoints import check_fit, latest_checkpoint, read_checkpoint
 from lbwdet.configs import default_work_dir, load_config
 from lbwdet.datasets.check import check_data, set_data_root
 from lbwdet.errors import CheckpointError, ConfigError, LBWError
+from lbwdet.layers import activation_keys
 from lbwdet.training import atomic_backend
 from lbwdet.training.build import build_model
 from lbwdet.training.cpu_distributed import join_cpu_processes
+from lbwdet.training.scheme_hook import check_same_scheme, configured_scheme
 
 
 def train(
@@ -145,14 +147,19 @@ def check_model(cfg: Config, partial: bool = False) -> None:
 
     Raises:
         ConfigError: it cannot be built.
-        CheckpointError: the checkpoint cannot be read, or does not fit (``partial``: may not fit).
+        CheckpointError: the checkpoint cannot be read, does not fit (``partial``: may not fit),
+            or is to be resumed by another scheme than it was trained by.
     """
     model = build_model(cfg)
     checkpoint = cfg.get("load_from")
     if checkpoint and "://" not in str(checkpoint):
-        state, _ = read_checkpoint(checkpoint)
+        state, meta = read_checkpoint(checkpoint)
         if not partial:
-            check_fit(model, state, checkpoint)
+            # Training starts from float activations by calibrating; it cannot go on from them.
+            optional = () if cfg.get("resume") else activation_keys(model)
+            check_fit(model, state, checkpoint, optional)
+        if cfg.get("resume"):
+            check_same_scheme(meta, configured_scheme(cfg), checkpoint)
 
 
 def _how_to_make(checkpoint: Path, config: Path) -> str:

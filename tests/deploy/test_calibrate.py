@@ -9,6 +9,7 @@ from lbwdet.deploy.calibrate import (
     Histogram,
     affine,
     calibrate,
+    compromises,
     fit,
     quantized_values,
     squared_error,
@@ -112,6 +113,20 @@ class TestCalibrate:
         assert found["input"] == stem
         assert found["backbone.conv1"] == found["backbone.maxpool:max_pool2d"] == fits
         assert found["backbone.layer1.1.conv2"] == fits
+
+    def test_low_bit_values_with_other_readers_are_told(self, tiny):
+        program = tiny.lowered.program
+        four, other = Quantization(0.1, 0, 15, "ceil"), Quantization(0.2, 0, 15, "ceil")
+        block = "backbone.layer1.0.conv2"
+        readers = {
+            "backbone.layer1.0.conv2": four,  # reads what nobody else does
+            "backbone.layer1.1.conv1": four,  # reads what is a residual, too
+            "backbone.layer2.0.conv1": four,
+            "backbone.layer2.0.downsample.0": other,
+        }
+        assert compromises(program, readers) == [block, "backbone.layer1.1.conv2"]
+        eight = dict.fromkeys(readers, Quantization(0.1, 0, 255, "ceil"))
+        assert compromises(program, eight) == []
 
     def test_bad_input(self, tiny, images):
         program, weights = tiny.lowered.program, dict(tiny.lowered.weights)

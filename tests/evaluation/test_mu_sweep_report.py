@@ -44,7 +44,10 @@ def test_the_best_in_words():
     assert "3 bits: least error 0.1000 at mu=0.25, best mAP 0.800 at mu=0.75" in retrained
     assert "exact solver 0.0400 and 0.830" in retrained
     assert "| 4 | 0.25 | 0.0600 | 0.600 | 0.600 | no objects | no objects |" in retrained
-    assert "not retrained" in direct and "retrained for 1 epochs" in retrained
+    assert (
+        "not retrained" in direct
+        and "epochs of retraining: 1, learning rate from 0.005, cosine" in retrained
+    )
 
 
 def test_a_panel_for_each_quantity():

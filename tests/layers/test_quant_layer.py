@@ -1,5 +1,6 @@
 import copy
 import gc
+import math
 import weakref
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from lbwdet.layers import QuantConv2d, QuantLinear, quantize_
+from lbwdet.layers import QuantConv2d, QuantLinear, calibration, quantize_
 from lbwdet.quantizers import NonFiniteWeightError, build_quantizer
 
 SETTINGS = [
@@ -127,6 +128,66 @@ class TestForwardAndGradient:
         out = layer(torch.randn(2, 4, dtype=dtype))
         out.sum().backward()
         assert out.dtype == layer.weight.grad.dtype == dtype
+
+
+class TestRelax:
+    """The blend of BinaryRelax, (W + lambda * Q(W)) / (1 + lambda)."""
+
+    @pytest.mark.parametrize("relax", [0.0, 1.0, 3.5, 200.0])
+    def test_is_the_stated_blend_and_its_gradient_goes_to_the_master(self, relax):
+        layer = QuantLinear(6, 4, bit_width=3)
+        layer.relax = relax
+        expected = (layer.weight + relax * projected(layer)) / (1 + relax)
+        torch.testing.assert_close(layer.fake_quantized_weight(), expected)
+        x, upstream = torch.randn(2, 6), torch.randn(2, 4)
+        layer(x).backward(upstream)
+        torch.testing.assert_close(layer.weight.grad, upstream.t() @ x)
+
+    @pytest.mark.parametrize("relax", [math.inf, 1e30])
+    def test_towards_infinity_it_is_the_projection_bit_for_bit(self, relax):
+        layer = QuantLinear(6, 4, bit_width=3)
+        layer.relax = relax
+        assert torch.equal(layer.fake_quantized_weight(), projected(layer))
+
+    def test_only_weights_in_training_are_blended(self):
+        layer = QuantLinear(6, 4, bit_width=3)
+        layer.relax = 1.0
+        assert not torch.equal(layer.fake_quantized_weight(), projected(layer))
+        assert torch.equal(layer.eval().fake_quantized_weight(), projected(layer))
+        layer.train().weight.requires_grad_(False)
+        assert torch.equal(layer.fake_quantized_weight(), projected(layer))
+        assert torch.equal(layer.quantized_weight().dequantize(), projected(layer))
+
+    def test_a_new_value_counts_at_once(self):
+        layer = QuantLinear(6, 4, bit_width=3)
+        weights = []
+        for layer.relax in (1.0, 2.0, math.inf):
+            weights.append(layer.fake_quantized_weight().clone())
+        assert torch.equal(weights[2], projected(layer))
+        assert not torch.equal(weights[0], weights[1])
+
+
+class TestQuantizedInput:
+    def test_convolution_of_quantized_input_and_weight(self):
+        layer = QuantConv2d(4, 6, 3, bit_width=4, activation=dict(bit_width=3))
+        x = torch.rand(2, 4, 6, 6)
+        with calibration(layer):
+            layer(x)
+        quantizer = layer.input_quantizer
+        expected = F.conv2d(
+            quantizer.dequantize(quantizer.quantize(x)), projected(layer), layer.bias
+        )
+        assert torch.equal(layer(x), expected)
+
+    def test_float_weights_with_quantized_input(self):
+        layer = QuantLinear(4, 3, bit_width=32, activation=dict(bit_width=3))
+        x = torch.rand(5, 4)
+        with calibration(layer):
+            layer(x)
+        assert torch.equal(layer(x), F.linear(layer.input_quantizer(x), layer.weight, layer.bias))
+
+    def test_none_by_default(self):
+        assert QuantLinear(4, 3).input_quantizer is None
 
 
 class TestCache:

@@ -11,7 +11,10 @@ from lbwdet.errors import ConfigError
 from lbwdet.layers import (
     QuantConv2d,
     QuantLinear,
+    activation_keys,
+    calibration,
     describe_quantization,
+    input_quantizers,
     quantizable_layers,
     quantize_,
     quantized_layers,
@@ -143,6 +146,88 @@ class TestOtherLayers:
         assert list(quantized_layers(net)) == ["1"]
         assert "0.parametrizations.weight.original1" in unquantized_weights(net)
         net(torch.randn(1, 4))
+
+
+class TestActivation:
+    def test_settings_reach_each_layer(self):
+        net = quantize_(
+            network(),
+            weight=dict(bit_width=4),
+            activation=dict(bit_width=4, ste="relu"),
+            keep_float=["0"],
+            overrides={"4": dict(bit_width=6, activation=dict(bit_width=5))},
+        )
+        settings = {
+            name.removesuffix(".input_quantizer"): (q.settings.bit_width, q.settings.ste)
+            for name, q in input_quantizers(net).items()
+        }
+        assert settings == {"2.0": (4, "relu"), "4": (5, "relu")}
+        assert bit_widths(net) == {"2.0": 4, "4": 6}
+        assert describe_quantization(net)["4"] == (
+            "6bit paper exact tensor input 5bit, signed 8bit"
+        )
+        assert [q.layer_name for q in input_quantizers(net).values()] == ["2.0", "4"]
+
+    def test_overrides_switch_it_on_and_off(self):
+        net = quantize_(
+            network(),
+            dict(bit_width=4),
+            activation=dict(bit_width=8),
+            overrides={"0": dict(activation=None)},
+        )
+        assert list(input_quantizers(net)) == ["2.0.input_quantizer", "4.input_quantizer"]
+        net = quantize_(
+            network(), dict(bit_width=4), overrides={"0": dict(activation=dict(bit_width=8))}
+        )
+        assert list(input_quantizers(net)) == ["0.input_quantizer"]
+
+    def test_only_activation_keys_are_added(self):
+        plain = network()
+        net = quantize_(copy.deepcopy(plain), dict(bit_width=4), activation=dict(bit_width=8))
+        added = set(net.state_dict()) - set(plain.state_dict())
+        assert added == activation_keys(net) and len(added) == 9
+        net.load_state_dict(plain.state_dict(), strict=True)
+
+    def test_again(self):
+        net = quantize_(network(), dict(bit_width=4), activation=dict(bit_width=8))
+        x = torch.randn(2, 3, 3, 3)
+        with calibration(net):
+            net(x)
+        alpha = net[4].input_quantizer.alpha
+        quantize_(net, dict(bit_width=3), activation=dict(bit_width=8))
+        assert net[4].input_quantizer.alpha is alpha and net[4].input_quantizer.is_calibrated
+        quantize_(net, dict(bit_width=3), activation=dict(bit_width=4))
+        assert not net[4].input_quantizer.is_calibrated
+        quantize_(net, dict(bit_width=3))
+        assert input_quantizers(net) == {} and net[4].input_quantizer is None
+        net(x)
+
+    @pytest.mark.parametrize(
+        "layer, shape",
+        [(nn.ConvTranspose2d(4, 6, 3), (2, 4, 5, 5)), (nn.Conv1d(4, 6, 3), (2, 4, 8))],
+    )
+    def test_layers_with_their_own_forward(self, layer, shape):
+        plain, x = copy.deepcopy(layer), torch.rand(shape)
+        quantize_(layer, dict(bit_width=32), activation=dict(bit_width=2))
+        with calibration(layer):
+            layer(x)
+        assert torch.equal(layer(x), plain(layer.input_quantizer(x)))
+
+    def test_attention_keeps_its_inputs(self):
+        net = nn.TransformerEncoderLayer(8, 2, 16)
+        quantize_(net, dict(bit_width=4), activation=dict(bit_width=8))
+        names = [name.removesuffix(".input_quantizer") for name in input_quantizers(net)]
+        assert names == ["linear1", "linear2"]
+        x = torch.randn(3, 1, 8)
+        with calibration(net):
+            net(x)
+        net(x).sum().backward()
+
+    def test_errors_leave_the_network_as_it_was(self):
+        net = network()
+        with pytest.raises(ConfigError, match="activation bit_width=12 is not supported"):
+            quantize_(net, dict(bit_width=4), activation=dict(bit_width=12))
+        assert type(net[0]) is nn.Conv2d
 
 
 class TestPatterns:

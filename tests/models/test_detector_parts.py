@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from mmcv.cnn import ConvModule
 from mmdet.models import FPN, ResNet, RPNHead, Shared2FCBBoxHead
 from mmdet.registry import MODELS
 from mmengine.registry import MODELS as ROOT_MODELS
@@ -9,7 +10,7 @@ from mmengine.runner.utils import set_random_seed
 from torch import nn
 
 from lbwdet.errors import ConfigError
-from lbwdet.layers import QuantConv2d, QuantLinear, quantized_layers
+from lbwdet.layers import QuantConv2d, QuantLinear, QuantReLU, calibration, quantized_layers
 from lbwdet.models import LBWFPN, LBWResNet, LBWRPNHead, LBWShared2FCBBoxHead
 
 QUANT = dict(weight=dict(bit_width=4, code="dense"))
@@ -109,3 +110,12 @@ class TestLayerDoors:
     def test_registered_in_the_root(self):
         assert ROOT_MODELS.get("LBWConv2d") is QuantConv2d
         assert ROOT_MODELS.get("LBWLinear") is QuantLinear
+
+    def test_act_cfg(self):
+        act_cfg = dict(type="QuantReLU", bit_width=4)
+        module = ConvModule(3, 4, 3, act_cfg=act_cfg)
+        assert isinstance(module.activate, QuantReLU)
+        assert module.activate.settings.bit_width == 4
+        with calibration(module):
+            module(torch.randn(1, 3, 8, 8))
+        assert module(torch.randn(1, 3, 8, 8)).unique().numel() <= 16

@@ -31,7 +31,7 @@ class Record(Hook):
 config = tiny_config(
     data_root,
     work_dir,
-    quant=dict(weight=dict(bit_width=4, code="dense")),
+    quant=dict(weight=dict(bit_width=4, code="dense"), activation=dict(bit_width=4)),
     changes={
         "launcher": "pytorch",
         "train_cfg.max_epochs": 2,
@@ -55,6 +55,8 @@ torch.save(
         random=torch.rand(1),
         codes={name: layer.quantized_weight().codes for name, layer in layers.items()},
         weights={name: layer.weight.detach() for name, layer in layers.items()},
+        # Made when the model was wrapped already, and calibrated on other images by each rank.
+        alphas={name: layer.input_quantizer.scale for name, layer in layers.items()},
     ),
     f"{out}/rank{runner.rank}.pt",
 )
@@ -82,7 +84,7 @@ def test_two_processes_share_the_data_and_agree_on_the_weights(tiny_root, tmp_pa
         assert samples == Counter({f"{number:06d}": 1 for number in range(4)})
     one, other = ranks
     assert len(one["codes"]) == 35
-    for kind in ("weights", "codes"):
+    for kind in ("weights", "codes", "alphas"):
         for name in one[kind]:
             assert torch.equal(one[kind][name], other[kind][name]), name
     assert not torch.equal(one["random"], other["random"])

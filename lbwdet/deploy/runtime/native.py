@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime import native_library
 from lbwdet.deploy.runtime.artifact import Artifact
+from lbwdet.deploy.runtime.detector import check_image
 from lbwdet.deploy.runtime.native_library import NativeError
 from lbwdet.deploy.runtime.native_program import Describer
 from lbwdet.deploy.runtime.operations import Detections, Operation, Proposals
+from lbwdet.deploy.runtime.validate import check_artifact
 
 __all__ = ["Cost", "NativeEngine", "NativeError", "available_threads", "instruction_sets"]
 
@@ -74,8 +76,9 @@ class NativeEngine:
             machine's memory.
 
     Raises:
-        NativeError: there is no native engine, the CPU lacks ``isa``, ``threads`` is out of
-            range, or the program is not valid.
+        ArtifactError: the program is not valid.
+        NativeError: there is no native engine, the CPU lacks ``isa``, or ``threads`` is out of
+            range.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class NativeEngine:
         memory_limit: int | None = None,
     ) -> None:
         self._engine: int | None = None
+        check_artifact(artifact.program, artifact.weights, artifact.classes)
         self._library = native_library.load(native_library.library_path())
         self._lock = threading.Lock()
         self._process = os.getpid()
@@ -118,7 +122,8 @@ class NativeEngine:
             int64 [n]; best first.
 
         Raises:
-            NativeError: not such an image, or its feature maps need more than the memory limit.
+            DataError: it is something else.
+            NativeError: its feature maps need more than the memory limit.
         """
         with self._lock:
             return self._run(image, keep=False)
@@ -188,7 +193,7 @@ class NativeEngine:
         return self._engine
 
     def _run(self, image: Array, keep: bool) -> tuple[Array, Array, Array]:
-        image = _checked_image(image)
+        image = check_image(image)
         boxes = np.empty((self._capacity, 4), np.float32)
         scores, labels = np.empty(self._capacity, np.float32), np.empty(self._capacity, np.int64)
         count = self._library.lbw_run(
@@ -234,7 +239,7 @@ def _checked_threads(threads: int | None) -> int:
     cores = available_threads()
     if threads is None:
         return cores
-    if not isinstance(threads, int) or not 1 <= threads <= cores:
+    if type(threads) is not int or not 1 <= threads <= cores:
         raise NativeError(f"threads={threads!r}: give 1 to {cores}, the cores of this machine")
     return threads
 
@@ -246,14 +251,3 @@ def _check_isa(isa: str) -> None:
         raise NativeError(f"isa={isa!r} is not known; this CPU can run {usable}")
     if not known[isa]:
         raise NativeError(f"isa={isa!r}: this CPU or build lacks it; it can run {usable}")
-
-
-def _checked_image(image: Array) -> Array:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        given = getattr(image, "dtype", type(image).__name__)
-        raise NativeError(f"an image must be a uint8 array [H, W, 3]; got {given}")
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise NativeError(f"an image must have the shape [H, W, 3]; got {list(image.shape)}")
-    if max(image.shape) > 1 << 24:
-        raise NativeError(f"an image of {image.shape[0]} x {image.shape[1]} pixels is too large")
-    return np.ascontiguousarray(image)

@@ -83,5 +83,5 @@ class StoredWeight:
         return IntegerWeight(
             integers.reshape(self.codes.shape),
             np.ldexp(scale, base + 1 - self.num_magnitudes),
-            np.count_nonzero(flat) - np.count_nonzero(integers),
+            int(np.count_nonzero(flat)) - int(np.count_nonzero(integers)),
         )

@@ -7,7 +7,7 @@ import resource
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -70,14 +70,13 @@ def walk(
     for name, model in models.items():
         groups.setdefault(digest(model), []).append(name)
     open_groups = []
-    for group in groups.values():
+    for group in _families_in_turn(groups.values()):
         done = next((name for name in group if "outcome" in entries[name]), None)
         if done is None:
             open_groups.append(group)
         else:
             _share(entries, group, entries[done])
     _write(out, entries)
-    open_groups = _families_in_turn(open_groups)
     with (
         Progress("zoo", len(open_groups)) as progress,
         ThreadPoolExecutor(max_workers=jobs) as pool,
@@ -118,7 +117,7 @@ def _read_models(
     return models
 
 
-def _families_in_turn(groups: Sequence[list[str]]) -> list[list[str]]:
+def _families_in_turn(groups: Iterable[list[str]]) -> list[list[str]]:
     """First one of each family, then a second one: a walk cut short has seen all of them."""
     seen: Counter[str] = Counter()
     turns = []

@@ -123,7 +123,7 @@ class Plan {
   std::ptrdiff_t r_image_ = 0;
   std::vector<std::ptrdiff_t> r_rows_, r_columns_;  // residual of output row, column: offsets
   int images_, height_, width_;
-  int rows_per_unit_, columns_per_unit_, blocks_per_unit_;
+  int rows_per_unit_, columns_per_unit_, blocks_per_unit_, blocks_per_row_;
   int row_groups_, column_groups_, block_groups_;  // Winograd: columns are tiles, in one row
 };
 

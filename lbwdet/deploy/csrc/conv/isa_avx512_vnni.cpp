@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include <utility>
+
 #include "kernel.h"
 #include "target.h"
 
@@ -14,7 +16,9 @@ namespace {
 struct Vector {
   using Int = __m512i;
   using Float = __m512;
+  using Words = __m512i;
   static constexpr int lanes = 16, pixels = 14, vectors = 2;
+  static constexpr int narrow_quads = 0;
 
   static inline Int broadcast(const uint8_t* p) {
     int32_t four;
@@ -27,11 +31,9 @@ struct Vector {
   static inline Int load_int(const int32_t* p) { return _mm512_loadu_si512(p); }
   static inline void store_int(int32_t* p, Int a) { _mm512_storeu_si512(p, a); }
   static inline Float load(const float* p) { return _mm512_loadu_ps(p); }
-  static inline Int splat_int(int value) { return _mm512_set1_epi32(value); }
   static inline Float splat(float value) { return _mm512_set1_ps(value); }
-  static inline Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
-  static inline Int sub(Int a, Int b) { return _mm512_sub_epi32(a, b); }
   static inline Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
+  static inline Float sub(Float a, Float b) { return _mm512_sub_ps(a, b); }
   static inline Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
   static inline Float min(Float a, Float b) { return _mm512_min_ps(a, b); }
   static inline Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
@@ -40,20 +42,41 @@ struct Vector {
   static inline Int round_up(Float a) {
     return _mm512_cvt_roundps_epi32(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
   }
-  static inline __mmask16 mask(int count) { return static_cast<__mmask16>((1u << count) - 1); }
-  static inline Int load_u8(const uint8_t* p, int count) {
-    if (count == lanes)
-      return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-    return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask(count), p));
+
+  static inline Words splat_words(int value) {
+    return _mm512_set1_epi16(static_cast<int16_t>(value));
   }
-  static inline void store_u8(uint8_t* p, Int q, int count) {
-    if (count == lanes)
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(q));
-    else
-      _mm_mask_storeu_epi8(p, mask(count), _mm512_cvtepi32_epi8(q));
+  static inline Words narrow(Int a, Int b) { return _mm512_packs_epi32(a, b); }
+  static inline Words add_words(Words a, Words b) { return _mm512_adds_epi16(a, b); }
+  static inline Words min_words(Words a, Words b) { return _mm512_min_epi16(a, b); }
+  static inline Words max_words(Words a, Words b) { return _mm512_max_epi16(a, b); }
+  static inline __mmask32 mask(int count) {
+    return static_cast<__mmask32>((uint64_t{1} << count) - 1);
+  }
+  static inline void store_bytes(uint8_t* p, uint8_t* q, Words a, Words b, int count) {
+    // Eight bytes of a, eight of b, ...: the even, then the odd quarters.
+    const __m512i both = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7),
+                                                  _mm512_packus_epi16(a, b));
+    const __m256i first = _mm512_castsi512_si256(both);
+    const __m256i second = _mm512_extracti64x4_epi64(both, 1);
+    if (count == 2 * lanes) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), first);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(q), second);
+    } else {
+      _mm256_mask_storeu_epi8(p, mask(count), first);
+      _mm256_mask_storeu_epi8(q, mask(count), second);
+    }
+  }
+  static inline void unpack(const uint8_t* p, int count, Float& a, Float& b) {
+    const __m256i bytes =
+        count == 2 * lanes ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))
+                           : _mm256_maskz_loadu_epi8(mask(count), p);
+    const Words words = _mm512_cvtepu8_epi16(bytes), exponent = _mm512_set1_epi16(0x4B00);
+    a = _mm512_castsi512_ps(_mm512_unpacklo_epi16(words, exponent));
+    b = _mm512_castsi512_ps(_mm512_unpackhi_epi16(words, exponent));
   }
   static inline void store(float* p, Float t, int count) {
-    _mm512_mask_storeu_ps(p, mask(count), t);
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(mask(count)), t);
   }
 
   using Short = __m512i;
@@ -65,11 +88,15 @@ struct Vector {
   static inline Short sub_short(Short a, Short b) { return _mm512_sub_epi16(a, b); }
   template <int n>
   static inline Short shift_short(Short a) { return _mm512_slli_epi16(a, n); }
+  static inline Int splat_int(int value) { return _mm512_set1_epi32(value); }
+  static inline Int add_int(Int a, Int b) { return _mm512_add_epi32(a, b); }
+  static inline Int sub_int(Int a, Int b) { return _mm512_sub_epi32(a, b); }
   template <int n>
   static inline Int shift(Int a) { return _mm512_slli_epi32(a, n); }
   static inline Int shift_right(Int a, int n) { return _mm512_srai_epi32(a, n); }
   static inline Int multiply(Int a, Int b) { return _mm512_mullo_epi32(a, b); }
   static inline Int dot_pairs(Int acc, Int x, Int w) {
+    // In place: gcc 12 copies registers around the intrinsic.
     asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w));
     return acc;
   }
@@ -82,8 +109,8 @@ struct Vector {
 
 const Kernel& avx512_vnni_kernel() {
   static const WinogradKernel winograd{Vector::lanes, run_winograd<Vector>};
-  static const Kernel kernel{Isa::avx512_vnni, Vector::lanes, Vector::vectors, 0, run_row<Vector>,
-                             &winograd};
+  static const Kernel kernel{Isa::avx512_vnni, Vector::lanes, Vector::vectors,
+                             Vector::narrow_quads, 0, run_row<Vector>, &winograd};
   return kernel;
 }
 

@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include <utility>
+
 #include "kernel.h"
 #include "target.h"
 
@@ -14,6 +16,7 @@ namespace {
 #include "avx2.inl"
 
 struct Vector : Avx2 {
+  static constexpr int narrow_quads = 0;
   static inline Int dot(Int acc, Int x, Int w) { return _mm256_dpbusd_avx_epi32(acc, x, w); }
   static inline Int dot_pairs(Int acc, Int x, Int w) { return _mm256_dpwssd_avx_epi32(acc, x, w); }
 };
@@ -25,8 +28,8 @@ struct Vector : Avx2 {
 
 const Kernel& avx_vnni_kernel() {
   static const WinogradKernel winograd{Vector::lanes, run_winograd<Vector>};
-  static const Kernel kernel{Isa::avx_vnni, Vector::lanes, Vector::vectors, 0, run_row<Vector>,
-                             &winograd};
+  static const Kernel kernel{Isa::avx_vnni, Vector::lanes, Vector::vectors,
+                             Vector::narrow_quads, 0, run_row<Vector>, &winograd};
   return kernel;
 }
 

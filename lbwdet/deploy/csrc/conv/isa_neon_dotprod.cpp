@@ -4,6 +4,8 @@
 
 #include <arm_neon.h>
 
+#include <utility>
+
 #include "kernel.h"
 #include "target.h"
 
@@ -19,7 +21,9 @@ namespace {
 struct Vector {
   using Int = int32x4_t;
   using Float = float32x4_t;
+  using Words = int16x8_t;
   static constexpr int lanes = 4, pixels = 6, vectors = 4;
+  static constexpr int narrow_quads = 0;
 
   static inline Int broadcast(const uint8_t* p) {
     uint32_t four;
@@ -34,27 +38,40 @@ struct Vector {
   static inline Int load_int(const int32_t* p) { return vld1q_s32(p); }
   static inline void store_int(int32_t* p, Int a) { vst1q_s32(p, a); }
   static inline Float load(const float* p) { return vld1q_f32(p); }
-  static inline Int splat_int(int value) { return vdupq_n_s32(value); }
   static inline Float splat(float value) { return vdupq_n_f32(value); }
-  static inline Int add(Int a, Int b) { return vaddq_s32(a, b); }
-  static inline Int sub(Int a, Int b) { return vsubq_s32(a, b); }
   static inline Float add(Float a, Float b) { return vaddq_f32(a, b); }
+  static inline Float sub(Float a, Float b) { return vsubq_f32(a, b); }
   static inline Float mul(Float a, Float b) { return vmulq_f32(a, b); }
   static inline Float min(Float a, Float b) { return vminq_f32(a, b); }
   static inline Float max(Float a, Float b) { return vmaxq_f32(a, b); }
   static inline Float to_float(Int a) { return vcvtq_f32_s32(a); }
   static inline Int round(Float a) { return vcvtnq_s32_f32(a); }
   static inline Int round_up(Float a) { return vcvtpq_s32_f32(a); }
-  static inline Int load_u8(const uint8_t* p, int count) {
-    uint32_t four = 0;
-    __builtin_memcpy(&four, p, count);
-    const uint8x8_t bytes = vreinterpret_u8_u32(vdup_n_u32(four));
-    return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(bytes))));
+
+  static inline Words splat_words(int value) { return vdupq_n_s16(static_cast<int16_t>(value)); }
+  static inline Words narrow(Int a, Int b) { return vcombine_s16(vqmovn_s32(a), vqmovn_s32(b)); }
+  static inline Words add_words(Words a, Words b) { return vqaddq_s16(a, b); }
+  static inline Words min_words(Words a, Words b) { return vminq_s16(a, b); }
+  static inline Words max_words(Words a, Words b) { return vmaxq_s16(a, b); }
+  static inline void store_bytes(uint8_t* p, uint8_t* q, Words a, Words b, int count) {
+    const uint8x8_t first = vqmovun_s16(a), second = vqmovun_s16(b);
+    if (count == 2 * lanes) {
+      vst1_u8(p, first);
+      vst1_u8(q, second);
+    } else {
+      __builtin_memcpy(p, &first, count);
+      __builtin_memcpy(q, &second, count);
+    }
   }
-  static inline void store_u8(uint8_t* p, Int q, int count) {
-    const uint16x4_t words = vqmovun_s32(q);
-    const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(vqmovn_u16(vcombine_u16(words, words))), 0);
-    __builtin_memcpy(p, &four, count);
+  static inline void unpack(const uint8_t* p, int count, Float& a, Float& b) {
+    uint8x8_t bytes = vdup_n_u8(0);
+    if (count == 2 * lanes)
+      bytes = vld1_u8(p);
+    else
+      __builtin_memcpy(&bytes, p, count);
+    const uint16x8_t words = vmovl_u8(bytes), exponent = vdupq_n_u16(0x4B00);
+    a = vreinterpretq_f32_u16(vzip1q_u16(words, exponent));
+    b = vreinterpretq_f32_u16(vzip2q_u16(words, exponent));
   }
   static inline void store(float* p, Float t, int count) {
     float four[lanes];
@@ -68,8 +85,8 @@ struct Vector {
 }  // namespace
 
 const Kernel& neon_dotprod_kernel() {
-  static const Kernel kernel{Isa::neon_dotprod, Vector::lanes, Vector::vectors, 0x80,
-                             run_row<Vector>, nullptr};
+  static const Kernel kernel{Isa::neon_dotprod, Vector::lanes, Vector::vectors,
+                             Vector::narrow_quads, 0x80, run_row<Vector>, nullptr};
   return kernel;
 }
 

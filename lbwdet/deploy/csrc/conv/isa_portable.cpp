@@ -1,4 +1,6 @@
 // Plain C++, for every CPU; compilers turn it into whatever vectors they may use.
+#include <utility>
+
 #include "kernel.h"
 
 namespace lbw::conv {
@@ -11,12 +13,17 @@ struct Vector {
   struct Float {
     float v[8];
   };
-  static constexpr int lanes = 8, pixels = 4, vectors = 1;
+  struct Words {
+    int16_t v[16];
+  };
+  static constexpr int lanes = 8, pixels = 4, vectors = 2;
+  static constexpr int narrow_quads = 0;
 
   template <class Result, class Function>
   static inline Result each(Function function) {
     Result result;
-    for (int i = 0; i < lanes; ++i) result.v[i] = function(i);
+    for (int i = 0; i < static_cast<int>(sizeof(result.v) / sizeof(result.v[0])); ++i)
+      result.v[i] = function(i);
     return result;
   }
 
@@ -38,20 +45,14 @@ struct Vector {
   static inline Float load(const float* p) {
     return each<Float>([&](int i) { return p[i]; });
   }
-  static inline Int splat_int(int value) {
-    return each<Int>([&](int) { return value; });
-  }
   static inline Float splat(float value) {
     return each<Float>([&](int) { return value; });
   }
-  static inline Int add(Int a, Int b) {
-    return each<Int>([&](int i) { return a.v[i] + b.v[i]; });
-  }
-  static inline Int sub(Int a, Int b) {
-    return each<Int>([&](int i) { return a.v[i] - b.v[i]; });
-  }
   static inline Float add(Float a, Float b) {
     return each<Float>([&](int i) { return a.v[i] + b.v[i]; });
+  }
+  static inline Float sub(Float a, Float b) {
+    return each<Float>([&](int i) { return a.v[i] - b.v[i]; });
   }
   static inline Float mul(Float a, Float b) {
     return each<Float>([&](int i) { return a.v[i] * b.v[i]; });
@@ -65,22 +66,52 @@ struct Vector {
   static inline Float to_float(Int a) {
     return each<Float>([&](int i) { return static_cast<float>(a.v[i]); });
   }
-  // Of numbers between -255 and 255: 1.5 * 2**23 leaves no bits for a fraction.
-  static inline float nearest(float t) { return (t + 12582912.0f) - 12582912.0f; }
+  // 1.5 * 2**23 leaves no bits for a fraction; what is beyond int16 is saturated anyway.
+  static inline float nearest(float t) {
+    t = t < -32768.0f ? -32768.0f : t > 32767.0f ? 32767.0f : t;
+    return (t + 12582912.0f) - 12582912.0f;
+  }
   static inline Int round(Float a) {
     return each<Int>([&](int i) { return static_cast<int32_t>(nearest(a.v[i])); });
   }
   static inline Int round_up(Float a) {
     return each<Int>([&](int i) {
       const float whole = nearest(a.v[i]);
-      return static_cast<int32_t>(whole) + (whole < a.v[i]);
+      return static_cast<int32_t>(whole) + (whole < a.v[i] ? 1 : 0);
     });
   }
-  static inline Int load_u8(const uint8_t* p, int count) {
-    return each<Int>([&](int i) { return i < count ? p[i] : 0; });
+
+  // Where channel i of a pair lies: see Row.
+  static inline int vector_of(int i) { return i / 4 % 2; }
+  static inline int lane_of(int i) { return i / 8 * 4 + i % 4; }
+  static inline int16_t saturate(int value) {
+    return static_cast<int16_t>(value < -32768 ? -32768 : value > 32767 ? 32767 : value);
   }
-  static inline void store_u8(uint8_t* p, Int q, int count) {
-    for (int i = 0; i < count; ++i) p[i] = static_cast<uint8_t>(q.v[i]);
+  static inline uint8_t byte(int value) {
+    return static_cast<uint8_t>(value < 0 ? 0 : value > 255 ? 255 : value);
+  }
+  static inline Words splat_words(int value) {
+    return each<Words>([&](int) { return static_cast<int16_t>(value); });
+  }
+  static inline Words narrow(Int a, Int b) {
+    return each<Words>([&](int i) { return saturate((vector_of(i) ? b : a).v[lane_of(i)]); });
+  }
+  static inline Words add_words(Words a, Words b) {
+    return each<Words>([&](int i) { return saturate(a.v[i] + b.v[i]); });
+  }
+  static inline Words min_words(Words a, Words b) {
+    return each<Words>([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  static inline Words max_words(Words a, Words b) {
+    return each<Words>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  static inline void store_bytes(uint8_t* p, uint8_t* q, Words a, Words b, int count) {
+    for (int i = 0; i < count; ++i) p[i] = byte(a.v[i]);
+    for (int i = 0; i < count; ++i) q[i] = byte(b.v[i]);
+  }
+  static inline void unpack(const uint8_t* p, int count, Float& a, Float& b) {
+    for (int i = 0; i < 2 * lanes; ++i)
+      (vector_of(i) ? b : a).v[lane_of(i)] = 8388608.0f + (i < count ? p[i] : 0);
   }
   static inline void store(float* p, Float t, int count) {
     for (int i = 0; i < count; ++i) p[i] = t.v[i];
@@ -92,8 +123,8 @@ struct Vector {
 }  // namespace
 
 const Kernel& portable_kernel() {
-  static const Kernel kernel{Isa::portable, Vector::lanes, Vector::vectors, 0, run_row<Vector>,
-                             nullptr};
+  static const Kernel kernel{Isa::portable, Vector::lanes, Vector::vectors,
+                             Vector::narrow_quads, 0, run_row<Vector>, nullptr};
   return kernel;
 }
 

@@ -8,26 +8,40 @@
 
 namespace lbw::conv {
 
-// One row of output pixels, one block of output channels. The window of an output pixel is
+// What finishing a tile may rely on, so that common layers skip what they do not need.
+enum class Range {
+  bytes,  // rounding to nearest, zero point 0, limits 0 and 255, real outputs far below 2**31
+  words,  // rounding to nearest, real outputs far below 2**31
+  any,
+};
+
+// One row of output pixels, some blocks of output channels. The window of an output pixel is
 // `run_count` contiguous runs of `quads` groups of four bytes each; weights lie in the order
-// [run][quad][lane of the block][4], so that four bytes of input, broadcast, meet them.
+// [block][run][quad][lane of the block][4], so that four bytes of input, broadcast, meet them.
+//
+// Channels of a uint8 output are dealt to the lanes as narrowing instructions put them
+// together again: of a pair of vectors, the first gets channels 0-3, 8-11, ..., the second
+// 4-7, 12-15, ... A last vector without partner, and float outputs, have them in order.
 struct Row {
   const uint8_t* x;           // first column's window
   std::ptrdiff_t x_column;    // from a column's window to the next
   const std::ptrdiff_t* runs;
   int run_count, quads;
   int columns;
+  std::ptrdiff_t ahead;       // input bytes of one more column, per quad of a run; to prefetch
 
   const int8_t* weight;
   const int32_t* start;       // accumulators begin with the zero point's correction
-  const float* multiplier;
+  const float* multiplier;    // these three: in the order of the lanes
   const float* offset;
-  int channels;               // of the block; at most its width, which all arrays above have
-  int flush;                  // quads whose products surely fit int16 (used by avx2)
+  int channels;               // of all blocks together; arrays are padded to full vectors
+  // Of each block, or null: lengths of the stretches of quads whose sums surely fit int16.
+  const uint16_t* const* stretches;
 
-  float low, high;            // limits of the output less its zero point
-  int zero;
+  Range range;
   bool ceil;
+  int low, high, zero;        // limits and zero point of a uint8 output
+  float low_float;            // limit of a float output
   uint8_t* y;                 // one of these two is null
   float* y_float;
   std::ptrdiff_t y_column;
@@ -54,10 +68,9 @@ struct Winograd {
   const int16_t* weight;
   std::size_t block_size;
   int blocks, channels;    // output channels that these blocks hold
-  Row row;                 // start, multiplier, offset, limits, y of the first pixel and channel
+  Row row;                 // of the map's first pixel, and of the first channel
   std::ptrdiff_t y_row;
-  const uint8_t* r;        // residual of the first pixel and channel, or null
-  const std::ptrdiff_t* r_rows;
+  const std::ptrdiff_t* r_rows;  // of the residual; null without
   WinogradScratch scratch;
 };
 
@@ -66,10 +79,14 @@ struct WinogradKernel {
   void (*run)(const Winograd& job);
 };
 
+// The lane of a channel of a uint8 output, as Row says.
+int position_of(int channel, int lanes);
+
 struct Kernel {
   Isa isa;
   int lanes;    // output channels of one vector
   int vectors;  // vectors of a full block
+  int narrow_quads;  // from this mean length on it uses stretches; 0: never
   int flip;     // 0x80 if inputs are taken as q - 128 (signed by signed), else 0
   void (*row)(const Row& row);
   const WinogradKernel* winograd;  // or null

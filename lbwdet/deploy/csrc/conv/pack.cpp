@@ -1,5 +1,6 @@
 #include "pack.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -33,7 +34,51 @@ void check(const Spec& s) {
   require(std::isfinite(s.ratio), "ratio must be finite");
 }
 
-void check(const Spec& s, const int8_t* weight, const float* multiplier, const float* offset) {
+// The runs of a window: kernel rows, whose pixels are neighbours; single pixels if dilated.
+bool whole_rows(const Spec& s) { return s.dilation_w == 1 || s.kernel_w == 1; }
+
+// Lengths of the stretches of quads that can be summed in int16, in all lanes of a block and
+// whatever the input is; a stretch ends with its run. `weight` is [run * quad][lanes][4].
+std::vector<uint16_t> stretches(const int8_t* weight, int runs, int quads, int lanes,
+                                int maximum) {
+  std::vector<uint16_t> result;
+  // Each lane has two sums: of the first two and of the last two products of its quads.
+  std::vector<int> high(lanes * 2), low(lanes * 2), next_high(lanes * 2), next_low(lanes * 2);
+  for (int run = 0; run < runs; ++run) {
+    uint16_t length = 0;
+    for (int quad = 0; quad < quads; ++quad) {
+      if (length == 0) {
+        std::fill(high.begin(), high.end(), 0);
+        std::fill(low.begin(), low.end(), 0);
+      }
+      bool fits = length < UINT16_MAX;
+      for (int sum = 0; sum < lanes * 2; ++sum) {
+        int up = 0, down = 0;
+        for (int i = 0; i < 2; ++i, ++weight) (*weight > 0 ? up : down) += *weight * maximum;
+        next_high[sum] = high[sum] + up, next_low[sum] = low[sum] + down;
+        fits = fits && next_high[sum] <= INT16_MAX && next_low[sum] >= INT16_MIN;
+      }
+      if (fits) {
+        high.swap(next_high), low.swap(next_low);
+        ++length;
+        continue;
+      }
+      result.push_back(length);  // begin anew with this quad
+      length = 0;
+      --quad;
+      weight -= lanes * 4;
+    }
+    result.push_back(length);
+  }
+  return result;
+}
+
+// Checks the numbers of a layer; what finishing its tiles may rely on.
+Range checked_range(const Spec& s, const int8_t* weight, const float* multiplier,
+                    const float* offset) {
+  Range range = s.ceil                                    ? Range::any
+                : s.zero_out == 0 && s.maximum_out == 255 ? Range::bytes
+                                                          : Range::words;
   const std::size_t window = static_cast<std::size_t>(s.in_channels) * s.kernel_h * s.kernel_w;
   for (int o = 0; o < s.out_channels; ++o) {
     std::int64_t magnitude = 0;
@@ -47,57 +92,32 @@ void check(const Spec& s, const int8_t* weight, const float* multiplier, const f
     require(std::isfinite(multiplier[o]) && std::fabs(multiplier[o]) < 1e25f &&
                 std::isfinite(offset[o]) && std::fabs(offset[o]) < 1e25f,
             "a multiplier or offset is not finite, or is beyond 1e25");
+    const double largest = 255.0 * magnitude * std::fabs(multiplier[o]) + std::fabs(offset[o]) +
+                           255.0 * std::fabs(s.ratio);
+    if (largest > 1 << 30) range = Range::any;
   }
-}
-
-// The runs of a window: kernel rows, whose pixels are neighbours; single pixels if dilated.
-bool whole_rows(const Spec& s) { return s.dilation_w == 1 || s.kernel_w == 1; }
-
-// Adds up, over blocks of channels, quads whose int16 products stay in range: the largest
-// count so that any that many consecutive quads of a lane do, whatever the input is.
-int safe_quads(const std::vector<int8_t>& lane, int quads_per_run, int maximum) {
-  const int quads = static_cast<int>(lane.size() / 4);
-  int safe = quads_per_run;
-  for (int half = 0; half < 2; ++half) {  // int16 sums of the first two, the last two of a quad
-    std::vector<int> up(quads), down(quads);
-    for (int q = 0; q < quads; ++q)
-      for (int i = 0; i < 2; ++i) {
-        const int w = lane[q * 4 + half * 2 + i];
-        (w > 0 ? up : down)[q] += std::abs(w) * maximum;
-      }
-    // A window that is too long is shortened until every window of its length is in range;
-    // windows start at multiples of their length within a run.
-    while (safe > 1) {
-      bool fits = true;
-      for (int run = 0; fits && run < quads; run += quads_per_run)
-        for (int begin = 0; fits && begin < quads_per_run; begin += safe) {
-          int high = 0, low = 0;
-          for (int q = begin; q < begin + safe && q < quads_per_run; ++q) {
-            high += up[run + q];
-            low += down[run + q];
-          }
-          fits = high <= 32767 && low <= 32768;
-        }
-      if (fits) break;
-      --safe;
-    }
-  }
-  return safe;
+  return range;
 }
 
 }  // namespace
+
+int position_of(int channel, int lanes) {
+  const int in_pair = channel % (2 * lanes);
+  return channel - in_pair + in_pair / 4 % 2 * lanes + in_pair / 8 * 4 + in_pair % 4;
+}
 
 Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
                const float* offset, Isa isa, bool winograd)
     : layout_(std::make_unique<Layout>()) {
   check(spec);
-  check(spec, weight, multiplier, offset);
   Layout& l = *layout_;
   l.spec = spec;
   l.kernel = &kernel_of(isa);
-  if (winograd && l.kernel->winograd && winograd_fits(spec, weight, *l.kernel->winograd)) {
+  l.range = checked_range(spec, weight, multiplier, offset);
+  const WinogradKernel* other = l.kernel->winograd;
+  if (winograd && other && winograd_fits(spec, weight, *other)) {
     l.winograd = std::make_unique<WinogradWeights>(
-        winograd_pack(spec, weight, multiplier, offset, *l.kernel->winograd));
+        winograd_pack(spec, weight, multiplier, offset, *other));
     return;
   }
   const int ci = spec.in_channels, co = spec.out_channels;
@@ -107,19 +127,19 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   l.quads = (pixels * ci + 3) / 4;
   l.width = l.kernel->lanes * l.kernel->vectors;
   l.blocks = (co + l.width - 1) / l.width;
-  const int lanes = l.kernel->lanes;
-  const int padded = (co + lanes - 1) / lanes * lanes;
+  const int group = l.kernel->lanes * (spec.to_float ? 1 : 2);
+  const int padded = (co + group - 1) / group * group;
   const std::size_t window = static_cast<std::size_t>(l.run_count) * l.quads * 4;
   l.weight_bytes = padded * window;
   l.weight.reset(static_cast<int8_t*>(::operator new[](l.weight_bytes, std::align_val_t(64))));
   l.start.assign(padded, 0);
   l.multiplier.assign(padded, 0);
   l.offset.assign(padded, 0);
-  l.flush = l.quads;
 
   std::vector<int8_t> lane(window);  // one output channel as the kernel meets it
   for (int o = 0; o < padded; ++o) {
     std::memset(lane.data(), 0, lane.size());
+    const int position = spec.to_float ? o : position_of(o, l.kernel->lanes);
     if (o < co) {
       std::int64_t sum = 0;
       for (int i = 0; i < ci; ++i)
@@ -130,18 +150,29 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
             lane[(static_cast<std::size_t>(run) * l.quads) * 4 + pixel * ci + i] = w;
             sum += w;
           }
-      l.start[o] = static_cast<int32_t>((l.kernel->flip - spec.zero_in) * sum);
-      l.multiplier[o] = multiplier[o];
-      l.offset[o] = offset[o];
-      const int safe = safe_quads(lane, l.quads, spec.maximum_in);
-      if (safe < l.flush) l.flush = safe;
+      l.start[position] = static_cast<int32_t>((l.kernel->flip - spec.zero_in) * sum);
+      l.multiplier[position] = multiplier[o];
+      l.offset[position] = offset[o];
     }
     const int block = o / l.width;
     const int block_width = block + 1 < l.blocks ? l.width : padded - block * l.width;
-    int8_t* target = l.weight.get() + l.block_begin(block) + (o - block * l.width) * 4;
+    int8_t* target = l.weight.get() + l.block_begin(block) + (position - block * l.width) * 4;
     for (std::size_t q = 0; q < window / 4; ++q)
       std::memcpy(target + q * block_width * 4, lane.data() + q * 4, 4);
   }
+
+  if (l.kernel->narrow_quads == 0) return;
+  std::size_t count = 0;
+  for (int block = 0; block < l.blocks; ++block) {
+    const int lanes = std::min(l.width, padded - block * l.width);
+    l.stretches.push_back(stretches(l.weight.get() + l.block_begin(block), l.run_count, l.quads,
+                                    lanes, spec.maximum_in));
+    count += l.stretches.back().size();
+  }
+  const std::size_t all_quads = static_cast<std::size_t>(l.blocks) * l.run_count * l.quads;
+  if (all_quads < count * l.kernel->narrow_quads) l.stretches.clear();
+  for (const std::vector<uint16_t>& block : l.stretches)
+    l.stretches_of_block.push_back(block.data());
 }
 
 Packed::~Packed() = default;

@@ -21,12 +21,14 @@ struct Layout {
   int quads;      // groups of four bytes in a run
   int width;      // channels of a full block; blocks before the last are full
   int blocks;
-  int flush;      // see Row
+  Range range;    // see Row
   std::unique_ptr<WinogradWeights> winograd;  // or null; if not, nothing below is filled
   std::size_t weight_bytes = 0;
   std::unique_ptr<int8_t[], AlignedDelete> weight;
-  std::vector<int32_t> start;             // these three: padded to full vectors
+  std::vector<int32_t> start;  // these three: in the order of the lanes, padded
   std::vector<float> multiplier, offset;
+  std::vector<std::vector<uint16_t>> stretches;  // of each block, or none: see Row
+  std::vector<const uint16_t*> stretches_of_block;
 
   // Bytes of weights before a block.
   std::size_t block_begin(int block) const {

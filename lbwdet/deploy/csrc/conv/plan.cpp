@@ -3,15 +3,25 @@
 #include <stdexcept>
 #include <string>
 
+#if defined(__unix__)
+#include <unistd.h>
+#endif
+
 #include "pack.h"
 
 namespace lbw::conv {
 namespace {
 
-// What of a unit's input and output should stay in a core's second-level cache (1 to 2 MB),
-// beside the weights.
-constexpr std::ptrdiff_t kInputBytes = 448 << 10, kOutputBytes = 384 << 10;
 constexpr int kUnitsPerThread = 8;
+
+// Bytes of a core's second-level cache. A guess is good enough: only speed depends on it.
+std::ptrdiff_t cache_bytes() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  static const long size = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (size >= 256 << 10) return std::min<std::ptrdiff_t>(size, 2 << 20);
+#endif
+  return 1 << 20;
+}
 
 int groups(int length, int size) { return (length + size - 1) / size; }
 
@@ -82,14 +92,16 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
     x_column_ = x_image_, y_column_ = y_image_;
   }
 
+  // What of a unit's input, output, weights should stay in the second-level cache.
+  const std::ptrdiff_t cache = cache_bytes();
   const std::ptrdiff_t window = static_cast<std::ptrdiff_t>(l.run_count) * l.quads * 4;
   const std::ptrdiff_t column_bytes =
       std::min<std::ptrdiff_t>(x_column_, window) * std::min(s.stride_h, s.kernel_h);
-  columns_per_unit_ = equal_size(width_, kInputBytes / std::max<std::ptrdiff_t>(column_bytes, 1));
+  columns_per_unit_ = equal_size(width_, cache / 2 / column_bytes);
   column_groups_ = groups(width_, columns_per_unit_);
   const std::ptrdiff_t in_row = column_bytes * columns_per_unit_;
   const std::ptrdiff_t out_row = static_cast<std::ptrdiff_t>(columns_per_unit_) * s.out_channels;
-  rows_per_unit_ = equal_size(height_, std::min(kInputBytes / in_row, kOutputBytes / out_row));
+  rows_per_unit_ = equal_size(height_, std::min(cache / 4 / in_row, cache / 5 / out_row));
   // Enough units to share, from rows first: their inputs hardly overlap.
   const int wanted = threads == 1 ? 1 : kUnitsPerThread * threads;
   while (rows_per_unit_ > 4 && images_ * column_groups_ * groups(height_, rows_per_unit_) < wanted)
@@ -98,6 +110,8 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
   const int have = images_ * column_groups_ * row_groups_;
   blocks_per_unit_ = equal_size(l.blocks, l.blocks / std::min(l.blocks, groups(wanted, have)));
   block_groups_ = groups(l.blocks, blocks_per_unit_);
+  const std::ptrdiff_t block_bytes = window * l.width;
+  blocks_per_row_ = equal_size(blocks_per_unit_, cache * 3 / 8 / block_bytes);
 }
 
 void Plan::init_winograd(const Map& in, int threads) {
@@ -159,16 +173,12 @@ Row Plan::row_of_layer() const {
   const Layout& l = *layout_;
   const Spec& s = l.spec;
   Row row{};
-  row.x_column = x_column_;
-  row.runs = runs_.data();
-  row.run_count = l.run_count;
-  row.quads = l.quads;
-  row.flush = l.flush;
-  row.zero = s.zero_out;
-  row.low = s.to_float ? (s.relu ? 0.0f : -std::numeric_limits<float>::infinity())
-                       : static_cast<float>(s.relu ? 0 : -s.zero_out);
-  row.high = static_cast<float>(s.maximum_out - s.zero_out);
+  row.range = l.range;
   row.ceil = s.ceil;
+  row.zero = s.zero_out;
+  row.low = s.relu ? s.zero_out : 0;
+  row.high = s.maximum_out;
+  row.low_float = s.relu ? 0.0f : -std::numeric_limits<float>::infinity();
   row.y_column = y_column_;
   row.zero_residual = s.zero_residual;
   row.ratio = s.ratio;
@@ -205,7 +215,7 @@ void Plan::run_winograd(int begin, int end) const {
     job.row.multiplier = weights.multiplier.data() + channel;
     job.row.offset = weights.offset.data() + channel;
     job.row.y = y_ + image * y_image_ + channel;
-    job.r = r_ ? r_ + image * r_image_ + channel : nullptr;
+    job.row.r = r_ ? r_ + image * r_image_ + channel : nullptr;
     l.kernel->winograd->run(job);
   }
 }
@@ -215,6 +225,11 @@ void Plan::run(int begin, int end) const {
   const Layout& l = *layout_;
   const Spec& s = l.spec;
   Row row = row_of_layer();
+  row.x_column = x_column_;
+  row.runs = runs_.data();
+  row.run_count = l.run_count;
+  row.quads = l.quads;
+  row.ahead = (x_column_ + l.quads - 1) / l.quads;
   for (int unit = begin; unit < end; ++unit) {
     // Neighbouring units share input rows: blocks of channels change fastest.
     int rest = unit;
@@ -227,13 +242,15 @@ void Plan::run(int begin, int end) const {
     row.columns = std::min(columns_per_unit_, width_ - column);
     const int end_row = std::min(first_row + rows_per_unit_, height_);
     const int end_block = std::min((block_group + 1) * blocks_per_unit_, l.blocks);
-    for (int block = block_group * blocks_per_unit_; block < end_block; ++block) {
+    for (int block = block_group * blocks_per_unit_; block < end_block; block += blocks_per_row_) {
       const int channel = block * l.width;
+      const int last_block = std::min(block + blocks_per_row_, end_block);
       row.weight = l.weight.get() + l.block_begin(block);
+      if (!l.stretches.empty()) row.stretches = &l.stretches_of_block[block];
       row.start = l.start.data() + channel;
       row.multiplier = l.multiplier.data() + channel;
       row.offset = l.offset.data() + channel;
-      row.channels = std::min(l.width, s.out_channels - channel);
+      row.channels = std::min(last_block * l.width, s.out_channels) - channel;
       for (int y = first_row; y < end_row; ++y) {
         row.x = x_ + image * x_image_ + y * x_row_ + column * x_column_;
         const std::ptrdiff_t out = image * y_image_ + y * y_row_ + column * y_column_ + channel;

@@ -3,12 +3,17 @@
 // type V. Nothing here may call a template or inline function that other files instantiate
 // too: the linker keeps one copy, and that could be this one, of too new an instruction set.
 //
-// V offers   Int, Float         vectors of `lanes` int32, float
-//            pixels, vectors    largest tile
+// V offers   Int, Float, Words  vectors: `lanes` int32, `lanes` float, 2 * `lanes` int16
+//            pixels, vectors    largest tile; pixels is at most 14
 //            broadcast(p)       four bytes of input, to all lanes
 //            weights(p)         four weights per lane
 //            dot(acc, x, w)     acc + sum of four products, per lane
-//            and the elementary operations that finish() spells out.
+//            narrow(a, b)       two Int to Words, saturating, in the order that Row tells
+//            store_bytes        the Words of two pixels, saturating to 0..255
+//            unpack             bytes to two Float of 2**23 + byte, inverse to that order
+//            narrow_quads       0, or there is Narrow: a dot() that sums in int16, zero() and
+//                               widen(); used if so many quads fit int16 on average
+//            and elementary operations.
 
 #define LBW_UNROLL _Pragma("GCC unroll 64")
 
@@ -42,132 +47,220 @@ struct Pixels {
   }
 };
 
+// One quad of all pixels. `ahead` is fetched for the tile to come.
 template <class V, int P, int C>
-static inline void accumulate(typename V::Int (&acc)[P][C], const uint8_t* x, const Row& row) {
-  const int8_t* weight = row.weight;
+static inline void step(typename V::Int (&acc)[P][C], const Pixels& pixels, const int8_t* weight,
+                        int quad, const uint8_t* ahead) {
+  asm volatile("" ::: "memory");  // no loads of a step before its turn: registers are few
+  __builtin_prefetch(ahead);
+  decltype(V::weights(weight)) w[C];
+  LBW_UNROLL for (int c = 0; c < C; ++c) w[c] = V::weights(weight + (quad * C + c) * V::lanes * 4);
+  LBW_UNROLL for (int p = 0; p < P; ++p) {
+    const auto value = V::broadcast(pixels.at(p) + quad * 4);
+    LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::dot(acc[p][c], value, w[c]);
+  }
+}
+
+// Two quads per turn of the loop: its counters compete with the multiplications for ports.
+template <class V, int P, int C>
+static inline void accumulate(typename V::Int (&acc)[P][C], const Row& row, const uint8_t* x,
+                              const int8_t* weight) {
+  constexpr int kQuadBytes = C * V::lanes * 4;
+  const std::ptrdiff_t ahead_step = P * row.ahead;
   for (int run = 0; run < row.run_count; ++run) {
     Pixels pixels(x + row.runs[run], row.x_column);
-    for (int quad = 0; quad < row.quads; ++quad) {
-      decltype(V::weights(weight)) w[C];
-      LBW_UNROLL for (int c = 0; c < C; ++c) w[c] = V::weights(weight + c * V::lanes * 4);
-      LBW_UNROLL for (int p = 0; p < P; ++p) {
-        const auto value = V::broadcast(pixels.at(p));
-        LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::dot(acc[p][c], value, w[c]);
-      }
-      weight += C * V::lanes * 4;
-      pixels.low += 4;
-      pixels.high += 4;
+    const uint8_t* ahead = pixels.low + P * row.x_column;
+    for (int pair = row.quads / 2; pair > 0; --pair) {
+      step<V, P, C>(acc, pixels, weight, 0, ahead);
+      step<V, P, C>(acc, pixels, weight, 1, ahead + ahead_step);
+      weight += 2 * kQuadBytes;
+      pixels.low += 8;
+      pixels.high += 8;
+      ahead += 2 * ahead_step;
+    }
+    if (row.quads % 2) {
+      step<V, P, C>(acc, pixels, weight, 0, ahead);
+      weight += kQuadBytes;
     }
   }
 }
 
-// A vector of accumulators to outputs.
-template <class V>
-struct Finish {
-  using Int = typename V::Int;
-  using Float = typename V::Float;
-  const Row& row;
-  const Float low, high, ratio;
-  const Int zero, zero_residual;
-
-  explicit Finish(const Row& row)
-      : row(row), low(V::splat(row.low)), high(V::splat(row.high)), ratio(V::splat(row.ratio)),
-        zero(V::splat_int(row.zero)), zero_residual(V::splat_int(row.zero_residual)) {}
-
-  // Of the pixel in this column, `count` channels from `first` on.
-  inline void operator()(Int sum, Float multiplier, Float offset, int column, int first,
-                         int count) const {
-    Float t = V::add(V::mul(V::to_float(sum), multiplier), offset);
-    if (row.y_float) {
-      V::store(row.y_float + column * row.y_column + first, V::max(t, low), count);
-      return;
+// The same with sums in int16 for stretches of quads, then widened and added up in memory.
+template <class V, int P, int C>
+static inline void accumulate_narrow(int32_t* sums, const Row& row, const uint8_t* x,
+                                     const int8_t* weight, const uint16_t* stretch) {
+  using Narrow = typename V::Narrow;
+  const std::ptrdiff_t ahead_step = P * row.ahead;
+  for (int run = 0; run < row.run_count; ++run) {
+    Pixels pixels(x + row.runs[run], row.x_column);
+    const uint8_t* ahead = pixels.low + P * row.x_column;
+    for (int left = row.quads; left > 0; left -= *stretch++) {
+      typename V::Int acc[P][C];
+      LBW_UNROLL for (int p = 0; p < P; ++p)
+        LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = Narrow::zero();
+      for (int quad = *stretch; quad > 0; --quad) {
+        step<Narrow, P, C>(acc, pixels, weight, 0, ahead);
+        weight += C * V::lanes * 4;
+        pixels.low += 4;
+        pixels.high += 4;
+        ahead += ahead_step;
+      }
+      LBW_UNROLL for (int p = 0; p < P; ++p)
+        LBW_UNROLL for (int c = 0; c < C; ++c) {
+          int32_t* sum = sums + (p * C + c) * V::lanes;
+          V::store_int(sum, Narrow::widen(V::load_int(sum), acc[p][c]));
+        }
     }
-    if (row.r) {
-      const Int r = V::load_u8(row.r + row.r_columns[column] + first, count);
-      t = V::add(t, V::mul(V::to_float(V::sub(r, zero_residual)), ratio));
-    }
-    // The limits are integers: clamping before rounding is the same, and keeps int32 from
-    // overflowing whatever the multiplier is.
-    t = V::min(V::max(t, low), high);
-    const Int q = V::add(row.ceil ? V::round_up(t) : V::round(t), zero);
-    V::store_u8(row.y + column * row.y_column + first, q, count);
   }
+}
+
+// The accumulators of a tile to outputs. They come through memory, in the first-level cache:
+// the multiplying loop then owns all registers, and these are compiled once, not per tile.
+struct Tile {
+  const int32_t* sums;  // [pixel][vector][lane]
+  int pixels, vectors;
+  int column, channel;  // the first of each
+  int channels;
 };
 
-static inline int lanes_used(const Row& row, int first, int lanes) {
-  return row.channels - first < lanes ? row.channels - first : lanes;
+template <class V>
+__attribute__((noinline)) static void finish_float(const Row& row, const Tile& tile) {
+  const typename V::Float low = V::splat(row.low_float);
+  for (int c = 0; c < tile.vectors; ++c) {
+    const int first = tile.channel + c * V::lanes, rest = tile.channels - c * V::lanes;
+    for (int p = 0; p < tile.pixels; ++p) {
+      const auto sum = V::load_int(tile.sums + (p * tile.vectors + c) * V::lanes);
+      const auto t = V::add(V::mul(V::to_float(sum), V::load(row.multiplier + first)),
+                            V::load(row.offset + first));
+      V::store(row.y_float + (tile.column + p) * row.y_column + first, V::max(t, low),
+               rest < V::lanes ? rest : V::lanes);
+    }
+  }
 }
 
-// The accumulators of a tile come through memory, in the first-level cache: the multiplying
-// loop then owns all registers, and this one is compiled once, not per tile.
-template <class V>
-__attribute__((noinline)) static void finish(const int32_t* acc, const Row& row, int column,
-                                             int pixels, int vectors) {
-  const Finish<V> finished(row);
-  for (int c = 0; c < vectors; ++c) {
-    const int first = c * V::lanes, count = lanes_used(row, first, V::lanes);
-    const auto multiplier = V::load(row.multiplier + first), offset = V::load(row.offset + first);
-    for (int p = 0; p < pixels; ++p)
-      finished(V::load_int(acc + (p * vectors + c) * V::lanes), multiplier, offset, column + p,
-               first, count);
+template <class V, bool kResidual, Range kRange>
+__attribute__((noinline)) static void finish_bytes(const Row& row, const Tile& tile) {
+  using Float = typename V::Float;
+  using Words = typename V::Words;
+  const Words zero = V::splat_words(row.zero), low = V::splat_words(row.low),
+              high = V::splat_words(row.high);
+  // Bytes become floats by unpacking: 0x4B000000 | r is 2**23 + r.
+  const Float shift = V::splat(8388608.0f + row.zero_residual), ratio = V::splat(row.ratio);
+  for (int c = 0; c < tile.vectors; c += 2) {
+    const int first = tile.channel + c * V::lanes, rest = tile.channels - c * V::lanes;
+    const int count = rest < 2 * V::lanes ? rest : 2 * V::lanes;
+    const Float multiplier0 = V::load(row.multiplier + first);
+    const Float multiplier1 = V::load(row.multiplier + first + V::lanes);
+    const Float offset0 = V::load(row.offset + first);
+    const Float offset1 = V::load(row.offset + first + V::lanes);
+    const auto limited = [&](Words q) {
+      return V::min_words(V::max_words(V::add_words(q, zero), low), high);
+    };
+    const auto words = [&](int p) {
+      const int32_t* sums = tile.sums + (p * tile.vectors + c) * V::lanes;
+      Float t0 = V::add(V::mul(V::to_float(V::load_int(sums)), multiplier0), offset0);
+      Float t1 = V::add(V::mul(V::to_float(V::load_int(sums + V::lanes)), multiplier1), offset1);
+      if (kResidual) {
+        Float r0, r1;
+        V::unpack(row.r + row.r_columns[tile.column + p] + first, count, r0, r1);
+        t0 = V::add(t0, V::mul(V::sub(r0, shift), ratio));
+        t1 = V::add(t1, V::mul(V::sub(r1, shift), ratio));
+      }
+      if (kRange == Range::any) {
+        t0 = V::min(V::max(t0, V::splat(-32768.0f)), V::splat(32767.0f));
+        t1 = V::min(V::max(t1, V::splat(-32768.0f)), V::splat(32767.0f));
+        if (row.ceil) return limited(V::narrow(V::round_up(t0), V::round_up(t1)));
+      }
+      const Words q = V::narrow(V::round(t0), V::round(t1));
+      return kRange == Range::bytes ? q : limited(q);
+    };
+    uint8_t* y = row.y + tile.column * row.y_column + first;
+    for (int p = 0; p < tile.pixels; p += 2) {
+      const int next = p + 1 < tile.pixels ? p + 1 : p;
+      V::store_bytes(y + p * row.y_column, y + next * row.y_column, words(p), words(next), count);
+    }
   }
+}
+
+template <class V, bool kResidual>
+static inline void finish_bytes(const Row& row, const Tile& tile) {
+  switch (row.range) {
+    case Range::bytes: return finish_bytes<V, kResidual, Range::bytes>(row, tile);
+    case Range::words: return finish_bytes<V, kResidual, Range::words>(row, tile);
+    case Range::any: return finish_bytes<V, kResidual, Range::any>(row, tile);
+  }
+}
+
+template <class V>
+static inline void finish(const Row& row, const Tile& tile) {
+  if (row.y_float)
+    finish_float<V>(row, tile);
+  else if (row.r)
+    finish_bytes<V, true>(row, tile);
+  else
+    finish_bytes<V, false>(row, tile);
 }
 
 template <class V, int P, int C>
-static void tile(const Row& row, int column) {
-  typename V::Int acc[P][C];
-  LBW_UNROLL for (int c = 0; c < C; ++c) {
-    const typename V::Int start = V::load_int(row.start + c * V::lanes);
-    LBW_UNROLL for (int p = 0; p < P; ++p) acc[p][c] = start;
+static void multiply(const Row& row, const int8_t* weight, int column, int channel,
+                     int32_t* sums) {
+  if (row.r && column + 2 * P <= row.columns)
+    LBW_UNROLL for (int p = 0; p < P; ++p)
+      __builtin_prefetch(row.r + row.r_columns[column + P + p] + channel);
+  const uint8_t* x = row.x + column * row.x_column;
+  const int32_t* start = row.start + channel;
+  if constexpr (V::narrow_quads > 0) {
+    if (row.stretches) {
+      for (int p = 0; p < P; ++p) __builtin_memcpy(sums + p * C * V::lanes, start, C * V::lanes * 4);
+      const uint16_t* stretch = row.stretches[channel / (V::vectors * V::lanes)];
+      return accumulate_narrow<V, P, C>(sums, row, x, weight, stretch);
+    }
   }
-  accumulate<V, P, C>(acc, row.x + column * row.x_column, row);
-  alignas(64) int32_t sums[P * C * V::lanes];
+  typename V::Int acc[P][C];
+  LBW_UNROLL for (int p = 0; p < P; ++p)
+    LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::load_int(start + c * V::lanes);
+  accumulate<V, P, C>(acc, row, x, weight);
   LBW_UNROLL for (int p = 0; p < P; ++p)
     LBW_UNROLL for (int c = 0; c < C; ++c)
       V::store_int(sums + (p * C + c) * V::lanes, acc[p][c]);
-  finish<V>(sums, row, column, P, C);
 }
 
-using TileFunction = void (*)(const Row& row, int column);
+using Multiply = void (*)(const Row& row, const int8_t* weight, int column, int channel,
+                          int32_t* sums);
 
 template <class V, int C, int... P>
-struct Tiles {
-  static constexpr TileFunction table[] = {tile<V, P, C>...};
-};
+static Multiply choose(int pixels, std::integer_sequence<int, P...>) {
+  static constexpr Multiply table[] = {multiply<V, P + 1, C>...};
+  return table[pixels - 1];
+}
 
-template <class V, int C>
-static TileFunction tile_of(int pixels) {
-  static_assert(V::pixels <= 14, "a Pixels object addresses 14 pixels");
-  if constexpr (V::pixels == 14)
-    return Tiles<V, C, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>::table[pixels - 1];
-  else if constexpr (V::pixels == 6)
-    return Tiles<V, C, 1, 2, 3, 4, 5, 6>::table[pixels - 1];
-  else
-    return Tiles<V, C, 1, 2, 3, 4>::table[pixels - 1];
+template <class V, int C = V::vectors>
+static Multiply multiply_of(int pixels, int vectors) {
+  if constexpr (C > 1)
+    if (vectors < C) return multiply_of<V, C - 1>(pixels, vectors);
+  return choose<V, C>(pixels, std::make_integer_sequence<int, V::pixels>());
 }
 
 // Tiles of equal width, give or take a pixel: a narrow last tile would idle the multipliers.
+// All blocks of channels of a tile follow each other, while its input is in the first-level
+// cache and its output pixels are written from end to end.
 template <class V>
 static void run_row(const Row& row) {
-  const int vectors = (row.channels + V::lanes - 1) / V::lanes;
-  const int tiles = (row.columns + V::pixels - 1) / V::pixels;
+  alignas(64) int32_t sums[V::pixels * V::vectors * V::lanes];
+  const int width = V::vectors * V::lanes, tiles = (row.columns + V::pixels - 1) / V::pixels;
   const int narrow = row.columns / tiles, wide_tiles = row.columns % tiles;
-  int column = 0;
-  for (int t = 0; t < tiles; ++t) {
-    const int width = narrow + (t < wide_tiles);
-    TileFunction function;
-    if constexpr (V::vectors == 1) {
-      function = tile_of<V, 1>(width);
-    } else if constexpr (V::vectors == 2) {
-      function = vectors == 2 ? tile_of<V, 2>(width) : tile_of<V, 1>(width);
-    } else {
-      static_assert(V::vectors == 4);
-      function = vectors == 4   ? tile_of<V, 4>(width)
-                 : vectors == 3 ? tile_of<V, 3>(width)
-                 : vectors == 2 ? tile_of<V, 2>(width)
-                                : tile_of<V, 1>(width);
+  Tile tile{sums, 0, 0, 0, 0, 0};
+  for (int t = 0; t < tiles; ++t, tile.column += tile.pixels) {
+    tile.pixels = narrow + (t < wide_tiles);
+    const int8_t* weight = row.weight;
+    for (tile.channel = 0; tile.channel < row.channels; tile.channel += width) {
+      const int rest = row.channels - tile.channel;
+      tile.channels = rest < width ? rest : width;
+      tile.vectors = (tile.channels + V::lanes - 1) / V::lanes;
+      if (!row.y_float) tile.vectors += tile.vectors % 2;
+      multiply_of<V>(tile.pixels, tile.vectors)(row, weight, tile.column, tile.channel, sums);
+      finish<V>(row, tile);
+      weight += static_cast<std::ptrdiff_t>(width) * row.run_count * row.quads * 4;
     }
-    function(row, column);
-    column += width;
   }
 }

@@ -7,6 +7,9 @@ namespace lbw::conv {
 namespace {
 
 constexpr int kG[6][3] = {{1, 0, 0}, {-1, -1, -1}, {-1, 1, -1}, {1, 2, 4}, {1, -2, 4}, {0, 0, 1}};
+// Weights are eight times as large here. Where they are more than this many numbers per product,
+// reading them takes longer than multiplying with them, for maps of the size such layers have.
+constexpr int kMostChannelPairs = 1 << 17;
 constexpr std::size_t kScratchBytes = 600 << 10;
 constexpr int kMinimumTiles = 14, kMaximumTiles = 112;
 
@@ -25,7 +28,8 @@ bool winograd_fits(const Spec& s, const int8_t* weight, const WinogradKernel& ke
   const int minimum = 4 * kernel.lanes;  // channels; fewer: the transforms outweigh the products
   if (s.kernel_h != 3 || s.kernel_w != 3 || s.stride_h != 1 || s.stride_w != 1 ||
       s.padding_h != 1 || s.padding_w != 1 || s.dilation_h != 1 || s.dilation_w != 1 ||
-      s.to_float || s.in_channels < minimum || s.out_channels < minimum)
+      s.to_float || s.in_channels < minimum || s.out_channels < minimum ||
+      static_cast<std::int64_t>(s.in_channels) * s.out_channels > kMostChannelPairs)
     return false;
   const std::int64_t window = static_cast<std::int64_t>(s.in_channels) * 9;
   for (int o = 0; o < s.out_channels; ++o) {
@@ -54,24 +58,43 @@ WinogradWeights winograd_pack(const Spec& s, const int8_t* weight, const float* 
   result.start.assign(padded, 0);
   result.multiplier.assign(padded, 0);
   result.offset.assign(padded, 0);
-  std::copy(multiplier, multiplier + co, result.multiplier.begin());
-  std::copy(offset, offset + co, result.offset.begin());
-  for (int o = 0; o < co; ++o) {
-    std::int64_t sum = 0;
-    int16_t* lane = target + o / width * result.block_size + o % width * 2;
-    for (int c = 0; c < ci; ++c) {
-      const int8_t* w = weight + (static_cast<std::size_t>(o) * ci + c) * 9;
-      int rows[6][3];
+  std::vector<int> sums(padded, 0);
+  // A pair of input channels for all lanes of a block at a time: long loops over neighbours.
+  constexpr int kWidest = 2 * 2 * 16;
+  int16_t w[9][kWidest], rows[6][3][kWidest];
+  const int numbers = 2 * width;
+  for (int block = 0; block < result.blocks; ++block)
+    for (int pair = 0; pair < result.pairs; ++pair) {
+      for (int o = 0; o < width; ++o)
+        for (int half = 0; half < 2; ++half) {
+          const int channel = block * width + o, c = pair * 2 + half;
+          const int lane = position_of(o, kernel.lanes) * 2 + half;
+          const bool exists = channel < co && c < ci;
+          const int8_t* window = weight + (static_cast<std::size_t>(channel) * ci + c) * 9;
+          for (int i = 0; i < 9; ++i) {
+            w[i][lane] = exists ? window[i] : 0;
+            sums[channel] += w[i][lane];
+          }
+        }
       for (int i = 0; i < 6; ++i)
         for (int b = 0; b < 3; ++b)
-          rows[i][b] = kG[i][0] * w[b] + kG[i][1] * w[3 + b] + kG[i][2] * w[6 + b];
+          for (int n = 0; n < numbers; ++n)
+            rows[i][b][n] = static_cast<int16_t>(kG[i][0] * w[b][n] + kG[i][1] * w[3 + b][n] +
+                                                 kG[i][2] * w[6 + b][n]);
       for (int i = 0; i < 6; ++i)
-        for (int j = 0; j < 6; ++j)
-          lane[(i * 6 + j) * product + c / 2 * width * 2 + c % 2] = static_cast<int16_t>(
-              kG[j][0] * rows[i][0] + kG[j][1] * rows[i][1] + kG[j][2] * rows[i][2]);
-      for (int i = 0; i < 9; ++i) sum += w[i];
+        for (int j = 0; j < 6; ++j) {
+          int16_t* to = target + block * result.block_size + (i * 6 + j) * product +
+                        static_cast<std::size_t>(pair) * numbers;
+          for (int n = 0; n < numbers; ++n)
+            to[n] = static_cast<int16_t>(kG[j][0] * rows[i][0][n] + kG[j][1] * rows[i][1][n] +
+                                         kG[j][2] * rows[i][2][n]);
+        }
     }
-    result.start[o] = static_cast<int32_t>(-s.zero_in * sum);
+  for (int o = 0; o < co; ++o) {
+    const int position = position_of(o, kernel.lanes);
+    result.start[position] = -s.zero_in * sums[o];
+    result.multiplier[position] = multiplier[o];
+    result.offset[position] = offset[o];
   }
   return result;
 }

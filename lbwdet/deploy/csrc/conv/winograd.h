@@ -32,7 +32,7 @@ struct WinogradWeights {
   std::vector<int16_t> storage;
   const int16_t* begin;    // aligned: [block][36][pair][width][2]
   std::vector<int32_t> start;
-  std::vector<float> multiplier, offset;  // these three: padded to full blocks
+  std::vector<float> multiplier, offset;  // these three: in the order of the lanes, padded
 };
 
 // Whether this convolution can be done this way, exactly, and gains by it.

@@ -4,7 +4,7 @@
 //   Short           vector of 2 * lanes int16
 //   widen(p)        2 * lanes bytes to int16
 //   store_short, add_short, sub_short, shift_short<n>
-//   shift<n>, shift_right(a, n), multiply on Int
+//   splat_int, add_int, sub_int, shift<n>, shift_right(a, n), multiply on Int
 //   dot_pairs(acc, x, w)   acc + sum of two products of int16, per lane, modulo 2^32
 
 template <class V>
@@ -27,14 +27,14 @@ static inline void transform_input(const typename V::Short (&d)[6], typename V::
 template <class V>
 static inline void transform_output(const typename V::Int (&m)[6], typename V::Int (&r)[4]) {
   using I = typename V::Int;
-  const I p = V::add(m[1], m[2]), u = V::sub(m[1], m[2]);
-  const I q = V::add(m[3], m[4]), v = V::sub(m[3], m[4]);
-  const I six_0 = V::add(V::template shift<2>(m[0]), V::template shift<1>(m[0]));
-  const I six_5 = V::add(V::template shift<2>(m[5]), V::template shift<1>(m[5]));
-  r[0] = V::add(six_0, V::add(V::template shift<2>(p), q));
-  r[1] = V::add(V::template shift<1>(u), v);
-  r[2] = V::add(p, q);
-  r[3] = V::add(V::add(u, V::template shift<1>(v)), six_5);
+  const I p = V::add_int(m[1], m[2]), u = V::sub_int(m[1], m[2]);
+  const I q = V::add_int(m[3], m[4]), v = V::sub_int(m[3], m[4]);
+  const I six_0 = V::add_int(V::template shift<2>(m[0]), V::template shift<1>(m[0]));
+  const I six_5 = V::add_int(V::template shift<2>(m[5]), V::template shift<1>(m[5]));
+  r[0] = V::add_int(six_0, V::add_int(V::template shift<2>(p), q));
+  r[1] = V::add_int(V::template shift<1>(u), v);
+  r[2] = V::add_int(p, q);
+  r[3] = V::add_int(V::add_int(u, V::template shift<1>(v)), six_5);
 }
 
 template <class V>
@@ -92,36 +92,33 @@ static void multiply_tiles(const int16_t* v, std::ptrdiff_t v_tile, const int16_
   }
 }
 
-using MultiplyTiles = void (*)(const int16_t*, std::ptrdiff_t, const int16_t*, int, int32_t*);
+using TileProduct = void (*)(const int16_t*, std::ptrdiff_t, const int16_t*, int, int32_t*);
 
 template <class V, int... P>
-struct Multiply {
-  static constexpr MultiplyTiles table[] = {multiply_tiles<V, P>...};
+struct TileProducts {
+  static constexpr TileProduct table[] = {multiply_tiles<V, P>...};
 };
 
 template <class V>
-static MultiplyTiles multiply_of(int tiles) {
+static TileProduct tile_product_of(int tiles) {
   if constexpr (V::pixels == 14)
-    return Multiply<V, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>::table[tiles - 1];
+    return TileProducts<V, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>::table[tiles - 1];
   else
-    return Multiply<V, 1, 2, 3, 4, 5, 6>::table[tiles - 1];
+    return TileProducts<V, 1, 2, 3, 4, 5, 6>::table[tiles - 1];
 }
 
-// The 36 sums of one tile and both vectors of channels, to outputs. `row` is the map's first.
+// The 36 sums of one tile and both vectors of channels, to outputs.
 template <class V>
-static void finish_tile(const Winograd& job, const int32_t* m, int tile, const Row& first_row) {
+static void finish_tile(const Winograd& job, const int32_t* m, int tile, int channel) {
   using I = typename V::Int;
   static const int shifts[4] = {3, 2, 1, 1};
-  const I inverse_9 = V::splat_int(static_cast<int>(0x38E38E39u));
+  const I inverse_9 = V::splat_int(0x38E38E39);
   const int top = tile / job.tiles_x * 4, left = tile % job.tiles_x * 4;
   const int high = job.height - top < 4 ? job.height - top : 4;
   const int wide = job.width - left < 4 ? job.width - left : 4;
-  Row row = first_row;
-  const Finish<V> finished(row);
-  for (int first = 0; first < row.channels; first += V::lanes) {
-    const int count = lanes_used(row, first, V::lanes);
-    const I start = V::load_int(row.start + first);
-    const auto multiplier = V::load(row.multiplier + first), offset = V::load(row.offset + first);
+  alignas(64) int32_t sums[4][4 * 2 * V::lanes];
+  for (int first = 0; first < 2 * V::lanes; first += V::lanes) {
+    const I start = V::load_int(job.row.start + channel + first);
     I columns[4][6];
     LBW_UNROLL for (int j = 0; j < 6; ++j) {
       I d[6], r[4];
@@ -131,17 +128,19 @@ static void finish_tile(const Winograd& job, const int32_t* m, int tile, const R
       LBW_UNROLL for (int i = 0; i < 4; ++i) columns[i][j] = r[i];
     }
     LBW_UNROLL for (int i = 0; i < 4; ++i) {
-      if (i == high) break;
-      row.y = first_row.y + (top + i) * job.y_row;
-      if (job.r) row.r = job.r + job.r_rows[top + i];
       I r[4];
       transform_output<V>(columns[i], r);
       LBW_UNROLL for (int j = 0; j < 4; ++j) {
-        if (j == wide) break;
         const I sum = V::shift_right(V::multiply(r[j], inverse_9), shifts[i] + shifts[j]);
-        finished(V::add(sum, start), multiplier, offset, left + j, first, count);
+        V::store_int(sums[i] + j * 2 * V::lanes + first, V::add_int(sum, start));
       }
     }
+  }
+  Row row = job.row;
+  for (int i = 0; i < high; ++i) {
+    row.y = job.row.y + (top + i) * job.y_row;
+    if (job.r_rows) row.r = job.row.r + job.r_rows[top + i];
+    finish<V>(row, Tile{sums[i], wide, 2, left, channel, job.channels - channel});
   }
 }
 
@@ -159,21 +158,12 @@ static void run_winograd(const Winograd& job) {
       int32_t* m = s.m + product * s.m_step;
       for (int p = 0, t = 0; p < panels; ++p) {
         const int size = job.tiles / panels + (p < job.tiles % panels);
-        multiply_of<V>(size)(v + t * s.v_tile, s.v_tile, weight, job.pairs, m + t * width);
+        tile_product_of<V>(size)(v + t * s.v_tile, s.v_tile, weight, job.pairs, m + t * width);
         t += size;
       }
       weight += job.pairs * 2 * width;
     }
-    Row row = job.row;
-    row.r = nullptr;
-    row.start += block * width;
-    row.multiplier += block * width;
-    row.offset += block * width;
-    row.channels = job.channels - block * width < width ? job.channels - block * width : width;
-    row.y += block * width;
-    Winograd shifted = job;  // the residual's channels move along
-    if (job.r) shifted.r = job.r + block * width;
     for (int t = 0; t < job.tiles; ++t)
-      finish_tile<V>(shifted, s.m + t * width, job.first_tile + t, row);
+      finish_tile<V>(job, s.m + t * width, job.first_tile + t, block * width);
   }
 }

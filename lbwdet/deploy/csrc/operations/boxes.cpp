@@ -1,30 +1,36 @@
 #include "boxes.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 namespace lbw {
 
-double exact_exp(double x) {
-  const double k = std::nearbyint(x * 1.4426950408889634);
-  const double r = x - k * 0.6931471805599453;
-  double p = 1;
-  for (int n = 13; n >= 1; --n) p = 1 + p * r / n;
-  return std::ldexp(p, static_cast<int>(std::clamp(k, -5000.0, 5000.0)));
-}
-
-Box BoxCoder::decode(const Box& box, const float* delta, float width, float height) const {
-  float d[4];
-  for (int i = 0; i < 4; ++i) d[i] = delta[i] * stds[i] + means[i];
-  for (int i = 2; i < 4; ++i) d[i] = std::clamp(d[i], -max_log_ratio, max_log_ratio);
-  const float pw = box.x2 - box.x1, ph = box.y2 - box.y1;
-  const float px = (box.x1 + box.x2) * 0.5f, py = (box.y1 + box.y2) * 0.5f;
-  const float gx = px + pw * d[0], gy = py + ph * d[1];
-  const float gw = pw * static_cast<float>(exact_exp(d[2]));
-  const float gh = ph * static_cast<float>(exact_exp(d[3]));
-  return {std::clamp(gx - gw * 0.5f, 0.0f, width), std::clamp(gy - gh * 0.5f, 0.0f, height),
-          std::clamp(gx + gw * 0.5f, 0.0f, width), std::clamp(gy + gh * 0.5f, 0.0f, height)};
+std::vector<Box> BoxCoder::decode(const std::vector<Box>& boxes,
+                                  const std::vector<const float*>& deltas, float width,
+                                  float height, const Loops& loops) const {
+  const std::size_t count = boxes.size();
+  std::vector<double> stretches(2 * count);  // of widths and heights
+  for (std::size_t i = 0; i < count; ++i) {
+    for (int axis = 0; axis < 2; ++axis) {
+      const float d = deltas[i][2 + axis] * stds[2 + axis] + means[2 + axis];
+      stretches[2 * i + axis] = std::clamp(d, -max_log_ratio, max_log_ratio);
+    }
+  }
+  loops.exponentials(stretches.data(), stretches.size());
+  std::vector<Box> decoded(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Box& box = boxes[i];
+    const float dx = deltas[i][0] * stds[0] + means[0], dy = deltas[i][1] * stds[1] + means[1];
+    const float pw = box.x2 - box.x1, ph = box.y2 - box.y1;
+    const float px = (box.x1 + box.x2) * 0.5f, py = (box.y1 + box.y2) * 0.5f;
+    const float gx = px + pw * dx, gy = py + ph * dy;
+    const float gw = pw * static_cast<float>(stretches[2 * i]);
+    const float gh = ph * static_cast<float>(stretches[2 * i + 1]);
+    decoded[i] = {
+        std::clamp(gx - gw * 0.5f, 0.0f, width), std::clamp(gy - gh * 0.5f, 0.0f, height),
+        std::clamp(gx + gw * 0.5f, 0.0f, width), std::clamp(gy + gh * 0.5f, 0.0f, height)};
+  }
+  return decoded;
 }
 
 std::uint64_t rank(float score, std::uint32_t index) {

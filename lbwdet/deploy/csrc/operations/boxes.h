@@ -17,12 +17,10 @@ struct BoxCoder {
   float stds[4];
   float max_log_ratio;  // f32(abs(log(max_ratio)))
 
-  // The box that `delta` makes of `box`, inside of an image of this size.
-  Box decode(const Box& box, const float* delta, float width, float height) const;
+  // The boxes that `deltas` make of `boxes`, inside of an image of this size.
+  std::vector<Box> decode(const std::vector<Box>& boxes, const std::vector<const float*>& deltas,
+                          float width, float height, const Loops& loops) const;
 };
-
-// The float64 exp of the contract: the same on every machine, unlike the C library's.
-double exact_exp(double x);
 
 // Score and index in one integer: ascending ranks are descending scores, and of equal scores
 // (-0 and 0 are equal) ascending indices.

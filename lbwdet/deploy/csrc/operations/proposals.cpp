@@ -52,21 +52,30 @@ std::vector<Proposals::Candidate> Proposals::survivors(const Frame& frame,
   const auto height = static_cast<float>(frame.resized.height);
   const auto anchors = static_cast<std::uint32_t>(level.base_anchors.size());
 
-  std::vector<Candidate> candidates;
+  const std::vector<std::uint64_t> ranks =
+      best(scores.data, scores.h * scores.w * anchors, settings_.pre_nms);
   std::vector<Box> boxes;
-  for (const std::uint64_t ranked :
-       best(scores.data, scores.h * scores.w * anchors, settings_.pre_nms)) {
+  std::vector<const float*> box_deltas;
+  for (const std::uint64_t ranked : ranks) {
     const std::uint32_t index = ranked_index(ranked), cell = index / anchors;
     const auto x = static_cast<float>(static_cast<int>(cell % scores.w) * level.stride);
     const auto y = static_cast<float>(static_cast<int>(cell / scores.w) * level.stride);
     const Box& base = level.base_anchors[index % anchors];
-    const Box anchor{base.x1 + x, base.y1 + y, base.x2 + x, base.y2 + y};
-    const Box box = settings_.coder.decode(anchor, deltas + 4 * index, width, height);
+    boxes.push_back({base.x1 + x, base.y1 + y, base.x2 + x, base.y2 + y});
+    box_deltas.push_back(deltas + 4 * static_cast<std::size_t>(index));
+  }
+  boxes = settings_.coder.decode(boxes, box_deltas, width, height, frame.loops);
+
+  std::vector<Candidate> candidates;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < ranks.size(); ++i) {
+    const Box box = boxes[i];
     const float least = settings_.min_size;
     if (least >= 0 && !(box.x2 - box.x1 > least && box.y2 - box.y1 > least)) continue;
-    candidates.push_back({ranked, box});
-    boxes.push_back(box);
+    candidates.push_back({ranks[i], box});
+    boxes[count++] = box;
   }
+  boxes.resize(count);
   std::vector<Candidate> kept;
   for (const int i : suppress(boxes, settings_.iou_threshold, settings_.max_boxes, frame.loops))
     kept.push_back(candidates[i]);

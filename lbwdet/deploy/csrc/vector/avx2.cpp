@@ -30,8 +30,8 @@ inline void narrow(Floats values, std::uint8_t* out) {
 }  // namespace
 }  // namespace avx2
 
-const Loops kAvx2Loops = {avx2::resize_row, avx2::blend, avx2::maximum, avx2::mark_overlaps,
-                          avx2::roi_align};
+const Loops kAvx2Loops = {avx2::exponentials, avx2::resize_row, avx2::blend, avx2::maximum,
+                          avx2::mark_overlaps, avx2::roi_align};
 
 }  // namespace lbw
 

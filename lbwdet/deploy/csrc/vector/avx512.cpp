@@ -29,8 +29,8 @@ inline void narrow(Floats values, std::uint8_t* out) {
 }  // namespace
 }  // namespace avx512
 
-const Loops kAvx512Loops = {avx512::resize_row, avx512::blend, avx512::maximum, avx512::mark_overlaps,
-                          avx512::roi_align};
+const Loops kAvx512Loops = {avx512::exponentials, avx512::resize_row, avx512::blend, avx512::maximum,
+                          avx512::mark_overlaps, avx512::roi_align};
 
 }  // namespace lbw
 

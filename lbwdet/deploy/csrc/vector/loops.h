@@ -44,6 +44,9 @@ struct RoiTask {
 constexpr int kRoiLanes = 64;
 
 struct Loops {
+  // values[i] = exp(values[i]) by the float64 sequence of class BoxCoder: the same on every
+  // machine, unlike the C library's. For values up to 700; 0 or next to it below -708.
+  void (*exponentials)(double* values, std::size_t count);
   // Resizing, first along the width: per tap, three sums of two weighted pixels, >> 4.
   void (*resize_row)(const std::uint8_t* pixels, const ResizeTap* taps, std::size_t count,
                      std::int16_t* out);

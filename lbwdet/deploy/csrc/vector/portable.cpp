@@ -20,7 +20,7 @@ inline void narrow(Floats values, std::uint8_t* out) {
 }  // namespace
 }  // namespace portable
 
-const Loops kPortableLoops = {portable::resize_row, portable::blend, portable::maximum, portable::mark_overlaps,
-                          portable::roi_align};
+const Loops kPortableLoops = {portable::exponentials, portable::resize_row, portable::blend, portable::maximum,
+                          portable::mark_overlaps, portable::roi_align};
 
 }  // namespace lbw

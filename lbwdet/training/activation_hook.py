@@ -1,0 +1,137 @@
+"""What quantized activations need of a training: calibration, and an optimizer for alpha."""
+
+import itertools
+from typing import Any
+
+import torch
+from mmdet.registry import HOOKS
+from mmengine import dist
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import Runner
+from torch import nn
+
+from lbwdet.errors import ConfigError
+from lbwdet.layers import InputQuantizer, calibration, input_quantizers, limit_resolutions
+from lbwdet.training.bare_model import bare_model
+
+
+@HOOKS.register_module()
+class ActivationHook(Hook):
+    """Calibrates the activation quantizers of a model and keeps their resolutions in order.
+
+    - Before the first iteration, batches of the training set run through the model
+      (weights quantized, activations float, batch norm as in training but without
+      memory of it), and every quantizer takes the resolution with the least squared
+      error. A checkpoint that was trained with quantized activations brings its own.
+    - The resolutions ``alpha`` get a parameter group of their own without weight decay,
+      scheduled like the first group, whichever way the model was quantized. Their
+      gradient comes slowed down, see :class:`~lbwdet.layers.InputQuantizer`; for
+      optimizers that undo this (Adam) there is ``lr_mult``.
+    - After each step they are kept within a factor of 8 of where they started.
+
+    Without quantized activations the hook does nothing.
+
+    Args:
+        num_batches: of the training set, for calibration.
+        lr_mult: learning rate of ``alpha`` relative to the first parameter group.
+    """
+
+    # After QuantizeHook made the quantizers, before EMAHook copies the model.
+    priority = "HIGH"
+
+    def __init__(self, num_batches: int = 4, lr_mult: float = 1.0) -> None:
+        if num_batches < 1:
+            raise ConfigError(f"ActivationHook: num_batches={num_batches!r}; use 1 or more")
+        self.num_batches = num_batches
+        self.lr_mult = lr_mult
+        self._quantizers: list[InputQuantizer] = []
+        self._at_limit: set[str] = set()
+
+    def before_run(self, runner: Runner) -> None:
+        self._quantizers = list(input_quantizers(bare_model(runner)).values())
+        wrapper = runner.optim_wrapper
+        if not self._quantizers or isinstance(wrapper, dict) or wrapper is None:
+            return  # nothing to do, or no training
+        if isinstance(wrapper, OptimWrapperDict):
+            raise ConfigError("quantized activations cannot be trained by several optimizers yet")
+        self._group_resolutions(wrapper, runner.param_schedulers or [])
+        if dist.get_world_size() > 1:
+            wrapper.optimizer.register_step_pre_hook(self._average_gradients)
+
+    def before_train(self, runner: Runner) -> None:
+        # A resumed training must not change what it was trained with.
+        if runner.iter == 0 and not all(q.is_calibrated for q in self._quantizers):
+            self._calibrate(runner)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
+        if scaler is not None:
+            for quantizer in self._quantizers:
+                quantizer.gradient_limit = scaler.get_scale()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, **kwargs: Any) -> None:
+        beyond = set(limit_resolutions(bare_model(runner))) if self._quantizers else set()
+        if new := sorted(beyond - self._at_limit):
+            self._at_limit |= beyond
+            runner.logger.warning(
+                f"activation resolution of {', '.join(new)} is 8 times larger or smaller than "
+                "calibration found it, and is kept there: the training may be diverging, or "
+                "its start was far from its end; calibrate at weights that are nearer to it"
+            )
+
+    def _group_resolutions(self, wrapper: OptimWrapper, schedulers: list[Any]) -> None:
+        optimizer = wrapper.optimizer
+        alphas = [q.alpha for q in self._quantizers if q.alpha.requires_grad]
+        moved = {id(alpha) for alpha in alphas}
+        for group in optimizer.param_groups:
+            group["params"] = [p for p in group["params"] if id(p) not in moved]
+        settings = {k: v for k, v in optimizer.param_groups[0].items() if k != "params"}
+        if not alphas:
+            return
+        for key in ("lr", "initial_lr"):
+            if key in settings:
+                settings[key] *= self.lr_mult
+        optimizer.add_param_group({**settings, "params": alphas, "weight_decay": 0.0})
+        for scheduler in schedulers:
+            if hasattr(scheduler, "base_values"):
+                mult = self.lr_mult if scheduler.param_name == "lr" else 1.0
+                scheduler.base_values.append(mult * scheduler.base_values[0])
+
+    @torch.no_grad()
+    def _calibrate(self, runner: Runner) -> None:
+        model = bare_model(runner)
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        model.train()
+        with calibration(model, again=False):
+            for data in itertools.islice(runner.train_dataloader, self.num_batches):
+                data = model.data_preprocessor(data, True)
+                model(**data, mode="loss")
+        own = {id(buffer) for q in self._quantizers for buffer in q.buffers()}
+        for name, buffer in model.named_buffers():
+            if id(buffer) not in own:
+                buffer.copy_(buffers[name])
+        for quantizer in self._quantizers:  # every rank saw other images
+            for tensor in (quantizer.alpha.data, quantizer.zero_point, quantizer.calibrated):
+                dist.broadcast(tensor)
+        _report(runner, model)
+
+    def _average_gradients(self, *_: Any) -> None:
+        """Distributed training does not know parameters that were made after it wrapped the model;
+        where it does, averaging equal numbers changes nothing."""
+        for quantizer in self._quantizers:
+            if quantizer.alpha.grad is None:
+                quantizer.alpha.grad = torch.zeros_like(quantizer.alpha)
+            dist.all_reduce(quantizer.alpha.grad, op="mean")
+
+
+def _report(runner: Runner, model: nn.Module) -> None:
+    quantizers = input_quantizers(model).values()
+    unseen = [q.name() for q in quantizers if not q.is_calibrated]
+    signed = sum(q.signed for q in quantizers)
+    runner.logger.info(
+        f"ActivationHook: {len(quantizers) - len(unseen)} activation quantizers calibrated, "
+        f"{signed} of them for inputs of both signs"
+    )
+    if unseen:
+        runner.logger.warning(f"no data for the activation quantizers of {', '.join(unseen)}")
