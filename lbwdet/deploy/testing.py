@@ -161,11 +161,12 @@ def tiny_rfcn_artifact(
     net = _Network(np.random.default_rng(seed), bit_width, "dense", "tensor", activation_bits=8)
     stages = net.backbone(channels, size, keep_ratio=True, strides=(1, 2, 2, 1), last_dilation=2)
     *_, (third, width), (fourth, inputs) = stages.items()
-    net.proposals([third], (16,), width)
     net.conv("reduced", fourth, inputs, width, 1)
     for name, outputs, spread in (("scores", num_classes + 1, 6.0), ("deltas", 4, 4.0)):
         # A vote averages cells, which makes it smaller.
         net.conv(f"{name}.map", "reduced", width, outputs * grid_size**2, 1, real=spread)
+    net.proposals([third], (16,), width)
+    for name in ("scores", "deltas"):
         net.add(PSRoIAlign(f"{name}.map", "proposals", name, 16, grid_size, sampling_ratio))
     net.detections(num_classes, class_agnostic=True)
     return net.artifact(num_classes, seed)
