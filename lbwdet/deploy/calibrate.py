@@ -21,6 +21,7 @@ from lbwdet.deploy.runtime.operations import (
     Preprocess,
     Program,
     Proposals,
+    PSRoIAlign,
     Quantization,
     RoIAlign,
 )
@@ -83,6 +84,8 @@ def quantized_values(program: Program) -> list[str]:
     for operation in program.operations:
         if isinstance(operation, Proposals):
             exact.update((*operation.scores, *operation.deltas))
+        elif isinstance(operation, PSRoIAlign):
+            exact.add(operation.input)
         elif isinstance(operation, Detections):
             exact.update((operation.scores, operation.deltas))
     return [

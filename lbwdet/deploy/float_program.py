@@ -25,6 +25,7 @@ from lbwdet.deploy.runtime.operations import (
     Preprocess,
     Program,
     Proposals,
+    PSRoIAlign,
     Quantization,
     RoIAlign,
 )
@@ -113,6 +114,8 @@ class FloatProgram:
             return F.max_pool2d(value, operation.kernel, operation.stride)
         if isinstance(operation, Proposals):
             return proposals(operation, values, sizes)
+        if isinstance(operation, PSRoIAlign):
+            return _ps_roi_align(operation, values)
         assert isinstance(operation, RoIAlign)
         return _roi_align(operation, values)
 
@@ -190,6 +193,17 @@ def _roi_align(operation: RoIAlign, values: Mapping[str, Tensor]) -> Tensor:
             aligned=True,
         )
     return result
+
+
+def _ps_roi_align(operation: PSRoIAlign, values: Mapping[str, Tensor]) -> Tensor:
+    cells: Tensor = torchvision.ops.ps_roi_align(
+        values[operation.input],
+        [values[operation.boxes]],
+        operation.size,
+        spatial_scale=1 / operation.stride,
+        sampling_ratio=operation.sampling_ratio or -1,
+    )
+    return cells.mean((2, 3), keepdim=True)
 
 
 def proposals(operation: Proposals, values: Mapping[str, Tensor], sizes: ImageSizes) -> Tensor:

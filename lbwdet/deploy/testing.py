@@ -23,6 +23,7 @@ from lbwdet.deploy.runtime.operations import (
     Preprocess,
     Program,
     Proposals,
+    PSRoIAlign,
     Quantization,
     RoIAlign,
 )
@@ -117,19 +118,7 @@ def tiny_artifact(
         class_agnostic: one box per proposal instead of one per class.
     """
     net = _Network(np.random.default_rng(seed), bit_width, code, granularity, activation_bits)
-    image = Preprocess(
-        "image", size, keep_ratio, mean=_MEAN, std=_STD, to_rgb=True, size_divisor=32
-    )
-    net.add(image, _quantization(_IMAGE_SCALE, zero_point=115))
-    net.conv("stem", "image", 3, channels, 7, stride=2, code="uniform")
-    net.add(MaxPool("stem", "pooled", (3, 3), (2, 2), (1, 1)), net.quantizations["stem"])
-
-    value, inputs, stages = "pooled", channels, {}
-    for stage, stride in ((1, 1), (2, 2), (3, 2), (4, 2)):
-        outputs = 2 * channels * stage
-        value = net.bottleneck(f"stage{stage}", value, inputs, outputs, stride)
-        inputs = stages[value] = outputs
-
+    stages = net.backbone(channels, size, keep_ratio, strides=(1, 2, 2, 2))
     width = 2 * channels
     above: str | None = None
     for index, (stage_output, inputs) in reversed(list(enumerate(stages.items(), start=2))):
@@ -140,24 +129,7 @@ def tiny_artifact(
     net.add(MaxPool("p5", "p6", (1, 1), (2, 2)), net.quantizations["p5"])
 
     levels, strides = [f"p{level}" for level in range(2, 7)], (4, 8, 16, 32, 64)
-    for level in levels:
-        net.conv(f"{level}.rpn", level, width, width, 3, layer="rpn")
-        net.conv(f"{level}.scores", f"{level}.rpn", width, 3, 1, layer="rpn_cls", real=1.0)
-        net.conv(f"{level}.deltas", f"{level}.rpn", width, 12, 1, layer="rpn_reg", real=0.3)
-    net.add(
-        Proposals(
-            scores=tuple(f"{level}.scores" for level in levels),
-            deltas=tuple(f"{level}.deltas" for level in levels),
-            output="proposals",
-            strides=strides,
-            base_anchors=tuple(_base_anchors(stride) for stride in strides),
-            coder=BoxCoder((0.0,) * 4, (1.0,) * 4, _MAX_RATIO),
-            pre_nms=100,
-            max_boxes=40,
-            iou_threshold=0.7,
-            min_size=0.0,
-        )
-    )
+    net.proposals(levels, strides, width)
     net.add(
         RoIAlign(tuple(levels[:4]), "proposals", "rois", strides[:4], 7, 0, 16.0),
         _quantization(8 / 255, zero_point=128),
@@ -167,25 +139,37 @@ def tiny_artifact(
     net.conv("scores", "fc2", 4 * channels, num_classes + 1, 1, layer="fc_cls", real=1.5)
     boxes = 1 if class_agnostic else num_classes
     net.conv("deltas", "fc2", 4 * channels, 4 * boxes, 1, layer="fc_reg", real=1.0)
-    net.add(
-        Detections(
-            scores="scores",
-            deltas="deltas",
-            boxes="proposals",
-            num_classes=num_classes,
-            class_agnostic=class_agnostic,
-            coder=BoxCoder((0.0,) * 4, (0.1, 0.1, 0.2, 0.2), _MAX_RATIO),
-            score_threshold=0.05,
-            iou_threshold=0.5,
-            max_boxes=100,
-        )
-    )
-    return Artifact(
-        program=Program(tuple(net.operations), net.quantizations),
-        weights=net.weights,
-        classes=tuple(f"class{index}" for index in range(num_classes)),
-        info={"seed": seed},
-    )
+    net.detections(num_classes, class_agnostic)
+    return net.artifact(num_classes, seed)
+
+
+def tiny_rfcn_artifact(
+    seed: int = 0,
+    bit_width: int = 4,
+    channels: int = 8,
+    num_classes: int = 3,
+    size: tuple[int, int] = (128, 96),
+    grid_size: int = 3,
+    sampling_ratio: int = 2,
+) -> Artifact:
+    """An R-FCN with such a ResNet, its last stage dilated; otherwise as :func:`tiny_artifact`.
+
+    Args:
+        seed, bit_width, channels, num_classes, size: as there.
+        grid_size, sampling_ratio: of ``PSRoIAlign``.
+    """
+    net = _Network(np.random.default_rng(seed), bit_width, "dense", "tensor", activation_bits=8)
+    stages = net.backbone(channels, size, keep_ratio=True, strides=(1, 2, 2, 1), last_dilation=2)
+    *_, (third, width), (fourth, inputs) = stages.items()
+    net.conv("reduced", fourth, inputs, width, 1)
+    for name, outputs, spread in (("scores", num_classes + 1, 6.0), ("deltas", 4, 4.0)):
+        # A vote averages cells, which makes it smaller.
+        net.conv(f"{name}.map", "reduced", width, outputs * grid_size**2, 1, real=spread)
+    net.proposals([third], (16,), width)
+    for name in ("scores", "deltas"):
+        net.add(PSRoIAlign(f"{name}.map", "proposals", name, 16, grid_size, sampling_ratio))
+    net.detections(num_classes, class_agnostic=True)
+    return net.artifact(num_classes, seed)
 
 
 class _Network:
@@ -211,6 +195,72 @@ class _Network:
         if quantization is not None and not isinstance(operation, Proposals | Detections):
             self.quantizations[operation.output] = quantization
 
+    def backbone(
+        self,
+        channels: int,
+        size: tuple[int, int],
+        keep_ratio: bool,
+        strides: tuple[int, int, int, int],
+        last_dilation: int = 1,
+    ) -> dict[str, int]:
+        """From the image to the outputs of the four stages: their names and channels."""
+        image = Preprocess(
+            "image", size, keep_ratio, mean=_MEAN, std=_STD, to_rgb=True, size_divisor=32
+        )
+        self.add(image, _quantization(_IMAGE_SCALE, zero_point=115))
+        self.conv("stem", "image", 3, channels, 7, stride=2, code="uniform")
+        self.add(MaxPool("stem", "pooled", (3, 3), (2, 2), (1, 1)), self.quantizations["stem"])
+        value, inputs, stages = "pooled", channels, {}
+        for stage, stride in enumerate(strides, start=1):
+            outputs, dilation = 2 * channels * stage, last_dilation if stage == 4 else 1
+            value = self.bottleneck(f"stage{stage}", value, inputs, outputs, stride, dilation)
+            inputs = stages[value] = outputs
+        return stages
+
+    def proposals(self, levels: list[str], strides: tuple[int, ...], width: int) -> None:
+        """The proposal head on maps of ``width`` channels."""
+        for level in levels:
+            self.conv(f"{level}.rpn", level, width, width, 3, layer="rpn")
+            self.conv(f"{level}.scores", f"{level}.rpn", width, 3, 1, layer="rpn_cls", real=1.0)
+            self.conv(f"{level}.deltas", f"{level}.rpn", width, 12, 1, layer="rpn_reg", real=0.3)
+        self.add(
+            Proposals(
+                scores=tuple(f"{level}.scores" for level in levels),
+                deltas=tuple(f"{level}.deltas" for level in levels),
+                output="proposals",
+                strides=strides,
+                base_anchors=tuple(_base_anchors(stride) for stride in strides),
+                coder=BoxCoder((0.0,) * 4, (1.0,) * 4, _MAX_RATIO),
+                pre_nms=100,
+                max_boxes=40,
+                iou_threshold=0.7,
+                min_size=0.0,
+            )
+        )
+
+    def detections(self, num_classes: int, class_agnostic: bool) -> None:
+        self.add(
+            Detections(
+                scores="scores",
+                deltas="deltas",
+                boxes="proposals",
+                num_classes=num_classes,
+                class_agnostic=class_agnostic,
+                coder=BoxCoder((0.0,) * 4, (0.1, 0.1, 0.2, 0.2), _MAX_RATIO),
+                score_threshold=0.05,
+                iou_threshold=0.5,
+                max_boxes=100,
+            )
+        )
+
+    def artifact(self, num_classes: int, seed: int) -> Artifact:
+        return Artifact(
+            program=Program(tuple(self.operations), self.quantizations),
+            weights=self.weights,
+            classes=tuple(f"class{index}" for index in range(num_classes)),
+            info={"seed": seed},
+        )
+
     def conv(
         self,
         output: str,
@@ -220,6 +270,7 @@ class _Network:
         kernel: int,
         stride: int = 1,
         padding: int | None = None,
+        dilation: int = 1,
         relu: bool = True,
         residual: str | None = None,
         upsample: bool = False,
@@ -234,7 +285,7 @@ class _Network:
             weight = random_weight(self.random, (outputs, inputs, kernel, kernel), *low_bit)
             weight.gain[:] *= real or 1.4  # 1.4: ReLU leaves half of the energy
             self.weights[name] = weight
-        pad = kernel // 2 if padding is None else padding
+        pad = kernel // 2 * dilation if padding is None else padding
         operation = Conv(
             layer=name,
             input=source,
@@ -242,6 +293,7 @@ class _Network:
             kernel=(kernel, kernel),
             stride=(stride, stride),
             padding=(pad, pad),
+            dilation=(dilation, dilation),
             relu=relu and not real,
             residual=residual,
             upsample=upsample and residual is not None,
@@ -249,10 +301,12 @@ class _Network:
         self.add(operation, None if real else self._activation(relu))
         return output
 
-    def bottleneck(self, name: str, source: str, inputs: int, outputs: int, stride: int) -> str:
+    def bottleneck(
+        self, name: str, source: str, inputs: int, outputs: int, stride: int, dilation: int
+    ) -> str:
         middle = outputs // 2
         self.conv(f"{name}.1", source, inputs, middle, 1)
-        self.conv(f"{name}.2", f"{name}.1", middle, middle, 3, stride)
+        self.conv(f"{name}.2", f"{name}.1", middle, middle, 3, stride, dilation=dilation)
         skip = self.conv(f"{name}.skip", source, inputs, outputs, 1, stride, relu=False)
         return self.conv(f"{name}.3", f"{name}.2", middle, outputs, 1, residual=skip)
 

@@ -13,6 +13,7 @@
 #include "operations/max_pool.h"
 #include "operations/preprocess.h"
 #include "operations/proposals.h"
+#include "operations/ps_roi_align.h"
 #include "operations/roi_align.h"
 
 struct lbw_engine {
@@ -238,6 +239,21 @@ int32_t lbw_add_roi_align(lbw_engine* engine, const lbw_roi_align* description) 
           settings.levels.push_back({d.inputs[l], d.scales[l], d.ratios[l]});
         }
         return add<lbw::RoIAlign>(engine, std::move(settings), d.output);
+      },
+      -1);
+}
+
+int32_t lbw_add_ps_roi_align(lbw_engine* engine, const lbw_ps_roi_align* description) {
+  return guarded(
+      [&] {
+        const lbw_ps_roi_align& d = *description;
+        require(d.size > 0 && d.size <= 1024, "size");
+        require(d.sampling_ratio <= 1024, "sampling_ratio");
+        for (const int32_t value : {d.input, d.boxes, d.output}) value_of(engine, value, true);
+        return add<lbw::PSRoIAlign>(
+            engine,
+            lbw::PSRoIAlign::Settings{d.input, d.boxes, d.size, d.sampling_ratio, d.scale},
+            d.output);
       },
       -1);
 }

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define LBW_ABI 1
+#define LBW_ABI 2
 #define LBW_API __attribute__((visibility("default")))
 
 #ifdef __cplusplus
@@ -66,6 +66,12 @@ typedef struct {
 } lbw_roi_align;
 
 typedef struct {
+  int32_t input, boxes, output;
+  int32_t size, sampling_ratio;
+  float scale; /* 1 / stride */
+} lbw_ps_roi_align;
+
+typedef struct {
   int32_t scores, deltas, boxes;
   int32_t num_classes, class_agnostic;
   lbw_box_coder coder;
@@ -93,6 +99,7 @@ LBW_API int32_t lbw_add_conv(lbw_engine* engine, const lbw_conv* description);
 LBW_API int32_t lbw_add_max_pool(lbw_engine* engine, const lbw_max_pool* description);
 LBW_API int32_t lbw_add_proposals(lbw_engine* engine, const lbw_proposals* description);
 LBW_API int32_t lbw_add_roi_align(lbw_engine* engine, const lbw_roi_align* description);
+LBW_API int32_t lbw_add_ps_roi_align(lbw_engine* engine, const lbw_ps_roi_align* description);
 LBW_API int32_t lbw_add_detections(lbw_engine* engine, const lbw_detections* description);
 
 /* image: [height, width, 3], dense. keep: leave all values for lbw_value.

@@ -2,7 +2,8 @@
 
 ``lower`` is the one entry. The dense parts go through a general tensor graph
 (:mod:`.trace`, :mod:`.fuse`); what a detector does around them (anchors, box coding,
-suppression) is read from its modules, one file per kind of detector (:mod:`.two_stage`).
+suppression) is read from its modules (:mod:`.two_stage`), with one file for each kind of
+region head (:mod:`.faster_rcnn`, :mod:`.rfcn`).
 """
 
 import lbwdet.compat  # noqa: F401  (mmdet.models imports mmcv.ops)

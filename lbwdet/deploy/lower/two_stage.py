@@ -1,25 +1,21 @@
-"""Lowers Faster R-CNN: the one place that knows how this kind of detector is put together."""
+"""Lowers detectors that propose regions: what Faster R-CNN and R-FCN have in common."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from mmcv.ops import RoIAlign as MMCVRoIAlign
-from mmdet.models import (
-    BBoxHead,
-    FasterRCNN,
-    RPNHead,
-    SingleRoIExtractor,
-    StandardRoIHead,
-    TwoStageDetector,
-)
+from mmdet.models import FasterRCNN, RPNHead, TwoStageDetector
 from mmdet.models.task_modules import AnchorGenerator, DeltaXYWHBBoxCoder
 from torch import Tensor
 
 from lbwdet.deploy.lower.activations import trained_activations
+from lbwdet.deploy.lower.checks import SUPPORTED, check_exactly, check_type, one_of_pair
+from lbwdet.deploy.lower.faster_rcnn import FasterRCNNRegions
 from lbwdet.deploy.lower.fuse import fuse
 from lbwdet.deploy.lower.preprocess import read_preprocess
+from lbwdet.deploy.lower.regions import Regions
+from lbwdet.deploy.lower.rfcn import RFCNRegions, is_rfcn
 from lbwdet.deploy.lower.trace import trace
 from lbwdet.deploy.lower.weights import store_weights
 from lbwdet.deploy.runtime.operations import (
@@ -28,18 +24,12 @@ from lbwdet.deploy.runtime.operations import (
     Program,
     Proposals,
     Quantization,
-    RoIAlign,
 )
 from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.errors import ConfigError
 
-SUPPORTED = (
-    "Faster R-CNN: a backbone and a neck of convolutions, RPNHead, StandardRoIHead with "
-    "SingleRoIExtractor, RoIAlign and a box head such as Shared2FCBBoxHead"
-)
 TRACE_SIZE = (128, 192)  # any size that the strides divide; a program has none
 MAX_RATIO = 16 / 1000  # DeltaXYWHBBoxCoder's wh_ratio_clip
-ROI_FEATURES = "roi_features"
 PROPOSALS = "proposals"
 
 
@@ -70,41 +60,32 @@ def lower(model: Any, pipeline: Sequence[Mapping[str, Any]]) -> Lowered:
     """
     # First what takes no time: settings that cannot be lowered are told at once.
     _check_model(model)
-    extractor = model.roi_head.bbox_roi_extractor
+    roi_head = model.roi_head
+    regions: Regions = RFCNRegions(roi_head) if is_rfcn(roi_head) else FasterRCNNRegions(roi_head)
     preprocess = read_preprocess(pipeline, model.data_preprocessor)
-    proposals, align = _proposals(model.rpn_head), _roi_align(extractor)
-    detections = _detections(model.roi_head)
+    proposals, detections = _proposals(model.rpn_head), _detections(roi_head)
+
+    def dense_part(model: Any, image: Tensor) -> tuple[Tensor, ...]:
+        """What regions are cut from, then the proposal head's scores, then its deltas."""
+        features = model.extract_feat(image)
+        scores, deltas = model.rpn_head(features)
+        return (*regions.maps(model, features), *scores, *deltas)
 
     image = torch.zeros(1, 3, *TRACE_SIZE)
-    dense = fuse(trace(model, _dense_part, image), {"sample": preprocess.output})
-    levels = len(dense.outputs) // 3
-    maps, scores, deltas = (
-        dense.outputs[start : start + levels] for start in range(0, 3 * levels, levels)
-    )
-    features = torch.zeros(2, extractor.out_channels, align.size, align.size)
-    head = fuse(trace(model, _box_head, features), {"sample": align.output})
+    dense = fuse(trace(model, dense_part, image), {"sample": preprocess.output})
+    levels = len(proposals.strides)
+    maps = dense.outputs[: -2 * levels]
+    scores, deltas = dense.outputs[-2 * levels : -levels], dense.outputs[-levels:]
+    head = regions.lower(model, maps, proposals.output)
     operations = (
         preprocess,
         *dense.operations,
         replace(proposals, scores=scores, deltas=deltas),
-        replace(align, inputs=maps[: extractor.num_inputs]),
         *head.operations,
-        replace(detections, scores=head.outputs[0], deltas=head.outputs[1]),
+        replace(detections, scores=head.scores, deltas=head.deltas),
     )
     weights = store_weights(model, dense.layers | head.layers)
     return Lowered(Program(operations, {}), weights, trained_activations(model, weights))
-
-
-def _dense_part(model: Any, image: Tensor) -> tuple[Tensor, ...]:
-    """All levels of the pyramid, then the proposal head's scores, then its deltas."""
-    maps = model.extract_feat(image)
-    scores, deltas = model.rpn_head(maps)
-    return (*maps, *scores, *deltas)
-
-
-def _box_head(model: Any, features: Tensor) -> tuple[Tensor, ...]:
-    outputs: tuple[Tensor, ...] = model.roi_head.bbox_head(features)
-    return outputs
 
 
 def _check_model(model: Any) -> None:
@@ -112,7 +93,7 @@ def _check_model(model: Any) -> None:
         raise ConfigError(f"{type(model).__name__} cannot be lowered; supported is {SUPPORTED}")
     if model.training:
         raise ConfigError(f"{type(model).__name__} is in training mode; lower it after eval()")
-    _check_type(
+    check_type(
         "rpn_head",
         model.rpn_head,
         RPNHead,
@@ -120,29 +101,9 @@ def _check_model(model: Any) -> None:
         "_predict_by_feat_single",
         "_bbox_post_process",
     )
-    roi_head = model.roi_head
-    _check_type("roi_head", roi_head, StandardRoIHead, "predict_bbox", "_bbox_forward")
     for part in ("mask_head", "shared_head"):
-        if getattr(roi_head, part, None) is not None:
+        if getattr(model.roi_head, part, None) is not None:
             raise ConfigError(f"roi_head.{part} cannot be lowered; supported is {SUPPORTED}")
-    _check_type(
-        "roi_head.bbox_roi_extractor",
-        roi_head.bbox_roi_extractor,
-        SingleRoIExtractor,
-        "forward",
-        "map_roi_levels",
-    )
-    _check_type("roi_head.bbox_head", roi_head.bbox_head, BBoxHead, "_predict_by_feat_single")
-
-
-def _check_type(name: str, module: Any, base: type, *methods: str) -> None:
-    """A subclass may have other layers, which tracing sees, but not do other things with them."""
-    if not isinstance(module, base) or any(
-        getattr(type(module), method) is not getattr(base, method) for method in methods
-    ):
-        raise ConfigError(
-            f"{name} {type(module).__name__} cannot be lowered; supported is {SUPPORTED}"
-        )
 
 
 def _proposals(head: Any) -> Proposals:
@@ -150,14 +111,14 @@ def _proposals(head: Any) -> Proposals:
     if not head.use_sigmoid_cls:
         raise ConfigError("rpn_head: softmax scores cannot be lowered; use_sigmoid=True is")
     anchors = head.prior_generator
-    _check_exactly("rpn_head.anchor_generator", anchors, AnchorGenerator)
+    check_exactly("rpn_head.anchor_generator", anchors, AnchorGenerator)
     config = _TestConfig("test_cfg.rpn", head.test_cfg)
     return Proposals(
         scores=(),
         deltas=(),
         output=PROPOSALS,
         strides=tuple(
-            _square("rpn_head.anchor_generator.strides", stride) for stride in anchors.strides
+            one_of_pair("rpn_head.anchor_generator.strides", stride) for stride in anchors.strides
         ),
         base_anchors=tuple(
             tuple(_four(anchor) for anchor in level.tolist()) for level in anchors.base_anchors
@@ -167,27 +128,6 @@ def _proposals(head: Any) -> Proposals:
         max_boxes=config.positive("max_per_img"),
         iou_threshold=config.nms_threshold(),
         min_size=float(config.settings.get("min_bbox_size", -1)),
-    )
-
-
-def _roi_align(extractor: Any) -> RoIAlign:
-    name = "roi_head.bbox_roi_extractor"
-    layers = list(extractor.roi_layers)
-    for layer in layers:
-        _check_exactly(f"{name}.roi_layer", layer, MMCVRoIAlign)
-        if layer.pool_mode != "avg" or not layer.aligned:
-            raise ConfigError(
-                f"{name}: RoIAlign(pool_mode={layer.pool_mode!r}, aligned={layer.aligned}) cannot "
-                "be lowered; supported are pool_mode='avg' and aligned=True"
-            )
-    return RoIAlign(
-        inputs=(),
-        boxes=PROPOSALS,
-        output=ROI_FEATURES,
-        strides=tuple(int(stride) for stride in extractor.featmap_strides),
-        size=_square(f"{name}.output_size", layers[0].output_size),
-        sampling_ratio=int(layers[0].sampling_ratio),
-        finest_scale=float(extractor.finest_scale),
     )
 
 
@@ -213,7 +153,7 @@ def _detections(roi_head: Any) -> Detections:
 
 
 def _coder(name: str, coder: Any) -> BoxCoder:
-    _check_exactly(name, coder, DeltaXYWHBBoxCoder)
+    check_exactly(name, coder, DeltaXYWHBBoxCoder)
     if coder.add_ctr_clamp or not coder.clip_border:
         raise ConfigError(
             f"{name}: clip_border={coder.clip_border}, add_ctr_clamp={coder.add_ctr_clamp} cannot "
@@ -244,20 +184,6 @@ class _TestConfig:
                 "supported is dict(type='nms', iou_threshold=...)"
             )
         return float(threshold)
-
-
-def _check_exactly(name: str, thing: Any, kind: type) -> None:
-    if type(thing) is not kind:
-        raise ConfigError(
-            f"{name}: {type(thing).__name__} cannot be lowered; supported is {kind.__name__}"
-        )
-
-
-def _square(name: str, pair: Any) -> int:
-    first, second = pair
-    if first != second:
-        raise ConfigError(f"{name}={pair} cannot be lowered; both sides have to be equal")
-    return int(first)
 
 
 def _four(values: Sequence[float]) -> tuple[float, float, float, float]:

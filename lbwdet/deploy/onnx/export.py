@@ -12,6 +12,7 @@ from lbwdet.deploy.onnx.boxes import ImageSize, detections, proposals
 from lbwdet.deploy.onnx.convolution import conv, max_pool
 from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.preprocess import preprocess
+from lbwdet.deploy.onnx.ps_roi_align import ps_roi_align
 from lbwdet.deploy.onnx.roi_align import roi_align
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.artifact import Artifact
@@ -22,6 +23,7 @@ from lbwdet.deploy.runtime.operations import (
     Preprocess,
     Program,
     Proposals,
+    PSRoIAlign,
     RoIAlign,
 )
 from lbwdet.errors import ConfigError
@@ -45,7 +47,7 @@ def export_onnx(
             [n, 4] in its pixels, ``scores`` float32 [n], ``labels`` int64 [n].
             ``'dense'``: only the convolutions on the whole image: ``image`` float32
             [1, 3, h, w], normalized, sides multiples of the metadata's ``size_divisor``, to the
-            maps that proposals and RoIAlign read, float32 [1, c, h, w], under their names.
+            maps that proposals and regions are read from, float32 [1, c, h, w], under their names.
         float_activations: leave activations in float32; weights are int8 in either case.
 
     Raises:
@@ -67,6 +69,8 @@ def export_onnx(
                 proposals(graph, operation, values, size)
             case RoIAlign() if size:
                 roi_align(graph, operation, values)
+            case PSRoIAlign() if size:
+                ps_roi_align(graph, operation, values)
             case Detections() if size:
                 _end(graph, *detections(graph, operation, values, size))
     if part == "dense":
@@ -94,13 +98,15 @@ def dense_values(program: Program) -> set[str]:
 
 
 def dense_outputs(program: Program) -> list[str]:
-    """Those of them that proposals and RoIAlign read."""
+    """Those of them that proposals, RoIAlign and PSRoIAlign read."""
     names: dict[str, None] = {}
     for operation in program.operations:
         if isinstance(operation, Proposals):
             names.update(dict.fromkeys((*operation.scores, *operation.deltas)))
         elif isinstance(operation, RoIAlign):
             names.update(dict.fromkeys(operation.inputs))
+        elif isinstance(operation, PSRoIAlign):
+            names[operation.input] = None
     return list(names)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lbwdet.errors import LBWError
 
-ABI = 1
+ABI = 2
 
 
 class NativeError(LBWError):
@@ -97,6 +97,17 @@ class RoIAlignStruct(ctypes.Structure):
     ]
 
 
+class PSRoIAlignStruct(ctypes.Structure):
+    _fields_ = [
+        ("input", c_int32),
+        ("boxes", c_int32),
+        ("output", c_int32),
+        ("size", c_int32),
+        ("sampling_ratio", c_int32),
+        ("scale", c_float),
+    ]
+
+
 class DetectionsStruct(ctypes.Structure):
     _fields_ = [
         ("scores", c_int32),
@@ -126,6 +137,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "lbw_add_max_pool": (c_int32, [_ENGINE, POINTER(MaxPoolStruct)]),
     "lbw_add_proposals": (c_int32, [_ENGINE, POINTER(ProposalsStruct)]),
     "lbw_add_roi_align": (c_int32, [_ENGINE, POINTER(RoIAlignStruct)]),
+    "lbw_add_ps_roi_align": (c_int32, [_ENGINE, POINTER(PSRoIAlignStruct)]),
     "lbw_add_detections": (c_int32, [_ENGINE, POINTER(DetectionsStruct)]),
     "lbw_run": (c_int32, [_ENGINE, c_void_p, *[c_int32] * 4, c_void_p, c_void_p, c_void_p]),
     "lbw_value_shape": (c_int32, [_ENGINE, c_int32, c_void_p]),

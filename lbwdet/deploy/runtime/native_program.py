@@ -17,6 +17,7 @@ from lbwdet.deploy.runtime.operations import (
     Operation,
     Preprocess,
     Proposals,
+    PSRoIAlign,
     RoIAlign,
 )
 
@@ -66,6 +67,8 @@ class Describer:
                 return "lbw_add_proposals", self._proposals(operation)
             case RoIAlign():
                 return "lbw_add_roi_align", self._roi_align(operation)
+            case PSRoIAlign():
+                return "lbw_add_ps_roi_align", self._ps_roi_align(operation)
             case Detections():
                 return "lbw_add_detections", self._detections(operation)
 
@@ -153,6 +156,16 @@ class Describer:
             size=operation.size,
             sampling_ratio=operation.sampling_ratio,
             finest_scale=operation.finest_scale,
+        )
+
+    def _ps_roi_align(self, operation: PSRoIAlign) -> ctypes.Structure:
+        return structs.PSRoIAlignStruct(
+            input=self.indices[operation.input],
+            boxes=self.indices[operation.boxes],
+            output=self.indices[operation.output],
+            size=operation.size,
+            sampling_ratio=operation.sampling_ratio,
+            scale=1 / operation.stride,
         )
 
     def _detections(self, operation: Detections) -> ctypes.Structure:

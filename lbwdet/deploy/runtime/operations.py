@@ -220,6 +220,28 @@ class RoIAlign:
 
 
 @dataclass(frozen=True)
+class PSRoIAlign:
+    """Votes of boxes' cells, each cell read from a map of its own (R-FCN, arXiv 1605.06409).
+
+    ``input`` float32 [1, h, w, D * size**2] and boxes to float32 [n, 1, 1, D]. The map is
+    float32 because a vote is a final score or delta: rounding it would gain nothing but memory.
+    Cell (by, bx) of output d reads channel ``(d * size + by) * size + bx``, with the weights
+    ``wx``, ``wy`` that :class:`RoIAlign` has for a level of this ``stride``::
+
+        line[row]    = sum over columns of wx[bx][column] * value   # ascending, from 0
+        cell[by][bx] = sum over rows of wy[by][row] * line[row]     # ascending, from 0
+        y            = (sum over by, then bx, of cell) * f32(1 / size**2)   # from 0
+    """
+
+    input: str
+    boxes: str
+    output: str
+    stride: int
+    size: int
+    sampling_ratio: int
+
+
+@dataclass(frozen=True)
 class Detections:
     """The result: boxes in pixels of the original image, scores, labels.
 
@@ -243,7 +265,7 @@ class Detections:
     max_boxes: int
 
 
-Operation = Preprocess | Conv | MaxPool | Proposals | RoIAlign | Detections
+Operation = Preprocess | Conv | MaxPool | Proposals | RoIAlign | PSRoIAlign | Detections
 
 
 @dataclass(frozen=True)

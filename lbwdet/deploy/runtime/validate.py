@@ -27,6 +27,7 @@ from lbwdet.deploy.runtime.operations import (
     Preprocess,
     Program,
     Proposals,
+    PSRoIAlign,
     Quantization,
     RoIAlign,
 )
@@ -223,10 +224,12 @@ class _Program:
         if not condition:
             raise ArtifactError(f"{self.place}: {problem}")
 
-    def map(self, operation: Preprocess | Conv | MaxPool | RoIAlign) -> _Map:
+    def map(self, operation: Preprocess | Conv | MaxPool | RoIAlign | PSRoIAlign) -> _Map:
         quantization = self.quantizations.get(operation.output)
         if isinstance(operation, Conv):
             return self.conv(operation, quantization)
+        if isinstance(operation, PSRoIAlign):
+            return self.ps_roi_align(operation, quantization)
         self.expect(quantization is not None, f"{shown(operation.output)} has no quantization")
         assert quantization is not None
         if isinstance(operation, Preprocess):
@@ -330,6 +333,22 @@ class _Program:
             )
         side = _Side(0, align.size)
         return _Map(channels.pop(), side, side, align.boxes, quantization)
+
+    def ps_roi_align(self, align: PSRoIAlign, quantization: Quantization | None) -> _Map:
+        self.read_boxes(align.boxes)
+        source = self.read(align.input, quantized=False)
+        self.expect(not source.boxes, "the input is a map of the image")
+        self.expect(
+            quantization is None, f"{shown(align.output)} is float32 and has no quantization"
+        )
+        outputs, rest = divmod(source.channels, align.size**2)
+        self.expect(
+            rest == 0,
+            f"{source.channels} channels are not the same number for each of {align.size}x"
+            f"{align.size} cells",
+        )
+        side = _Side(0, 1)
+        return _Map(outputs, side, side, align.boxes)
 
     def levels(self, *sequences: Sequence[Any]) -> None:
         lengths = [len(sequence) for sequence in sequences]

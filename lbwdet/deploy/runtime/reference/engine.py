@@ -14,6 +14,7 @@ from lbwdet.deploy.runtime.operations import (
     Operation,
     Preprocess,
     Proposals,
+    PSRoIAlign,
     RoIAlign,
 )
 from lbwdet.deploy.runtime.reference.convolution import conv
@@ -21,6 +22,7 @@ from lbwdet.deploy.runtime.reference.detections import detections
 from lbwdet.deploy.runtime.reference.pooling import max_pool
 from lbwdet.deploy.runtime.reference.preprocess import preprocess, resized_shape
 from lbwdet.deploy.runtime.reference.proposals import proposals
+from lbwdet.deploy.runtime.reference.ps_roi_align import ps_roi_align
 from lbwdet.deploy.runtime.reference.roi_align import roi_align
 from lbwdet.errors import ConfigError
 
@@ -92,6 +94,8 @@ class ReferenceEngine:
             case RoIAlign():
                 maps = [values[name] for name in operation.inputs]
                 return roi_align(operation, maps, values[operation.boxes], quantizations)
+            case PSRoIAlign():
+                return ps_roi_align(operation, values[operation.input], values[operation.boxes])
             case Detections():
                 heads = values[operation.scores], values[operation.deltas]
                 boxes = values[operation.boxes]
