@@ -45,6 +45,19 @@ def make_checkpoint(path: Path) -> None:
         torch.save(dict(state_dict=model.state_dict(), meta={}), temporary)
 
 
+def prepare(work_dir: Path, bits: str) -> Path:
+    """Makes what is not there yet; returns the artifact of this bit width."""
+    checkpoint, artifact = work_dir / "float.pth", work_dir / f"{bits}.lbw"
+    if not checkpoint.exists():
+        make_checkpoint(checkpoint)
+    if not (work_dir / "images").exists():
+        make_images(work_dir / "images")
+    if not artifact.exists():
+        config = CONFIGS / f"lbw_frcnn_voc_{bits}.py"
+        export(config, checkpoint, artifact, str(work_dir / "images"), num=NUM_IMAGES)
+    return artifact
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
@@ -56,24 +69,17 @@ def main() -> None:
     add("--work-dir", type=Path, default=Path("work_dirs/r50"))
     add("--out", default="docs/results/r50_benchmark.json")
     args = parser.parse_args()
-    images, checkpoint = args.work_dir / "images", args.work_dir / "float.pth"
-    artifact = args.work_dir / f"{args.bits}.lbw"
-    if not checkpoint.exists():
-        make_checkpoint(checkpoint)
-    make_images(images)
-    if not artifact.exists():
-        config = CONFIGS / f"lbw_frcnn_voc_{args.bits}.py"
-        export(config, checkpoint, artifact, str(images), num=NUM_IMAGES)
+    artifact = prepare(args.work_dir, args.bits)
     result = benchmark(
         artifact,
         args.against,
         args.work_dir / "benchmark",
         config=str(FLOAT),
-        checkpoint=str(checkpoint),
+        checkpoint=str(args.work_dir / "float.pth"),
         input_size=INPUT,
         threads=args.threads,
         rounds=args.rounds,
-        images=str(images),
+        images=str(args.work_dir / "images"),
         isa=args.isa,
         profile=True,
     )
