@@ -27,7 +27,9 @@ def ps_roi_align(graph: Graph, operation: PSRoIAlign, values: Values) -> None:
         low.append(graph("Unsqueeze", begin, [2]))
         high.append(graph("Unsqueeze", graph("Add", begin, extent), [2]))
     boxes = graph("Concat", *low, *high, axis=2)  # [n, cells, 4]
-    number = graph("Expand", np.arange(cells)[None], graph("Slice", graph("Shape", boxes), [0], [2]))
+    number = graph(
+        "Expand", np.arange(cells)[None], graph("Slice", graph("Shape", boxes), [0], [2])
+    )
     pooled = graph(
         "RoiAlign",
         maps,
