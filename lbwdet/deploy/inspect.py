@@ -150,7 +150,9 @@ def _how(operation: Mapping[str, Any]) -> str:
     words = [operation["layer"]] if "layer" in operation else []
     if "kernel" in operation:
         words.append("x".join(map(str, operation["kernel"])))
-        words.append(f"stride {operation['stride'][0]}" if max(operation["stride"]) > 1 else "")
+        for key in ("stride", "dilation"):
+            steps = operation.get(key, [1])
+            words.append(f"{key} {steps[0]}" if max(steps) > 1 else "")
     words += [word for word in ("relu", "upsample", "keep_ratio") if operation.get(word)]
     words.append(f"size {operation['size']}" if "size" in operation else "")
     return " ".join(filter(None, words))

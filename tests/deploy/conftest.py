@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from lbwdet.configs import load_config
 from lbwdet.deploy.artifact_writer import artifact_bytes
 from lbwdet.deploy.lower import lower
 from lbwdet.deploy.runtime.artifact import Artifact, checksum
@@ -29,6 +30,15 @@ from lbwdet.deploy.testing import tiny_artifact
 from lbwdet.testing import tiny_config
 from lbwdet.training.build import build_model
 
+RFCN = Path(__file__).parents[2] / "configs" / "lbw_rfcn_toy_4bit.py"
+SMALL_RFCN = {
+    "model.backbone.base_channels": 8,
+    "model.rpn_head.in_channels": 32,
+    "model.rpn_head.feat_channels": 16,
+    "model.roi_head.bbox_head.in_channels": 64,
+    "model.roi_head.bbox_head.feat_channels": 16,
+    "model.roi_head.bbox_head.num_classes": 2,
+}
 PIPELINE = [
     dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=(96, 64), keep_ratio=True),
@@ -76,6 +86,19 @@ def tiny() -> SimpleNamespace:
         lowered=lower(model, PIPELINE),
         image=np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8),
         build=tiny_detector,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_rfcn(tiny) -> SimpleNamespace:
+    """A 4-bit R-FCN, what it is lowered to, and an image."""
+    torch.manual_seed(0)
+    model = build_model(load_config(RFCN, SMALL_RFCN)).eval()
+    randomize_(model)
+    for predictor in (model.roi_head.bbox_head.fc_cls, model.roi_head.bbox_head.fc_reg):
+        predictor.weight.data.mul_(4)  # votes of cells that know nothing come near zero
+    return SimpleNamespace(
+        model=model, pipeline=PIPELINE, lowered=lower(model, PIPELINE), image=tiny.image
     )
 
 

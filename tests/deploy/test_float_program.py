@@ -27,12 +27,15 @@ def mmdet_values(model, pipeline, image):
 def check_equal(model, pipeline, lowered, image):
     values = FloatProgram(lowered.program, lowered.weights).run(image)
     maps, scores, deltas, found = mmdet_values(model, pipeline, image)
-    proposals, align = (
-        next(o for o in lowered.program.operations if type(o).__name__ == kind)
-        for kind in ("Proposals", "RoIAlign")
-    )
-    names = (*align.inputs, *proposals.scores, *proposals.deltas)
-    for name, expected in zip(names, (*maps[:4], *scores, *deltas), strict=True):
+    operations = {type(operation).__name__: operation for operation in lowered.program.operations}
+    if "RoIAlign" in operations:
+        names, maps = operations["RoIAlign"].inputs, maps[:4]
+    else:
+        names = ("roi_head.bbox_head.fc_cls", "roi_head.bbox_head.fc_reg")
+        with torch.no_grad():
+            maps = model.roi_head.bbox_head.score_maps(maps[-1])
+    names = (*names, *operations["Proposals"].scores, *operations["Proposals"].deltas)
+    for name, expected in zip(names, (*maps, *scores, *deltas), strict=True):
         error = (values[name] - expected).abs().max() / expected.abs().max()
         assert error < 1e-4, name
     assert len(found.bboxes) > 5
@@ -62,6 +65,25 @@ def test_equals_a_detector_of_bottlenecks(tiny):
         model__neck__in_channels=[16, 32, 64, 128],
     )
     check_equal(model, tiny.pipeline, lower(model, tiny.pipeline), tiny.image)
+
+
+def test_equals_rfcn(tiny_rfcn):
+    tall = np.random.default_rng(1).integers(0, 256, (150, 60, 3), dtype=np.uint8)
+    for image in (tiny_rfcn.image, tall):
+        check_equal(tiny_rfcn.model, tiny_rfcn.pipeline, tiny_rfcn.lowered, image)
+
+
+def test_votes_with_rounding_are_those_of_the_reference_engine(tiny_rfcn):
+    lowered, image = tiny_rfcn.lowered, tiny_rfcn.image
+    program = calibrate(lowered.program, lowered.weights, [("noise", image)])
+    assert not {"roi_scores", "roi_head.bbox_head.fc_cls"} & set(program.quantizations)
+    values = FloatProgram(program, lowered.weights, quantized=True).run(image)
+    engine = ReferenceEngine(Artifact(program, lowered.weights, CLASSES, {}))
+    exact = engine.values(image, ["proposals", "roi_scores", "roi_deltas"])
+    assert len(exact["proposals"]) == len(values["proposals"]) > 20
+    for name in ("roi_scores", "roi_deltas"):
+        votes = values[name].permute(0, 2, 3, 1).numpy()
+        assert np.abs(votes - exact[name]).mean() < 0.02 * votes.std(), name
 
 
 def test_with_rounding_it_is_the_reference_engine_but_for_rare_single_steps(tiny, low_bit):

@@ -8,7 +8,7 @@ import pytest
 from lbwdet.cli import main
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.inspect import describe, facts
-from lbwdet.deploy.testing import tiny_artifact
+from lbwdet.deploy.testing import tiny_artifact, tiny_rfcn_artifact
 
 
 def test_facts_of_the_golden_file(golden_folder):
@@ -53,6 +53,16 @@ def test_the_text_has_every_operation_and_layer(tmp_path):
     for index, operation in enumerate(artifact.program.operations):
         assert any(line.split()[:2] == [str(index), type(operation).__name__] for line in lines)
     assert "up to 15, ceil" in text and "zero 128" in text
+
+
+def test_the_text_of_rfcn(tmp_path):
+    write_artifact(tmp_path / "model.lbw", tiny_rfcn_artifact(channels=2))
+    text = describe(tmp_path / "model.lbw")
+    (votes,) = (line for line in text.splitlines() if "PSRoIAlign" in line and "deltas" in line)
+    assert votes.split()[2:] == ["deltas.map", "proposals", "deltas", "float32", "size", "3"]
+    assert "2 PSRoIAlign" in text
+    (dilated,) = (line for line in text.splitlines() if "dilation 2" in line)
+    assert dilated.split()[3] == "stage4.2"
 
 
 def test_the_command(golden_folder, tmp_path, capsys):

@@ -1,10 +1,23 @@
 import numpy as np
 import pytest
 
-from lbwdet.deploy.runtime.operations import Conv, Detections, MaxPool, Proposals, RoIAlign
+from lbwdet.deploy.runtime.operations import (
+    Conv,
+    Detections,
+    MaxPool,
+    Proposals,
+    PSRoIAlign,
+    RoIAlign,
+)
 from lbwdet.deploy.runtime.reference import ReferenceEngine
 from lbwdet.deploy.runtime.validate import check_artifact
-from lbwdet.deploy.testing import random_conv_case, random_image, random_weight, tiny_artifact
+from lbwdet.deploy.testing import (
+    random_conv_case,
+    random_image,
+    random_weight,
+    tiny_artifact,
+    tiny_rfcn_artifact,
+)
 
 
 @pytest.mark.parametrize("bit_width", [1, 2, 4, 6])
@@ -18,6 +31,17 @@ def test_the_tiny_detector_is_a_valid_artifact(bit_width, code, granularity):
     assert {weight.bit_width for weight in artifact.weights.values()} == {bit_width, 8}
 
 
+@pytest.mark.parametrize("options", [{}, dict(grid_size=7, sampling_ratio=0, num_classes=1)])
+def test_the_tiny_rfcn_is_a_valid_artifact(options):
+    artifact = tiny_rfcn_artifact(**options)
+    check_artifact(artifact.program, artifact.weights, artifact.classes)
+    operations = artifact.program.operations
+    assert sum(isinstance(operation, PSRoIAlign) for operation in operations) == 2
+    dilated = [op for op in operations if isinstance(op, Conv) and op.dilation == (2, 2)]
+    assert [op.output for op in dilated] == ["stage4.2"]
+    assert not any(isinstance(operation, RoIAlign) for operation in operations)
+
+
 def test_seeds_decide_everything():
     one, same, other = (tiny_artifact(seed) for seed in (0, 0, 1))
     assert one.program == same.program
@@ -28,8 +52,9 @@ def test_seeds_decide_everything():
     assert np.array_equal(random_conv_case(5).values["x"], random_conv_case(5).values["x"])
 
 
-def test_its_values_are_neither_empty_nor_saturated():
-    artifact = tiny_artifact()
+@pytest.mark.parametrize("make", [tiny_artifact, tiny_rfcn_artifact])
+def test_its_values_are_neither_empty_nor_saturated(make):
+    artifact = make()
     engine = ReferenceEngine(artifact)
     names = list(artifact.program.quantizations)
     for name, value in engine.values(random_image(0, 75, 100), names).items():

@@ -1,5 +1,6 @@
 """`lbwdet export` from files to a file."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import torch
 
 from lbwdet.cli import main
+from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
+from lbwdet.deploy.runtime.reference import ReferenceEngine
 from lbwdet.evaluation.export import _evenly, export
 from lbwdet.testing import TINY_CLASSES, tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model
@@ -57,6 +60,28 @@ def test_from_files_to_the_same_file_each_time(files, capsys):
     assert artifact.info["checkpoint"]["name"] == "random.pth"
     model = torch.load(files.checkpoint, weights_only=True)["state_dict"]
     assert set(artifact.weights) < {key.removesuffix(".weight") for key in model}
+
+
+def test_rfcn(files, tmp_path, capsys):
+    config = str(Path(__file__).parents[2] / "configs" / "lbw_rfcn_toy_4bit.py")
+    torch.manual_seed(0)
+    model = build_model(load_config(config))
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / "random.pth")
+    out = tmp_path / "model.lbw"
+    arguments = ["export", config, str(tmp_path / "random.pth"), "--calibrate", str(files.images)]
+    assert main([*arguments, "--num", "1", "--out", str(out)]) == 0
+    assert f"{out}: 26 layers" in capsys.readouterr().out
+    artifact = read_artifact(out)
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    names = ["proposals", "roi_scores", "roi_deltas"]
+    boxes, scores, deltas = ReferenceEngine(artifact).values(image, names).values()
+    assert scores.shape == (len(boxes), 1, 1, 7) and deltas.shape == (len(boxes), 1, 1, 4)
+
+    pool = "model.roi_head.bbox_roi_extractor.pooling=pool"
+    arguments += ["--cfg-options", pool, "--out", str(tmp_path / "other.lbw")]
+    assert main(arguments) == 2
+    assert "pooling='pool' cannot be lowered" in capsys.readouterr().err
+    assert not (tmp_path / "other.lbw").exists()
 
 
 @pytest.mark.parametrize(

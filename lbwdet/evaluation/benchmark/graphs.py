@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from lbwdet.evaluation.benchmark.peers import BoxHead, DensePart, TorchBenchmark
+from lbwdet.evaluation.benchmark.peers import BoxHead, DensePart, TorchBenchmark, has_box_head
 
 Array = np.ndarray
-PARTS = ("dense", "head")
 
 
 class _Reader:
@@ -31,27 +30,33 @@ class _Reader:
 
 
 def calibration_inputs(peer: TorchBenchmark, images: Sequence[Array]) -> dict[str, list[Array]]:
-    """Inputs of both graphs, [1, 3, h, w] and [n, c, 7, 7], for some images."""
-    inputs: dict[str, list[Array]] = dict(dense=[], head=[])
-    head = peer.model.roi_head.bbox_head
+    """For some images the inputs of each graph: ``dense`` [1, 3, h, w], ``head`` [n, c, 7, 7].
+
+    R-FCN has no ``head``.
+    """
+    inputs: dict[str, list[Array]] = dict(dense=[])
+    hooks = []
 
     def keep(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
         inputs["head"].append(arguments[0].numpy().copy())
 
-    hook = head.register_forward_pre_hook(keep)
+    if has_box_head(peer.model):
+        inputs["head"] = []
+        hooks.append(peer.model.roi_head.bbox_head.register_forward_pre_hook(keep))
     try:
         for image in images:
             inputs["dense"].append(peer.candidate.network_input(image).numpy().copy())
             peer.detect(image)
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
     return inputs
 
 
 def make_graphs(
     engine: str, precision: str, peer: TorchBenchmark, inputs: dict[str, list[Array]], folder: Path
 ) -> dict[str, str]:
-    """Writes both graphs of one engine and precision; returns ``dense_graph``, ``head_graph``.
+    """Writes the graphs of one engine and precision; returns ``dense_graph``, ``head_graph``.
 
     Args:
         engine: ``'onnxruntime'`` or ``'openvino'``.
@@ -64,13 +69,15 @@ def make_graphs(
         ImportError: the engine, or its quantizer, is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    modules = dict(dense=DensePart(peer.model), head=BoxHead(peer.model))
+    modules = dict(dense=DensePart, head=BoxHead)
     write = dict(onnxruntime=_write_onnx, openvino=_write_openvino)[engine]
     # The quantizers draw progress bars of their own and talk a lot.
     with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
         return {
-            f"{part}_graph": str(write(part, modules[part].eval(), precision, inputs[part], folder))
-            for part in PARTS
+            f"{part}_graph": str(
+                write(part, modules[part](peer.model).eval(), precision, arrays, folder)
+            )
+            for part, arrays in inputs.items()
         }
 
 

@@ -1,8 +1,9 @@
 """The float detector in MMDetection itself, and with its graphs run by other engines.
 
 Another engine runs every convolution and matrix product: one graph from the network's input to
-the feature pyramid and the proposal head's maps (the dense part), one for the box head.
-Proposals, RoIAlign, decoding and suppression stay MMDetection's own.
+the proposal head's maps and those that regions are cut from (the dense part), and one for the
+box head, which R-FCN does without. Proposals, RoIAlign, decoding and suppression stay
+MMDetection's own.
 """
 
 import copy
@@ -19,6 +20,7 @@ from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError
 from lbwdet.evaluation.candidates import TorchCandidate
 from lbwdet.evaluation.detectors import test_dataset
+from lbwdet.models.rfcn import RFCNRoIHead
 
 Array = np.ndarray
 Run = Callable[[Array], list[Array]]
@@ -67,14 +69,15 @@ class GraphBenchmark(TorchBenchmark):
 
     Args:
         engine: ``'onnxruntime'`` or ``'openvino'``.
-        dense_graph, head_graph: files of that engine.
+        dense_graph, head_graph: files of that engine; R-FCN has no ``head_graph``.
     """
 
-    def __init__(self, engine: str, dense_graph: str, head_graph: str, **arguments: Any) -> None:
+    def __init__(
+        self, engine: str, dense_graph: str, head_graph: str | None = None, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
         load = dict(onnxruntime=_load_onnxruntime, openvino=_load_openvino)[engine]
         self._dense = load(dense_graph, arguments["threads"])
-        self._head = load(head_graph, arguments["threads"])
         self._levels = len(self.model.rpn_head.anchor_generator.strides)
         self._maps: list[Tensor] = []
         model = self.model
@@ -82,10 +85,14 @@ class GraphBenchmark(TorchBenchmark):
         model.backbone = model.neck = None
         model.extract_feat = self._extract
         model.rpn_head.forward = lambda _: (
-            self._maps[self._levels : 2 * self._levels],
-            self._maps[2 * self._levels :],
+            self._maps[-2 * self._levels : -self._levels],
+            self._maps[-self._levels :],
         )
-        model.roi_head.bbox_head.forward = self._classify
+        if head_graph is None:
+            model.roi_head.bbox_head.score_maps = lambda _: self._regions()
+        else:
+            self._head = load(head_graph, arguments["threads"])
+            model.roi_head.bbox_head.forward = self._classify
 
     def dense(self, image: Array) -> float:
         inputs = self.candidate.network_input(image).numpy()
@@ -95,24 +102,43 @@ class GraphBenchmark(TorchBenchmark):
 
     def _extract(self, inputs: Tensor) -> tuple[Tensor, ...]:
         self._maps = [torch.from_numpy(array) for array in self._dense(inputs.numpy())]
-        return tuple(self._maps[: self._levels])
+        return self._regions()
+
+    def _regions(self) -> tuple[Tensor, ...]:
+        """What regions are cut from."""
+        return tuple(self._maps[: -2 * self._levels])
 
     def _classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
         scores, deltas = self._head(features.numpy())
         return torch.from_numpy(scores), torch.from_numpy(deltas)
 
 
+def has_box_head(model: nn.Module) -> bool:
+    """Whether regions go through a network of their own; R-FCN's are only pooled."""
+    return not isinstance(model.roi_head, RFCNRoIHead)
+
+
 class DensePart(nn.Module):
-    """Network input [1, 3, h, w] to pyramid levels, then score maps, then delta maps."""
+    """Network input [1, 3, h, w] to the maps of regions, then the proposal head's maps.
+
+    Regions are cut from the pyramid's levels, or from R-FCN's score maps. The
+    proposal head's maps are the scores of all levels, then the deltas of all levels.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.backbone, self.neck, self.rpn_head = model.backbone, model.neck, model.rpn_head
+        self.backbone, self.rpn_head = model.backbone, model.rpn_head
+        self.neck = getattr(model, "neck", None)
+        self.score_head = None if has_box_head(model) else model.roi_head.bbox_head
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        levels = self.neck(self.backbone(inputs))
-        scores, deltas = self.rpn_head(levels)
-        return (*levels, *scores, *deltas)
+        features = self.backbone(inputs)
+        if self.neck is not None:
+            features = self.neck(features)
+        scores, deltas = self.rpn_head(features)
+        if self.score_head is not None:
+            features = self.score_head.score_maps(features[-1])
+        return (*features, *scores, *deltas)
 
 
 class BoxHead(nn.Module):

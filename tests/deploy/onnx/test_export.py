@@ -10,7 +10,7 @@ from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.float_program import FloatProgram
 from lbwdet.deploy.onnx.export import dense_outputs, export_onnx
 from lbwdet.deploy.runtime.reference import ReferenceEngine
-from lbwdet.deploy.testing import random_image, tiny_artifact
+from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ConfigError
 
 SETTINGS = [dict(), dict(bit_width=6, code="paper", granularity="channel", class_agnostic=True)]
@@ -61,8 +61,14 @@ def test_with_float_activations_it_is_the_float_program(tmp_path, run, settings)
         assert agreement(run(whole, {"image": image}), program.detect(image)) > 0.95
 
 
-def test_detections_follow_the_reference(tmp_path, run):
-    artifact = tiny_artifact()
+def test_the_dense_part_of_rfcn():
+    outputs = dense_outputs(tiny_rfcn_artifact().program)
+    assert outputs == ["stage3.3.scores", "stage3.3.deltas", "scores.map", "deltas.map"]
+
+
+@pytest.mark.parametrize("make", [tiny_artifact, tiny_rfcn_artifact])
+def test_detections_follow_the_reference(tmp_path, run, make):
+    artifact = make()
     model = export_onnx(artifact, tmp_path / "model.onnx")
     shares = []
     for shape in ((75, 100), (140, 90)):  # one model, images of any size

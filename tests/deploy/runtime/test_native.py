@@ -16,9 +16,9 @@ from lbwdet.deploy.runtime import native
 from lbwdet.deploy.runtime.native import NativeEngine, NativeError
 from lbwdet.deploy.runtime.native_library import library_path
 from lbwdet.deploy.runtime.native_program import Describer
-from lbwdet.deploy.runtime.operations import Conv, Detections
+from lbwdet.deploy.runtime.operations import Conv, Detections, PSRoIAlign
 from lbwdet.deploy.runtime.reference import ReferenceEngine
-from lbwdet.deploy.testing import random_image, tiny_artifact
+from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ArtifactError, DataError
 
 pytestmark = pytest.mark.skipif(library_path() is None, reason="the native engine is not built")
@@ -34,7 +34,14 @@ ARTIFACTS = {
     "agnostic": dict(class_agnostic=True, keep_ratio=False, size=(75, 90), seed=4),
     "odd_channels": dict(channels=11, num_classes=1, seed=5),
     "wide": dict(channels=40, seed=6),
+    "rfcn": dict(make=tiny_rfcn_artifact),
+    "rfcn_7x7": dict(make=tiny_rfcn_artifact, grid_size=7, sampling_ratio=0, channels=11, seed=7),
 }
+
+
+def made(key):
+    settings = dict(ARTIFACTS[key])
+    return settings.pop("make", tiny_artifact)(**settings)
 
 
 def names_of(artifact):
@@ -49,7 +56,7 @@ def expected():
 
     def compute(key, size):
         if (key, size) not in known:
-            artifact = tiny_artifact(**ARTIFACTS[key])
+            artifact = made(key)
             image, engine = random_image(7, *size), ReferenceEngine(artifact)
             values = engine.values(image, names_of(artifact))
             known[key, size] = artifact, image, values, engine.detect(image)
@@ -304,3 +311,28 @@ def test_the_library_checks_what_it_is_told(field, value, message, monkeypatch):
     monkeypatch.setattr(Describer, "describe", wrong)
     with pytest.raises(NativeError, match=f"^Conv stem: .*{message}"):
         NativeEngine(tiny_artifact())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("input", 99, "no such value"),
+        ("input", 0, "a uint8 map where a float one belongs"),
+        ("size", 0, "size"),
+        ("size", 2, "36 channels of 1 maps for 4 cells|4 channels"),
+        ("size", 5, "36 channels of 1 maps for 25 cells"),
+        ("sampling_ratio", 1 << 20, "sampling_ratio"),
+    ],
+)
+def test_the_library_checks_votes(field, value, message, monkeypatch):
+    describe = Describer.describe
+
+    def wrong(self, operation):
+        function, struct = describe(self, operation)
+        if isinstance(operation, PSRoIAlign):
+            setattr(struct, field, value)
+        return function, struct
+
+    monkeypatch.setattr(Describer, "describe", wrong)
+    with pytest.raises(NativeError, match=message):
+        NativeEngine(tiny_rfcn_artifact()).detect(random_image(0, 40, 40))

@@ -5,17 +5,24 @@ import math
 import numpy as np
 
 from lbwdet.deploy.runtime.native_program import Describer
-from lbwdet.deploy.runtime.operations import Conv, Detections, Preprocess, Proposals, RoIAlign
-from lbwdet.deploy.testing import tiny_artifact
+from lbwdet.deploy.runtime.operations import (
+    Conv,
+    Detections,
+    Preprocess,
+    Proposals,
+    PSRoIAlign,
+    RoIAlign,
+)
+from lbwdet.deploy.testing import tiny_artifact, tiny_rfcn_artifact
 
 ARTIFACT = tiny_artifact(granularity="channel", activation_bits=4)
 OPERATIONS = ARTIFACT.program.operations
 QUANTIZATIONS = ARTIFACT.program.quantizations
 
 
-def described(kind):
-    describer = Describer(ARTIFACT)
-    for operation in OPERATIONS:
+def described(kind, artifact=ARTIFACT):
+    describer = Describer(artifact)
+    for operation in artifact.program.operations:
         if isinstance(operation, kind):
             yield describer, operation, describer.describe(operation)[1]
 
@@ -78,3 +85,12 @@ def test_boxes():
     ((_, operation, struct),) = described(Detections)
     assert struct.score_threshold == np.float32(operation.score_threshold)
     assert list(struct.coder.stds) == np.array(operation.coder.stds, np.float32).tolist()
+
+
+def test_votes():
+    for describer, operation, struct in described(PSRoIAlign, tiny_rfcn_artifact(sampling_ratio=3)):
+        assert struct.scale == np.float32(1 / operation.stride) == np.float32(0.0625)
+        assert (struct.size, struct.sampling_ratio) == (3, 3)
+        names = operation.input, operation.boxes, operation.output
+        values = struct.input, struct.boxes, struct.output
+        assert [describer.indices[name] for name in names] == list(values)

@@ -19,13 +19,16 @@ from pathlib import Path
 import numpy as np
 from lbwdet.deploy.runtime import native, native_library
 from lbwdet.deploy.runtime.reference import ReferenceEngine
-from lbwdet.deploy.testing import random_image, tiny_artifact
+from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
 
 native_library.library_path = lambda: Path(sys.argv[1])
 native.available_threads = lambda: 3
 runs = 0
-for options in ({}, dict(channels=11, class_agnostic=True, activation_bits=4)):
-    artifact = tiny_artifact(**options)
+for artifact in (
+    tiny_artifact(),
+    tiny_artifact(channels=11, class_agnostic=True, activation_bits=4),
+    tiny_rfcn_artifact(channels=5, sampling_ratio=0),
+):
     reference = ReferenceEngine(artifact)
     for isa, usable in native.instruction_sets().items():
         if not usable:
@@ -35,7 +38,7 @@ for options in ({}, dict(channels=11, class_agnostic=True, activation_bits=4)):
                 image = random_image(1, *size)
                 for ours, theirs in zip(engine.detect(image), reference.detect(image)):
                     assert np.array_equal(ours, theirs)
-                engine.values(image, ["rois", "stem", "scores"])
+                engine.values(image, ["proposals", "stem", "scores"])
                 runs += 1
 print("runs:", runs)
 """

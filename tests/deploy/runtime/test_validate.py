@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbwdet.deploy.runtime.operations import Conv, Program
+from lbwdet.deploy.runtime.operations import Conv, Program, PSRoIAlign, Quantization
 from lbwdet.deploy.runtime.validate import RANGES, _Side, check_artifact, check_weight
-from lbwdet.deploy.testing import random_weight, tiny_artifact
+from lbwdet.deploy.testing import random_weight, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ArtifactError
 
 TINY = tiny_artifact(channels=2)
@@ -112,6 +112,45 @@ def test_operations_that_do_not_fit_are_refused(operations, message):
         operations = {**operations, 1: {"padding": (0, 0)}}
     with pytest.raises(ArtifactError, match=message):
         check(operations)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input": "reduced"}, "'reduced' is not float32"),
+        ({"input": "nothing"}, "reads 'nothing', which no operation before it writes"),
+        ({"boxes": "stem"}, "reads boxes 'stem'"),
+        ({"output": "stem"}, "'stem' is empty or already taken"),
+        ({"size": 5}, "36 channels are not the same number for each of 5x5 cells"),
+        ({"size": 6}, "1 scores and 4 deltas per box; 4 and 4 are expected"),
+        ({"size": 0}, "size is 0"),
+        ({"stride": 0}, "stride is 0"),
+        ({"sampling_ratio": 65}, "sampling_ratio is 65"),
+    ],
+)
+def test_votes_that_do_not_fit_are_refused(changes, message):
+    artifact = tiny_rfcn_artifact(channels=2)
+    operations = list(artifact.program.operations)
+    index = next(i for i, op in enumerate(operations) if isinstance(op, PSRoIAlign))
+    operations[index] = dataclasses.replace(operations[index], **changes)
+    program = dataclasses.replace(artifact.program, operations=tuple(operations))
+    with pytest.raises(ArtifactError, match=message):
+        check_artifact(program, artifact.weights, artifact.classes)
+
+
+def test_votes_are_float_and_of_maps_of_the_image():
+    artifact = tiny_rfcn_artifact(channels=2)
+    program, quantizations = artifact.program, dict(artifact.program.quantizations)
+    quantizations["scores"] = Quantization(0.5)
+    with pytest.raises(ArtifactError, match="'scores' is float32 and has no quantization"):
+        check_artifact(Program(program.operations, quantizations), artifact.weights, ("a",) * 3)
+    *before, scores, deltas, last = program.operations
+    again = dataclasses.replace(scores, input="scores", output="votes", size=1)
+    operations = (*before, scores, again, deltas, dataclasses.replace(last, scores="votes"))
+    with pytest.raises(ArtifactError, match="the input is a map of the image"):
+        check_artifact(
+            dataclasses.replace(program, operations=operations), artifact.weights, ("a",) * 3
+        )
 
 
 @pytest.mark.parametrize(

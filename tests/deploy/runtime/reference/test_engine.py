@@ -5,20 +5,22 @@ import numpy as np
 import pytest
 
 from lbwdet.deploy.runtime.reference import ReferenceEngine
-from lbwdet.deploy.testing import random_image, tiny_artifact
+from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ConfigError
 
-SETTINGS = [
-    dict(),
-    dict(bit_width=2, granularity="channel"),
-    dict(bit_width=6, code="paper", activation_bits=4),
-    dict(class_agnostic=True, keep_ratio=False, num_classes=1),
+DETECTORS = [
+    (tiny_artifact, dict()),
+    (tiny_artifact, dict(bit_width=2, granularity="channel")),
+    (tiny_artifact, dict(bit_width=6, code="paper", activation_bits=4)),
+    (tiny_artifact, dict(class_agnostic=True, keep_ratio=False, num_classes=1)),
+    (tiny_rfcn_artifact, dict()),
+    (tiny_rfcn_artifact, dict(grid_size=7, sampling_ratio=0)),
 ]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_a_whole_detector(settings):
-    artifact = tiny_artifact(**settings)
+@pytest.mark.parametrize(("make", "settings"), DETECTORS, ids=str)
+def test_a_whole_detector(make, settings):
+    artifact = make(**settings)
     engine = ReferenceEngine(artifact)
     image = random_image(0, 75, 110)
     boxes, scores, labels = engine.detect(image)
@@ -29,7 +31,7 @@ def test_a_whole_detector(settings):
     assert (np.diff(scores) <= 0).all() and scores.min() > 0.05
     assert boxes.min() >= 0 and boxes[:, 2].max() <= 110.001 and boxes[:, 3].max() <= 75.001
     assert set(labels) <= set(range(len(artifact.classes)))
-    again = ReferenceEngine(tiny_artifact(**settings)).detect(image)
+    again = ReferenceEngine(make(**settings)).detect(image)
     assert all(np.array_equal(a, b) for a, b in zip((boxes, scores, labels), again, strict=True))
 
 
