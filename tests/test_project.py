@@ -28,6 +28,11 @@ TESTED_IN = {
     "compat/operators/__init__.py": "compat/test_extension.py",
     "quantizers/__init__.py": "quantizers/test_build_quantizer.py",
     "deploy/testing.py": "deploy/runtime/test_validate.py",
+    "deploy/benchmark_engine.py": "evaluation/benchmark/test_run.py",
+    **{
+        f"evaluation/benchmark/{name}.py": "evaluation/benchmark/test_run.py"
+        for name in ("graphs", "peers", "process", "report", "worker")
+    },
     "deploy/runtime/operations.py": "deploy/runtime/test_validate.py",
 }
 MODULES = [
