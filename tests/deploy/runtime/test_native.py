@@ -319,7 +319,7 @@ def test_the_library_checks_what_it_is_told(field, value, message, monkeypatch):
         ("input", 99, "no such value"),
         ("input", 0, "a uint8 map where a float one belongs"),
         ("size", 0, "size"),
-        ("size", 2, "36 channels of 1 maps for 4 cells|4 channels"),
+        ("size", 2, "Detections: scores of 9 and deltas of 9 channels"),
         ("size", 5, "36 channels of 1 maps for 25 cells"),
         ("sampling_ratio", 1 << 20, "sampling_ratio"),
     ],
