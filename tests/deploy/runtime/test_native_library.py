@@ -21,6 +21,7 @@ STRUCTS = {
     "lbw_box_coder": native_library.BoxCoderStruct,
     "lbw_proposals": native_library.ProposalsStruct,
     "lbw_roi_align": native_library.RoIAlignStruct,
+    "lbw_ps_roi_align": native_library.PSRoIAlignStruct,
     "lbw_detections": native_library.DetectionsStruct,
 }
 compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
