@@ -20,14 +20,10 @@ Run = Callable[[argparse.Namespace], int]
 _QUOTED_TEXT = re.compile(r"""(?P<key>[^=]+)=(?P<quote>['"])(?P<text>[^\[(].*)(?P=quote)""")
 
 # Of the modules that the commands import, the extra of pyproject.toml that brings them.
-_EXTRAS = {
-    **dict.fromkeys(("onnx", "onnxruntime", "openvino", "nncf"), "engines"),
-    **dict.fromkeys(
-        ("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools", "cv2", "matplotlib")
-        + ("jinja2", "tqdm"),
-        "train",
-    ),
-}
+_ENGINES = ("onnx", "onnxruntime", "openvino", "nncf")
+_TRAIN = ("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools")
+_TRAIN += ("cv2", "matplotlib", "jinja2", "tqdm")
+_EXTRAS = {**dict.fromkeys(_ENGINES, "engines"), **dict.fromkeys(_TRAIN, "train")}
 
 
 class _KeyValue(argparse.Action):
@@ -335,6 +331,7 @@ def _benchmark(parser: argparse.ArgumentParser) -> Run:
     add("--isa", help="instruction set of the native engine [the best]")
     add("--profile", action="store_true", help="time per operation of the native engine")
     add("--data-root", help="overrides the data root of the config")
+    add("--cfg-options", nargs="+", action=_KeyValue, metavar="KEY=VALUE", help="of the config")
     add("--out", default="work_dirs/benchmark", help="folder for the results [%(default)s]")
 
     def run(args: argparse.Namespace) -> int:
@@ -358,6 +355,7 @@ def _benchmark(parser: argparse.ArgumentParser) -> Run:
             isa=args.isa,
             profile=args.profile,
             data_root=args.data_root,
+            cfg_options=args.cfg_options,
         )
         print(markdown(result))
         print(f"Written to {args.out}")
@@ -422,6 +420,9 @@ def _quantize(parser: argparse.ArgumentParser) -> Run:
             except DataError as error:
                 print(f"mAP was not measured: {error}")
         print(f"Train it: lbwdet train {args.out}")
+        return 0
+
+    return run
 
 
 def _study(parser: argparse.ArgumentParser) -> Run:
@@ -538,6 +539,9 @@ def _zoo(parser: argparse.ArgumentParser) -> Run:
         from lbwdet.evaluation.zoo.walk import walk
 
         print(summary(walk(args.out, args.filter, args.jobs, args.timeout, args.retry)))
+        return 0
+
+    return run
 
 
 def _sweep_mu(parser: argparse.ArgumentParser) -> Run:
@@ -578,6 +582,9 @@ def _sweep_mu(parser: argparse.ArgumentParser) -> Run:
         )
         print(markdown(content))
         print(f"Figure, table and JSON: {args.out_dir}")
+        return 0
+
+    return run
 
 
 def _export_onnx(parser: argparse.ArgumentParser) -> Run:

@@ -1,5 +1,6 @@
 """The command line as users meet it: mistakes first, then a real, tiny training."""
 
+import argparse
 import re
 import subprocess
 import sys
@@ -336,3 +337,9 @@ def test_what_is_not_installed(module, arguments, extra, tmp_path):
         f"error: this command needs {module}, which is not installed: "
         f"pip install 'lbwdet[{extra}]'\n"
     )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_be_run(name):
+    build, summary = COMMANDS[name]
+    assert callable(build(argparse.ArgumentParser())) and summary

@@ -28,6 +28,11 @@ TESTED_IN = {
     "compat/operators/__init__.py": "compat/test_extension.py",
     "quantizers/__init__.py": "quantizers/test_build_quantizer.py",
     "deploy/testing.py": "deploy/runtime/test_validate.py",
+    "deploy/benchmark_engine.py": "evaluation/benchmark/test_run.py",
+    **{
+        f"evaluation/benchmark/{name}.py": "evaluation/benchmark/test_run.py"
+        for name in ("graphs", "peers", "process", "report", "worker")
+    },
     "deploy/runtime/operations.py": "deploy/runtime/test_validate.py",
 }
 MODULES = [
@@ -116,8 +121,8 @@ def test_pins_satisfy_the_supported_ranges():
     pinned = [line.split("==") for line in lines if line and not line.startswith("#")]
     pins = {canonicalize_name(name): version for name, version in pinned}
     assert len(pins) == len(pinned)
-    extras = sum(project["optional-dependencies"].values(), [])
-    for text in [*project["dependencies"], *extras]:
+    extras = project["optional-dependencies"].values()
+    for text in [*project["dependencies"], *(text for extra in extras for text in extra)]:
         requirement = Requirement(text)
         if requirement.name == "lbwdet":
             assert requirement.extras <= set(project["optional-dependencies"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lbwdet.errors import DataError
+from lbwdet.evaluation.benchmark.report import markdown as benchmark_tables
 from lbwdet.evaluation.mu_sweep_report import markdown as sweep_table
 from lbwdet.evaluation.results import markdown
 from lbwdet.files import write_text
@@ -48,6 +49,8 @@ def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
         table = experiment_tables(content)
     elif "models" in content:
         table = markdown(content)
+    elif "part" in content:
+        table = benchmark_tables(content)
     elif "memory" in content:
         table = cost_table(content)
     else:

@@ -229,7 +229,8 @@ void Plan::run(int begin, int end) const {
   row.runs = runs_.data();
   row.run_count = l.run_count;
   row.quads = l.quads;
-  row.ahead = (x_column_ + l.quads - 1) / l.quads;
+  // Columns far apart are images: their next tile is too large to be fetched ahead.
+  row.ahead = x_column_ > 4096 ? 0 : (x_column_ + l.quads - 1) / l.quads;
   for (int unit = begin; unit < end; ++unit) {
     // Neighbouring units share input rows: blocks of channels change fastest.
     int rest = unit;

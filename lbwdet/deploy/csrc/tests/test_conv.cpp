@@ -70,6 +70,8 @@ struct Case {
   int threads = 1, misalign = 0, extra_border = 0;
   int weights = 64;           // largest magnitude
   int fill_x = -1, fill_w = 0;  // constant inputs, weights: if >= 0, if not 0
+  bool adversary = false;     // inputs that drive the sums of channel 0 as high as they go
+  float factor = 1;           // of all multipliers
   int residual_h = 0, residual_w = 0;
 
   std::string text(Isa isa) const {
@@ -154,6 +156,11 @@ void check(const Case& c) {
   std::vector<int8_t> weight(static_cast<std::size_t>(s.out_channels) * s.in_channels *
                              s.kernel_h * s.kernel_w);
   for (int8_t& w : weight) w = c.fill_w ? c.fill_w : random_int(-c.weights, c.weights);
+  if (c.adversary) {  // 1x1 kernels: weight[i] belongs to input channel i
+    for (int y = 0; y < c.h; ++y)
+      for (int i = 0; i < c.w * s.in_channels; ++i)
+        in.at(0, y, 0, i) = weight[i % s.in_channels] > 0 ? 255 : 0;
+  }
   const float spread = 3.0f * c.weights * s.maximum_in / std::max(s.maximum_out, 1) *
                        std::sqrt(float(s.in_channels * s.kernel_h * s.kernel_w)) / 4;
   std::vector<float> multiplier, offset;
@@ -162,6 +169,7 @@ void check(const Case& c) {
     // Some are powers of two, for ties in rounding.
     multiplier.push_back(random_int(0, 3) ? sign * random_int(1, 1000) / (500 * spread)
                                           : sign * std::ldexp(1.0f, -random_int(1, 12)));
+    multiplier.back() *= c.factor;
     offset.push_back(random_int(0, 3) ? random_int(-4000, 4000) / 37.0f
                                       : random_int(-200, 200) / 2.0f);
   }
@@ -333,6 +341,28 @@ void extremes() {
   }
 }
 
+void adversaries() {
+  for (int kind = 0; kind < 70; ++kind) {
+    Case c = layer(random_int(1, 600), random_int(1, 20), 1, 1, 0, 1, 14);
+    c.weights = 1 << kind % 7;
+    c.adversary = true;
+    c.spec.to_float = true;
+    check(c);
+  }
+}
+
+// Multipliers that take outputs beyond int32, beyond int16, or to zero.
+void wide_ranges() {
+  int kind = 0;
+  for (float factor : {1e-20f, 1e-3f, 1e3f, 1e6f, 1e9f, 1e20f})
+    for (int i = 0; i < 20; ++i) {
+      Case c = layer(random_int(1, 90), random_int(1, 40), 1, 1, 0, 2, 17);
+      vary(c, kind++);
+      c.factor = factor;
+      check(c);
+    }
+}
+
 void real_layers(bool reduced) {
   std::string line;
   int kind = 0;
@@ -435,6 +465,8 @@ int main(int argc, char** argv) {
   sweep_windows(reduced);
   fully_connected(reduced);
   extremes();
+  adversaries();
+  wide_ranges();
   real_layers(reduced);
   std::printf("%ld checks, %d failures\n", checks, failures);
   return failures ? 1 : 0;

@@ -1,11 +1,10 @@
 #if defined(__x86_64__)
-// Headers first: what they define must not be compiled for the newer instructions.
 #include <immintrin.h>
 
+#include "../conv/target.h"
 #include "loops.h"
 
-#pragma GCC push_options
-#pragma GCC target("avx2")
+LBW_TARGET_BEGIN("avx2")
 
 namespace lbw {
 namespace avx2 {
@@ -35,5 +34,6 @@ const Loops kAvx2Loops = {avx2::exponentials, avx2::resize_row, avx2::blend, avx
 
 }  // namespace lbw
 
-#pragma GCC pop_options
+LBW_TARGET_END
+
 #endif

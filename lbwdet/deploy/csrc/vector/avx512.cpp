@@ -1,11 +1,10 @@
 #if defined(__x86_64__)
-// Headers first: what they define must not be compiled for the newer instructions.
 #include <immintrin.h>
 
+#include "../conv/target.h"
 #include "loops.h"
 
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq")
+LBW_TARGET_BEGIN("avx512f,avx512bw,avx512vl,avx512dq")
 
 namespace lbw {
 namespace avx512 {
@@ -13,15 +12,14 @@ namespace {
 
 using Floats = float __attribute__((vector_size(64)));
 
-// The forms with a mask: GCC 12 warns about the others, in its own headers.
 inline Floats widen(const std::uint8_t* bytes, Floats) {
   const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
-  return _mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu8_epi32(0xffff, narrow));
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(narrow));
 }
 
 inline void narrow(Floats values, std::uint8_t* out) {
-  const __m512i wide = _mm512_maskz_cvttps_epi32(0xffff, values);
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_maskz_cvtepi32_epi8(0xffff, wide));
+  const __m512i wide = _mm512_cvttps_epi32(values);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(wide));
 }
 
 #include "loops.inc"
@@ -34,5 +32,6 @@ const Loops kAvx512Loops = {avx512::exponentials, avx512::resize_row, avx512::bl
 
 }  // namespace lbw
 
-#pragma GCC pop_options
+LBW_TARGET_END
+
 #endif
