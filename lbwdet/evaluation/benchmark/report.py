@@ -49,7 +49,7 @@ def _protocol(result: Mapping[str, Any]) -> list[str]:
         f"{result['images']['count']} images ({result['images']['source']}), {result['rounds']} "
         "rounds interleaved over the engines after one to warm up; each engine in a process of "
         "its own.",
-        "Dense part: from the network's input to the feature pyramid and the proposal head's maps. "
+        "Dense part: from the network's input to the maps of proposals and of regions. "
         "End to end: uint8 image in, boxes out.",
     ]
     if model:
