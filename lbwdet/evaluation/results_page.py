@@ -50,7 +50,7 @@ def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
     elif "models" in content:
         table = markdown(content)
     elif "part" in content:
-        table = benchmark_tables(content)
+        table = benchmark_tables(content, profile=False)
     elif "memory" in content:
         table = cost_table(content)
     else:

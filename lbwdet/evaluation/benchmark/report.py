@@ -14,8 +14,8 @@ PARTS = dict(dense="Dense part", end_to_end="End to end")
 PROFILED = 25
 
 
-def markdown(result: Mapping[str, Any]) -> str:
-    """The content of ``benchmark.json`` as Markdown."""
+def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
+    """The content of ``benchmark.json`` as Markdown, with or without the times per operation."""
     blocks = []
     for part, title in PARTS.items():
         engines, ratios = (result["part"][part][key] for key in ("engines", "ratio_to_torch_fp32"))
@@ -36,8 +36,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         blocks.append(table(header, rows))
     blocks += [f"- Not measured: {name}: {why}." for name, why in result["unavailable"].items()]
     blocks += [f"- {line}" for line in _protocol(result)]
-    if profile := _profile(result):
-        blocks += ["", profile]
+    if profile and (slowest := _profile(result)):
+        blocks += ["", slowest]
     return "\n".join([*blocks, ""])
 
 
@@ -117,7 +117,7 @@ def write_plots(folder: Path, result: Mapping[str, Any]) -> None:
                 samples = [1e3 * value for value in entry["samples_s"]]
                 axes.scatter(samples, [row] * len(samples), s=10, color=color, zorder=3)
                 axes.annotate(
-                    f"{1e3 * entry['median_s']:.3g}",
+                    f"{1e3 * entry['median_s']:,.{0 if entry['median_s'] >= 0.1 else 1}f}",
                     (1e3 * entry["median_s"], row),
                     xytext=(6, 9),
                     textcoords="offset points",
