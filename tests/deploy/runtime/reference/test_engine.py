@@ -18,7 +18,9 @@ DETECTORS = [
 ]
 
 
-@pytest.mark.parametrize(("make", "settings"), DETECTORS, ids=str)
+@pytest.mark.parametrize(
+    ("make", "settings"), DETECTORS, ids=lambda part: getattr(part, "__name__", str(part))
+)
 def test_a_whole_detector(make, settings):
     artifact = make(**settings)
     engine = ReferenceEngine(artifact)
