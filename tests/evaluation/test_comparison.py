@@ -104,7 +104,9 @@ def test_any_engine_can_take_part(tiny, tmp_path):
     assert found["models"][1]["mAP_11point"] == 1 and found["models"][1]["engine"] == "fixed"
     alone = compare([perfect], tmp_path / "b", threads=1, latency_rounds=1, test_set=test_set)
     assert alone["models"][0]["mAP_area"] == 1
-    with pytest.raises(ConfigError, match="no model comes with a config"):
+    with pytest.raises(
+        ConfigError, match="no model comes with a config: say whose test images, --test-set"
+    ):
         compare([perfect], tmp_path / "c")
 
 

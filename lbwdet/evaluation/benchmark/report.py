@@ -50,13 +50,15 @@ def _protocol(result: Mapping[str, Any]) -> list[str]:
         "rounds interleaved over the engines after one to warm up; each engine in a process of "
         "its own.",
         "Dense part: from the network's input to the maps of proposals and of regions. "
-        "End to end: uint8 image in, boxes out.",
+        "End to end: uint8 image in, boxes out. Of the native engine the dense part is the sum of its "
+        "operations' wall times within a whole run; of the others, a run of that graph alone.",
     ]
     if model:
         lines.append(
             f"torch is MMDetection eager on the float detector ({', '.join(model)}); "
             "onnxruntime and openvino run its convolutions and fully connected layers, int8 being "
-            "what their own post-training quantizers make of it; proposals, RoIAlign and "
+            "what their own post-training quantizers make of it, calibrated on the "
+            f"{result['images']['count']} images that are timed; proposals, RoIAlign and "
             "suppression stay MMDetection's there."
         )
     if result["accuracy_set"]:

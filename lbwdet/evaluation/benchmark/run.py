@@ -31,7 +31,6 @@ TORCH = "torch-fp32"
 PEERS = "lbwdet.evaluation.benchmark.peers"
 OWN = "lbwdet.deploy.benchmark_engine"
 NUM_IMAGES = 4
-NUM_CALIBRATION = 16
 NOISE_SIZE = (600, 1000)
 
 
@@ -241,7 +240,7 @@ def _graph_specs(setup: Setup, engine: str, images: Sequence[np.ndarray]) -> lis
     from lbwdet.evaluation.benchmark.peers import TorchBenchmark
 
     peer = TorchBenchmark(**_peer(setup))
-    inputs = calibration_inputs(peer, images[:NUM_CALIBRATION])
+    inputs = calibration_inputs(peer, images)
     specs = []
     for precision in ("fp32", "int8"):
         name = f"{engine}-{precision}"
