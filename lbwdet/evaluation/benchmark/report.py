@@ -50,8 +50,8 @@ def _protocol(result: Mapping[str, Any]) -> list[str]:
         "rounds interleaved over the engines after one to warm up; each engine in a process of "
         "its own.",
         "Dense part: from the network's input to the maps of proposals and of regions. "
-        "End to end: uint8 image in, boxes out. Of the native engine the dense part is the sum of its "
-        "operations' wall times within a whole run; of the others, a run of that graph alone.",
+        "End to end: uint8 image in, boxes out. Of the native engine the dense part is the sum of "
+        "its operations' wall times within a whole run; of the others, a run of that graph alone.",
     ]
     if model:
         lines.append(
