@@ -11,6 +11,7 @@ from lbwdet.cli import main
 from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.reference import ReferenceEngine
+from lbwdet.errors import ConfigError
 from lbwdet.evaluation.export import _evenly, export
 from lbwdet.testing import TINY_CLASSES, tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model
@@ -88,7 +89,6 @@ def test_rfcn(files, tmp_path, capsys):
     ("calibrate", "options", "message"),
     [
         ("nowhere", [], "nowhere: no such image or folder"),
-        ("train", ["--num", "0"], "num=0: calibration needs 1 image or more"),
         ("EMPTY", [], "no image in this folder"),
         ("BROKEN", [], "broken.jpg"),
         (
@@ -113,6 +113,11 @@ def test_bad_input_is_told_and_nothing_is_written(
     assert main([*arguments, "--calibrate", calibrate, *options]) == 2
     printed = capsys.readouterr().err
     assert message in printed and "Traceback" not in printed and not out.parent.exists()
+
+
+def test_calibration_needs_an_image(files, tmp_path):
+    with pytest.raises(ConfigError, match="num=0: calibration needs 1 image or more"):
+        export(files.config, files.checkpoint, tmp_path / "model.lbw", "train", num=0)
 
 
 def test_images_are_taken_evenly():

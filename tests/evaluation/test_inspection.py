@@ -112,4 +112,4 @@ class TestTable:
         arguments = ["inspect", tiny.six_bit_config, tiny.checkpoint, "--sort", "bytes"]
         assert main([*arguments, "--out-dir", str(tmp_path)]) == 0
         assert "| backbone.layer4.1.conv2 " in capsys.readouterr().out
-        assert main([*arguments[:-1], "weight"]) == 2
+        assert main([*arguments[:-1], "sensitivity"]) == 2

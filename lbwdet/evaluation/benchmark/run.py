@@ -66,7 +66,7 @@ def benchmark(
     input_size: tuple[int, int] | None = None,
     threads: int | None = None,
     rounds: int = 7,
-    images: str = "test",
+    images: str | None = None,
     accuracy: bool = False,
     num_accuracy_images: int | None = None,
     isa: str | None = None,
@@ -89,7 +89,8 @@ def benchmark(
             preprocessing makes of the images.
         threads: CPU threads of every engine; by default all.
         rounds: counted rounds over the images.
-        images: ``'test'`` (of the config), ``'noise'``, or an image or folder.
+        images: ``'test'`` (of the config), ``'noise'``, or an image or folder; ``'test'`` by
+            default where there is a config, else ``'noise'``.
         accuracy: measure the mAP of every engine on the config's test set.
         num_accuracy_images: only on the first ones.
         isa: instruction set of the native engine.
@@ -106,6 +107,7 @@ def benchmark(
     against = list(dict.fromkeys(against))
     if unknown := sorted(set(against) - set(ENGINES)):
         raise ConfigError(f"unknown engine {', '.join(unknown)}; choose from {', '.join(ENGINES)}")
+    images = images or ("noise" if config is None else "test")
     if config is None and (accuracy or images == "test"):
         raise ConfigError(
             "the config's test images are asked for: name the float detector with --float "
