@@ -52,12 +52,15 @@ def parse(arguments: Sequence[str]) -> tuple[Run, argparse.Namespace]:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run: Run | None = None
+    chosen, run = parser, None
     for name, (build, summary) in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        description = f"{summary[0].upper()}{summary[1:]}."
+        command = commands.add_parser(name, help=summary, description=description)
         if name in arguments[:1]:
-            run = build(command)
-    options = parser.parse_args(arguments)
+            chosen, run = command, build(command)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        chosen.error(f"unrecognized arguments: {' '.join(unknown)}")
     assert run is not None  # argparse has refused every other command
     return run, options
 
