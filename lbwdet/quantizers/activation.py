@@ -50,8 +50,9 @@ class ActivationSettings:
             otherwise their zero point follows the data.
         ste: what the backward pass takes for the derivative of ``sigma``
             (arXiv 1903.05662): ``'clipped_relu'``: 1 where no value is clipped;
-            ``'relu'``: 1 above zero; ``'identity'``: 1 everywhere. For inputs of
-            both signs there is no ReLU, and ``'relu'`` is ``'identity'``.
+            ``'relu'``: 1 above zero; ``'identity'``: 1 everywhere, also through the ReLU
+            before it where that is a module. For inputs of both signs there is no ReLU,
+            and ``'relu'`` is ``'identity'``.
         alpha_gradient: d sigma / d alpha of the quantized ReLU, see
             :func:`quantized_relu`.
 

@@ -11,8 +11,7 @@ from lbwdet.cli import main
 from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.reference import ReferenceEngine
-from lbwdet.errors import ConfigError
-from lbwdet.evaluation.export import _evenly, export
+from lbwdet.evaluation.export import export
 from lbwdet.testing import TINY_CLASSES, tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model
 
@@ -113,16 +112,3 @@ def test_bad_input_is_told_and_nothing_is_written(
     assert main([*arguments, "--calibrate", calibrate, *options]) == 2
     printed = capsys.readouterr().err
     assert message in printed and "Traceback" not in printed and not out.parent.exists()
-
-
-def test_calibration_needs_an_image(files, tmp_path):
-    with pytest.raises(ConfigError, match="num=0: calibration needs 1 image or more"):
-        export(files.config, files.checkpoint, tmp_path / "model.lbw", "train", num=0)
-
-
-def test_images_are_taken_evenly():
-    numbers = list(range(10))
-    assert _evenly(numbers, 3) == [0, 4, 9] and _evenly(numbers, 99) == numbers
-    assert _evenly(numbers, 1) == [0]
-    assert len(set(_evenly(list(range(252)), 64))) == 64
-    assert np.diff(_evenly(list(range(252)), 64)).max() <= 4

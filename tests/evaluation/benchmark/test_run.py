@@ -45,6 +45,7 @@ def result(out):
 
 def test_every_engine_is_timed_on_both_parts(result, out):
     assert result["unavailable"] == {}
+    assert result["calibration"] == dict(source="timed", count=2)
     assert set(result) >= {"input", "threads", "cpu", "commit", "part"}
     for part in ("dense", "end_to_end"):
         engines = result["part"][part]["engines"]
@@ -100,17 +101,21 @@ def test_the_table_shows_them(out):
 def test_a_given_input_size_holds_for_all(tiny, artifact, tmp_path):
     found = benchmark(
         artifact,
-        ["torch", "native"],
+        ["torch", "onnxruntime", "native"],
         tmp_path,
         config=tiny.float_config,
         checkpoint=tiny.checkpoint,
         input_size=(64, 96),
         images="noise",
+        calibrate="test",
+        num=1,
         threads=1,
         rounds=1,
     )
     assert found["input"] == "64x96"
-    assert set(found["part"]["dense"]["engines"]) == {"torch-fp32", "native"}
+    assert set(found["part"]["dense"]["engines"]) == {"torch-fp32", *PEERS[:2], "native"}
+    assert found["calibration"] == dict(source="test", count=1)
+    assert "calibrated on 1 image (test)" in (tmp_path / "benchmark.md").read_text()
 
 
 def test_what_cannot_run_is_said(artifact, tmp_path):
