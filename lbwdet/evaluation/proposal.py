@@ -34,6 +34,7 @@ def propose(
     num_images: int = 8,
     inspected: str | Path | None = None,
     map_images: int | None = None,
+    data_root: str | Path | None = None,
 ) -> dict[str, Any]:
     """Chooses each layer's bit width for a size, and writes the config of the choice.
 
@@ -54,6 +55,7 @@ def propose(
         inspected: ``inspect.json`` of the same model, with its sensitivities at
             ``bit_widths``; without it they are measured.
         map_images: test images to measure mAP on, too; 0 for all, None for no mAP.
+        data_root: overrides the root of the config's VOC-format data while measuring.
 
     Returns:
         ``bits`` by layer, and in ``models`` the rows of :func:`markdown`.
@@ -67,7 +69,8 @@ def propose(
     if len(widths) < 2 or widths[-1] == FLOAT_BIT_WIDTH:
         raise ConfigError(f"--bit-widths {widths}: give two or more of 1 to 8")
     settings = dict(weight or {})
-    cfg, model = load_quantized(config, checkpoint, dict(settings, bit_width=widths[-1]))
+    finest = dict(settings, bit_width=widths[-1])
+    cfg, model = load_quantized(config, checkpoint, finest, data_root=data_root)
     layers = quantized_layers(model)
     choices: Choices = {name: quantizer_choices(layer, widths) for name, layer in layers.items()}
     size = {

@@ -11,7 +11,8 @@ import lbwdet.compat  # noqa: F401  (before mmdet, which imports mmcv.ops)
 from mmengine.config import Config
 
 from lbwdet.configs import config_file, load_config
-from lbwdet.errors import ConfigError
+from lbwdet.datasets.check import set_data_root
+from lbwdet.errors import ConfigError, DataError
 from lbwdet.evaluation.detectors import build_detector
 from lbwdet.evaluation.model_map import ModelMap
 from lbwdet.evaluation.size import weight_size
@@ -74,8 +75,22 @@ def write_quantized_config(
     )
 
 
+def summary(written: Mapping[str, Any], bit_width: int) -> str:
+    """What :func:`write_quantized_config` returned for this ``bit_width``, in words."""
+    left = sum(written["float_weights"].values())
+    return (
+        f"{len(written['layers'])} layers at {bit_width} bits, {left:,} values of other "
+        f"weights float; {written['float_bytes'] / 1e6:.2f} MB in float, "
+        f"{written['weight_bytes'] / 1e6:.2f} MB quantized"
+    )
+
+
 def float_and_quantized_map(
-    config: str | Path, quantized: str | Path, checkpoint: str | Path, num_images: int | None = None
+    config: str | Path,
+    quantized: str | Path,
+    checkpoint: str | Path,
+    num_images: int | None = None,
+    data_root: str | Path | None = None,
 ) -> tuple[float, float]:
     """mAP of a float checkpoint and of its quantized weights, without any training.
 
@@ -84,6 +99,7 @@ def float_and_quantized_map(
         quantized: the config written from it.
         checkpoint: float weights.
         num_images: only the first test images.
+        data_root: overrides the data root of the config.
 
     Returns:
         mAP in 0..1 (11-point, IoU 0.5), float and quantized.
@@ -92,9 +108,20 @@ def float_and_quantized_map(
         ConfigError, DataError, CheckpointError: with a message for the user.
     """
     cfg = load_config(config)
+    if data_root is not None:
+        set_data_root(cfg, data_root)
     measure = ModelMap(cfg, num_images)
     low_bit = load_config(quantized)
     return measure(build_detector(cfg, checkpoint)), measure(build_detector(low_bit, checkpoint))
+
+
+def map_summary(*files: str | Path, **options: Any) -> str:
+    """:func:`float_and_quantized_map` in words, or why there is no data to measure it on."""
+    try:
+        plain, low = float_and_quantized_map(*files, **options)
+    except DataError as error:
+        return f"mAP was not measured: {error}"
+    return f"mAP without training: {plain:.3f} float, {low:.3f} quantized"
 
 
 def _text(

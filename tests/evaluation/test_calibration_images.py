@@ -31,6 +31,11 @@ def test_images_of_a_split(tmp_path):
     assert all(path.is_file() for path in train + test)
 
 
+def test_at_least_one_image(tmp_path):
+    with pytest.raises(ConfigError, match="num=0: calibration needs 1 image or more"):
+        numbers(tmp_path, 0)
+
+
 def test_a_config_without_that_split():
     with pytest.raises(ConfigError, match="no 'train_dataloader' in this config"):
         calibration_images(Config(), "train", 4)

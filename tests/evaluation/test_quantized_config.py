@@ -7,6 +7,7 @@ import torch
 from lbwdet.checkpoints import read_checkpoint
 from lbwdet.cli import main
 from lbwdet.configs import load_config
+from lbwdet.datasets import set_data_root
 from lbwdet.errors import CheckpointError, ConfigError
 from lbwdet.evaluation.detectors import build_detector
 from lbwdet.evaluation.quantized_config import float_and_quantized_map, write_quantized_config
@@ -124,8 +125,12 @@ class TestCommand:
     def test_without_data(self, tmp_path, capsys, float_detector, monkeypatch):
         moved = tmp_path / "moved.py"
         config = load_config(float_detector.config)
-        config.test_dataloader.dataset.data_root = str(tmp_path / "nowhere")
+        set_data_root(config, tmp_path / "nowhere")
         config.dump(moved)
         arguments = ["quantize", str(moved), "--bit-width", "4", "--out", str(tmp_path / "q.py")]
         assert main([*arguments, "--checkpoint", float_detector.checkpoint]) == 0
         assert "mAP was not measured: data not found" in capsys.readouterr().out
+        root = load_config(float_detector.config).test_dataloader.dataset.data_root
+        arguments += ["--checkpoint", float_detector.checkpoint, "--num-images", "1"]
+        assert main([*arguments, "--data-root", root]) == 0
+        assert "mAP without training: 0." in capsys.readouterr().out

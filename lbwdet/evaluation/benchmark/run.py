@@ -68,7 +68,7 @@ def benchmark(
     input_size: tuple[int, int] | None = None,
     threads: int | None = None,
     rounds: int = 7,
-    images: str = "test",
+    images: str | None = None,
     calibrate: str | None = None,
     num: int = 32,
     accuracy: bool = False,
@@ -93,7 +93,8 @@ def benchmark(
             preprocessing makes of the images.
         threads: CPU threads of every engine; by default all.
         rounds: counted rounds over the images.
-        images: ``'test'`` (of the config), ``'noise'``, or an image or folder.
+        images: ``'test'`` (of the config), ``'noise'``, or an image or folder; ``'test'`` by
+            default where there is a config, else ``'noise'``.
         calibrate: what the peers' int8 is calibrated on, as of
             :func:`lbwdet.evaluation.export.export`. By default the
             config's ``'train'`` where ``images`` are the config's, and otherwise the images
@@ -115,6 +116,7 @@ def benchmark(
     against = list(dict.fromkeys(against))
     if unknown := sorted(set(against) - set(ENGINES)):
         raise ConfigError(f"unknown engine {', '.join(unknown)}; choose from {', '.join(ENGINES)}")
+    images = images or ("noise" if config is None else "test")
     if config is None and (accuracy or images == "test"):
         raise ConfigError(
             "the config's test images are asked for: name the float detector with --float "

@@ -7,7 +7,7 @@ import pytest
 
 from lbwdet.cli import main
 from lbwdet.configs import load_config
-from lbwdet.errors import LBWError
+from lbwdet.errors import ConfigError, LBWError
 from lbwdet.evaluation.accuracy import detect_all, evaluate
 from lbwdet.evaluation.benchmark.process import EngineError, EngineProcess, EngineSpec
 from lbwdet.evaluation.benchmark.run import OWN, benchmark
@@ -129,8 +129,7 @@ def test_what_cannot_run_is_said(artifact, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--against", "warp"], "unknown engine warp"),
-        (["--threads", "0"], "threads=0"),
+        (["--threads", "999"], "threads=999"),
         (["--input", "600"], "HEIGHTxWIDTH"),
         (["--accuracy"], "--float CONFIG:CHECKPOINT"),
         (["--isa", "mmx", "--against", "native"], "mmx"),
@@ -139,6 +138,11 @@ def test_what_cannot_run_is_said(artifact, tmp_path):
 def test_mistakes_are_explained(artifact, arguments, message, tmp_path, capsys):
     assert main(["benchmark", str(artifact), *arguments, "--out", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_engines_that_there_are_not(artifact, tmp_path):
+    with pytest.raises(ConfigError, match="unknown engine warp; choose from torch"):
+        benchmark(artifact, ["warp"], tmp_path, images="noise")
 
 
 def test_an_engine_that_dies_is_reported(artifact, tmp_path):
