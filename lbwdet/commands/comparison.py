@@ -74,6 +74,19 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
         help="rounds over the images [%(default)s]",
     )
     add("--images", help="test, noise, or a file or folder [test with --float, else noise]")
+    add(
+        "--calibrate",
+        metavar="FOLDER_OR_SPLIT",
+        help="images for the int8 of onnxruntime and openvino: a folder, or train, val or test of "
+        "the config [train if --images is test, else those that are timed]",
+    )
+    add(
+        "--num-calibrate",
+        type=positive,
+        default=32,
+        metavar="N",
+        help="number of these images [%(default)s]",
+    )
     add("--accuracy", action="store_true", help="mAP of every engine on the config's test set")
     add("--isa", help="instruction set of the native engine [the best]")
     add("--profile", action="store_true", help="time per operation of the native engine")
@@ -103,6 +116,8 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
             threads=args.threads,
             rounds=args.rounds,
             images=args.images,
+            calibrate=args.calibrate,
+            num=args.num_calibrate,
             accuracy=args.accuracy,
             num_accuracy_images=args.num_images,
             isa=args.isa,

@@ -37,6 +37,9 @@ def test_benchmark(asked, flag):
     call = asked(BENCHMARK, {}, *line)
     assert (call["config"], call["checkpoint"], call["input_size"]) == ("a.py", "b.pth", (6, 8))
     assert (call["images"], call["out_dir"]) == ("test", "work_dirs/benchmark")
+    assert (call["calibrate"], call["num"]) == (None, 32)
+    call = asked(BENCHMARK, {}, *line, "--calibrate", "val", "--num-calibrate", "5")
+    assert (call["calibrate"], call["num"]) == ("val", 5)
 
 
 def test_every_engine_can_be_chosen():
