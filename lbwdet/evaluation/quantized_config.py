@@ -10,6 +10,7 @@ import lbwdet.compat  # noqa: F401  (before mmdet, which imports mmcv.ops)
 # isort: split
 from mmengine.config import Config
 
+from lbwdet.checkpoints import check_fit, read_checkpoint
 from lbwdet.configs import config_file, load_config
 from lbwdet.datasets.check import set_data_root
 from lbwdet.errors import ConfigError, DataError
@@ -18,6 +19,7 @@ from lbwdet.evaluation.model_map import ModelMap
 from lbwdet.evaluation.size import weight_size
 from lbwdet.files import atomic_write
 from lbwdet.layers import describe_quantization, unquantized_weights
+from lbwdet.quantizers import FLOAT_BIT_WIDTH
 from lbwdet.training.build import build_model
 
 HOOKS = "lbwdet.training"
@@ -33,8 +35,8 @@ def write_quantized_config(
 ) -> dict[str, Any]:
     """Writes ``out``, a config with ``config`` as its base and a ``QuantizeHook``.
 
-    The model of the new config is built before the file gets its name, so that a
-    pattern that matches nothing leaves no file.
+    The model of the new config is built, and compared with the checkpoint, before the file
+    gets its name, so that a pattern that matches nothing leaves no file.
 
     Args:
         config: any MMDetection config: a file, or ``'mmdet::family/config.py'``.
@@ -47,7 +49,9 @@ def write_quantized_config(
         of values by name of what stays float), ``weight_bytes`` and ``float_bytes``.
 
     Raises:
-        ConfigError: the config is not usable or quantized already, or a setting is unknown.
+        ConfigError: the config is not usable or quantized already, a setting is unknown, or
+            nothing would be quantized.
+        CheckpointError: the checkpoint cannot be read or does not fit.
     """
     out = Path(out)
     if out.suffix != ".py":
@@ -55,8 +59,11 @@ def write_quantized_config(
     cfg = load_config(config)
     if out.resolve() == config_file(config).resolve():
         raise ConfigError(f"--out {out}: this is the given config; name another file")
-    if describe_quantization(build_model(cfg)):
+    float_model = build_model(cfg)
+    if describe_quantization(float_model):
         raise ConfigError(f"{config}: is quantized already; name the float config it is based on")
+    if checkpoint is not None:
+        check_fit(float_model, read_checkpoint(checkpoint)[0], checkpoint)
     quant: dict[str, Any] = dict(weight=dict(weight))
     if keep_float:
         quant["keep_float"] = list(keep_float)
@@ -66,6 +73,11 @@ def write_quantized_config(
     with atomic_write(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
         model = build_model(load_config(temporary))
+        if not describe_quantization(model):
+            raise ConfigError(
+                f"{out}: would quantize no layer: every one has {FLOAT_BIT_WIDTH} bits, which is "
+                "float; choose a bit width of 1 to 8"
+            )
     size = weight_size(model)
     return dict(
         layers=describe_quantization(model),
