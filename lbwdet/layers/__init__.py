@@ -16,6 +16,7 @@ from lbwdet.layers.quantize import (
     quantized_layers,
     unquantized_weights,
 )
+from lbwdet.layers.weight_readers import register_weight_reader
 
 __all__ = [
     "InputQuantizer",
@@ -34,5 +35,6 @@ __all__ = [
     "quantize_",
     "quantized_layers",
     "register_quantizable",
+    "register_weight_reader",
     "unquantized_weights",
 ]

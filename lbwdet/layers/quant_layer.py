@@ -173,7 +173,7 @@ class SwapWeight(QuantLayer):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if self.input_quantizer is not None:  # the input is the first argument
             args = (self.quantized_input(args[0]), *args[1:])
-        with _swapped(self):
+        with swapped(self):
             return super().forward(*args, **kwargs)
 
 
@@ -191,12 +191,12 @@ class SwapAttention(SwapWeight):
         return self.in_proj_weight
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        with _swapped(self.out_proj):
+        with swapped(self.out_proj):
             return super().forward(*args, **kwargs)
 
 
 @contextlib.contextmanager
-def _swapped(layer: QuantLayer) -> Iterator[None]:
+def swapped(layer: QuantLayer) -> Iterator[None]:
     """Has the quantized tensor in the place of the layer's parameter, for whoever reads it."""
     if layer.quantizer is None:
         yield

@@ -11,6 +11,7 @@ from lbwdet.layers.identity_relu import match_relus
 from lbwdet.layers.input_quantizer import InputQuantizer, build_input_quantizer
 from lbwdet.layers.quant_layer import QUANTIZER_OPTIONS, QuantLayer, quantized_class
 from lbwdet.layers.quantizable import channel_axis, has_one_input, quantizable_layers
+from lbwdet.layers.weight_readers import let_read_quantized, weight_readers
 from lbwdet.quantizers import WeightQuantizer, build_quantizer
 
 M = TypeVar("M", bound=nn.Module)
@@ -110,6 +111,8 @@ def quantize_(
         raise ConfigError(
             f"keep_float={keep_float} leaves no layer of {type(module).__name__} to quantize"
         )
+    readers = dict(weight_readers(module))
+    read_above = {layer for read in readers.values() for layer in read}  # never called themselves
     quantizers: dict[str, WeightQuantizer | None] = dict.fromkeys(layers)
     inputs: dict[str, InputQuantizer | None] = dict.fromkeys(layers)
     for name in (name for name in layers if name not in kept):
@@ -121,7 +124,8 @@ def quantize_(
                     change = settings.pop("activation")
                     input_settings = change and {**(input_settings or {}), **change}
         quantizers[name] = _build(settings)
-        if input_settings is not None and has_one_input(layers[name]):
+        called = has_one_input(layers[name]) and layers[name] not in read_above
+        if input_settings is not None and called:
             inputs[name] = build_input_quantizer(layers[name], input_settings, name)
     for name, layer in layers.items():  # nothing is changed before everything was checked
         layer.__class__ = quantized_class(type(layer))
@@ -133,6 +137,8 @@ def quantize_(
         layer.layer_name = name
         layer.channel_axis = channel_axis(layer) or 0
         layer.forget_projection()
+    for reader in readers:
+        let_read_quantized(reader)
     match_relus(module, filter(None, inputs.values()))
     _forgo_fast_paths(module)
     return module

@@ -21,7 +21,7 @@ _PREPROCESSING = (
     "use_det_processor",
 )
 # How many proposals and boxes go through a head: as many take the same path as a few.
-_AT_MOST = dict(max_per_img=50, nms_pre=200)
+_AT_MOST = dict(max_per_img=50, nms_pre=200, num_proposals=50)
 _SAMPLED = 32
 
 

@@ -1,0 +1,60 @@
+"""Modules that compute with the weight of a layer below them, past that layer's ``forward``."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from lbwdet.layers.quant_layer import QuantLayer, swapped
+
+# By name: naming a class must not import the package it is in.
+_READERS: dict[str, tuple[str, ...]] = {
+    "mmdet.models.dense_heads.tood_head.TaskDecomposition": ("reduction_conv.conv",),
+}
+_CLASSES: dict[type[nn.Module], type["WeightReader"]] = {}
+
+
+def register_weight_reader(kind: str, *layers: str) -> None:
+    """Lets :func:`lbwdet.layers.quantize_` quantize layers whose weight a module above reads.
+
+    Args:
+        kind: ``'package.module.Class'`` of the module that reads; its subclasses are meant, too.
+        layers: names of the layers within it.
+    """
+    _READERS[kind] = layers
+
+
+class WeightReader(nn.Module):
+    """Mixin: while ``forward`` runs, quantized tensors are in the place of the weights it reads."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        with contextlib.ExitStack() as stack:
+            for layer in _read_by(self):
+                if isinstance(layer, QuantLayer):
+                    stack.enter_context(swapped(layer))
+            return super().forward(*args, **kwargs)
+
+
+def weight_readers(module: nn.Module) -> Iterator[tuple[nn.Module, list[nn.Module]]]:
+    """Each such module within ``module``, itself included, and the layers it reads."""
+    for part in module.modules():
+        if layers := _read_by(part):
+            yield part, layers
+
+
+def let_read_quantized(reader: nn.Module) -> None:
+    """Changes the class of ``reader`` to one with :class:`WeightReader`, once."""
+    base = type(reader)
+    if not issubclass(base, WeightReader):
+        if base not in _CLASSES:
+            _CLASSES[base] = type(f"Quant{base.__name__}", (WeightReader, base), {})
+        reader.__class__ = _CLASSES[base]
+
+
+def _read_by(part: nn.Module) -> list[nn.Module]:
+    for kind in type(part).__mro__:
+        names = _READERS.get(f"{kind.__module__}.{kind.__qualname__}")
+        if names:
+            return [part.get_submodule(name) for name in names]
+    return []
