@@ -63,8 +63,8 @@ def calibrate(
         images: names, for messages, and uint8 [H, W, 3] BGR images.
         method: ``'mse'``, ``'percentile'`` or ``'minmax'``, see :mod:`.histogram`.
         trained: quantizations of the inputs of layers that training has found, by layer.
-            Layers of less than 8 bits get theirs, by a ``Requantize`` where others read the
-            value otherwise; see :mod:`.readers`.
+            Every layer gets its own, by a ``Requantize`` where others read the value
+            otherwise; see :mod:`.readers`.
         on_image: called after each image.
 
     Raises:

@@ -4,13 +4,13 @@ In training every layer rounds its own copy of what it reads, with a resolution 
 while residuals and RoIAlign read it as it is. Deployed, a value is stored once:
 
 - A value that only layers of one and the same quantization read has that quantization.
-- Any other value is stored in 8 bits. A layer of 8 bits reads it as it is; one of fewer gets
-  its own integers by ``Requantize``.
+- Any other value is stored in 8 bits. A layer that was trained with something else gets its
+  own integers by ``Requantize``.
 
 Rounding twice is not rounding once, unless the 8-bit steps divide those of the layer (see
 :func:`~lbwdet.deploy.runtime.requantize_table.requantize_table`). So the steps tried are those
 that suit the values best, and whole parts of the readers' steps; of these, the one whose readers
-together get what is nearest, in sum of squares, to what they got in training.
+together get what is nearest to what they got in training.
 """
 
 import dataclasses
@@ -30,8 +30,10 @@ from lbwdet.deploy.runtime.operations import (
     RoIAlign,
 )
 from lbwdet.deploy.runtime.requantize_table import requantize_table
+from lbwdet.deploy.runtime.weights import Array
 
 EIGHT_BITS = 255
+SUMMED = 100  # inputs of a layer's sums, roughly: errors cancel there, a common shift does not
 
 
 @dataclasses.dataclass
@@ -89,21 +91,20 @@ def quantization_for(readers: Readers, histogram: Histogram, fitted: Quantizatio
     return min(_candidates(readers.trained, fitted), key=lambda q: _error(readers, histogram, q))
 
 
-def read_as(stored: Quantization, wanted: Quantization) -> Quantization:
-    """What a layer gets that was trained with ``wanted``."""
-    return wanted if wanted.maximum < EIGHT_BITS else stored
-
-
 def add_requantize(program: Program, trained: Mapping[str, Quantization]) -> Program:
-    """Every layer of less than 8 bits reads its own integers, made right before the first use."""
+    """Every layer reads the integers that it was trained with, made right before their first use.
+
+    Args:
+        program: calibrated.
+        trained: by layer.
+    """
     quantizations = dict(program.quantizations)
     operations: list[Operation] = []
     copies: dict[tuple[str, Quantization], str] = {}
     for operation in program.operations:
         if isinstance(operation, Conv) and operation.layer in trained:
-            name, stored = operation.input, quantizations[operation.input]
-            wanted = read_as(stored, trained[operation.layer])
-            if wanted != stored:
+            name, wanted = operation.input, trained[operation.layer]
+            if wanted != quantizations[name]:
                 if (name, wanted) not in copies:
                     copy = copies[name, wanted] = f"{name}@{operation.layer}"
                     operations.append(Requantize(name, copy))
@@ -125,13 +126,20 @@ def _candidates(trained: Sequence[Quantization], fitted: Quantization) -> list[Q
 
 
 def _error(readers: Readers, histogram: Histogram, stored: Quantization) -> float:
-    """Sum over all readers of the squared differences from what they read in training."""
+    """How far all readers are from what they read in training: what layers make of it.
+
+    A sum of ``SUMMED`` inputs has, per input, their mean square and ``SUMMED`` times their
+    squared mean as its error.
+    """
     values, counts = histogram.values()
     integers = codes(values, stored)
-    total = counts @ np.square(real(integers, stored) - values) if readers.unrounded else 0.0
+
+    def of(differences: Array) -> float:
+        shift = counts @ differences
+        return float(counts @ np.square(differences) + SUMMED * shift**2 / max(counts.sum(), 1))
+
+    total = of(real(integers, stored) - values) if readers.unrounded else 0.0
     for wanted in readers.trained:
-        given = read_as(stored, wanted)
-        read = integers if given == stored else requantize_table(stored, given)[integers]
-        difference = real(read, given) - real(codes(values, wanted), wanted)
-        total += counts @ np.square(difference)
-    return float(total)
+        read = integers if wanted == stored else requantize_table(stored, wanted)[integers]
+        total += of(real(read, wanted) - real(codes(values, wanted), wanted))
+    return total
