@@ -13,7 +13,11 @@ from lbwdet.deploy.runtime.reference import ReferenceEngine
 from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ConfigError
 
-SETTINGS = [dict(), dict(bit_width=6, code="paper", granularity="channel", class_agnostic=True)]
+SETTINGS = [
+    dict(),
+    dict(bit_width=6, code="paper", granularity="channel", class_agnostic=True),
+    dict(activation_bits=4),
+]
 IMAGE = random_image(0, 75, 100)
 
 

@@ -56,9 +56,7 @@ def test_any_steps(stored, wanted, seed):
     low, high = -stored.zero_point * stored.scale, (255 - stored.zero_point) * stored.scale
     values = np.random.default_rng(seed).uniform(low, high, 500)
     found = real(table[codes(values, stored)], wanted)
-    below, above = (
-        real(codes(values + shift * stored.scale, wanted), wanted) for shift in (-1, 1)
-    )
+    below, above = (real(codes(values + shift * stored.scale, wanted), wanted) for shift in (-1, 1))
     assert (below <= found).all() and (found <= above).all()
 
 
