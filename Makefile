@@ -1,17 +1,21 @@
 # make demo: trains, compares and draws a low-bit detector. make test: the quick test suite.
-# Both make the virtual environment first, if it is not there or out of date.
+# make test-zoo: one config of each family of MMDetection's, quantized, minutes long.
+# All make the virtual environment first, if it is not there or out of date.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format benchmark results clean
+.PHONY: demo test test-zoo lint format benchmark results clean
 
 demo: $(INSTALLED)
 	$(BIN)/lbwdet demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2
+
+test-zoo: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 -m zoo tests/evaluation/zoo
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

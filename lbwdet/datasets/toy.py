@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,16 @@ def make_toy_dataset(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return manifest
+
+
+def summary(manifest: Mapping[str, Any]) -> str:
+    """Images and boxes of each split, a line each."""
+    lines = []
+    for split, counts in manifest["boxes"].items():
+        images = manifest["parameters"][f"num_{split}"]
+        per_class = ", ".join(f"{name} {count}" for name, count in counts.items())
+        lines.append(f"{split}: {images} images, {sum(counts.values())} boxes ({per_class})")
+    return "\n".join(lines)
 
 
 def _existing(root: Path, parameters: dict[str, Any]) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from lbwdet.checkpoints import LISTED_KEYS, check_fit, read_checkpoint
 from lbwdet.errors import ConfigError
-from lbwdet.layers import describe_quantization
+from lbwdet.layers import UncalibratedError, activation_keys, describe_quantization
 from lbwdet.training.build import build_model
 
 
@@ -35,6 +35,7 @@ def build_detector(
     Raises:
         CheckpointError: The file is missing, unreadable, does not fit the
             model, or holds weights that are not finite.
+        UncalibratedError: It was trained without the activation quantizers of the config.
         ConfigError: The config has no model, or one that cannot be built; or
             there is no such device.
     """
@@ -42,6 +43,7 @@ def build_detector(
     meta: Mapping[str, Any] = {}
     if checkpoint is not None:
         state, meta = read_checkpoint(checkpoint)
+        _check_calibrated(model, state, checkpoint)
         check_fit(model, state, checkpoint)
         model.load_state_dict(state)
         _warn_other_quantization(meta, model, checkpoint)
@@ -51,6 +53,19 @@ def build_detector(
         return model.to(device).eval()
     except (RuntimeError, AssertionError) as error:  # of an unknown name, or no such hardware
         raise ConfigError(f"device {str(device)!r} cannot be used: {error}") from error
+
+
+def _check_calibrated(
+    model: nn.Module, state: Mapping[str, torch.Tensor], path: str | Path
+) -> None:
+    missing = model.state_dict().keys() - state.keys()
+    if missing and missing <= activation_keys(model):
+        raise UncalibratedError(
+            f"{path}: holds none of the activation quantizers that the config asks for, or not "
+            "all: they have seen no data. Train from it (lbwdet train CONFIG --cfg-options "
+            f"load_from='{path}'), which calibrates them first, or use a config without "
+            "activation settings."
+        )
 
 
 def class_names(cfg: Config, meta: Mapping[str, Any] | None = None) -> tuple[str, ...]:

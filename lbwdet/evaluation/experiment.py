@@ -98,8 +98,8 @@ def width_options(width: int) -> dict[str, Any]:
 
 def run_experiment(
     name: str,
-    out: str | Path,
-    work_dir: str | Path,
+    out: str | Path | None = None,
+    work_dir: str | Path | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     variants: Sequence[str] | None = None,
     width: int = 64,
@@ -110,8 +110,9 @@ def run_experiment(
 
     Args:
         name: one of ``EXPERIMENTS``.
-        out: JSON file; its rows are kept and completed.
+        out: JSON file; its rows are kept and completed. ``docs/results/<name>.json`` by default.
         work_dir: checkpoints, in ``seed<n>/<variant>/``; finished ones are reused.
+            ``work_dirs/experiment/<name>`` by default.
         variants: only these of the experiment's, or some of its ``more``; all but ``more``
             by default.
         width: channels of the first stage, 64 for the real R18.
@@ -125,7 +126,8 @@ def run_experiment(
     if unknown:
         raise ConfigError(f"variants {sorted(unknown)} are not of {name}: {', '.join(known)}")
     chosen = [v for v in known if v in (experiment.variants if variants is None else variants)]
-    results = _Results(Path(out), experiment, width)
+    results = _Results(Path(out or f"docs/results/{name}.json"), experiment, width)
+    runs = Path(work_dir or f"work_dirs/experiment/{name}")
     overrides = width_options(width)
 
     def job(variant: str, seed: int, load_from: Path | None = None) -> TrainingJob:
@@ -133,7 +135,7 @@ def run_experiment(
         options["train_cfg.val_interval"] = 100  # measured here, once
         if load_from is not None:
             options["load_from"] = str(load_from)
-        folder = Path(work_dir) / f"seed{seed}" / variant
+        folder = runs / f"seed{seed}" / variant
         return TrainingJob(experiment.config(variant), folder, options)
 
     def train_all(kind: str, variants: Sequence[str], starts: Mapping[int, Path | None]) -> None:
@@ -142,8 +144,12 @@ def run_experiment(
             _ = task.checkpoint  # reads the config: not a thing to do in several threads
         with ThreadPoolExecutor(jobs) as pool:
             finished = pool.map(lambda entry: entry[2].run(threads), tasks)
-            for (variant, seed, task), checkpoint in zip(tasks, finished, strict=True):
-                results.measure(kind, variant, seed, task.config, checkpoint)
+            try:
+                for (variant, seed, task), checkpoint in zip(tasks, finished, strict=True):
+                    results.measure(kind, variant, seed, task.config, checkpoint)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # start no more of them
+                raise
 
     with pinned_threads(threads):
         train_all("scratch", [experiment.base], dict.fromkeys(seeds))

@@ -7,23 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import mmdet
-import numpy as np
 import torch
-from mmdet.registry import DATASETS
-from mmengine.config import Config
 
 from lbwdet import __version__
 from lbwdet.checkpoints import LISTED_KEYS
 from lbwdet.configs import load_config
-from lbwdet.datasets.check import SPLITS, check_data, set_data_root
+from lbwdet.datasets.check import SPLITS, set_data_root
 from lbwdet.datasets.voc_files import read_image_size
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.export import export_detector
-from lbwdet.errors import ConfigError, DataError
+from lbwdet.evaluation.calibration_images import calibration_images
 from lbwdet.evaluation.detectors import build_detector, test_dataset
-from lbwdet.evaluation.image_demo import find_images, read_image
+from lbwdet.evaluation.image_demo import read_image
 from lbwdet.evaluation.progress import Progress
-from lbwdet.training.build import register_scope
 
 
 @dataclass(frozen=True)
@@ -76,12 +72,10 @@ def export(
     Raises:
         LBWError: with a message for the user; nothing is written.
     """
-    if num < 1:
-        raise ConfigError(f"num={num}: calibration needs 1 image or more")
     cfg = load_config(config, cfg_options)
     if data_root:
         set_data_root(cfg, data_root)
-    paths = _evenly(_calibration_images(cfg, calibrate), num)
+    paths = calibration_images(cfg, calibrate, num)
     for path in paths:
         read_image_size(path)  # rather now than after half of them
     model = build_detector(cfg, checkpoint)
@@ -108,29 +102,6 @@ def export(
         )
     file_bytes = write_artifact(out, artifact, entropy_coding)
     return Exported(file_bytes, len(artifact.weights), artifact.info)
-
-
-def _calibration_images(cfg: Config, source: str) -> list[Path]:
-    if source not in SPLITS:
-        return find_images(source)
-    loader = cfg.get(f"{source}_dataloader")
-    if not loader:
-        raise ConfigError(f"{cfg.filename}: no '{source}_dataloader' in this config")
-    check_data(cfg, (source,))
-    register_scope(cfg)
-    dataset = DATASETS.build(loader.dataset)
-    dataset.full_init()
-    paths = (dataset.get_data_info(index)["img_path"] for index in range(len(dataset)))
-    found = [Path(path) for path in dict.fromkeys(paths)]  # a repeated data set names them twice
-    if not found:
-        raise DataError(f"{cfg.filename}: the '{source}' data set has no image to calibrate on")
-    return found
-
-
-def _evenly(paths: Sequence[Path], count: int) -> list[Path]:
-    """Up to ``count`` of the paths, first and last among them, always the same ones."""
-    chosen = np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int)
-    return [paths[index] for index in chosen]
 
 
 def _read(paths: Sequence[Path]) -> Iterator[tuple[str, Any]]:

@@ -33,7 +33,7 @@ def image_demo(
     images: str | Path,
     config: str | Path,
     checkpoint: str | Path,
-    out_dir: str | Path = "outputs",
+    out_dir: str | Path = "work_dirs/drawn",
     score_thr: float = 0.3,
     device: str = "cpu",
     cfg_options: Mapping[str, Any] | None = None,

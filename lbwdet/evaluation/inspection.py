@@ -14,6 +14,7 @@ from mmengine.config import Config
 from torch import nn
 
 from lbwdet.configs import load_config
+from lbwdet.datasets.check import set_data_root
 from lbwdet.errors import ConfigError
 from lbwdet.evaluation.detectors import build_detector
 from lbwdet.evaluation.inspection_plot import draw_layers
@@ -72,6 +73,7 @@ def load_quantized(
     checkpoint: str | Path | None,
     weight: Mapping[str, Any] | None = None,
     cfg_options: Mapping[str, Any] | None = None,
+    data_root: str | Path | None = None,
 ) -> tuple[Config, nn.Module]:
     """The config and its detector, in eval mode and quantized.
 
@@ -81,12 +83,15 @@ def load_quantized(
         weight: settings that replace the config's own in every layer that it quantizes,
             or in all layers where it quantizes none.
         cfg_options: dotted keys that override the config.
+        data_root: overrides the root of its VOC-format data.
 
     Raises:
         ConfigError, CheckpointError: with a message for the user; also where neither
             the config nor ``weight`` says how to quantize.
     """
     cfg = load_config(config, cfg_options)
+    if data_root is not None:
+        set_data_root(cfg, data_root)
     model = build_detector(cfg, checkpoint)
     own = quantized_layers(model)
     if not own and weight is None:
@@ -108,11 +113,13 @@ def inspect_model(
     bit_widths: Sequence[int] = (),
     num_images: int = 8,
     cfg_options: Mapping[str, Any] | None = None,
+    data_root: str | Path | None = None,
 ) -> dict[str, Any]:
     """Looks at every quantized layer of a detector.
 
     Args:
-        config, checkpoint, weight, cfg_options: as :func:`load_quantized` takes them.
+        config, checkpoint, weight, cfg_options, data_root: as :func:`load_quantized` takes
+            them.
         sensitivity: ``'loss'`` (on training images), ``'map'`` (on test images) or
             ``'none'``.
         bit_widths: measure the sensitivity at these, too; each layer's own always is.
@@ -129,7 +136,7 @@ def inspect_model(
         raise ConfigError(f"sensitivity={sensitivity!r}: choose one of {', '.join(MEASURES)}")
     if sensitivity != "none" and checkpoint is None:
         raise ConfigError(f"--sensitivity {sensitivity}: random weights have none; give CHECKPOINT")
-    cfg, model = load_quantized(config, checkpoint, weight, cfg_options)
+    cfg, model = load_quantized(config, checkpoint, weight, cfg_options, data_root)
     layers = quantized_layers(model)
     reports = [report_layer(name, layer) for name, layer in layers.items()]
     baseline = None

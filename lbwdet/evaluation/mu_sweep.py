@@ -65,7 +65,7 @@ def sweep_mu(
     out_dir: str | Path,
     *,
     bit_widths: Sequence[int] = BIT_WIDTHS,
-    mus: Sequence[float] = MUS,
+    mus: Sequence[float] | None = None,
     code: str = "paper",
     retrain: int = 0,
     learning_rate: float | None = None,
@@ -85,7 +85,7 @@ def sweep_mu(
         checkpoint: trained weights that fit it, usually of the float model.
         out_dir: gets ``sweep_mu.json``, ``sweep_mu.md``, ``sweep_mu.png`` and ``retrained/``.
         bit_widths, code: what to look at, see :mod:`lbwdet.quantizers.levels`.
-        mus: values of mu, as fractions of the largest magnitude of a layer.
+        mus: values of mu, as fractions of the largest magnitude of a layer; ``MUS`` by default.
         retrain: epochs of training from ``checkpoint`` at each point, by the config's
             optimizer with a cosine down to zero; 0 for none.
         learning_rate: of the retraining; that of the config by default.
@@ -105,7 +105,7 @@ def sweep_mu(
     cfg = load_config(config, cfg_options)
     if data_root is not None:
         set_data_root(cfg, data_root)
-    points = _points(bit_widths, mus)
+    points = _points(bit_widths, MUS if mus is None else mus)
     weights = {point: point.weight(code) for point in points}
     _check_retraining(cfg, retrain, learning_rate)
     threads = available_cpus() if threads is None else threads

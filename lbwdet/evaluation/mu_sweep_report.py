@@ -56,7 +56,7 @@ def markdown(content: Mapping[str, Any]) -> str:
     )
     notes = [
         *describe(rows),
-        f"Float model: mAP {accuracy_text(content['mAP_11point'])} (11-point), "
+        f"Float weights: mAP {accuracy_text(content['mAP_11point'])} (11-point), "
         f"{accuracy_text(content['mAP_area'])} (area).",
         f"{content['config']}, code {content['code']}, {training}; "
         f"{content['dataset']}, {content['num_images']} images, IoU 0.5. mu is a fraction of the "

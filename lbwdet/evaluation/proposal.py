@@ -1,6 +1,7 @@
 """``lbwdet allocate``: bit widths for each layer, from measured damage to a config that trains."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.evaluation.allocation import allocate_bits, monotone_costs
-from lbwdet.evaluation.inspection import load_quantized, quantizer_choices
+from lbwdet.evaluation.inspection import load_quantized, quantizer_choices, report_layer
 from lbwdet.evaluation.model_map import ModelMap
 from lbwdet.evaluation.quantized_config import write_quantized_config
 from lbwdet.evaluation.sensitivity import TrainingLoss, layer_sensitivities, quantizers_of
@@ -34,6 +35,7 @@ def propose(
     num_images: int = 8,
     inspected: str | Path | None = None,
     map_images: int | None = None,
+    data_root: str | Path | None = None,
 ) -> dict[str, Any]:
     """Chooses each layer's bit width for a size, and writes the config of the choice.
 
@@ -54,6 +56,7 @@ def propose(
         inspected: ``inspect.json`` of the same model, with its sensitivities at
             ``bit_widths``; without it they are measured.
         map_images: test images to measure mAP on, too; 0 for all, None for no mAP.
+        data_root: overrides the root of the config's VOC-format data while measuring.
 
     Returns:
         ``bits`` by layer, and in ``models`` the rows of :func:`markdown`.
@@ -64,10 +67,14 @@ def propose(
     widths = sorted({check_bit_width(width) for width in bit_widths})
     if (budget_mb is None) == (average_bits is None):
         raise ConfigError("give either --budget-mb or --average-bits")
+    given = budget_mb if average_bits is None else average_bits
+    if not (given is not None and 0 < given < math.inf):
+        raise ConfigError(f"--budget-mb and --average-bits: {given} is not a positive number")
     if len(widths) < 2 or widths[-1] == FLOAT_BIT_WIDTH:
         raise ConfigError(f"--bit-widths {widths}: give two or more of 1 to 8")
     settings = dict(weight or {})
-    cfg, model = load_quantized(config, checkpoint, dict(settings, bit_width=widths[-1]))
+    finest = dict(settings, bit_width=widths[-1])
+    cfg, model = load_quantized(config, checkpoint, finest, data_root=data_root)
     layers = quantized_layers(model)
     choices: Choices = {name: quantizer_choices(layer, widths) for name, layer in layers.items()}
     size = {
@@ -85,7 +92,7 @@ def propose(
     if inspected is None:
         baseline, changes = layer_sensitivities(model, choices, metric)
     else:
-        changes = read_sensitivities(inspected, choices, measure)
+        changes = read_sensitivities(inspected, layers, choices, measure)
         with quantizers_of(model, {}):
             baseline = metric(model)
     damage = {name: _damage(own, measure) for name, own in changes.items()}
@@ -125,18 +132,23 @@ def propose(
 
 
 def read_sensitivities(
-    path: str | Path, choices: Choices, measure: str
+    path: str | Path, layers: Mapping[str, QuantLayer], choices: Choices, measure: str
 ) -> dict[str, dict[int, float]]:
     """The sensitivities that ``lbwdet inspect`` wrote.
 
     Raises:
         DataError: the file is missing or not one of that command.
-        ConfigError: it lacks a layer or bit width of ``choices``, or has another measure.
+        ConfigError: it lacks a layer or bit width of ``choices``, has another measure, or
+            is of other weights or another code: its histograms of levels differ.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         found = {
             layer["name"]: {int(width): float(v) for width, v in layer["sensitivity"].items()}
+            for layer in content["layers"]
+        }
+        histograms = {
+            layer["name"]: (int(layer["bit_width"]), tuple(layer["levels"]))
             for layer in content["layers"]
         }
         measured = content["measure"]
@@ -153,6 +165,14 @@ def read_sensitivities(
                 f"{path}: no sensitivity of {name} at {missing} bits; inspect the same model with "
                 f"--bit-widths {' '.join(map(str, sorted(own)))}"
             )
+        width, levels = histograms[name]
+        same = quantizer_choices(layers[name], [width])[width]
+        with quantizers_of(layers[name], {"": same}):
+            if report_layer(name, layers[name]).levels != levels:
+                raise ConfigError(
+                    f"{path}: was measured on other weights, or with another code or granularity: "
+                    f"the levels of {name} differ; inspect this checkpoint, with the same options"
+                )
     return {name: {width: found[name][width] for width in own} for name, own in choices.items()}
 
 

@@ -10,13 +10,16 @@ import lbwdet.compat  # noqa: F401  (before mmdet, which imports mmcv.ops)
 # isort: split
 from mmengine.config import Config
 
+from lbwdet.checkpoints import check_fit, read_checkpoint
 from lbwdet.configs import config_file, load_config
-from lbwdet.errors import ConfigError
+from lbwdet.datasets.check import set_data_root
+from lbwdet.errors import ConfigError, DataError
 from lbwdet.evaluation.detectors import build_detector
 from lbwdet.evaluation.model_map import ModelMap
 from lbwdet.evaluation.size import weight_size
 from lbwdet.files import atomic_write
 from lbwdet.layers import describe_quantization, unquantized_weights
+from lbwdet.quantizers import FLOAT_BIT_WIDTH
 from lbwdet.training.build import build_model
 
 HOOKS = "lbwdet.training"
@@ -32,8 +35,8 @@ def write_quantized_config(
 ) -> dict[str, Any]:
     """Writes ``out``, a config with ``config`` as its base and a ``QuantizeHook``.
 
-    The model of the new config is built before the file gets its name, so that a
-    pattern that matches nothing leaves no file.
+    The model of the new config is built, and compared with the checkpoint, before the file
+    gets its name, so that a pattern that matches nothing leaves no file.
 
     Args:
         config: any MMDetection config: a file, or ``'mmdet::family/config.py'``.
@@ -46,7 +49,9 @@ def write_quantized_config(
         of values by name of what stays float), ``weight_bytes`` and ``float_bytes``.
 
     Raises:
-        ConfigError: the config is not usable or quantized already, or a setting is unknown.
+        ConfigError: the config is not usable or quantized already, a setting is unknown, or
+            nothing would be quantized.
+        CheckpointError: the checkpoint cannot be read or does not fit.
     """
     out = Path(out)
     if out.suffix != ".py":
@@ -54,8 +59,11 @@ def write_quantized_config(
     cfg = load_config(config)
     if out.resolve() == config_file(config).resolve():
         raise ConfigError(f"--out {out}: this is the given config; name another file")
-    if describe_quantization(build_model(cfg)):
+    float_model = build_model(cfg)
+    if describe_quantization(float_model):
         raise ConfigError(f"{config}: is quantized already; name the float config it is based on")
+    if checkpoint is not None:
+        check_fit(float_model, read_checkpoint(checkpoint)[0], checkpoint)
     quant: dict[str, Any] = dict(weight=dict(weight))
     if keep_float:
         quant["keep_float"] = list(keep_float)
@@ -65,6 +73,11 @@ def write_quantized_config(
     with atomic_write(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
         model = build_model(load_config(temporary))
+        if not describe_quantization(model):
+            raise ConfigError(
+                f"{out}: would quantize no layer: every one has {FLOAT_BIT_WIDTH} bits, which is "
+                "float; choose a bit width of 1 to 8"
+            )
     size = weight_size(model)
     return dict(
         layers=describe_quantization(model),
@@ -74,8 +87,22 @@ def write_quantized_config(
     )
 
 
+def summary(written: Mapping[str, Any], bit_width: int) -> str:
+    """What :func:`write_quantized_config` returned for this ``bit_width``, in words."""
+    left = sum(written["float_weights"].values())
+    return (
+        f"{len(written['layers'])} layers at {bit_width} bits, {left:,} values of other "
+        f"weights float; {written['float_bytes'] / 1e6:.2f} MB in float, "
+        f"{written['weight_bytes'] / 1e6:.2f} MB quantized"
+    )
+
+
 def float_and_quantized_map(
-    config: str | Path, quantized: str | Path, checkpoint: str | Path, num_images: int | None = None
+    config: str | Path,
+    quantized: str | Path,
+    checkpoint: str | Path,
+    num_images: int | None = None,
+    data_root: str | Path | None = None,
 ) -> tuple[float, float]:
     """mAP of a float checkpoint and of its quantized weights, without any training.
 
@@ -84,6 +111,7 @@ def float_and_quantized_map(
         quantized: the config written from it.
         checkpoint: float weights.
         num_images: only the first test images.
+        data_root: overrides the data root of the config.
 
     Returns:
         mAP in 0..1 (11-point, IoU 0.5), float and quantized.
@@ -92,9 +120,20 @@ def float_and_quantized_map(
         ConfigError, DataError, CheckpointError: with a message for the user.
     """
     cfg = load_config(config)
+    if data_root is not None:
+        set_data_root(cfg, data_root)
     measure = ModelMap(cfg, num_images)
     low_bit = load_config(quantized)
     return measure(build_detector(cfg, checkpoint)), measure(build_detector(low_bit, checkpoint))
+
+
+def map_summary(*files: str | Path, **options: Any) -> str:
+    """:func:`float_and_quantized_map` in words, or why there is no data to measure it on."""
+    try:
+        plain, low = float_and_quantized_map(*files, **options)
+    except DataError as error:
+        return f"mAP was not measured: {error}"
+    return f"mAP without training: {plain:.3f} float, {low:.3f} quantized"
 
 
 def _text(

@@ -16,7 +16,7 @@ def requantized(cfg: Config, weight: Mapping[str, Any]) -> Config:
     They replace those in every ``quant=dict(weight=...)`` of the model and of the
     ``QuantizeHook`` entries; ``keep_float`` and ``overrides`` stay. A config without
     any, a float one, gets a hook that quantizes every layer. At a bit width of 32 the
-    overrides go, too: that is the float model.
+    overrides go, too: float weights. Activation settings stay at every bit width.
     """
     cfg = copy.deepcopy(cfg)
     settings = [*_part_settings(cfg.get("model")), *hook_quant_settings(cfg)]

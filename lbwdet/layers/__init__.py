@@ -6,7 +6,7 @@ from lbwdet.layers.calibration import (
     input_quantizers,
     limit_resolutions,
 )
-from lbwdet.layers.input_quantizer import InputQuantizer, UncalibratedError
+from lbwdet.layers.input_quantizer import InputQuantizer, ResolutionError, UncalibratedError
 from lbwdet.layers.quant_layer import QuantConv2d, QuantLayer, QuantLinear
 from lbwdet.layers.quant_relu import QuantReLU
 from lbwdet.layers.quantizable import quantizable_layers, register_quantizable
@@ -23,6 +23,7 @@ __all__ = [
     "QuantLayer",
     "QuantLinear",
     "QuantReLU",
+    "ResolutionError",
     "UncalibratedError",
     "activation_keys",
     "calibration",

@@ -1,6 +1,7 @@
 """The activation quantizer in front of a layer."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,10 @@ ALPHA_RATE = 0.01  # of the weights' learning rate, as in arXiv 1808.05240
 
 class UncalibratedError(LBWError):
     """An activation quantizer is used that never saw data."""
+
+
+class ResolutionError(LBWError):
+    """A resolution collapsed to zero or below, or is NaN or infinite."""
 
 
 class InputQuantizer(nn.Module):
@@ -108,6 +113,7 @@ class InputQuantizer(nn.Module):
 
         Raises:
             UncalibratedError: no data was seen yet.
+            ResolutionError: ``alpha`` is not a positive number.
             NonFiniteActivationError: ``x`` holds NaN or infinity.
         """
         if self._samples is not None:
@@ -160,6 +166,13 @@ class InputQuantizer(nn.Module):
                 "dict(type='ActivationHook') among the hooks calibrates it; elsewhere run a few "
                 "batches under lbwdet.layers.calibration(model), or load a checkpoint that was "
                 "trained with quantized activations."
+            )
+        if not 0 < (alpha := float(self.scale)) < math.inf:  # NaN, too
+            raise ResolutionError(
+                f"{self.name()}: the resolution of the activations is {alpha:g}, which no training "
+                "that keeps it in range leaves: lower the learning rate, have "
+                "dict(type='ActivationHook') among the hooks or call "
+                "lbwdet.layers.limit_resolutions(model) after each step, or calibrate again."
             )
         check_finite_activation(x, self.name())
 

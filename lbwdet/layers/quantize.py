@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from lbwdet.errors import ConfigError
+from lbwdet.layers.identity_relu import match_relus
 from lbwdet.layers.input_quantizer import InputQuantizer, build_input_quantizer
 from lbwdet.layers.quant_layer import QUANTIZER_OPTIONS, QuantLayer, quantized_class
 from lbwdet.layers.quantizable import channel_axis, has_one_input, quantizable_layers
@@ -65,6 +66,8 @@ def quantize_(
     Only the class of a layer changes: parameters, buffers, hooks and state-dict
     keys stay as they are, so it may come before or after loading a checkpoint,
     building an optimizer or wrapping. Calling it again changes the settings.
+    With the identity estimator ReLU modules change theirs, too:
+    :class:`~lbwdet.layers.identity_relu.IdentityReLU`.
 
     With ``activation`` each of these layers also quantizes its input, and holds an
     :class:`~lbwdet.layers.InputQuantizer` as ``input_quantizer``, whose parameter the
@@ -130,6 +133,7 @@ def quantize_(
         layer.layer_name = name
         layer.channel_axis = channel_axis(layer) or 0
         layer.forget_projection()
+    match_relus(module, filter(None, inputs.values()))
     _forgo_fast_paths(module)
     return module
 

@@ -46,12 +46,13 @@ class ActivationSettings:
     Attributes:
         bit_width: 1 to 8, of inputs that are never negative (after a ReLU).
         signed_bit_width: 2 to 8, of all other inputs.
-        symmetric: inputs of both signs get as many levels below zero as above;
-            otherwise their zero point follows the data.
+        symmetric: the zero point of inputs of both signs is ``2**(signed_bit_width - 1)``,
+            so that one level more lies below zero than above; otherwise it follows the data.
         ste: what the backward pass takes for the derivative of ``sigma``
             (arXiv 1903.05662): ``'clipped_relu'``: 1 where no value is clipped;
-            ``'relu'``: 1 above zero; ``'identity'``: 1 everywhere. For inputs of
-            both signs there is no ReLU, and ``'relu'`` is ``'identity'``.
+            ``'relu'``: 1 above zero; ``'identity'``: 1 everywhere, also through the ReLU
+            before it where that is a module. For inputs of both signs there is no ReLU,
+            and ``'relu'`` is ``'identity'``.
         alpha_gradient: d sigma / d alpha of the quantized ReLU, see
             :func:`quantized_relu`.
 

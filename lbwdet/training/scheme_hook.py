@@ -20,6 +20,7 @@ from lbwdet.training.schemes import Projection, blend_, build_scheme, describe_s
 
 SMALL_JUMP = 100.0  # lambda before the second phase of BinaryRelax
 META_KEY = "lbwdet_scheme"
+CLOCK_KEY = "lbwdet_scheme_clock"
 
 
 @HOOKS.register_module()
@@ -29,8 +30,9 @@ class SchemeHook(Hook):
     BCGD's blend happens right before the optimizer itself steps: with gradient
     accumulation only when it does, and not in steps that a loss scaler skips. Weights
     without a gradient are left alone. BinaryRelax's lambda follows from the iteration,
-    so that a resumed training goes on exactly; resuming with another scheme is an
-    error. Evaluation uses the projected weights throughout.
+    so that a resumed training goes on exactly; resuming with another scheme, or at another
+    lambda because epochs have another length or number, is an error. Evaluation uses the
+    projected weights throughout.
 
     Args:
         scheme: ``dict(type='bcgd', rho=1e-5)``, ``dict(type='binary_relax', ...)`` or
@@ -44,6 +46,7 @@ class SchemeHook(Hook):
         self._layers: list[QuantLayer] = []
         self._handles: list[Any] = []
         self._epoch_length = 0
+        self._clock: dict[str, int] | None = None  # of the training that is resumed
 
     def before_train(self, runner: Runner) -> None:
         self._layers = list(quantized_layers(bare_model(runner)).values())
@@ -53,6 +56,8 @@ class SchemeHook(Hook):
                 "none; give it quant settings, or remove the hook"
             )
         self._epoch_length = len(runner.train_dataloader)
+        if self._clock is not None:
+            self._check_clock(runner, self._clock)
         self._warn_of_jump(runner)
         if self.scheme.rho > 0:
             wrapper = runner.optim_wrapper
@@ -74,12 +79,33 @@ class SchemeHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         checkpoint["meta"][META_KEY] = describe_scheme(self.scheme)
+        checkpoint["meta"][CLOCK_KEY] = self._time(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         if runner._resume:
-            check_same_scheme(checkpoint.get("meta") or {}, self.scheme, runner._load_from or "")
+            meta = checkpoint.get("meta") or {}
+            check_same_scheme(meta, self.scheme, runner._load_from or "")
+            self._clock = meta.get(CLOCK_KEY)
+
+    def _time(self, runner: Runner) -> dict[str, int]:
+        return dict(epoch_length=self._epoch_length, max_iters=runner.max_iters)
+
+    def _check_clock(self, runner: Runner, before: dict[str, int]) -> None:
+        now = self._time(runner)
+        was, here = (self.scheme.relax(runner.iter, **clock) for clock in (before, now))
+        if was != here:
+            raise CheckpointError(
+                f"{runner._load_from}: after iteration {runner.iter} its training had lambda "
+                f"{was:.4g} (epochs of {before['epoch_length']} iterations, "
+                f"{before['max_iters']} in all); with this config it would go on at {here:.4g} "
+                f"({now['epoch_length']}, {now['max_iters']}). Resume with the same batch size and "
+                "number of epochs, or start a new training from these weights by load_from."
+            )
 
     def _blend(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        skipped = getattr(optimizer, "found_inf", None)  # a loss scaler tells fused optimizers
+        if skipped is not None and skipped.item() > 0:
+            return
         mine = {id(p) for group in optimizer.param_groups for p in group["params"]}
         for layer in self._layers:
             if layer.weight.grad is not None and id(layer.weight) in mine:

@@ -1,8 +1,10 @@
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from lbwdet.cli import main
 from lbwdet.configs import load_config
 from lbwdet.errors import CheckpointError, ConfigError, DataError
 from lbwdet.evaluation.candidates import Detections
@@ -148,3 +150,14 @@ def test_config_options_reach_the_model(tiny, tmp_path):
         tiny.specs[:1], tmp_path, threads=1, latency_rounds=0, cfg_options=options, num_images=1
     )
     assert sum(entry["num_dets"] for entry in found["models"][0]["per_class"].values()) == 1
+
+
+def test_the_command_compares_and_prints_the_table(tiny, tmp_path, capsys):
+    model = f"tiny={tiny.six_bit_config}:{tiny.checkpoint}"
+    options = ["--out", str(tmp_path), "--threads", "1", "--no-latency", "--num-images", "2"]
+    override = ["--cfg-options", "model.test_cfg.rcnn.max_per_img=1"]
+    assert main(["compare", model, *options, *override]) == 0
+    printed = capsys.readouterr().out
+    assert "| tiny " in printed and "report/index.html" in printed
+    written = json.loads((tmp_path / "compare.json").read_text())
+    assert sum(one["num_dets"] for one in written["models"][0]["per_class"].values()) <= 2

@@ -8,7 +8,7 @@ from mmengine.logging import MMLogger
 from lbwdet.checkpoints import read_checkpoint
 from lbwdet.errors import CheckpointError, ConfigError
 from lbwdet.evaluation.detectors import build_detector, class_names
-from lbwdet.layers import quantized_layers
+from lbwdet.layers import UncalibratedError, quantized_layers
 
 
 def build(tiny, checkpoint=None, config=None):
@@ -134,6 +134,15 @@ def test_warns_about_another_quantization(tiny, tmp_path):
     assert len(messages) == 1
     assert "1 layer was trained at another quantization" in messages[0]
     assert "backbone.conv1 (2bit paper exact tensor, now float)" in messages[0]
+
+
+def test_activation_quantizers_that_saw_no_data(tiny):
+    cfg = Config.fromfile(tiny.float_config)
+    quant = dict(weight=dict(bit_width=4), activation=dict(bit_width=8))
+    cfg.custom_hooks = [dict(type="QuantizeHook", quant=quant)]
+    message = r"epoch_1\.pth: holds none .* no data\. Train from it"
+    with pytest.raises(UncalibratedError, match=message):
+        build_detector(cfg, tiny.checkpoint)
 
 
 def test_a_config_without_a_model(tmp_path):

@@ -1,6 +1,7 @@
 import copy
 import functools
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,23 @@ def test_trains_and_measures_each_variant_from_its_own_seed(jobs, tmp_path):
     assert len(jobs) == count and again == content
     with pytest.raises(ConfigError, match="holds results for width 8, not 64"):
         run_experiment("small", out, tmp_path / "runs")
+
+
+def test_an_interrupt_starts_no_more_trainings(jobs, tmp_path, monkeypatch):
+    pretend = TrainingJob.run
+
+    def slowly(self: TrainingJob, threads: int) -> Path:
+        time.sleep(0.2)
+        return pretend(self, threads)
+
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingJob, "run", slowly)
+    monkeypatch.setattr("lbwdet.evaluation.experiment._Results.measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment("small", tmp_path / "o.json", tmp_path / "runs", seeds=range(9), width=8)
+    assert 1 <= len(jobs) < 9
 
 
 def test_only_some_variants(jobs, tmp_path):

@@ -11,7 +11,7 @@ from lbwdet.cli import main
 from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.reference import ReferenceEngine
-from lbwdet.evaluation.export import _evenly, export
+from lbwdet.evaluation.export import export
 from lbwdet.testing import TINY_CLASSES, tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model
 
@@ -88,7 +88,6 @@ def test_rfcn(files, tmp_path, capsys):
     ("calibrate", "options", "message"),
     [
         ("nowhere", [], "nowhere: no such image or folder"),
-        ("train", ["--num", "0"], "num=0: calibration needs 1 image or more"),
         ("EMPTY", [], "no image in this folder"),
         ("BROKEN", [], "broken.jpg"),
         (
@@ -113,11 +112,3 @@ def test_bad_input_is_told_and_nothing_is_written(
     assert main([*arguments, "--calibrate", calibrate, *options]) == 2
     printed = capsys.readouterr().err
     assert message in printed and "Traceback" not in printed and not out.parent.exists()
-
-
-def test_images_are_taken_evenly():
-    numbers = list(range(10))
-    assert _evenly(numbers, 3) == [0, 4, 9] and _evenly(numbers, 99) == numbers
-    assert _evenly(numbers, 1) == [0]
-    assert len(set(_evenly(list(range(252)), 64))) == 64
-    assert np.diff(_evenly(list(range(252)), 64)).max() <= 4

@@ -108,8 +108,14 @@ class TestTable:
         assert len({line.count("|") for line in table.splitlines()}) == 1
         assert (tmp_path / "out" / "inspect.png").read_bytes().startswith(b"\x89PNG")
 
+    def test_data_elsewhere(self, float_detector, tmp_path):
+        root = str(tmp_path / "elsewhere")
+        cfg, _ = load_quantized(float_detector.config, None, FOUR_BIT, data_root=root)
+        assert cfg.test_dataloader.dataset.data_root == root
+        assert cfg.train_dataloader.dataset.data_root == root
+
     def test_command(self, tiny, tmp_path, capsys):
         arguments = ["inspect", tiny.six_bit_config, tiny.checkpoint, "--sort", "bytes"]
         assert main([*arguments, "--out-dir", str(tmp_path)]) == 0
         assert "| backbone.layer4.1.conv2 " in capsys.readouterr().out
-        assert main([*arguments[:-1], "weight"]) == 2
+        assert main([*arguments[:-1], "sensitivity"]) == 2

@@ -84,6 +84,9 @@ class TestMistakes:
         [
             (dict(), "give either --budget-mb or --average-bits"),
             (dict(budget_mb=1.0, average_bits=3.0), "give either"),
+            (dict(average_bits=float("nan")), "nan is not a positive number"),
+            (dict(budget_mb=float("inf")), "inf is not"),
+            (dict(budget_mb=0.0), "0.0 is not"),
             (dict(average_bits=1.0), "at the smallest bit widths they take"),
             (dict(average_bits=3.0, measure="map"), "measured loss, not map"),
         ],
@@ -103,6 +106,29 @@ class TestMistakes:
         other.write_text("{}")
         with pytest.raises(DataError, match=r"no inspect\.json"):
             run(float_detector, tmp_path / "a.py", other, average_bits=3.0)
+
+    def test_sensitivities_of_other_weights_or_another_code(
+        self, float_detector, inspected, tmp_path
+    ):
+        content = json.loads(inspected.read_text())
+        levels = content["layers"][3]["levels"]
+        levels[:2] = levels[1], levels[0] + 1
+        other = tmp_path / "inspect.json"
+        other.write_text(json.dumps(content))
+        name = content["layers"][3]["name"]
+        with pytest.raises(ConfigError, match=f"other weights.* the levels of {name} differ"):
+            run(float_detector, tmp_path / "a.py", other, average_bits=3.0)
+        with pytest.raises(ConfigError, match="another code"):
+            propose(
+                float_detector.config,
+                float_detector.checkpoint,
+                tmp_path / "a.py",
+                average_bits=3.0,
+                bit_widths=[2, 4],
+                weight=dict(code="paper"),
+                num_images=1,
+                inspected=inspected,
+            )
 
     def test_command(self, float_detector, inspected, tmp_path, capsys):
         arguments = ["allocate", float_detector.config, float_detector.checkpoint]

@@ -7,7 +7,8 @@ import torch
 from lbwdet.checkpoints import read_checkpoint
 from lbwdet.cli import main
 from lbwdet.configs import load_config
-from lbwdet.errors import CheckpointError, ConfigError
+from lbwdet.datasets import set_data_root
+from lbwdet.errors import CheckpointError, ConfigError, LBWError
 from lbwdet.evaluation.detectors import build_detector
 from lbwdet.evaluation.quantized_config import float_and_quantized_map, write_quantized_config
 from lbwdet.layers import describe_quantization, quantized_layers
@@ -43,7 +44,10 @@ NO_VAL = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
 
 def test_it_is_a_few_lines_on_the_base(float_detector, tmp_path):
     out, written = write(
-        tmp_path, float_detector.config, overrides={"neck.*": dict(bit_width=6)}, checkpoint="a.pth"
+        tmp_path,
+        float_detector.config,
+        overrides={"neck.*": dict(bit_width=6)},
+        checkpoint=float_detector.checkpoint,
     )
     base = os.path.relpath(float_detector.config, tmp_path)
     assert out.read_text().splitlines() == [
@@ -53,7 +57,7 @@ def test_it_is_a_few_lines_on_the_base(float_detector, tmp_path):
         "code='dense'), overrides={",
         "    'neck.*': dict(bit_width=6),",
         "}))]",
-        "load_from = 'a.pth'",
+        f"load_from = '{float_detector.checkpoint}'",
     ]
     model = build_detector(load_config(out))
     assert written["layers"] == describe_quantization(model)
@@ -85,11 +89,24 @@ def test_a_config_of_python_imports_is_written_out(float_detector, tmp_path):
         (dict(keep_float=["nothing*"]), "'nothing.' matches no layer"),
         (dict(weight=dict(bit_width=11)), "bit_width=11"),
         (dict(overrides={"neck.*": dict(bits=3)}), "unknown weight settings"),
+        (dict(keep_float=["*"]), "leaves no layer"),
+        (dict(weight=dict(bit_width=32)), "would quantize no layer"),
+        (dict(checkpoint="missing.pth"), "no such checkpoint"),
     ],
 )
 def test_a_mistake_leaves_no_file(float_detector, tmp_path, options, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(LBWError, match=message):
         write(tmp_path, float_detector.config, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_model(float_detector, tmp_path):
+    with pytest.raises(CheckpointError, match="does not fit"):
+        write(
+            tmp_path,
+            "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py",
+            checkpoint=float_detector.checkpoint,
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,8 +123,8 @@ def test_refuses_other_files(float_detector, tmp_path):
 
 
 def test_map_before_training(float_detector, tmp_path):
-    out, _ = write(tmp_path, float_detector.config, weight=dict(bit_width=32))
-    found = float_and_quantized_map(float_detector.config, out, float_detector.checkpoint)
+    same = out = float_detector.config
+    found = float_and_quantized_map(same, out, float_detector.checkpoint)
     assert found[0] == found[1] and 0 <= found[0] <= 1
     with pytest.raises(CheckpointError, match="no such"):
         float_and_quantized_map(float_detector.config, out, tmp_path / "missing.pth")
@@ -124,8 +141,12 @@ class TestCommand:
     def test_without_data(self, tmp_path, capsys, float_detector, monkeypatch):
         moved = tmp_path / "moved.py"
         config = load_config(float_detector.config)
-        config.test_dataloader.dataset.data_root = str(tmp_path / "nowhere")
+        set_data_root(config, tmp_path / "nowhere")
         config.dump(moved)
         arguments = ["quantize", str(moved), "--bit-width", "4", "--out", str(tmp_path / "q.py")]
         assert main([*arguments, "--checkpoint", float_detector.checkpoint]) == 0
         assert "mAP was not measured: data not found" in capsys.readouterr().out
+        root = load_config(float_detector.config).test_dataloader.dataset.data_root
+        arguments += ["--checkpoint", float_detector.checkpoint, "--num-images", "1"]
+        assert main([*arguments, "--data-root", root]) == 0
+        assert "mAP without training: 0." in capsys.readouterr().out

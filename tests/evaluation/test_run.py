@@ -1,4 +1,4 @@
-"""``lbwdet test`` on a trained detector; what it refuses: ``tests/test_cli.py``."""
+"""``lbwdet test`` on a trained detector; what it refuses: ``tests/commands/test_training.py``."""
 
 import pickle
 from pathlib import Path

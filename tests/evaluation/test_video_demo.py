@@ -67,8 +67,3 @@ def test_sources_that_are_not_there(artifact, source, message, tmp_path, capsys)
     assert run(source, artifact, "--out-dir", str(tmp_path)) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-def test_something_must_detect(capsys):
-    assert main(["demo", "image.jpg"]) == 2
-    assert "lbwdet demo SOURCE model.lbw" in capsys.readouterr().err

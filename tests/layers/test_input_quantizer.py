@@ -5,7 +5,13 @@ import torch
 from torch import nn
 
 from lbwdet.errors import ConfigError
-from lbwdet.layers import InputQuantizer, QuantConv2d, UncalibratedError, calibration
+from lbwdet.layers import (
+    InputQuantizer,
+    QuantConv2d,
+    ResolutionError,
+    UncalibratedError,
+    calibration,
+)
 from lbwdet.layers.input_quantizer import build_input_quantizer
 from lbwdet.quantizers import (
     ActivationSettings,
@@ -71,6 +77,15 @@ class TestErrors:
                 use(x)
         with pytest.raises(NonFiniteActivationError), calibration(quantizer):
             quantizer(x)
+
+    @pytest.mark.parametrize("alpha", [0.0, -0.1, float("inf"), float("nan")])
+    def test_a_resolution_that_collapsed_or_exploded(self, alpha):
+        quantizer = calibrated(POSITIVE)
+        with torch.no_grad():
+            quantizer.alpha.fill_(alpha)
+        for use in (quantizer, quantizer.quantize):
+            with pytest.raises(ResolutionError, match=rf"^neck\.conv: .* is {alpha:g}, "):
+                use(POSITIVE)
 
     def test_unknown_settings(self):
         with pytest.raises(ConfigError, match=r"unknown activation settings \['bits'\]; choose"):

@@ -1,4 +1,4 @@
-"""What ``train`` makes of its arguments; what it refuses, and whole runs: ``tests/test_cli.py``."""
+"""What ``train`` makes of its arguments; more of it in ``tests/commands/test_training.py``."""
 
 import pytest
 import torch

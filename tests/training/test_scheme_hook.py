@@ -8,8 +8,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from lbwdet.errors import CheckpointError, ConfigError
-from lbwdet.layers import quantized_layers
-from lbwdet.training.scheme_hook import check_same_scheme, configured_scheme
+from lbwdet.layers import quantize_, quantized_layers
+from lbwdet.training.scheme_hook import SchemeHook, check_same_scheme, configured_scheme
 from lbwdet.training.schemes import BCGD, Projection
 
 RELAX = dict(type="binary_relax", growth=3.0, interval=0.5)
@@ -189,6 +189,51 @@ def test_a_scheme_cannot_be_switched_on_resume(train, make_config):
     config = make_config(hooks=scheme_hook(**RELAX), work_dir="started")
     config.load_from = f"{first.work_dir}/epoch_1.pth"
     Runner.from_cfg(config).train()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"train_cfg.max_epochs": 30}, {"train_dataloader.batch_size": 1}],
+    ids=["more epochs, back from the second phase", "shorter epochs"],
+)
+def test_lambda_cannot_jump_on_resume(make_config, changes):
+    scheme = scheme_hook(type="binary_relax", growth=3.0, interval=0.5, phase_2=0.6)
+    two_epochs = {"train_cfg.max_epochs": 3}
+    first = Runner.from_cfg(make_config(quant=TWO_BITS, hooks=scheme, changes=two_epochs))
+    first.train()
+    epoch = 2 if "train_cfg.max_epochs" in changes else 1
+
+    def resume(**changed):
+        config = make_config(
+            quant=TWO_BITS, hooks=scheme, changes=two_epochs | changed, work_dir="resumed"
+        )
+        config.merge_from_dict(dict(load_from=f"{first.work_dir}/epoch_{epoch}.pth", resume=True))
+        Runner.from_cfg(config).train()
+
+    with pytest.raises(CheckpointError, match=r"had lambda .* would go on at .*load_from"):
+        resume(**changes)
+    resume()
+
+
+class OneStep(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(4, 4, bias=False)
+
+
+@pytest.mark.parametrize("factor, blended", [(1.0, True), (float("inf"), False)])
+def test_a_fused_optimizer_that_skips_its_step_blends_nothing(factor, blended):
+    """A loss scaler calls it all the same, and tells it by ``found_inf``."""
+    model = quantize_(OneStep(), **TWO_BITS)
+    before = model.fc.weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0, fused=True)
+    hook = SchemeHook(dict(type="bcgd", rho=0.5))
+    hook._layers = [model.fc]
+    optimizer.register_step_pre_hook(hook._blend)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    scaler.scale(factor * model.fc(torch.ones(1, 4)).sum()).backward()
+    scaler.step(optimizer)
+    assert torch.equal(model.fc.weight, before) is not blended
 
 
 def test_schemes_of_configs_and_checkpoints(make_config):

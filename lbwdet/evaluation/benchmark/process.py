@@ -1,5 +1,6 @@
 """The parent's end of a worker."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -86,7 +87,8 @@ class EngineProcess:
     def close(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
-                stream.close()
+                with contextlib.suppress(BrokenPipeError):  # it ended before it read the last
+                    stream.close()
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:

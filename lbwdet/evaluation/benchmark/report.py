@@ -57,14 +57,22 @@ def _protocol(result: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"torch is MMDetection eager on the float detector ({', '.join(model)}); "
             "onnxruntime and openvino run its convolutions and fully connected layers, int8 being "
-            "what their own post-training quantizers make of it, calibrated on the "
-            f"{result['images']['count']} images that are timed; proposals, RoIAlign and "
-            "suppression stay MMDetection's there."
+            "what their own post-training quantizers make of it, calibrated on "
+            f"{_calibrated_on(result)}; proposals, RoIAlign and suppression stay MMDetection's "
+            "there."
         )
     if result["accuracy_set"]:
         lines.append(f"mAP: {result['accuracy_set']}, IoU 0.5, of each engine's own detections.")
     lines.append(f"Machine: {result['cpu']}. Commit: {result['commit'] or 'unknown'}.")
     return lines
+
+
+def _calibrated_on(result: Mapping[str, Any]) -> str:
+    source = result.get("calibration", dict(source="timed"))
+    if source["source"] == "timed":
+        return f"the {result['images']['count']} images that are timed"
+    images = "1 image" if source["count"] == 1 else f"{source['count']} images"
+    return f"{images} ({source['source']})"
 
 
 def _profile(result: Mapping[str, Any]) -> str:

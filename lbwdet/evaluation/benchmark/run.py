@@ -17,6 +17,7 @@ from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.errors import ConfigError, LBWError
 from lbwdet.evaluation.accuracy import evaluate
 from lbwdet.evaluation.benchmark.process import EngineError, EngineProcess, EngineSpec
+from lbwdet.evaluation.calibration_images import calibration_images
 from lbwdet.evaluation.candidates import Detections
 from lbwdet.evaluation.environment import available_cpus, commit, cpu_name
 from lbwdet.evaluation.image_demo import find_images, read_image
@@ -26,6 +27,7 @@ from lbwdet.evaluation.testset import TestSet, load_test_set
 from lbwdet.files import write_json
 
 ENGINES = ("torch", "onnxruntime", "openvino", "native", "reference")
+CALIBRATED = ("onnxruntime", "openvino")
 NATIVE = "native"
 TORCH = "torch-fp32"
 PEERS = "lbwdet.evaluation.benchmark.peers"
@@ -66,7 +68,9 @@ def benchmark(
     input_size: tuple[int, int] | None = None,
     threads: int | None = None,
     rounds: int = 7,
-    images: str = "test",
+    images: str | None = None,
+    calibrate: str | None = None,
+    num: int = 32,
     accuracy: bool = False,
     num_accuracy_images: int | None = None,
     isa: str | None = None,
@@ -89,7 +93,13 @@ def benchmark(
             preprocessing makes of the images.
         threads: CPU threads of every engine; by default all.
         rounds: counted rounds over the images.
-        images: ``'test'`` (of the config), ``'noise'``, or an image or folder.
+        images: ``'test'`` (of the config), ``'noise'``, or an image or folder; ``'test'`` by
+            default where there is a config, else ``'noise'``.
+        calibrate: what the peers' int8 is calibrated on, as of
+            :func:`lbwdet.evaluation.export.export`. By default the
+            config's ``'train'`` where ``images`` are the config's, and otherwise the images
+            that are timed.
+        num: number of images to calibrate on.
         accuracy: measure the mAP of every engine on the config's test set.
         num_accuracy_images: only on the first ones.
         isa: instruction set of the native engine.
@@ -106,6 +116,7 @@ def benchmark(
     against = list(dict.fromkeys(against))
     if unknown := sorted(set(against) - set(ENGINES)):
         raise ConfigError(f"unknown engine {', '.join(unknown)}; choose from {', '.join(ENGINES)}")
+    images = images or ("noise" if config is None else "test")
     if config is None and (accuracy or images == "test"):
         raise ConfigError(
             "the config's test images are asked for: name the float detector with --float "
@@ -129,7 +140,14 @@ def benchmark(
             test_set = load_test_set(cfg)
             _check_classes(model.classes, test_set)
     arrays = _images(images, test_set)
-    specs = _specs(setup, against, arrays, isa)
+    calibration = arrays
+    if calibrate is None and images == "test" and "train_dataloader" in cfg:
+        calibrate = "train"
+    if calibrate is not None and set(against) & set(CALIBRATED):
+        if config is None:
+            raise ConfigError("calibrate: name the float detector with --float CONFIG:CHECKPOINT")
+        calibration = [read_image(path) for path in calibration_images(cfg, calibrate, num)]
+    specs = _specs(setup, against, calibration, isa)
     with tempfile.TemporaryDirectory() as scratch:
         files = _stored(arrays, Path(scratch))
         parts, details = _time(setup, specs, files, rounds, profile)
@@ -147,6 +165,7 @@ def benchmark(
         ),
         float_model=None if config is None else [Path(config).name, _name(checkpoint)],
         images=dict(source=images if test_set is None else "test", count=len(arrays)),
+        calibration=dict(source=calibrate or "timed", count=len(calibration)),
         rounds=rounds,
         accuracy_set=_accuracy_text(test_set, num_accuracy_images) if accuracy else None,
         part={
@@ -196,7 +215,7 @@ def _stored(arrays: Sequence[np.ndarray], folder: Path) -> list[Path]:
 
 
 def _specs(
-    setup: Setup, against: Sequence[str], images: Sequence[np.ndarray], isa: str | None
+    setup: Setup, against: Sequence[str], calibration: Sequence[np.ndarray], isa: str | None
 ) -> list[EngineSpec]:
     """How to load each engine; why not, of those that cannot be, goes to ``setup.unavailable``."""
     specs = []
@@ -211,7 +230,7 @@ def _specs(
         elif engine == "torch":
             specs.append(EngineSpec(TORCH, PEERS, "TorchBenchmark", _peer(setup)))
         else:
-            specs += _graph_specs(setup, engine, images)
+            specs += _graph_specs(setup, engine, calibration)
     return specs
 
 
@@ -229,7 +248,7 @@ def _peer(setup: Setup) -> dict[str, Any]:
     )
 
 
-def _graph_specs(setup: Setup, engine: str, images: Sequence[np.ndarray]) -> list[EngineSpec]:
+def _graph_specs(setup: Setup, engine: str, calibration: Sequence[np.ndarray]) -> list[EngineSpec]:
     needs = dict(onnxruntime=("onnxruntime", "onnx"), openvino=("openvino",))[engine]
     missing = [name for name in needs if importlib.util.find_spec(name) is None]
     if missing:
@@ -240,7 +259,7 @@ def _graph_specs(setup: Setup, engine: str, images: Sequence[np.ndarray]) -> lis
     from lbwdet.evaluation.benchmark.peers import TorchBenchmark
 
     peer = TorchBenchmark(**_peer(setup))
-    inputs = calibration_inputs(peer, images)
+    inputs = calibration_inputs(peer, calibration)
     specs = []
     for precision in ("fp32", "int8"):
         name = f"{engine}-{precision}"

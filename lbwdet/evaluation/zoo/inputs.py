@@ -92,12 +92,17 @@ def _sample(model: nn.Module, index: int, size: int) -> DetDataSample:
     sample.ignored_instances = InstanceData(
         bboxes=boxes.new_zeros(0, 4), labels=labels[:0], masks=BitmapMasks(masks[:0], size, size)
     )
-    sample.proposals = InstanceData(bboxes=boxes + 2, scores=torch.ones(len(_BOXES)))
+    if not _proposes(model):  # with proposals given, MMDetection would skip the model's own
+        sample.proposals = InstanceData(bboxes=boxes + 2, scores=torch.ones(len(_BOXES)))
     coarse = size // _semantic_stride(model)
     sample.gt_sem_seg = PixelData(
         sem_seg=torch.arange(coarse * coarse).reshape(1, coarse, coarse) % 2
     )
     return sample
+
+
+def _proposes(model: nn.Module) -> bool:
+    return any(name.endswith("rpn_head") for name, _ in model.named_modules())
 
 
 def _num_classes(model: nn.Module) -> int:

@@ -54,7 +54,9 @@ def page_text(content: Mapping[str, Any]) -> str:
     weight, versions = content["weight"], content["versions"]
     parts = [
         "# MMDetection's configs, quantized",
-        f"Written by `lbwdet zoo --page` from {_plural(len(entries), 'config')}.",
+        f"Written by `lbwdet zoo --page` from {_plural(len(entries), 'config')}: all that "
+        "MMDetection ships outside `_base_` folders, but for those that have no model (parts of "
+        "configs, test-time augmentations). `make test-zoo` tries one config of each family again.",
         content["about"],
         f"Weights: {weight['bit_width']} bits, {weight['code']} code, all layers. "
         f"MMDetection {versions['mmdet']}, torch {versions['torch']}, {content['cpu']}. "

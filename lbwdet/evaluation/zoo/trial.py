@@ -12,6 +12,7 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import ConfigDict
+from mmengine.logging import MessageHub
 from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
@@ -21,7 +22,7 @@ from lbwdet.layers import quantize_, quantized_layers, unquantized_weights
 
 STEPS = ("loss", "backward", "predict")
 WEIGHT = dict(bit_width=4, code="dense")
-SIZES = (128, 256)  # pixels; the larger for detectors that need more feature pixels
+SIZES = (128, 256, 512)  # pixels; the larger ones for detectors that need more feature pixels
 _SEED = 0
 _PACKAGES = f"{Path(torch.__file__).parents[1]}/"
 
@@ -69,6 +70,7 @@ def run_trial(model: Mapping[str, Any], report: Callable[[str, Any], None]) -> N
 def build(model: Mapping[str, Any]) -> nn.Module:
     """The detector with its random initial weights, on the CPU."""
     register_all_modules(init_default_scope=True)
+    _pretend_to_train()
     torch.manual_seed(_SEED)
     detector: nn.Module = MODELS.build(ConfigDict(model))
     for part in detector.modules():  # some classes name pretrained weights by themselves
@@ -76,6 +78,16 @@ def build(model: Mapping[str, Any]) -> nn.Module:
             part.init_cfg = None
     detector.init_weights()
     return revert_sync_batchnorm(detector)  # as MMDetection does on a CPU
+
+
+def _pretend_to_train() -> None:
+    """What a training would have set up, and some models ask for."""
+    hub = MessageHub.get_current_instance()
+    for counter in ("epoch", "iter"):  # the runner's
+        hub.update_info(counter, 0)
+    if not torch.distributed.is_initialized():  # MMSyncBN wants to know its process group
+        store = torch.distributed.HashStore()
+        torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
 
 
 def run_steps(detector: nn.Module, size: int) -> tuple[dict[str, str | None], set[str]]:

@@ -31,10 +31,11 @@ _START = "forkserver"  # imports PyTorch and MMDetection once; each trial is a f
 _WAIT = 20  # times the CPU seconds, for a busy machine; beyond, a trial waits for something
 ABOUT = (
     "Each model of MMDetection's own configs on random weights and random images of 128x128 "
-    "pixels, or 256x256 where float needs that, on a CPU: loss and backward (2 images) and predict "
-    "(1 image), in float and then with quantized weights; proposals are reduced to 50 and samples "
-    "to 32 an image. Configs whose models are then equal but for pretrained weights, normalisation "
-    "and batch augmentation share one run (same_model_as); schedules and data sets do not count."
+    "pixels (256x256 or 512x512 where float needs that), on a CPU: loss and backward (2 images) "
+    "and predict (1 image), in float and then with quantized weights; proposals are reduced to 50 "
+    "and samples to 32 an image. Configs whose models are then equal but for pretrained weights, "
+    "normalisation and batch augmentation share one run (same_model_as); schedules and data sets "
+    "do not count."
 )
 
 

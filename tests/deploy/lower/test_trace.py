@@ -50,3 +50,10 @@ def test_what_depends_on_values_cannot_be_traced():
 
     with pytest.raises(ConfigError, match="Net cannot be lowered: tracing it failed"):
         trace(Net().eval(), branch, SAMPLE)
+
+
+def test_relus_of_the_identity_estimator_are_relus():
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1)).eval()
+    quantize_(net, weight=dict(bit_width=4), activation=dict(ste="identity"))
+    graph = trace(net, lambda model, x: model(x), torch.zeros(1, 3, 8, 8))
+    assert [call.op for call in graph.calls] == ["conv2d", "relu", "conv2d"]

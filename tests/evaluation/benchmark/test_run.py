@@ -7,7 +7,7 @@ import pytest
 
 from lbwdet.cli import main
 from lbwdet.configs import load_config
-from lbwdet.errors import LBWError
+from lbwdet.errors import ConfigError, LBWError
 from lbwdet.evaluation.accuracy import detect_all, evaluate
 from lbwdet.evaluation.benchmark.process import EngineError, EngineProcess, EngineSpec
 from lbwdet.evaluation.benchmark.run import OWN, benchmark
@@ -45,6 +45,7 @@ def result(out):
 
 def test_every_engine_is_timed_on_both_parts(result, out):
     assert result["unavailable"] == {}
+    assert result["calibration"] == dict(source="timed", count=2)
     assert set(result) >= {"input", "threads", "cpu", "commit", "part"}
     for part in ("dense", "end_to_end"):
         engines = result["part"][part]["engines"]
@@ -100,17 +101,21 @@ def test_the_table_shows_them(out):
 def test_a_given_input_size_holds_for_all(tiny, artifact, tmp_path):
     found = benchmark(
         artifact,
-        ["torch", "native"],
+        ["torch", "onnxruntime", "native"],
         tmp_path,
         config=tiny.float_config,
         checkpoint=tiny.checkpoint,
         input_size=(64, 96),
         images="noise",
+        calibrate="test",
+        num=1,
         threads=1,
         rounds=1,
     )
     assert found["input"] == "64x96"
-    assert set(found["part"]["dense"]["engines"]) == {"torch-fp32", "native"}
+    assert set(found["part"]["dense"]["engines"]) == {"torch-fp32", *PEERS[:2], "native"}
+    assert found["calibration"] == dict(source="test", count=1)
+    assert "calibrated on 1 image (test)" in (tmp_path / "benchmark.md").read_text()
 
 
 def test_what_cannot_run_is_said(artifact, tmp_path):
@@ -124,8 +129,7 @@ def test_what_cannot_run_is_said(artifact, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--against", "warp"], "unknown engine warp"),
-        (["--threads", "0"], "threads=0"),
+        (["--threads", "999"], "threads=999"),
         (["--input", "600"], "HEIGHTxWIDTH"),
         (["--accuracy"], "--float CONFIG:CHECKPOINT"),
         (["--isa", "mmx", "--against", "native"], "mmx"),
@@ -134,6 +138,11 @@ def test_what_cannot_run_is_said(artifact, tmp_path):
 def test_mistakes_are_explained(artifact, arguments, message, tmp_path, capsys):
     assert main(["benchmark", str(artifact), *arguments, "--out", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_engines_that_there_are_not(artifact, tmp_path):
+    with pytest.raises(ConfigError, match="unknown engine warp; choose from torch"):
+        benchmark(artifact, ["warp"], tmp_path, images="noise")
 
 
 def test_an_engine_that_dies_is_reported(artifact, tmp_path):

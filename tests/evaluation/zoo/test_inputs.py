@@ -66,3 +66,10 @@ def test_branches():
     batch = make_batch(model(SemiBaseDetector), True, 64)
     assert set(batch["inputs"]) == {"sup", "unsup_teacher", "unsup_student"}
     assert all(len(samples) == 2 for samples in batch["data_samples"].values())
+
+
+def test_proposals_only_for_who_cannot_propose():
+    made = model()
+    assert "proposals" in make_batch(made, False, 64)["data_samples"][0]
+    made.rpn_head = nn.Module()
+    assert "proposals" not in make_batch(made, False, 64)["data_samples"][0]

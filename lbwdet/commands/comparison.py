@@ -1,0 +1,131 @@
+"""Models and engines side by side: compare and benchmark."""
+
+import argparse
+
+from lbwdet.commands.options import Run, add_shared, positive
+
+
+def compare(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="NAME=CONFIG:CHECKPOINT, for example 6bit=configs/lbw_frcnn_voc_6bit.py:6bit.pth; "
+        "or NAME=MODEL.lbw[@ENGINE], for example 6bit=6bit.lbw or 6bit=6bit.lbw@reference",
+    )
+    add(
+        "--out-dir",
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="gets compare.json, compare.md, plots, report",
+    )
+    add("--latency-rounds", type=positive, default=5, metavar="R", help="[%(default)s]")
+    add("--no-latency", action="store_true", help="do not measure latency")
+    add("--num-report-images", type=positive, default=24, metavar="N", help="[%(default)s]")
+    add("--test-set", metavar="CONFIG", help="whose test images; needed where all are artifacts")
+    add_shared(parser, "--num-images", "--threads", "--device", "--data-root", "--cfg-options")
+
+    def run(args: argparse.Namespace) -> None:
+        from lbwdet.evaluation.specs import parse_model
+
+        models = [parse_model(text) for text in args.models]
+        # Only now: a mistyped model need not wait for MMDetection.
+        from lbwdet.evaluation.comparison import compare
+        from lbwdet.evaluation.results import markdown
+
+        comparison = compare(
+            models,
+            args.out_dir,
+            num_images=args.num_images,
+            threads=args.threads,
+            latency_rounds=0 if args.no_latency else args.latency_rounds,
+            data_root=args.data_root,
+            cfg_options=args.cfg_options,
+            device=args.device,
+            num_report_images=args.num_report_images,
+            test_config=args.test_set,
+        )
+        print(markdown(comparison))
+        print(f"Report: {args.out_dir}/report/index.html")
+
+    return run
+
+
+def benchmark(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("artifact", metavar="MODEL.lbw", help="written by lbwdet export")
+    add(
+        "--against",
+        nargs="+",
+        choices=("torch", "onnxruntime", "openvino", "native", "reference"),
+        default=["torch", "native"],
+        metavar="ENGINE",
+        help="torch, onnxruntime, openvino, native, reference [torch native]",
+    )
+    add("--float", metavar="CONFIG[:CHECKPOINT]", help="float detector that the peers run")
+    add("--input", metavar="HxW", help="network input, for example 608x1024 [as the images give]")
+    add(
+        "--rounds",
+        type=positive,
+        default=7,
+        metavar="R",
+        help="rounds over the images [%(default)s]",
+    )
+    add("--images", help="test, noise, or a file or folder [test with --float, else noise]")
+    add(
+        "--calibrate",
+        metavar="FOLDER_OR_SPLIT",
+        help="images for the int8 of onnxruntime and openvino: a folder, or train, val or test of "
+        "the config [train if --images is test, else those that are timed]",
+    )
+    add(
+        "--num-calibrate",
+        type=positive,
+        default=32,
+        metavar="N",
+        help="number of these images [%(default)s]",
+    )
+    add("--accuracy", action="store_true", help="mAP of every engine on the config's test set")
+    add("--isa", help="instruction set of the native engine [the best]")
+    add("--profile", action="store_true", help="time per operation of the native engine")
+    add(
+        "--out-dir",
+        "--out",
+        default="work_dirs/benchmark",
+        metavar="DIR",
+        help="gets benchmark.json, benchmark.md, plots, logs [%(default)s]",
+    )
+    add_shared(parser, "--num-images", help="only the first N test images for the mAP [all]")
+    add_shared(parser, "--threads", "--data-root", "--cfg-options")
+
+    def run(args: argparse.Namespace) -> None:
+        from lbwdet.evaluation.benchmark.report import markdown
+        from lbwdet.evaluation.benchmark.run import benchmark
+        from lbwdet.evaluation.specs import parse_float, parse_size
+
+        config, checkpoint = parse_float(args.float) if args.float else (None, None)
+        result = benchmark(
+            args.artifact,
+            args.against,
+            args.out_dir,
+            config=config,
+            checkpoint=checkpoint,
+            input_size=parse_size(args.input) if args.input else None,
+            threads=args.threads,
+            rounds=args.rounds,
+            images=args.images,
+            calibrate=args.calibrate,
+            num=args.num_calibrate,
+            accuracy=args.accuracy,
+            num_accuracy_images=args.num_images,
+            isa=args.isa,
+            profile=args.profile,
+            data_root=args.data_root,
+            cfg_options=args.cfg_options,
+        )
+        print(markdown(result))
+        print(f"Written to {args.out_dir}")
+
+    return run

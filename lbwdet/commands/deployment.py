@@ -1,0 +1,71 @@
+"""From a trained detector to files that run without a training framework."""
+
+import argparse
+import os
+
+from lbwdet.commands.options import Run, add_shared, positive
+
+
+def export(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add_shared(parser, "config", "checkpoint")
+    add("--out", required=True, metavar="MODEL.lbw", help="the artifact to write")
+    add(
+        "--calibrate",
+        required=True,
+        metavar="FOLDER_OR_SPLIT",
+        help="images for the ranges of activations: a folder, or train, val or test of the config",
+    )
+    add(
+        "--num-images",
+        "--num",
+        type=positive,
+        default=64,
+        metavar="N",
+        help="number of these images [%(default)s]",
+    )
+    add("--method", choices=("mse", "percentile", "minmax"), default="mse", help="[%(default)s]")
+    add("--entropy-coding", action="store_true", help="smaller file, slower to load")
+    add_shared(parser, "--data-root", "--cfg-options")
+
+    def run(args: argparse.Namespace) -> None:
+        from lbwdet.evaluation.export import export
+
+        exported = export(
+            args.config,
+            args.checkpoint,
+            args.out,
+            args.calibrate,
+            num=args.num_images,
+            method=args.method,
+            entropy_coding=args.entropy_coding,
+            data_root=args.data_root,
+            cfg_options=args.cfg_options,
+        )
+        print(f"{args.out}: {exported.summary()}")
+
+    return run
+
+
+def export_onnx(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("artifact", metavar="MODEL.lbw", help="written by lbwdet export")
+    add("--out", required=True, metavar="MODEL.onnx", help="the model to write")
+    add(
+        "--part",
+        choices=("detector", "dense"),
+        default="detector",
+        help="image to boxes, or normalized image to feature maps and proposal scores [detector]",
+    )
+    add("--float-activations", action="store_true", help="int8 weights, but float32 activations")
+
+    def run(args: argparse.Namespace) -> None:
+        from lbwdet.deploy.onnx.export import export_onnx
+        from lbwdet.deploy.runtime.artifact import read_artifact
+
+        artifact = read_artifact(args.artifact)
+        model = export_onnx(artifact, args.out, args.part, args.float_activations)
+        size = os.path.getsize(args.out)
+        print(f"{args.out}: {args.part}, {len(model.graph.node)} nodes, {size / 1e6:.2f} MB")
+
+    return run

@@ -1,0 +1,138 @@
+"""Bit widths of a detector's layers: quantize, inspect and allocate."""
+
+import argparse
+
+from lbwdet.commands.options import Run, add_shared, natural, positive
+
+
+def quantize(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add_shared(parser, "config")
+    add_shared(parser, "--bit-width", required=True)
+    add_shared(parser, "--code", "--granularity")
+    add("--keep-float", nargs="+", default=[], metavar="GLOB", help="layers that stay float")
+    add("--checkpoint", help="float weights to start from; their mAP is measured, if there is data")
+    add("--no-map", action="store_true", help="do not measure mAP")
+    add("--out", required=True, metavar="NEW.py", help="the config to write")
+    add_shared(parser, "--num-images", "--data-root")
+
+    def run(args: argparse.Namespace) -> None:
+        from lbwdet.evaluation.quantized_config import (
+            map_summary,
+            summary,
+            write_quantized_config,
+        )
+
+        weight = dict(bit_width=args.bit_width, code=args.code, granularity=args.granularity)
+        written = write_quantized_config(
+            args.config, args.out, weight, args.keep_float, checkpoint=args.checkpoint
+        )
+        print(f"{args.out}: {summary(written, args.bit_width)}")
+        if args.checkpoint and not args.no_map:
+            files = (args.config, args.out, args.checkpoint)
+            print(map_summary(*files, num_images=args.num_images, data_root=args.data_root))
+        print(f"Train it: lbwdet train {args.out}")
+
+    return run
+
+
+def inspect(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add_shared(parser, "config", help="an MMDetection config, or a deployed model.lbw")
+    add_shared(parser, "checkpoint", nargs="?", help="weights that fit the config")
+    add_shared(parser, "--bit-width", help="quantize at this, all as --code and --granularity say")
+    add_shared(parser, "--code", "--granularity")
+    add("--sensitivity", choices=("loss", "map", "none"), default="none", help="[%(default)s]")
+    _add_sensitivity_options(parser, widths="sensitivity at these, too", default=[])
+    add(
+        "--sort",
+        choices=("order", "name", "zeros", "error", "bytes", "sensitivity"),
+        default="order",
+        help="[%(default)s]",
+    )
+    add_shared(parser, "--out-dir", help="gets inspect.json, inspect.md, inspect.png")
+    add("--json", action="store_true", help="of a model.lbw: everything, for programs")
+    add_shared(parser, "--data-root", "--cfg-options")
+
+    def run(args: argparse.Namespace) -> None:
+        if args.config.endswith(".lbw"):
+            from lbwdet.deploy.inspect import describe
+
+            print(describe(args.config, as_json=args.json))
+            return
+        from lbwdet.evaluation.inspection import inspect_model, markdown, write_inspection
+
+        weight = dict(bit_width=args.bit_width, code=args.code, granularity=args.granularity)
+        inspected = inspect_model(
+            args.config,
+            args.checkpoint,
+            weight if args.bit_width is not None else None,
+            args.sensitivity,
+            args.bit_widths,
+            args.num_images,
+            args.cfg_options,
+            args.data_root,
+        )
+        print(markdown(inspected, args.sort))
+        if args.out_dir:
+            write_inspection(inspected, args.out_dir, args.sort)
+            print(f"See {args.out_dir}/inspect.png")
+
+    return run
+
+
+def allocate(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add_shared(parser, "config", help="a float config")
+    add_shared(parser, "checkpoint", help="its float weights")
+    add("--budget-mb", type=float, metavar="MB", help="size of all that is stored, 10**6 bytes")
+    add("--average-bits", type=float, metavar="B", help="or mean bits of a quantized weight")
+    add_shared(parser, "--code", "--granularity")
+    add("--sensitivity", choices=("loss", "map"), default="loss", help="[%(default)s]")
+    _add_sensitivity_options(parser, widths="what a layer may get [2 3 4 6]", default=[2, 3, 4, 6])
+    add("--inspect", metavar="inspect.json", help="sensitivities that lbwdet inspect measured")
+    add(
+        "--map-images",
+        type=natural,
+        metavar="N",
+        help="measure mAP, too, on the first N test images; 0: all",
+    )
+    add("--out", required=True, metavar="NEW.py", help="the config to write")
+    add_shared(parser, "--data-root")
+
+    def run(args: argparse.Namespace) -> None:
+        from lbwdet.evaluation.proposal import markdown, propose
+
+        proposed = propose(
+            args.config,
+            args.checkpoint,
+            args.out,
+            budget_mb=args.budget_mb,
+            average_bits=args.average_bits,
+            bit_widths=args.bit_widths,
+            weight=dict(code=args.code, granularity=args.granularity),
+            measure=args.sensitivity,
+            num_images=args.num_images,
+            inspected=args.inspect,
+            map_images=args.map_images,
+            data_root=args.data_root,
+        )
+        print(markdown(proposed))
+        print(f"Train it: lbwdet train {args.out}")
+
+    return run
+
+
+def _add_sensitivity_options(
+    parser: argparse.ArgumentParser, widths: str, default: list[int]
+) -> None:
+    parser.add_argument(
+        "--bit-widths", type=int, nargs="+", default=default, metavar="B", help=widths
+    )
+    parser.add_argument(
+        "--num-images",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="images for the sensitivity [%(default)s]",
+    )

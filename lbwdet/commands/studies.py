@@ -1,0 +1,160 @@
+"""What the pages in ``docs`` report: experiments, sweeps and their tables."""
+
+import argparse
+
+from lbwdet.commands.options import Run, add_shared, natural, positive
+
+
+def experiment(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("name", help="bccd or voc-sample")
+    add("--out", metavar="FILE.json", help="results [docs/results/<name>.json]")
+    add_shared(parser, "--work-dir", help="for checkpoints [work_dirs/experiment/<name>]")
+    add("--seeds", type=natural, nargs="+", default=[0, 1, 2], metavar="SEED", help="[0 1 2]")
+    add("--variants", nargs="+", help="only these, for example 6bit 4bit")
+    add("--width", type=positive, default=64, help="R18's first channels [%(default)s]")
+    add("--jobs", type=positive, default=1, metavar="N", help="trainings at a time [%(default)s]")
+    add_shared(parser, "--threads", default=2, help="CPU threads of each [%(default)s]")
+
+    def run(args: argparse.Namespace) -> None:
+        from lbwdet.evaluation.experiment import run_experiment
+
+        run_experiment(
+            args.name,
+            args.out,
+            args.work_dir,
+            seeds=args.seeds,
+            variants=args.variants,
+            width=args.width,
+            jobs=args.jobs,
+            threads=args.threads,
+        )
+
+    return run
+
+
+def sweep_mu(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add_shared(parser, "config")
+    add_shared(parser, "checkpoint", help="weights that fit it, usually float ones")
+    add(
+        "--bit-widths",
+        "--bit-width",
+        type=int,
+        nargs="+",
+        default=[3, 4, 5, 6],
+        metavar="B",
+        help="[3 4 5 6]",
+    )
+    add("--mu", type=float, nargs="+", metavar="MU", help="fractions of a layer's max|W|")
+    add_shared(parser, "--code", default="paper")
+    add(
+        "--retrain",
+        type=natural,
+        default=0,
+        metavar="EPOCHS",
+        help="at each point [%(default)s]",
+    )
+    add("--lr", type=float, help="learning rate of it [as the config says]")
+    add_shared(parser, "--out-dir", default="work_dirs/sweep_mu")
+    add_shared(parser, "--num-images", "--threads", "--data-root", "--cfg-options")
+
+    def run(args: argparse.Namespace) -> None:
+        from lbwdet.evaluation.mu_sweep import sweep_mu
+        from lbwdet.evaluation.mu_sweep_report import markdown
+
+        content = sweep_mu(
+            args.config,
+            args.checkpoint,
+            args.out_dir,
+            bit_widths=args.bit_widths,
+            mus=args.mu,
+            code=args.code,
+            retrain=args.retrain,
+            learning_rate=args.lr,
+            num_images=args.num_images,
+            threads=args.threads,
+            data_root=args.data_root,
+            cfg_options=args.cfg_options,
+        )
+        print(markdown(content))
+        print(f"Figure, table and JSON: {args.out_dir}")
+
+    return run
+
+
+def study(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("name", choices=("ste",), help="ste: straight-through estimators")
+    add_shared(parser, "--out-dir", default="docs/studies")
+    parser.add_argument(
+        "--samples",
+        type=positive,
+        default=200_000,
+        metavar="N",
+        help="of each Monte Carlo estimate [%(default)s]",
+    )
+    add_shared(parser, "--seed")
+
+    def run(args: argparse.Namespace) -> None:
+        from lbwdet.studies.ste import markdown, run_study
+
+        print(markdown(run_study(args.out_dir, samples=args.samples, seed=args.seed)))
+        print(f"\nFigures and {args.name}.json: {args.out_dir}")
+
+    return run
+
+
+def zoo(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("--filter", default="*", metavar="GLOB", help="on family/config.py [%(default)s]")
+    add(
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="processes at a time, one thread each [%(default)s]",
+    )
+    add(
+        "--timeout",
+        type=positive,
+        default=300,
+        metavar="S",
+        help="CPU seconds of a model [%(default)s]",
+    )
+    add("--retry", action="store_true", help="try those again that did not run in every step")
+    add(
+        "--out",
+        default="docs/results/zoo.json",
+        metavar="FILE.json",
+        help="results, gone on with [%(default)s]",
+    )
+    add("--page", metavar="FILE.md", help="write the table of --out to this page; try nothing")
+
+    def run(args: argparse.Namespace) -> None:
+        from lbwdet.evaluation.zoo.page import summary, write_page
+
+        if args.page:
+            write_page(args.out, args.page)
+            return
+        from lbwdet.evaluation.zoo.walk import walk
+
+        print(summary(walk(args.out, args.filter, args.jobs, args.timeout, args.retry)))
+
+    return run
+
+
+def results(parser: argparse.ArgumentParser) -> Run:
+    pages = ["README.md", "docs/results.md"]
+    parser.add_argument(
+        "pages", nargs="*", default=pages, metavar="PAGE", help=f"[{' '.join(pages)}]"
+    )
+    parser.add_argument(
+        "--results", default="docs/results", metavar="DIR", help="JSON files [%(default)s]"
+    )
+
+    def run(args: argparse.Namespace) -> None:
+        from lbwdet.evaluation.results_page import update_pages
+
+        update_pages(args.pages, args.results)
+
+    return run

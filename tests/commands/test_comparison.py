@@ -1,0 +1,81 @@
+import argparse
+
+import pytest
+
+from lbwdet.cli import COMMANDS, main
+from lbwdet.evaluation.benchmark.run import ENGINES
+from lbwdet.evaluation.specs import ArtifactSpec, ModelSpec
+
+COMPARE = "lbwdet.evaluation.comparison:compare"
+BENCHMARK = "lbwdet.evaluation.benchmark.run:benchmark"
+
+
+@pytest.fixture(autouse=True)
+def no_tables(monkeypatch):
+    monkeypatch.setattr("lbwdet.evaluation.results.markdown", str)
+    monkeypatch.setattr("lbwdet.evaluation.benchmark.report.markdown", str)
+
+
+@pytest.mark.parametrize("flag", ["--out-dir", "--out"])
+def test_compare(asked, flag, capsys):
+    line = ["compare", "a=b.py:c.pth", "d=e.lbw", flag, "x", "--threads", "2", "--data-root", "r"]
+    call = asked(COMPARE, {}, *line)
+    assert call["models"] == [ModelSpec("a", "b.py", "c.pth"), ArtifactSpec("d", "e.lbw")]
+    assert (call["out_dir"], call["threads"], call["data_root"]) == ("x", 2, "r")
+    assert (call["latency_rounds"], call["num_images"], call["device"]) == (5, None, "cpu")
+    assert "Report: x/report/index.html" in capsys.readouterr().out
+    assert asked(COMPARE, {}, *line, "--no-latency")["latency_rounds"] == 0
+
+
+@pytest.mark.parametrize("flag", ["--out-dir", "--out"])
+def test_benchmark(asked, flag):
+    call = asked(BENCHMARK, {}, "benchmark", "m.lbw", flag, "x", "--num-images", "3")
+    assert (call["artifact"], call["against"]) == ("m.lbw", ["torch", "native"])
+    assert (call["out_dir"], call["num_accuracy_images"]) == ("x", 3)
+    assert (call["config"], call["images"], call["input_size"]) == (None, None, None)
+    line = ["benchmark", "m.lbw", "--float", "a.py:b.pth", "--input", "6x8", "--images", "test"]
+    call = asked(BENCHMARK, {}, *line)
+    assert (call["config"], call["checkpoint"], call["input_size"]) == ("a.py", "b.pth", (6, 8))
+    assert (call["images"], call["out_dir"]) == ("test", "work_dirs/benchmark")
+    assert (call["calibrate"], call["num"]) == (None, 32)
+    call = asked(BENCHMARK, {}, *line, "--calibrate", "val", "--num-calibrate", "5")
+    assert (call["calibrate"], call["num"]) == ("val", 5)
+
+
+def test_every_engine_can_be_chosen():
+    parser = argparse.ArgumentParser()
+    COMMANDS["benchmark"][0](parser)
+    assert set(parser.parse_args(["m.lbw", "--against", *ENGINES]).against) == set(ENGINES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.py", "--out", "x"], "error: 'a.py': no name before a '='"),
+        (["a=b.py:c.pth", "--out", "x"], "error: b.py: no such config"),
+    ],
+)
+def test_models_that_cannot_be_compared(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message) and "Traceback" not in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare"],
+        ["compare", "a=b.py:c.pth"],
+        ["compare", "a=b.py:c.pth", "--out", "x", "--threads", "0"],
+        ["compare", "a=b.py:c.pth", "--out", "x", "--cfg-options", "word"],
+        ["benchmark", "m.lbw", "--against", "warp"],
+        ["benchmark", "m.lbw", "--threads", "0"],
+    ],
+)
+def test_usage_errors(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "usage:" in capsys.readouterr().err

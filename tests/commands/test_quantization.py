@@ -1,0 +1,63 @@
+import argparse
+
+import pytest
+
+from lbwdet.cli import COMMANDS
+from lbwdet.evaluation.inspection import MEASURES, SORTS
+
+CONFIG = "lbwdet.evaluation.quantized_config"
+INSPECT = "lbwdet.evaluation.inspection:inspect_model"
+PROPOSE = "lbwdet.evaluation.proposal:propose"
+WRITTEN = dict(layers=[1, 2], float_weights={"fc": 1000}, float_bytes=4e6, weight_bytes=5e5)
+
+
+@pytest.fixture(autouse=True)
+def no_tables(monkeypatch):
+    monkeypatch.setattr("lbwdet.evaluation.inspection.markdown", lambda *arguments: "table")
+    monkeypatch.setattr("lbwdet.evaluation.proposal.markdown", lambda *arguments: "table")
+
+
+def test_quantize(asked, capsys, monkeypatch):
+    line = ["quantize", "a.py", "--bit-width", "4", "--out", "q.py", "--keep-float", "fc*"]
+    call = asked(f"{CONFIG}:write_quantized_config", WRITTEN, *line)
+    assert call["weight"] == dict(bit_width=4, code="dense", granularity="tensor")
+    assert (call["config"], call["out"], call["keep_float"]) == ("a.py", "q.py", ["fc*"])
+    assert capsys.readouterr().out.splitlines() == [
+        "q.py: 2 layers at 4 bits, 1,000 values of other weights float; "
+        "4.00 MB in float, 0.50 MB quantized",
+        "Train it: lbwdet train q.py",
+    ]
+    monkeypatch.setattr(f"{CONFIG}.write_quantized_config", lambda *a, **options: WRITTEN)
+    line += ["--checkpoint", "b.pth", "--num-images", "9", "--data-root", "r"]
+    call = asked(f"{CONFIG}:float_and_quantized_map", (0.5, 0.25), *line)
+    assert list(call.values()) == ["a.py", "q.py", "b.pth", 9, "r"]
+    assert "mAP without training: 0.500 float, 0.250 quantized\n" in capsys.readouterr().out
+
+
+def test_inspect(asked, capsys):
+    call = asked(INSPECT, {}, "inspect", "a.py")
+    assert (call["checkpoint"], call["weight"], call["sensitivity"]) == (None, None, "none")
+    assert capsys.readouterr().out == "table\n"
+    line = ["inspect", "a.py", "b.pth", "--bit-width", "4", "--bit-widths", "2", "3"]
+    call = asked(INSPECT, {}, *line, "--num-images", "5", "--data-root", "r")
+    assert call["weight"] == dict(bit_width=4, code="dense", granularity="tensor")
+    assert (call["bit_widths"], call["num_images"], call["data_root"]) == ([2, 3], 5, "r")
+
+
+def test_allocate(asked):
+    call = asked(PROPOSE, {}, "allocate", "a.py", "b.pth", "--average-bits", "3", "--out", "m.py")
+    assert (call["average_bits"], call["budget_mb"], call["map_images"]) == (3, None, None)
+    assert (call["bit_widths"], call["weight"]) == (
+        [2, 3, 4, 6],
+        dict(code="dense", granularity="tensor"),
+    )
+    line = ["allocate", "a.py", "b.pth", "--budget-mb", "1", "--out", "m.py", "--map-images", "0"]
+    call = asked(PROPOSE, {}, *line, "--data-root", "r")
+    assert (call["budget_mb"], call["map_images"], call["data_root"]) == (1, 0, "r")
+
+
+def test_choices_are_those_of_the_library():
+    parser = argparse.ArgumentParser()
+    COMMANDS["inspect"][0](parser)
+    choices = {action.dest: action.choices for action in parser._actions if action.choices}
+    assert choices["sort"] == SORTS and set(choices["sensitivity"]) == set(MEASURES)
