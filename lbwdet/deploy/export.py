@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
-from lbwdet.deploy.calibrate import calibrate, compromises
+from lbwdet.deploy.calibrate import calibrate
 from lbwdet.deploy.lower import Lowered, lower
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.validate import check_artifact
@@ -66,20 +66,9 @@ def _describe(model: nn.Module, lowered: Lowered) -> dict[str, Any]:
             logger="current",
             level=logging.INFO,
         )
-    shared = compromises(lowered.program, lowered.activations)
-    if shared:
-        print_log(
-            f"{len(shared)} values of less than 8 bits are read by layers that were trained with "
-            "different ones, or as residuals, which training did not round; the deployed "
-            f"accuracy may differ, so measure it: {', '.join(shared[:SHOWN_LAYERS])}"
-            f"{', ...' if len(shared) > SHOWN_LAYERS else ''}",
-            logger="current",
-            level=logging.WARNING,
-        )
     return {
         "trained": describe_quantization(model),
         "uniform_layers": uniform,
         "trained_activations": sorted(lowered.activations),
-        "shared_activations": shared,
         "weights_below_window": dropped,
     }

@@ -27,9 +27,11 @@ from lbwdet.deploy.runtime.operations import (
     Proposals,
     PSRoIAlign,
     Quantization,
+    Requantize,
     RoIAlign,
 )
 from lbwdet.deploy.runtime.reference.preprocess import resized_shape
+from lbwdet.deploy.runtime.requantize_table import requantize_table
 from lbwdet.deploy.runtime.weights import Array, StoredWeight
 
 Observer = Callable[[str, Tensor], None]
@@ -51,6 +53,13 @@ def fake_quantize(value: Tensor, quantization: Quantization) -> Tensor:
     return (steps.clamp(-zero_point, quantization.maximum - zero_point)) * scale
 
 
+def requantize(value: Tensor, source: Quantization, target: Quantization) -> Tensor:
+    """What ``Requantize`` makes of a value that was rounded to ``source``."""
+    codes = (value / source.scale).round().long() + source.zero_point
+    table = torch.from_numpy(requantize_table(source, target).astype(np.float32))
+    return (table[codes] - target.zero_point) * target.scale
+
+
 class FloatProgram:
     """A program as a detector in PyTorch.
 
@@ -59,12 +68,18 @@ class FloatProgram:
         weights: by layer.
         quantized: round every value that ``program.quantizations`` names and take the
             integer weights (without the levels that integers cannot hold).
+        inputs: quantizations by layer; each rounds what its layer reads, as training does.
     """
 
     def __init__(
-        self, program: Program, weights: Mapping[str, StoredWeight], quantized: bool = False
+        self,
+        program: Program,
+        weights: Mapping[str, StoredWeight],
+        quantized: bool = False,
+        inputs: Mapping[str, Quantization] | None = None,
     ) -> None:
         self.program = program
+        self.inputs = inputs or {}
         self.quantizations = program.quantizations if quantized else {}
         self._layers = {name: _Layer.of(weight, quantized) for name, weight in weights.items()}
 
@@ -92,7 +107,7 @@ class FloatProgram:
             name = operation.output
             if observe is not None:
                 observe(name, result)
-            if name in self.quantizations:
+            if name in self.quantizations and not isinstance(operation, Requantize):
                 result = fake_quantize(result, self.quantizations[name])
             values[name] = result
         return values
@@ -106,7 +121,13 @@ class FloatProgram:
         self, operation: Operation, values: Mapping[str, Tensor], sizes: ImageSizes
     ) -> Tensor:
         if isinstance(operation, Conv):
-            return _convolve(operation, self._layers[operation.layer], values)
+            value = values[operation.input]
+            if operation.layer in self.inputs:
+                value = fake_quantize(value, self.inputs[operation.layer])
+            return _convolve(operation, self._layers[operation.layer], value, values)
+        if isinstance(operation, Requantize):
+            value, q = values[operation.input], self.quantizations
+            return requantize(value, q[operation.input], q[operation.output]) if q else value
         if isinstance(operation, MaxPool):
             value, padding = values[operation.input], operation.padding
             # Not max_pool2d's own padding, which is limited to half the kernel.
@@ -154,9 +175,11 @@ def preprocess(operation: Preprocess, image: Array) -> tuple[Tensor, ImageSizes]
     return padded[None], ImageSizes((height, width), (target_height, target_width))
 
 
-def _convolve(operation: Conv, layer: _Layer, values: Mapping[str, Tensor]) -> Tensor:
+def _convolve(
+    operation: Conv, layer: _Layer, value: Tensor, values: Mapping[str, Tensor]
+) -> Tensor:
     result = F.conv2d(
-        values[operation.input],
+        value,
         layer.weight,
         None,
         operation.stride,

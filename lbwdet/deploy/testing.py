@@ -25,6 +25,7 @@ from lbwdet.deploy.runtime.operations import (
     Proposals,
     PSRoIAlign,
     Quantization,
+    Requantize,
     RoIAlign,
 )
 from lbwdet.deploy.runtime.weights import StoredWeight
@@ -111,7 +112,8 @@ def tiny_artifact(
         seed: decides every weight.
         bit_width, code, granularity: of the low-bit weights, see :func:`random_weight`;
             stem and predictors are ``'uniform'``.
-        activation_bits: 8 or 4; 4 rounds up, as trained activations do.
+        activation_bits: 8 or 4; 4 rounds up, as trained activations do, except what has both
+            signs. What residuals and RoIAlign read stays at 8 bits, and is requantized.
         channels: of the stem; everything else follows.
         num_classes: without the background.
         size, keep_ratio: of the resized image, see ``Preprocess``.
@@ -134,7 +136,7 @@ def tiny_artifact(
         RoIAlign(tuple(levels[:4]), "proposals", "rois", strides[:4], 7, 0, 16.0),
         _quantization(8 / 255, zero_point=128),
     )
-    net.conv("fc1", "rois", width, 4 * channels, 7, padding=0)
+    net.conv("fc1", net.low("rois"), width, 4 * channels, 7, padding=0)
     net.conv("fc2", "fc1", 4 * channels, 4 * channels, 1)
     net.conv("scores", "fc2", 4 * channels, num_classes + 1, 1, layer="fc_cls", real=1.5)
     boxes = 1 if class_agnostic else num_classes
@@ -209,6 +211,7 @@ class _Network:
         )
         self.add(image, _quantization(_IMAGE_SCALE, zero_point=115))
         self.conv("stem", "image", 3, channels, 7, stride=2, code="uniform")
+        self.widen("stem")
         self.add(MaxPool("stem", "pooled", (3, 3), (2, 2), (1, 1)), self.quantizations["stem"])
         value, inputs, stages = "pooled", channels, {}
         for stage, stride in enumerate(strides, start=1):
@@ -220,7 +223,7 @@ class _Network:
     def proposals(self, levels: list[str], strides: tuple[int, ...], width: int) -> None:
         """The proposal head on maps of ``width`` channels."""
         for level in levels:
-            self.conv(f"{level}.rpn", level, width, width, 3, layer="rpn")
+            self.conv(f"{level}.rpn", self.low(level), width, width, 3, layer="rpn")
             self.conv(f"{level}.scores", f"{level}.rpn", width, 3, 1, layer="rpn_cls", real=1.0)
             self.conv(f"{level}.deltas", f"{level}.rpn", width, 12, 1, layer="rpn_reg", real=0.3)
         self.add(
@@ -305,10 +308,33 @@ class _Network:
         self, name: str, source: str, inputs: int, outputs: int, stride: int, dilation: int
     ) -> str:
         middle = outputs // 2
-        self.conv(f"{name}.1", source, inputs, middle, 1)
+        self.conv(f"{name}.1", self.low(source), inputs, middle, 1)
         self.conv(f"{name}.2", f"{name}.1", middle, middle, 3, stride, dilation=dilation)
         skip = self.conv(f"{name}.skip", source, inputs, outputs, 1, stride, relu=False)
-        return self.conv(f"{name}.3", f"{name}.2", middle, outputs, 1, residual=skip)
+        self.conv(f"{name}.3", f"{name}.2", middle, outputs, 1, residual=skip)
+        return self.widen(f"{name}.3")
+
+    def widen(self, value: str) -> str:
+        """Gives a value of 4 bits the same range in 8."""
+        q = self.quantizations[value]
+        if q.maximum == 15:
+            up = self.random.random() < 0.5
+            self.quantizations[value] = _quantization(
+                q.scale / 17, rounding="ceil" if up else "nearest"
+            )
+        return value
+
+    def low(self, value: str) -> str:
+        """The value in 4 bits, if that is how layers read."""
+        if self.activation_bits == 8:
+            return value
+        q = self.quantizations[value]
+        if q.zero_point:
+            low = _quantization(q.scale * 17, round(q.zero_point / 17), 15)
+        else:
+            low = _quantization(q.scale * float(self.random.uniform(8, 18)), 0, 15, "ceil")
+        self.add(Requantize(value, f"{value}.low"), low)
+        return f"{value}.low"
 
     def _activation(self, relu: bool) -> Quantization:
         if not relu:

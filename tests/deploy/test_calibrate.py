@@ -4,18 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from lbwdet.deploy.calibrate import (
-    METHODS,
-    Histogram,
-    affine,
-    calibrate,
-    compromises,
-    fit,
-    quantized_values,
-    squared_error,
-)
+from lbwdet.deploy.calibrate import calibrate, quantized_values
 from lbwdet.deploy.float_program import fake_quantize
-from lbwdet.deploy.runtime.operations import Conv, MaxPool, Quantization
+from lbwdet.deploy.histogram import METHODS, Histogram, affine, fit, squared_error
+from lbwdet.deploy.runtime.operations import Conv, MaxPool, Quantization, Requantize
 from lbwdet.errors import ConfigError, DataError
 
 
@@ -102,31 +94,20 @@ class TestCalibrate:
     def test_trained_quantizations_come_first(self, tiny, images):
         program, weights = tiny.lowered.program, tiny.lowered.weights
         stem = Quantization(0.02, 110)
-        fits, far = Quantization(0.05, 0, 255, "ceil"), Quantization(9.0, 0, 255, "ceil")
+        alone, shared = Quantization(0.05, 0, 255, "ceil"), Quantization(0.25, 0, 15, "ceil")
         trained = {
             "backbone.conv1": stem,
-            "backbone.layer1.0.conv1": fits,  # reads what max pooling makes of conv1's output
-            "backbone.layer2.0.conv1": far,  # these two read the same value
-            "backbone.layer2.0.downsample.0": fits,
+            "backbone.layer1.0.conv1": shared,  # reads what max pooling makes of conv1's output
+            "backbone.layer1.0.conv2": alone,
         }
-        found = calibrate(program, weights, images, trained=trained).quantizations
+        calibrated = calibrate(program, weights, images, trained=trained)
+        found = calibrated.quantizations
         assert found["input"] == stem
-        assert found["backbone.conv1"] == found["backbone.maxpool:max_pool2d"] == fits
-        assert found["backbone.layer1.1.conv2"] == fits
-
-    def test_low_bit_values_with_other_readers_are_told(self, tiny):
-        program = tiny.lowered.program
-        four, other = Quantization(0.1, 0, 15, "ceil"), Quantization(0.2, 0, 15, "ceil")
-        block = "backbone.layer1.0.conv2"
-        readers = {
-            "backbone.layer1.0.conv2": four,  # reads what nobody else does
-            "backbone.layer1.1.conv1": four,  # reads what is a residual, too
-            "backbone.layer2.0.conv1": four,
-            "backbone.layer2.0.downsample.0": other,
-        }
-        assert compromises(program, readers) == [block, "backbone.layer1.1.conv2"]
-        eight = dict.fromkeys(readers, Quantization(0.1, 0, 255, "ceil"))
-        assert compromises(program, eight) == []
+        assert found["backbone.layer1.0.conv1"] == alone
+        pooled = "backbone.maxpool:max_pool2d"  # a residual, too
+        assert found["backbone.conv1"] == found[pooled] and found[pooled].maximum == 255
+        (operation,) = (op for op in calibrated.operations if isinstance(op, Requantize))
+        assert operation.input == pooled and found[operation.output] == shared
 
     def test_bad_input(self, tiny, images):
         program, weights = tiny.lowered.program, dict(tiny.lowered.weights)

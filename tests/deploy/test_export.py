@@ -27,7 +27,7 @@ def test_an_artifact_that_explains_itself(tiny, monkeypatch):
     quantization = artifact.info["quantization"]
     assert quantization["uniform_layers"] == ["roi_head.bbox_head.fc_cls"]
     assert quantization["trained"]["backbone.conv1"] == "4bit paper exact tensor"
-    assert quantization["trained_activations"] == quantization["shared_activations"] == []
+    assert quantization["trained_activations"] == []
     # 6 bits of the paper's code are 16 magnitudes, of which integers hold seven
     dropped = quantization["weights_below_window"]
     assert dropped and all(name.startswith("neck.") for name in dropped)

@@ -14,6 +14,7 @@
 #include "operations/preprocess.h"
 #include "operations/proposals.h"
 #include "operations/ps_roi_align.h"
+#include "operations/requantize.h"
 #include "operations/roi_align.h"
 
 struct lbw_engine {
@@ -196,6 +197,21 @@ int32_t lbw_add_max_pool(lbw_engine* engine, const lbw_max_pool* description) {
             lbw::MaxPool::Settings{d.kernel[0], d.kernel[1], d.stride[0], d.stride[1],
                                    d.padding[0], d.padding[1]},
             d.input, d.output);
+      },
+      -1);
+}
+
+int32_t lbw_add_requantize(lbw_engine* engine, const lbw_requantize* description) {
+  return guarded(
+      [&] {
+        const lbw_requantize& d = *description;
+        value_of(engine, d.input, false);
+        const int maximum = value_of(engine, d.output, false).maximum;
+        lbw::Requantize::Table table;
+        std::copy_n(d.table, table.size(), table.begin());
+        // A convolution that reads the output relies on it.
+        require(*std::max_element(table.begin(), table.end()) <= maximum, "table");
+        return add<lbw::Requantize>(engine, table, d.input, d.output);
       },
       -1);
 }

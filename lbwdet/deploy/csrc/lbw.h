@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define LBW_ABI 2
+#define LBW_ABI 3
 #define LBW_API __attribute__((visibility("default")))
 
 #ifdef __cplusplus
@@ -41,6 +41,11 @@ typedef struct {
   int32_t input, output;
   int32_t kernel[2], stride[2], padding[2];
 } lbw_max_pool;
+
+typedef struct {
+  int32_t input, output;
+  const uint8_t* table; /* [256] */
+} lbw_requantize;
 
 typedef struct {
   float means[4], stds[4];
@@ -97,6 +102,7 @@ LBW_API int32_t lbw_add_value(lbw_engine* engine, int32_t is_float, int32_t zero
 LBW_API int32_t lbw_add_preprocess(lbw_engine* engine, const lbw_preprocess* description);
 LBW_API int32_t lbw_add_conv(lbw_engine* engine, const lbw_conv* description);
 LBW_API int32_t lbw_add_max_pool(lbw_engine* engine, const lbw_max_pool* description);
+LBW_API int32_t lbw_add_requantize(lbw_engine* engine, const lbw_requantize* description);
 LBW_API int32_t lbw_add_proposals(lbw_engine* engine, const lbw_proposals* description);
 LBW_API int32_t lbw_add_roi_align(lbw_engine* engine, const lbw_roi_align* description);
 LBW_API int32_t lbw_add_ps_roi_align(lbw_engine* engine, const lbw_ps_roi_align* description);

@@ -24,6 +24,7 @@ from lbwdet.deploy.runtime.operations import (
     Program,
     Proposals,
     PSRoIAlign,
+    Requantize,
     RoIAlign,
 )
 from lbwdet.errors import ConfigError
@@ -65,6 +66,8 @@ def export_onnx(
                 conv(graph, operation, artifact.weights[operation.layer], values)
             case MaxPool():
                 max_pool(graph, operation, values)
+            case Requantize() if part == "detector" or operation.output in dense_values(program):
+                values.requantize(operation.output, operation.input)
             case Proposals() if size:
                 proposals(graph, operation, values, size)
             case RoIAlign() if size:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
+from onnx import TensorProto
 
 from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.runtime.operations import Quantization
+from lbwdet.deploy.runtime.requantize_table import requantize_table
 
 # Engines round to the nearest integer. Rounding up is nearest after adding almost a half:
 # only reals within this share of a step above an integer come out one lower.
@@ -46,6 +48,17 @@ class Values:
         if quantization.maximum < 255:
             real = self._graph("Clip", real, "", scale * (quantization.maximum - zero_point))
         self._tensors[name] = self._graph("QuantizeLinear", real, *self._parameters(quantization))
+
+    def requantize(self, name: str, source: str) -> None:
+        """Stores ``source`` in the integers of ``name``, by the contract's table: exactly."""
+        stored, wanted = self.quantization(source), self.quantization(name)
+        tensor = self._tensors[source]
+        if stored is not None and wanted is not None:
+            indices = self._graph.cast(tensor, TensorProto.INT32)
+            tensor = self._graph("Gather", requantize_table(stored, wanted), indices)
+        self._tensors[name] = tensor
+        if source in self.sides:
+            self.sides[name] = self.sides[source]
 
     def read(self, name: str) -> str:
         """The value as a float tensor."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from lbwdet.errors import LBWError
 
-ABI = 2
+ABI = 3
 
 
 class NativeError(LBWError):
@@ -55,6 +55,14 @@ class MaxPoolStruct(ctypes.Structure):
         ("kernel", c_int32 * 2),
         ("stride", c_int32 * 2),
         ("padding", c_int32 * 2),
+    ]
+
+
+class RequantizeStruct(ctypes.Structure):
+    _fields_ = [
+        ("input", c_int32),
+        ("output", c_int32),
+        ("table", POINTER(c_uint8)),
     ]
 
 
@@ -135,6 +143,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "lbw_add_preprocess": (c_int32, [_ENGINE, POINTER(PreprocessStruct)]),
     "lbw_add_conv": (c_int32, [_ENGINE, POINTER(ConvStruct)]),
     "lbw_add_max_pool": (c_int32, [_ENGINE, POINTER(MaxPoolStruct)]),
+    "lbw_add_requantize": (c_int32, [_ENGINE, POINTER(RequantizeStruct)]),
     "lbw_add_proposals": (c_int32, [_ENGINE, POINTER(ProposalsStruct)]),
     "lbw_add_roi_align": (c_int32, [_ENGINE, POINTER(RoIAlignStruct)]),
     "lbw_add_ps_roi_align": (c_int32, [_ENGINE, POINTER(PSRoIAlignStruct)]),

@@ -18,8 +18,10 @@ from lbwdet.deploy.runtime.operations import (
     Preprocess,
     Proposals,
     PSRoIAlign,
+    Requantize,
     RoIAlign,
 )
+from lbwdet.deploy.runtime.requantize_table import requantize_table
 
 Array = NDArray[Any]
 
@@ -63,6 +65,8 @@ class Describer:
                 return "lbw_add_conv", self._conv(operation)
             case MaxPool():
                 return "lbw_add_max_pool", self._max_pool(operation)
+            case Requantize():
+                return "lbw_add_requantize", self._requantize(operation)
             case Proposals():
                 return "lbw_add_proposals", self._proposals(operation)
             case RoIAlign():
@@ -125,6 +129,14 @@ class Describer:
             kernel=operation.kernel,
             stride=operation.stride,
             padding=operation.padding,
+        )
+
+    def _requantize(self, operation: Requantize) -> ctypes.Structure:
+        ends = (self._quantizations[name] for name in (operation.input, operation.output))
+        return structs.RequantizeStruct(
+            input=self.indices[operation.input],
+            output=self.indices[operation.output],
+            table=self._pointer(requantize_table(*ends), np.uint8),
         )
 
     def _proposals(self, operation: Proposals) -> ctypes.Structure:

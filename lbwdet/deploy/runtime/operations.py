@@ -133,6 +133,26 @@ class MaxPool:
 
 
 @dataclass(frozen=True)
+class Requantize:
+    """A uint8 map in the integers that one of its readers was trained with.
+
+    A number q of the input stands for all reals that were rounded to it. The output has the
+    integer of their middle; zero stays zero::
+
+        middle   = q - zp_x             if the input is rounded to nearest, or q = zp_x
+                   q - zp_x - 0.5       if it is rounded up
+        table[q] = clamp(round(middle * s_x / s_y) + zp_y, 0, maximum)
+        y        = table[x]
+
+    in float64 (the product is exact, the quotient is rounded), one table of 256 entries;
+    ``round`` and ``maximum`` are those of the output's quantization.
+    """
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True)
 class BoxCoder:
     """Boxes from anchors (or proposals) and deltas, in float32, as written.
 
@@ -265,7 +285,9 @@ class Detections:
     max_boxes: int
 
 
-Operation = Preprocess | Conv | MaxPool | Proposals | RoIAlign | PSRoIAlign | Detections
+Operation = (
+    Preprocess | Conv | MaxPool | Requantize | Proposals | RoIAlign | PSRoIAlign | Detections
+)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from lbwdet.deploy.runtime.operations import (
     Proposals,
     PSRoIAlign,
     Quantization,
+    Requantize,
     RoIAlign,
 )
 from lbwdet.deploy.runtime.weights import StoredWeight
@@ -224,7 +225,9 @@ class _Program:
         if not condition:
             raise ArtifactError(f"{self.place}: {problem}")
 
-    def map(self, operation: Preprocess | Conv | MaxPool | RoIAlign | PSRoIAlign) -> _Map:
+    def map(
+        self, operation: Preprocess | Conv | MaxPool | Requantize | RoIAlign | PSRoIAlign
+    ) -> _Map:
         quantization = self.quantizations.get(operation.output)
         if isinstance(operation, Conv):
             return self.conv(operation, quantization)
@@ -237,6 +240,9 @@ class _Program:
             return _Map(3, side, side, "", quantization)
         if isinstance(operation, MaxPool):
             return self.max_pool(operation, quantization)
+        if isinstance(operation, Requantize):
+            source = self.read(operation.input, quantized=True)
+            return dataclasses.replace(source, quantization=quantization)
         return self.roi_align(operation, quantization)
 
     def read(self, name: str, quantized: bool) -> _Map:

@@ -13,7 +13,11 @@ from lbwdet.deploy.runtime.reference import ReferenceEngine
 from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ConfigError
 
-SETTINGS = [dict(), dict(bit_width=6, code="paper", granularity="channel", class_agnostic=True)]
+SETTINGS = [
+    dict(),
+    dict(bit_width=6, code="paper", granularity="channel", class_agnostic=True),
+    dict(activation_bits=4),
+]
 IMAGE = random_image(0, 75, 100)
 
 
@@ -38,8 +42,10 @@ def test_the_dense_part_follows_the_reference(tmp_path, run, settings):
         if name in quantizations:
             q = quantizations[name]
             wanted = (wanted.astype(np.float32) - q.zero_point) * np.float32(q.scale)
-        # A step now and then in each of 20 layers, in a network that nobody trained to damp it
-        assert np.abs(value - wanted).mean() < 0.03 * wanted.std()
+        # A step now and then in each of 20 layers, in a network that nobody trained to damp it;
+        # one of 15 steps is a large one
+        tolerance = 0.25 if "activation_bits" in settings else 0.03
+        assert np.abs(value - wanted).mean() < tolerance * wanted.std()
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)

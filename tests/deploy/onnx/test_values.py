@@ -6,6 +6,7 @@ from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.values import CEIL_MARGIN, Values
 from lbwdet.deploy.runtime.operations import Quantization
 from lbwdet.deploy.runtime.reference.requantize import requantize
+from lbwdet.deploy.runtime.requantize_table import requantize_table
 
 SCALE = 0.25  # quotients are exact
 
@@ -44,3 +45,25 @@ def test_float_values_pass():
     values.write("v", "x")
     assert values.read("v") == values.stored("v") == "x"
     assert values.quantization("v") is None and values.rounding_shift("v") == 0
+
+
+def test_requantized_values_are_exact(run):
+    eight, four = Quantization(SCALE, 77), Quantization(4 * SCALE, 0, 15, "ceil")
+    graph = Graph()
+    graph.input("x", TensorProto.FLOAT, [1, 256, 1, 1])
+    values = Values(graph, {"a": eight, "b": four})
+    values.sides["a"] = (1, 1)
+    values.write("a", "x")
+    values.requantize("b", "a")
+    assert values.sides["b"] == (1, 1)
+    graph.output("stored", TensorProto.UINT8, [1, 256, 1, 1], values.stored("b"))
+    x = ((np.arange(256, dtype=np.float32) - 77) * SCALE).reshape(1, 256, 1, 1)
+    (stored,) = run(graph.model({}), {"x": x})
+    assert np.array_equal(stored.ravel(), requantize_table(eight, four))
+
+
+def test_requantized_values_that_stay_float():
+    values = Values(Graph(), {})
+    values.write("a", "x")
+    values.requantize("b", "a")
+    assert values.read("b") == "x"

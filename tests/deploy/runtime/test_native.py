@@ -1,5 +1,6 @@
 """The native engine: its bytes are the reference's, and nothing that is given to it harms it."""
 
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -16,7 +17,7 @@ from lbwdet.deploy.runtime import native
 from lbwdet.deploy.runtime.native import NativeEngine, NativeError
 from lbwdet.deploy.runtime.native_library import library_path
 from lbwdet.deploy.runtime.native_program import Describer
-from lbwdet.deploy.runtime.operations import Conv, Detections, PSRoIAlign
+from lbwdet.deploy.runtime.operations import Conv, Detections, PSRoIAlign, Requantize
 from lbwdet.deploy.runtime.reference import ReferenceEngine
 from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ArtifactError, DataError
@@ -311,6 +312,28 @@ def test_the_library_checks_what_it_is_told(field, value, message, monkeypatch):
     monkeypatch.setattr(Describer, "describe", wrong)
     with pytest.raises(NativeError, match=f"^Conv stem: .*{message}"):
         NativeEngine(tiny_artifact())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(input=99), "no such value"),
+        (dict(table=(ctypes.c_uint8 * 256)(*[16] * 256)), "table"),
+    ],
+)
+def test_the_library_checks_requantized_values(changes, message, monkeypatch):
+    describe = Describer.describe
+
+    def wrong(self, operation):
+        function, struct = describe(self, operation)
+        if isinstance(operation, Requantize):
+            for field, value in changes.items():
+                setattr(struct, field, value)
+        return function, struct
+
+    monkeypatch.setattr(Describer, "describe", wrong)
+    with pytest.raises(NativeError, match=f"^Requantize pooled.low: .*{message}"):
+        NativeEngine(tiny_artifact(activation_bits=4))
 
 
 @pytest.mark.parametrize(

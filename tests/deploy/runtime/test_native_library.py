@@ -18,6 +18,7 @@ STRUCTS = {
     "lbw_preprocess": native_library.PreprocessStruct,
     "lbw_conv": native_library.ConvStruct,
     "lbw_max_pool": native_library.MaxPoolStruct,
+    "lbw_requantize": native_library.RequantizeStruct,
     "lbw_box_coder": native_library.BoxCoderStruct,
     "lbw_proposals": native_library.ProposalsStruct,
     "lbw_roi_align": native_library.RoIAlignStruct,

@@ -154,6 +154,27 @@ def test_votes_are_float_and_of_maps_of_the_image():
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input": "nothing"}, "reads 'nothing', which no operation before it writes"),
+        ({"input": "scores"}, "reads 'scores', which"),
+        ({"input": "p2.scores"}, "'p2.scores' is not uint8"),
+        ({"output": "stem"}, "'stem' is empty or already taken"),
+        ({"output": "other"}, "'other' has no quantization"),
+        ({"input": "p2"}, "7, 7.* meet a weight|not one pixel|kernel"),
+    ],
+)
+def test_requantized_values_that_do_not_fit_are_refused(changes, message):
+    artifact = tiny_artifact(channels=2, activation_bits=4)
+    operations = list(artifact.program.operations)
+    (index,) = (i for i, op in enumerate(operations[:-1]) if op.output == "rois.low")
+    operations[index] = dataclasses.replace(operations[index], **changes)
+    program = dataclasses.replace(artifact.program, operations=tuple(operations))
+    with pytest.raises(ArtifactError, match=message):
+        check_artifact(program, artifact.weights, artifact.classes)
+
+
+@pytest.mark.parametrize(
     ("operations", "message"),
     [
         ((), "no operations"),

@@ -30,7 +30,7 @@ inline void narrow(Floats values, std::uint8_t* out) {
 }  // namespace avx2
 
 const Loops kAvx2Loops = {avx2::exponentials, avx2::resize_row, avx2::blend, avx2::maximum,
-                          avx2::mark_overlaps, avx2::roi_align};
+                          avx2::look_up, avx2::mark_overlaps, avx2::roi_align};
 
 }  // namespace lbw
 

@@ -55,6 +55,9 @@ struct Loops {
                 std::uint8_t* out);
   // out[i] = max(out[i], in[i])
   void (*maximum)(const std::uint8_t* in, std::size_t count, std::uint8_t* out);
+  // out[i] = table[in[i]], of 256 entries
+  void (*look_up)(const std::uint8_t* table, const std::uint8_t* in, std::size_t count,
+                  std::uint8_t* out);
   // dropped[j] |= overlap(box i, box j) > threshold, for i < j < count
   void (*mark_overlaps)(const BoxColumns& boxes, std::size_t i, std::size_t count, float threshold,
                         std::int32_t* dropped);

@@ -21,6 +21,6 @@ inline void narrow(Floats values, std::uint8_t* out) {
 }  // namespace portable
 
 const Loops kPortableLoops = {portable::exponentials, portable::resize_row, portable::blend, portable::maximum,
-                          portable::mark_overlaps, portable::roi_align};
+                          portable::look_up, portable::mark_overlaps, portable::roi_align};
 
 }  // namespace lbw

@@ -15,6 +15,7 @@ from lbwdet.deploy.runtime.operations import (
     Preprocess,
     Proposals,
     PSRoIAlign,
+    Requantize,
     RoIAlign,
 )
 from lbwdet.deploy.runtime.reference.convolution import conv
@@ -24,6 +25,7 @@ from lbwdet.deploy.runtime.reference.preprocess import preprocess, resized_shape
 from lbwdet.deploy.runtime.reference.proposals import proposals
 from lbwdet.deploy.runtime.reference.ps_roi_align import ps_roi_align
 from lbwdet.deploy.runtime.reference.roi_align import roi_align
+from lbwdet.deploy.runtime.requantize_table import requantize_table
 from lbwdet.errors import ConfigError
 
 Array = NDArray[Any]
@@ -87,6 +89,9 @@ class ReferenceEngine:
                 return conv(operation, weight, integers, quantizations, values)
             case MaxPool():
                 return max_pool(operation, values[operation.input])
+            case Requantize():
+                ends = quantizations[operation.input], quantizations[operation.output]
+                return requantize_table(*ends)[values[operation.input]]
             case Proposals():
                 scores = [values[name] for name in operation.scores]
                 deltas = [values[name] for name in operation.deltas]
