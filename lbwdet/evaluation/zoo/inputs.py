@@ -86,13 +86,15 @@ def _sample(model: nn.Module, index: int, size: int) -> DetDataSample:
     sample.gt_instances = InstanceData(
         bboxes=boxes,
         labels=labels,
-        masks=BitmapMasks(masks, size, size),
         instances_ids=torch.arange(len(_BOXES)),
     )
-    sample.ignored_instances = InstanceData(
-        bboxes=boxes.new_zeros(0, 4), labels=labels[:0], masks=BitmapMasks(masks[:0], size, size)
-    )
-    if not _proposes(model):  # with proposals given, MMDetection would skip the model's own
+    sample.ignored_instances = InstanceData(bboxes=boxes.new_zeros(0, 4), labels=labels[:0])
+    if _has_part(model, "mask"):  # where there are masks, RTMDet takes centres of mass from them
+        sample.gt_instances.masks = BitmapMasks(masks, size, size)
+        sample.ignored_instances.masks = BitmapMasks(masks[:0], size, size)
+    if not _has_part(
+        model, "rpn_head"
+    ):  # with proposals given, MMDetection would skip the model's own
         sample.proposals = InstanceData(bboxes=boxes + 2, scores=torch.ones(len(_BOXES)))
     coarse = size // _semantic_stride(model)
     sample.gt_sem_seg = PixelData(
@@ -101,8 +103,8 @@ def _sample(model: nn.Module, index: int, size: int) -> DetDataSample:
     return sample
 
 
-def _proposes(model: nn.Module) -> bool:
-    return any(name.endswith("rpn_head") for name, _ in model.named_modules())
+def _has_part(model: nn.Module, word: str) -> bool:
+    return any(word in name for name, _ in model.named_modules())
 
 
 def _num_classes(model: nn.Module) -> int:

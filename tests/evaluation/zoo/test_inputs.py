@@ -24,7 +24,10 @@ def model(kind: type = nn.Module, num_classes: int = 80, **preprocessor) -> nn.M
 
 @pytest.mark.parametrize("training", [True, False])
 def test_images(training):
-    batch = make_batch(model(), training, size=64)
+    made = model()
+    assert "masks" not in make_batch(made, training, size=64)["data_samples"][0].gt_instances
+    made.mask_head = nn.Module()
+    batch = make_batch(made, training, size=64)
     assert len(batch["inputs"]) == len(batch["data_samples"]) == 1 + training
     assert batch["inputs"][0].shape == (3, 64, 64) and batch["inputs"][0].dtype == torch.uint8
     found = batch["data_samples"][0].gt_instances
