@@ -9,8 +9,11 @@ from lbwdet.cli import main
 from lbwdet.configs import load_config
 from lbwdet.datasets import set_data_root
 from lbwdet.errors import CheckpointError, ConfigError, LBWError
+from lbwdet.evaluation.accuracy import detect_all, evaluate
+from lbwdet.evaluation.candidates import TorchCandidate
 from lbwdet.evaluation.detectors import build_detector
 from lbwdet.evaluation.quantized_config import float_and_quantized_map, write_quantized_config
+from lbwdet.evaluation.testset import load_test_set
 from lbwdet.layers import describe_quantization, quantized_layers
 from lbwdet.training.run import train
 
@@ -123,9 +126,15 @@ def test_refuses_other_files(float_detector, tmp_path):
 
 
 def test_map_before_training(float_detector, tmp_path):
-    same = out = float_detector.config
-    found = float_and_quantized_map(same, out, float_detector.checkpoint)
-    assert found[0] == found[1] and 0 <= found[0] <= 1
+    out, _ = write(tmp_path, float_detector.config, weight=dict(bit_width=2))
+    found = float_and_quantized_map(float_detector.config, out, float_detector.checkpoint)
+    for config, value in zip((float_detector.config, out), found, strict=True):
+        cfg = load_config(config)
+        test_set = load_test_set(cfg)
+        candidate = TorchCandidate("model", cfg, float_detector.checkpoint)
+        truths = [image.truth for image in test_set.images]
+        expected = evaluate(detect_all(candidate, test_set), truths, test_set.classes)
+        assert value == pytest.approx(expected.map_11point, abs=1e-6)
     with pytest.raises(CheckpointError, match="no such"):
         float_and_quantized_map(float_detector.config, out, tmp_path / "missing.pth")
 
