@@ -12,10 +12,10 @@ from lbwdet.deploy.inspect import facts
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.detector import Detector
 from lbwdet.evaluation.candidates import Detections, LayerFacts
-from lbwdet.evaluation.environment import PACKAGE
+from lbwdet.evaluation.code_digest import code_digest
 from lbwdet.evaluation.size import FLOAT_BYTES, WeightSize
 
-CODE = ("*.py", "*.cpp", "*.h", "*.inl", "*.inc")
+DECISIVE_CODE = ("deploy",)  # rooms whose code decides what an artifact detects
 
 
 class ArtifactCandidate:
@@ -83,8 +83,5 @@ def _size(found: Mapping[str, Any]) -> WeightSize:
 
 
 def _digest(path: Path, engine: str) -> str:
-    digest = hashlib.sha256(path.read_bytes() + engine.encode())
-    for pattern in CODE:
-        for source in sorted((PACKAGE / "deploy").rglob(pattern)):
-            digest.update(source.read_bytes())
-    return digest.hexdigest()
+    parts = path.read_bytes(), engine.encode(), code_digest(DECISIVE_CODE).encode()
+    return hashlib.sha256(b"".join(parts)).hexdigest()

@@ -15,8 +15,8 @@ from torch import nn
 
 from lbwdet import __version__
 from lbwdet.errors import CheckpointError, LBWError
+from lbwdet.evaluation.code_digest import code_digest
 from lbwdet.evaluation.detectors import build_detector, class_names, test_dataset
-from lbwdet.evaluation.environment import PACKAGE
 from lbwdet.evaluation.size import WeightSize, layer_bytes, weight_size
 from lbwdet.layers import QuantLayer, quantized_layers
 
@@ -214,8 +214,5 @@ def _digest(cfg: Config, model: torch.nn.Module, device: str) -> str:
     for key, value in sorted(model.state_dict().items()):
         digest.update(key.encode())
         digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    for room in DECISIVE_CODE:
-        path = PACKAGE / room
-        for source in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            digest.update(source.read_bytes())
+    digest.update(code_digest(DECISIVE_CODE).encode())
     return digest.hexdigest()
