@@ -15,7 +15,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2
 
 test-zoo: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 -m zoo tests/evaluation/zoo
+	$(BIN)/python -m pytest -n 2 -m zoo tests/studies/zoo
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

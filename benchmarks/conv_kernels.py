@@ -22,8 +22,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from lbwdet.evaluation.environment import commit, cpu_name
 from lbwdet.files import write_json
+from lbwdet.measuring.environment import commit, cpu_name
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parent / "lbwdet" / "deploy" / "csrc"

@@ -31,10 +31,10 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 import lbwdet.compat  # before anything of mmdet
-from lbwdet.evaluation.environment import commit, cpu_name
-from lbwdet.evaluation.speed import measure
 from lbwdet.files import write_json
 from lbwdet.layers import quantizable_layers, quantize_
+from lbwdet.measuring.environment import commit, cpu_name
+from lbwdet.measuring.speed import measure
 from lbwdet.quantizers import build_quantizer
 
 GRANULARITIES = ("tensor", "channel")

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from lbwdet.benchmark.benchmark import benchmark
+from lbwdet.benchmark.report import markdown
 from lbwdet.configs import load_config
-from lbwdet.evaluation.benchmark.report import markdown
-from lbwdet.evaluation.benchmark.run import benchmark
-from lbwdet.evaluation.export import export
+from lbwdet.export import export
 from lbwdet.files import atomic_write, write_json
 from lbwdet.training.build import build_model
 

@@ -15,8 +15,8 @@ from r50 import prepare
 from lbwdet.deploy.benchmark_engine import with_input_size
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.native import NativeEngine
-from lbwdet.evaluation.environment import commit, cpu_name
 from lbwdet.files import write_json
+from lbwdet.measuring.environment import commit, cpu_name
 
 SIDES = (320, 480, 640, 800, 1024, 1280, 1600)
 

@@ -1,4 +1,4 @@
-"""Reading checkpoints of all kinds; that detectors refuse misfits: evaluation/test_detectors.py."""
+"""Reading checkpoints of all kinds; that detectors refuse misfits: measuring/test_detectors.py."""
 
 import numpy as np
 import pytest

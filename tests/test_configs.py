@@ -13,9 +13,8 @@ from mmengine.config import Config
 from torch import nn
 
 from lbwdet.configs import default_work_dir, load_config
+from lbwdet.demos.toy_demo import MODELS
 from lbwdet.errors import ConfigError
-from lbwdet.evaluation.demo import MODELS
-from lbwdet.evaluation.experiment import EXPERIMENTS
 from lbwdet.layers import (
     InputQuantizer,
     activation_keys,
@@ -23,6 +22,7 @@ from lbwdet.layers import (
     quantized_layers,
     unquantized_weights,
 )
+from lbwdet.studies.experiment import EXPERIMENTS
 from lbwdet.training.build import build_model
 from lbwdet.training.scheme_hook import configured_scheme
 

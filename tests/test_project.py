@@ -13,8 +13,8 @@ from packaging.utils import canonicalize_name
 from lbwdet import __version__
 from lbwdet.cli import COMMANDS, parse
 from lbwdet.configs import load_config
-from lbwdet.evaluation.demo import MODELS
-from lbwdet.evaluation.experiment import EXPERIMENTS
+from lbwdet.demos.toy_demo import MODELS
+from lbwdet.studies.experiment import EXPERIMENTS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "lbwdet"
@@ -32,9 +32,9 @@ TESTED_IN = {
         f"deploy/lower/{name}.py": "deploy/lower/test_two_stage.py"
         for name in ("checks", "faster_rcnn", "regions")
     },
-    "deploy/benchmark_engine.py": "evaluation/benchmark/test_run.py",
+    "deploy/benchmark_engine.py": "benchmark/test_benchmark.py",
     **{
-        f"evaluation/benchmark/{name}.py": "evaluation/benchmark/test_run.py"
+        f"benchmark/{name}.py": "benchmark/test_benchmark.py"
         for name in ("graphs", "peers", "process", "report", "worker")
     },
     "deploy/runtime/operations.py": "deploy/runtime/test_validate.py",

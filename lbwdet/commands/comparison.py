@@ -28,12 +28,12 @@ def compare(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--num-images", "--threads", "--device", "--data-root", "--cfg-options")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.evaluation.specs import parse_model
+        from lbwdet.comparison.specs import parse_model
 
         models = [parse_model(text) for text in args.models]
         # Only now: a mistyped model need not wait for MMDetection.
-        from lbwdet.evaluation.comparison import compare
-        from lbwdet.evaluation.results import markdown
+        from lbwdet.comparison.compare import compare
+        from lbwdet.comparison.results import markdown
 
         comparison = compare(
             models,
@@ -101,9 +101,9 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--threads", "--data-root", "--cfg-options")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.evaluation.benchmark.report import markdown
-        from lbwdet.evaluation.benchmark.run import benchmark
-        from lbwdet.evaluation.specs import parse_float, parse_size
+        from lbwdet.benchmark.benchmark import benchmark
+        from lbwdet.benchmark.report import markdown
+        from lbwdet.comparison.specs import parse_float, parse_size
 
         config, checkpoint = parse_float(args.float) if args.float else (None, None)
         result = benchmark(

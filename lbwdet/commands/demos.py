@@ -71,13 +71,13 @@ def demo(parser: argparse.ArgumentParser) -> Run:
 
     def run(args: argparse.Namespace) -> None:
         if args.source is None:
-            from lbwdet.evaluation.demo import demo
+            from lbwdet.demos.toy_demo import demo
 
             demo(work_dir=args.work_dir, data_root=args.data_root, threads=args.threads)
             return
         if args.artifact is None:
             raise ConfigError("what shall detect in it? lbwdet demo SOURCE MODEL.lbw")
-        from lbwdet.evaluation.artifact_demo import artifact_demo
+        from lbwdet.demos.artifact_demo import artifact_demo
 
         result = artifact_demo(
             args.source,
@@ -100,7 +100,7 @@ def image_demo(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--score-thr", "--device", "--cfg-options")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.evaluation.image_demo import image_demo
+        from lbwdet.demos.image_demo import image_demo
 
         result = image_demo(
             args.images,
@@ -117,7 +117,7 @@ def image_demo(parser: argparse.ArgumentParser) -> Run:
 
 
 def _print_drawn(result: Mapping[str, Any], out_dir: str) -> None:
-    from lbwdet.evaluation.artifact_demo import summary
+    from lbwdet.demos.artifact_demo import summary
 
     for reason in result.get("failed", {}).values():
         print(f"left out: {reason}", file=sys.stderr)

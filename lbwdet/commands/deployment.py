@@ -29,7 +29,7 @@ def export(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--data-root", "--cfg-options")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.evaluation.export import export
+        from lbwdet.export import export
 
         exported = export(
             args.config,

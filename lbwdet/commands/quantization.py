@@ -17,7 +17,7 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--num-images", "--data-root")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.evaluation.quantized_config import (
+        from lbwdet.bit_plan.quantized_config import (
             map_summary,
             summary,
             write_quantized_config,
@@ -60,7 +60,7 @@ def inspect(parser: argparse.ArgumentParser) -> Run:
 
             print(describe(args.config, as_json=args.json))
             return
-        from lbwdet.evaluation.inspection import inspect_model, markdown, write_inspection
+        from lbwdet.bit_plan.inspection import inspect_model, markdown, write_inspection
 
         weight = dict(bit_width=args.bit_width, code=args.code, granularity=args.granularity)
         inspected = inspect_model(
@@ -101,7 +101,7 @@ def allocate(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--data-root")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.evaluation.proposal import markdown, propose
+        from lbwdet.bit_plan.proposal import markdown, propose
 
         proposed = propose(
             args.config,

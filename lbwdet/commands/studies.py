@@ -17,7 +17,7 @@ def experiment(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--threads", default=2, help="CPU threads of each [%(default)s]")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.evaluation.experiment import run_experiment
+        from lbwdet.studies.experiment import run_experiment
 
         run_experiment(
             args.name,
@@ -60,8 +60,8 @@ def sweep_mu(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--num-images", "--threads", "--data-root", "--cfg-options")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.evaluation.mu_sweep import sweep_mu
-        from lbwdet.evaluation.mu_sweep_report import markdown
+        from lbwdet.studies.mu_sweep import sweep_mu
+        from lbwdet.studies.mu_sweep_report import markdown
 
         content = sweep_mu(
             args.config,
@@ -131,12 +131,12 @@ def zoo(parser: argparse.ArgumentParser) -> Run:
     add("--page", metavar="FILE.md", help="write the table of --out to this page; try nothing")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.evaluation.zoo.page import summary, write_page
+        from lbwdet.studies.zoo.page import summary, write_page
 
         if args.page:
             write_page(args.out, args.page)
             return
-        from lbwdet.evaluation.zoo.walk import walk
+        from lbwdet.studies.zoo.walk import walk
 
         print(summary(walk(args.out, args.filter, args.jobs, args.timeout, args.retry)))
 
@@ -153,7 +153,7 @@ def results(parser: argparse.ArgumentParser) -> Run:
     )
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.evaluation.results_page import update_pages
+        from lbwdet.studies.results_page import update_pages
 
         update_pages(args.pages, args.results)
 

@@ -53,7 +53,7 @@ def test(parser: argparse.ArgumentParser) -> Run:
 
     def run(args: argparse.Namespace) -> None:
         set_local_rank(args)
-        from lbwdet.evaluation.run import test
+        from lbwdet.measuring.own_metric import test
 
         test(
             args.config,

@@ -1,1 +1,1 @@
-"""Small reproductions of theory: numpy and matplotlib, no detector."""
+"""What the pages in ``docs`` report: theory, experiments, sweeps, and MMDetection's own configs."""

@@ -2,18 +2,18 @@ import argparse
 
 import pytest
 
+from lbwdet.benchmark.benchmark import ENGINES
 from lbwdet.cli import COMMANDS, main
-from lbwdet.evaluation.benchmark.run import ENGINES
-from lbwdet.evaluation.specs import ArtifactSpec, ModelSpec
+from lbwdet.comparison.specs import ArtifactSpec, ModelSpec
 
-COMPARE = "lbwdet.evaluation.comparison:compare"
-BENCHMARK = "lbwdet.evaluation.benchmark.run:benchmark"
+COMPARE = "lbwdet.comparison.compare:compare"
+BENCHMARK = "lbwdet.benchmark.benchmark:benchmark"
 
 
 @pytest.fixture(autouse=True)
 def no_tables(monkeypatch):
-    monkeypatch.setattr("lbwdet.evaluation.results.markdown", str)
-    monkeypatch.setattr("lbwdet.evaluation.benchmark.report.markdown", str)
+    monkeypatch.setattr("lbwdet.comparison.results.markdown", str)
+    monkeypatch.setattr("lbwdet.benchmark.report.markdown", str)
 
 
 @pytest.mark.parametrize("flag", ["--out-dir", "--out"])

@@ -20,14 +20,14 @@ def test_make_toy_data(asked, flag, capsys):
 
 
 def test_the_toy_demo(asked):
-    call = asked("lbwdet.evaluation.demo:demo", {}, "demo", "--threads", "1")
+    call = asked("lbwdet.demos.toy_demo:demo", {}, "demo", "--threads", "1")
     assert call == dict(work_dir="work_dirs/demo", data_root="data/toy", threads=1)
 
 
 def test_a_deployed_detector(asked, capsys):
     drawn = dict(frames=[[1], [2, 3]], median_ms=50.0, engine="native")
     line = ["demo", "0", "m.lbw", "--max-frames", "2", "--score-thr", "0.5", "--out-dir", "o"]
-    call = asked("lbwdet.evaluation.artifact_demo:artifact_demo", drawn, *line)
+    call = asked("lbwdet.demos.artifact_demo:artifact_demo", drawn, *line)
     assert (call["source"], call["artifact"], call["out_dir"]) == ("0", "m.lbw", "o")
     assert (call["max_frames"], call["score_thr"], call["engine"]) == (2, 0.5, "native")
     assert capsys.readouterr().out == (
@@ -38,7 +38,7 @@ def test_a_deployed_detector(asked, capsys):
 def test_image_demo(asked, capsys):
     drawn = dict(images={"a.jpg": [1]}, failed={"b.jpg": "b.jpg: empty"}, median_ms=5.0)
     line = ["image-demo", "folder", "a.py", "b.pth", "--device", "cuda"]
-    call = asked("lbwdet.evaluation.image_demo:image_demo", drawn | dict(engine="torch"), *line)
+    call = asked("lbwdet.demos.image_demo:image_demo", drawn | dict(engine="torch"), *line)
     assert (call["images"], call["config"], call["checkpoint"]) == ("folder", "a.py", "b.pth")
     assert (call["out_dir"], call["score_thr"], call["device"]) == ("work_dirs/drawn", 0.3, "cuda")
     printed = capsys.readouterr()

@@ -4,7 +4,7 @@ import pytest
 
 from lbwdet.cli import main
 
-EXPORT = "lbwdet.evaluation.export:export"
+EXPORT = "lbwdet.export:export"
 
 
 @pytest.mark.parametrize("flag", ["--num-images", "--num"])

@@ -2,19 +2,19 @@ import argparse
 
 import pytest
 
+from lbwdet.bit_plan.inspection import MEASURES, SORTS
 from lbwdet.cli import COMMANDS
-from lbwdet.evaluation.inspection import MEASURES, SORTS
 
-CONFIG = "lbwdet.evaluation.quantized_config"
-INSPECT = "lbwdet.evaluation.inspection:inspect_model"
-PROPOSE = "lbwdet.evaluation.proposal:propose"
+CONFIG = "lbwdet.bit_plan.quantized_config"
+INSPECT = "lbwdet.bit_plan.inspection:inspect_model"
+PROPOSE = "lbwdet.bit_plan.proposal:propose"
 WRITTEN = dict(layers=[1, 2], float_weights={"fc": 1000}, float_bytes=4e6, weight_bytes=5e5)
 
 
 @pytest.fixture(autouse=True)
 def no_tables(monkeypatch):
-    monkeypatch.setattr("lbwdet.evaluation.inspection.markdown", lambda *arguments: "table")
-    monkeypatch.setattr("lbwdet.evaluation.proposal.markdown", lambda *arguments: "table")
+    monkeypatch.setattr("lbwdet.bit_plan.inspection.markdown", lambda *arguments: "table")
+    monkeypatch.setattr("lbwdet.bit_plan.proposal.markdown", lambda *arguments: "table")
 
 
 def test_quantize(asked, capsys, monkeypatch):

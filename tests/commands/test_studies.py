@@ -2,12 +2,12 @@ import pytest
 
 from lbwdet.cli import main
 
-SWEEP = "lbwdet.evaluation.mu_sweep:sweep_mu"
-WALK = "lbwdet.evaluation.zoo.walk:walk"
+SWEEP = "lbwdet.studies.mu_sweep:sweep_mu"
+WALK = "lbwdet.studies.zoo.walk:walk"
 
 
 def test_experiment(asked):
-    target = "lbwdet.evaluation.experiment:run_experiment"
+    target = "lbwdet.studies.experiment:run_experiment"
     call = asked(target, {}, "experiment", "bccd", "--seeds", "1", "2", "--variants", "4bit")
     assert (call["name"], call["out"], call["work_dir"]) == ("bccd", None, None)
     assert (call["seeds"], call["variants"], call["threads"]) == ([1, 2], ["4bit"], 2)
@@ -15,7 +15,7 @@ def test_experiment(asked):
 
 @pytest.mark.parametrize("flag", ["--bit-widths", "--bit-width"])
 def test_sweep_mu(asked, flag, monkeypatch):
-    monkeypatch.setattr("lbwdet.evaluation.mu_sweep_report.markdown", str)
+    monkeypatch.setattr("lbwdet.studies.mu_sweep_report.markdown", str)
     call = asked(SWEEP, {}, "sweep-mu", "a.py", "b.pth", flag, "3", "4", "--mu", "0.5")
     assert (call["bit_widths"], call["mus"], call["code"]) == ([3, 4], [0.5], "paper")
     assert (call["retrain"], call["out_dir"]) == (0, "work_dirs/sweep_mu")
@@ -31,15 +31,15 @@ def test_study(asked, monkeypatch, capsys):
 
 
 def test_zoo(asked, monkeypatch):
-    monkeypatch.setattr("lbwdet.evaluation.zoo.page.summary", str)
+    monkeypatch.setattr("lbwdet.studies.zoo.page.summary", str)
     call = asked(WALK, {}, "zoo", "--filter", "yolo/*", "--jobs", "2", "--retry")
     assert list(call.values()) == ["docs/results/zoo.json", "yolo/*", 2, 300, True]
-    call = asked("lbwdet.evaluation.zoo.page:write_page", None, "zoo", "--page", "zoo.md")
+    call = asked("lbwdet.studies.zoo.page:write_page", None, "zoo", "--page", "zoo.md")
     assert call == dict(results="docs/results/zoo.json", page="zoo.md")
 
 
 def test_results(asked):
-    target = "lbwdet.evaluation.results_page:update_pages"
+    target = "lbwdet.studies.results_page:update_pages"
     pages = ["README.md", "docs/results.md"]
     assert asked(target, None, "results") == dict(pages=pages, results="docs/results")
     call = asked(target, None, "results", "a.md", "--results", "d")

@@ -1,0 +1,136 @@
+"""A float detector's graphs in the files of other engines, in float and in their own int8.
+
+The int8 of an engine is what its own post-training quantizer makes of the float model.
+"""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lbwdet.benchmark.peers import BoxHead, DensePart, TorchBenchmark, has_box_head
+
+Array = np.ndarray
+
+
+class _Reader:
+    """Feeds calibration inputs to ONNX Runtime's quantizer."""
+
+    def __init__(self, arrays: Sequence[Array]) -> None:
+        self._arrays = iter(arrays)
+
+    def get_next(self) -> dict[str, Array] | None:
+        array = next(self._arrays, None)
+        return None if array is None else dict(input=array)
+
+
+def calibration_inputs(peer: TorchBenchmark, images: Sequence[Array]) -> dict[str, list[Array]]:
+    """For some images the inputs of each graph: ``dense`` [1, 3, h, w], ``head`` [n, c, 7, 7].
+
+    R-FCN has no ``head``.
+    """
+    inputs: dict[str, list[Array]] = dict(dense=[])
+    hooks = []
+
+    def keep(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        inputs["head"].append(arguments[0].numpy().copy())
+
+    if has_box_head(peer.model):
+        inputs["head"] = []
+        hooks.append(peer.model.roi_head.bbox_head.register_forward_pre_hook(keep))
+    try:
+        for image in images:
+            inputs["dense"].append(peer.candidate.network_input(image).numpy().copy())
+            peer.detect(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return inputs
+
+
+def make_graphs(
+    engine: str, precision: str, peer: TorchBenchmark, inputs: dict[str, list[Array]], folder: Path
+) -> dict[str, str]:
+    """Writes the graphs of one engine and precision; returns ``dense_graph``, ``head_graph``.
+
+    Args:
+        engine: ``'onnxruntime'`` or ``'openvino'``.
+        precision: ``'fp32'`` or ``'int8'``.
+        peer: the float detector.
+        inputs: of :func:`calibration_inputs`.
+        folder: where the files go.
+
+    Raises:
+        ImportError: the engine, or its quantizer, is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    modules = dict(dense=DensePart, head=BoxHead)
+    write = dict(onnxruntime=_write_onnx, openvino=_write_openvino)[engine]
+    # The quantizers draw progress bars of their own and talk a lot.
+    with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+        return {
+            f"{part}_graph": str(
+                write(part, modules[part](peer.model).eval(), precision, arrays, folder)
+            )
+            for part, arrays in inputs.items()
+        }
+
+
+def _write_onnx(
+    part: str, module: nn.Module, precision: str, inputs: Sequence[Array], folder: Path
+) -> Path:
+    import onnxruntime  # noqa: F401  (its absence should show here)
+
+    path = folder / f"{part}-fp32.onnx"
+    if not path.exists():
+        free = {2: "height", 3: "width"} if part == "dense" else {0: "boxes"}
+        torch.onnx.export(
+            module,
+            (torch.from_numpy(inputs[0]),),
+            str(path),
+            input_names=["input"],
+            dynamic_axes=dict(input=free),
+            opset_version=17,
+            dynamo=False,
+        )
+    if precision == "fp32":
+        return path
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    quantized = folder / f"{part}-int8.onnx"
+    quantize_static(
+        str(path),
+        str(quantized),
+        _Reader(inputs),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    return quantized
+
+
+def _write_openvino(
+    part: str, module: nn.Module, precision: str, inputs: Sequence[Array], folder: Path
+) -> Path:
+    import openvino
+
+    free = [1, 3, -1, -1] if part == "dense" else [-1, *inputs[0].shape[1:]]
+    model: Any = openvino.convert_model(
+        module, example_input=torch.from_numpy(inputs[0]), input=[free]
+    )
+    path = folder / f"{part}-{precision}.xml"
+    if precision == "int8":
+        import nncf
+
+        data = nncf.Dataset(list(inputs))
+        model = nncf.quantize(
+            model, data, preset=nncf.QuantizationPreset.MIXED, subset_size=len(inputs)
+        )
+    openvino.save_model(model, str(path), compress_to_fp16=False)
+    return path

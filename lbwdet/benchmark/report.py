@@ -1,0 +1,143 @@
+"""The benchmark's table and plots."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from lbwdet.comparison.plots import png, style
+from lbwdet.comparison.results import MODEL_COLORS, NOT_MEASURED, bytes_text, table, threads_text
+from lbwdet.files import atomic_write, write_text
+
+PARTS = dict(dense="Dense part", end_to_end="End to end")
+PROFILED = 25
+
+
+def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
+    """The content of ``benchmark.json`` as Markdown, with or without the times per operation."""
+    blocks = []
+    for part, title in PARTS.items():
+        engines, ratios = (result["part"][part][key] for key in ("engines", "ratio_to_torch_fp32"))
+        if not engines:
+            continue
+        rows = [
+            [
+                name,
+                _time(entry),
+                f"{ratios[name]:.2f}x" if name in ratios else NOT_MEASURED,
+                f"{entry['peak_rss_mb']:,.0f} MB",
+                f"{entry['load_s']:.2f} s",
+                _accuracy(entry["mAP_11point"]),
+            ]
+            for name, entry in engines.items()
+        ]
+        header = [title, "median (p10-p90)", "against torch", "peak memory", "load", "mAP 11-point"]
+        blocks.append(table(header, rows))
+    blocks += [f"- Not measured: {name}: {why}." for name, why in result["unavailable"].items()]
+    blocks += [f"- {line}" for line in _protocol(result)]
+    if profile and (slowest := _profile(result)):
+        blocks += ["", slowest]
+    return "\n".join([*blocks, ""])
+
+
+def _protocol(result: Mapping[str, Any]) -> list[str]:
+    model, artifact = result["float_model"], result["artifact"]
+    lines = [
+        f"Artifact {artifact['name']}, {bytes_text(artifact['bytes'])}; network input "
+        f"{result['input']}; {threads_text(result['threads'])}, pinned; "
+        f"{result['images']['count']} images ({result['images']['source']}), {result['rounds']} "
+        "rounds interleaved over the engines after one to warm up; each engine in a process of "
+        "its own.",
+        "Dense part: from the network's input to the maps of proposals and of regions. "
+        "End to end: uint8 image in, boxes out. Of the native engine the dense part is the sum of "
+        "its operations' wall times within a whole run; of the others, a run of that graph alone.",
+    ]
+    if model:
+        lines.append(
+            f"torch is MMDetection eager on the float detector ({', '.join(model)}); "
+            "onnxruntime and openvino run its convolutions and fully connected layers, int8 being "
+            "what their own post-training quantizers make of it, calibrated on "
+            f"{_calibrated_on(result)}; proposals, RoIAlign and suppression stay MMDetection's "
+            "there."
+        )
+    if result["accuracy_set"]:
+        lines.append(f"mAP: {result['accuracy_set']}, IoU 0.5, of each engine's own detections.")
+    lines.append(f"Machine: {result['cpu']}. Commit: {result['commit'] or 'unknown'}.")
+    return lines
+
+
+def _calibrated_on(result: Mapping[str, Any]) -> str:
+    source = result.get("calibration", dict(source="timed"))
+    if source["source"] == "timed":
+        return f"the {result['images']['count']} images that are timed"
+    images = "1 image" if source["count"] == 1 else f"{source['count']} images"
+    return f"{images} ({source['source']})"
+
+
+def _profile(result: Mapping[str, Any]) -> str:
+    native = result["part"]["end_to_end"]["engines"].get("native", {})
+    costs: Sequence[Mapping[str, Any]] = native.get("profile") or []
+    if not costs:
+        return ""
+    total = sum(cost["nanoseconds"] for cost in costs)
+    slowest = sorted(costs, key=lambda cost: -cost["nanoseconds"])[:PROFILED]
+    rows = [
+        [
+            f"{cost['kind']} {cost['name']}",
+            f"{cost['nanoseconds'] / 1e6:.2f} ms",
+            f"{100 * cost['nanoseconds'] / total:.1f} %",
+            f"{cost['multiplications'] / 1e9:.3f}" if cost["multiplications"] else "",
+            f"{cost['multiplications'] / cost['nanoseconds']:.0f}"
+            if cost["multiplications"]
+            else "",
+        ]
+        for cost in slowest
+    ]
+    title = f"operation (the {len(slowest)} slowest of {len(costs)})"
+    return table([title, "time", "share", "GMAC", "GMAC/s"], rows)
+
+
+def _time(entry: Mapping[str, float]) -> str:
+    median, p10, p90 = (1e3 * entry[key] for key in ("median_s", "p10_s", "p90_s"))
+    digits = 1 if median < 100 else 0
+    return f"{median:.{digits}f} ms ({p10:.{digits}f}-{p90:.{digits}f})"
+
+
+def _accuracy(value: float | None) -> str:
+    return NOT_MEASURED if value is None else f"{100 * value:.1f}"
+
+
+def write_table(path: Path, result: Mapping[str, Any]) -> None:
+    write_text(path, markdown(result))
+
+
+def write_plots(folder: Path, result: Mapping[str, Any]) -> None:
+    """One PNG per part: every timed call as a dot, the median as a bar."""
+    for part, title in PARTS.items():
+        engines = result["part"][part]["engines"]
+        if not engines:
+            continue
+        with style():
+            figure = Figure(figsize=(7.2, max(2.2, 0.5 * len(engines) + 1.2)))
+            axes = figure.add_subplot()
+            for row, entry in enumerate(engines.values()):
+                color = MODEL_COLORS[row % len(MODEL_COLORS)]
+                axes.barh(row, 1e3 * entry["median_s"], color=color, alpha=0.35)
+                samples = [1e3 * value for value in entry["samples_s"]]
+                axes.scatter(samples, [row] * len(samples), s=10, color=color, zorder=3)
+                axes.annotate(
+                    f"{1e3 * entry['median_s']:,.{0 if entry['median_s'] >= 0.1 else 1}f}",
+                    (1e3 * entry["median_s"], row),
+                    xytext=(6, 9),
+                    textcoords="offset points",
+                    fontsize=9,
+                )
+            axes.set_yticks(range(len(engines)), list(engines))
+            axes.invert_yaxis()
+            axes.grid(False, axis="y")
+            axes.set(xlabel="milliseconds per image, every call and the median")
+            axes.set_title(f"{title}, {threads_text(result['threads'])}")
+            data = png(figure)
+        with atomic_write(folder / f"{part}.png") as path:
+            path.write_bytes(data)

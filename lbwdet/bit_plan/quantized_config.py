@@ -1,0 +1,187 @@
+"""Writes the config that trains a detector quantized: the float one and a few lines."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lbwdet.compat  # noqa: F401  (before mmdet, which imports mmcv.ops)
+
+# isort: split
+from mmengine.config import Config
+
+from lbwdet.checkpoints import check_fit, read_checkpoint
+from lbwdet.configs import config_file, load_config
+from lbwdet.datasets.check import set_data_root
+from lbwdet.errors import ConfigError, DataError
+from lbwdet.files import atomic_write
+from lbwdet.layers import describe_quantization, unquantized_weights
+from lbwdet.measuring.detectors import build_detector
+from lbwdet.measuring.model_map import ModelMap
+from lbwdet.measuring.size import weight_size
+from lbwdet.quantizers import FLOAT_BIT_WIDTH
+from lbwdet.training.build import build_model
+
+HOOKS = "lbwdet.training"
+
+
+def write_quantized_config(
+    config: str | Path,
+    out: str | Path,
+    weight: Mapping[str, Any],
+    keep_float: Sequence[str] = (),
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    checkpoint: str | Path | None = None,
+) -> dict[str, Any]:
+    """Writes ``out``, a config with ``config`` as its base and a ``QuantizeHook``.
+
+    The model of the new config is built, and compared with the checkpoint, before the file
+    gets its name, so that a pattern that matches nothing leaves no file.
+
+    Args:
+        config: any MMDetection config: a file, or ``'mmdet::family/config.py'``.
+        out: the Python file to write; its base is named relative to it.
+        weight, keep_float, overrides: as :func:`lbwdet.layers.quantize_` takes them.
+        checkpoint: float weights to start the training from (``load_from``).
+
+    Returns:
+        ``layers`` (each quantized layer's settings in words), ``float_weights`` (number
+        of values by name of what stays float), ``weight_bytes`` and ``float_bytes``.
+
+    Raises:
+        ConfigError: the config is not usable or quantized already, a setting is unknown, or
+            nothing would be quantized.
+        CheckpointError: the checkpoint cannot be read or does not fit.
+    """
+    out = Path(out)
+    if out.suffix != ".py":
+        raise ConfigError(f"--out {out}: the config is written as Python; name a file.py")
+    cfg = load_config(config)
+    if out.resolve() == config_file(config).resolve():
+        raise ConfigError(f"--out {out}: this is the given config; name another file")
+    float_model = build_model(cfg)
+    if describe_quantization(float_model):
+        raise ConfigError(f"{config}: is quantized already; name the float config it is based on")
+    if checkpoint is not None:
+        check_fit(float_model, read_checkpoint(checkpoint)[0], checkpoint)
+    quant: dict[str, Any] = dict(weight=dict(weight))
+    if keep_float:
+        quant["keep_float"] = list(keep_float)
+    if overrides:
+        quant["overrides"] = {name: dict(changes) for name, changes in overrides.items()}
+    text = _text(cfg, config, out, quant, checkpoint)
+    with atomic_write(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        model = build_model(load_config(temporary))
+        if not describe_quantization(model):
+            raise ConfigError(
+                f"{out}: would quantize no layer: every one has {FLOAT_BIT_WIDTH} bits, which is "
+                "float; choose a bit width of 1 to 8"
+            )
+    size = weight_size(model)
+    return dict(
+        layers=describe_quantization(model),
+        float_weights=unquantized_weights(model),
+        weight_bytes=size.weight_bytes,
+        float_bytes=size.float_bytes,
+    )
+
+
+def summary(written: Mapping[str, Any], bit_width: int) -> str:
+    """What :func:`write_quantized_config` returned for this ``bit_width``, in words."""
+    left = sum(written["float_weights"].values())
+    return (
+        f"{len(written['layers'])} layers at {bit_width} bits, {left:,} values of other "
+        f"weights float; {written['float_bytes'] / 1e6:.2f} MB in float, "
+        f"{written['weight_bytes'] / 1e6:.2f} MB quantized"
+    )
+
+
+def float_and_quantized_map(
+    config: str | Path,
+    quantized: str | Path,
+    checkpoint: str | Path,
+    num_images: int | None = None,
+    data_root: str | Path | None = None,
+) -> tuple[float, float]:
+    """mAP of a float checkpoint and of its quantized weights, without any training.
+
+    Args:
+        config: the float config.
+        quantized: the config written from it.
+        checkpoint: float weights.
+        num_images: only the first test images.
+        data_root: overrides the data root of the config.
+
+    Returns:
+        mAP in 0..1 (11-point, IoU 0.5), float and quantized.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: with a message for the user.
+    """
+    cfg = load_config(config)
+    if data_root is not None:
+        set_data_root(cfg, data_root)
+    measure = ModelMap(cfg, num_images)
+    low_bit = load_config(quantized)
+    return measure(build_detector(cfg, checkpoint)), measure(build_detector(low_bit, checkpoint))
+
+
+def map_summary(*files: str | Path, **options: Any) -> str:
+    """:func:`float_and_quantized_map` in words, or why there is no data to measure it on."""
+    try:
+        plain, low = float_and_quantized_map(*files, **options)
+    except DataError as error:
+        return f"mAP was not measured: {error}"
+    return f"mAP without training: {plain:.3f} float, {low:.3f} quantized"
+
+
+def _text(
+    cfg: Config,
+    config: str | Path,
+    out: Path,
+    quant: Mapping[str, Any],
+    checkpoint: str | Path | None,
+) -> str:
+    hook = dict(type="QuantizeHook", quant=quant)
+    imports = dict(cfg.get("custom_imports") or {})
+    imports["imports"] = _with(imports.get("imports") or [], HOOKS)
+    if Config._is_lazy_import(str(config_file(config))):
+        # A config of Python imports can be no base of a textual one: it is written out.
+        lines = [f"# {Path(config).name}, written out", cfg.pretty_text.rstrip()]
+        inherited = "custom_hooks"
+    else:
+        lines = [f"_base_ = {_base(config, out)!r}"]
+        inherited = "_base_.custom_hooks"
+    kept = f"*{inherited}, " if cfg.get("custom_hooks") else ""
+    lines.append(f"custom_imports = {_python(imports)}")
+    lines.append(f"custom_hooks = [{kept}{_python(hook)}]")
+    if checkpoint is not None:
+        lines.append(f"load_from = {str(checkpoint)!r}")
+    return "\n".join(lines) + "\n"
+
+
+def _with(imports: str | Sequence[str], module: str) -> list[str]:
+    present = [imports] if isinstance(imports, str) else list(imports)
+    return present if module in present else [*present, module]
+
+
+def _base(config: str | Path, out: Path) -> str:
+    if "::" in str(config):
+        return str(config)
+    return Path(os.path.relpath(Path(config).resolve(), out.resolve().parent)).as_posix()
+
+
+def _python(value: Any, indent: int = 4) -> str:
+    """Config style: ``dict(a=1)``; a long dict, with names that are no keywords, over lines."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_python(entry, indent) for entry in value)}]"
+    if not isinstance(value, dict):
+        return repr(value)
+    if all(key.isidentifier() for key in value):
+        return (
+            f"dict({', '.join(f'{key}={_python(entry, indent)}' for key, entry in value.items())})"
+        )
+    pad = " " * indent
+    entries = [f"{pad}{key!r}: {_python(entry, indent + 4)},\n" for key, entry in value.items()]
+    return "{\n" + "".join(entries) + " " * (indent - 4) + "}"

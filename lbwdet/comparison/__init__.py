@@ -1,0 +1,1 @@
+"""``lbwdet compare``: several detectors, one test set, one protocol, one report."""

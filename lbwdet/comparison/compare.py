@@ -1,0 +1,267 @@
+"""Several detectors, one test set, one protocol."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from lbwdet.comparison.html_report import choose_images, write_report
+from lbwdet.comparison.plots import contact_sheet, draw_plots
+from lbwdet.comparison.results import MODEL_COLORS, ModelResult, markdown, threads_text
+from lbwdet.comparison.specs import ArtifactSpec, ModelSpec
+from lbwdet.configs import load_config
+from lbwdet.datasets import set_data_root
+from lbwdet.errors import ConfigError
+from lbwdet.files import atomic_write, write_json, write_text
+from lbwdet.measuring.accuracy import IOU_THRESHOLD, detect_all, evaluate
+from lbwdet.measuring.artifact_candidate import ArtifactCandidate
+from lbwdet.measuring.cache import Cache
+from lbwdet.measuring.candidates import Candidate, Detections, TorchCandidate
+from lbwdet.measuring.environment import available_cpus, commit, cpu_name
+from lbwdet.measuring.speed import Latency, measure, pinned_threads
+from lbwdet.measuring.testset import TestSet, load_test_set
+from lbwdet.progress import Progress
+
+LATENCY_IMAGES = 8
+WARMUP_ROUNDS = 1
+SHEET_IMAGES = 4
+
+
+def compare(
+    models: Sequence[ModelSpec | ArtifactSpec | Candidate],
+    out_dir: str | Path,
+    *,
+    num_images: int | None = None,
+    threads: int | None = None,
+    latency_rounds: int = 5,
+    data_root: str | Path | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    num_report_images: int = 24,
+    test_config: str | Path | None = None,
+    test_set: TestSet | None = None,
+) -> dict[str, Any]:
+    """Measures accuracy, size and latency of ``models`` and writes tables, plots and a report.
+
+    Detections and timings that an earlier call with the same inputs left in
+    ``out_dir`` are reused.
+
+    Args:
+        models: Checkpoints to run in MMDetection, artifacts to run in an engine of
+            their own, or anything that satisfies ``Candidate``.
+        out_dir: Gets ``compare.json``, ``compare.md``, ``plots/``,
+            ``detections.png`` and ``report/index.html``.
+        num_images: Use only the first of the test images.
+        threads: CPU threads for everything; by default all that are available.
+        latency_rounds: Rounds over the latency images; 0 measures no latency.
+        data_root: Overrides the data root of every config.
+        cfg_options: Overrides for every config, as ``--cfg-options`` gives them.
+        device: Where the MMDetection models run.
+        num_report_images: Images in the report, those first on which the models
+            disagree most.
+        test_config: Config whose test images are used; needed, or ``test_set``, if no
+            model comes with a config.
+        test_set: The test images themselves.
+
+    Returns:
+        The content of ``compare.json``.
+
+    Raises:
+        ConfigError: Two models share a name, or were not made for the same test.
+        CheckpointError, DataError: See ``build_detector`` and ``load_test_set``.
+    """
+    out_dir = Path(out_dir)
+    _check_names([model.name for model in models])
+    if latency_rounds < 0:
+        raise ConfigError(f"latency_rounds={latency_rounds}: give 0 (none) or more")
+    threads = available_cpus() if threads is None else threads
+    with pinned_threads(threads):
+        if test_set is None and test_config is not None:
+            test_set = load_test_set(_config(test_config, data_root, cfg_options or {}), num_images)
+        candidates, test_set = _prepare(
+            models, test_set, num_images, data_root, cfg_options or {}, device, threads
+        )
+        cache = Cache(out_dir / "cache")
+        found = [_detect(candidate, test_set, cache) for candidate in candidates]
+        indices = _spread(len(test_set), LATENCY_IMAGES)
+        latency = (
+            _latency(candidates, test_set, indices, latency_rounds, threads, cache)
+            if latency_rounds
+            else {}
+        )
+    truths = [image.truth for image in test_set.images]
+    results = [
+        ModelResult(
+            candidate,
+            detections,
+            evaluate(detections, truths, test_set.classes),
+            latency.get(candidate.name),
+            MODEL_COLORS[index % len(MODEL_COLORS)],
+        )
+        for index, (candidate, detections) in enumerate(zip(candidates, found, strict=True))
+    ]
+    comparison = dict(
+        protocol=_protocol(test_set, indices, latency_rounds, threads, device),
+        dataset=test_set.description,
+        num_images=len(test_set),
+        commit=commit(),
+        cpu=cpu_name(),
+        threads=threads,
+        models=[result.to_json() for result in results],
+    )
+    _write(out_dir, comparison, results, test_set, num_report_images)
+    return comparison
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if not names:
+        raise ConfigError("nothing to compare: give at least one model")
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise ConfigError(f"two models are called {', '.join(twice)}; give each its own name")
+
+
+def _prepare(
+    models: Sequence[ModelSpec | ArtifactSpec | Candidate],
+    test_set: TestSet | None,
+    num_images: int | None,
+    data_root: str | Path | None,
+    cfg_options: Mapping[str, Any],
+    device: str,
+    threads: int,
+) -> tuple[list[Candidate], TestSet]:
+    """Builds every model before any of them runs, so that mistakes show at once."""
+    first = "the given test set"
+    candidates: list[Candidate] = []
+    for model in models:
+        if isinstance(model, ArtifactSpec):
+            candidates.append(ArtifactCandidate(model.name, model.path, model.engine, threads))
+            continue
+        if not isinstance(model, ModelSpec):
+            candidates.append(model)
+            continue
+        cfg = _config(model.config, data_root, cfg_options)
+        own = load_test_set(cfg, num_images)
+        if test_set is None:
+            test_set, first = own, model.name
+        difference = test_set.difference(own)
+        if difference:
+            raise ConfigError(
+                f"{first} and {model.name} are not tested on the same thing: {difference}. "
+                "A comparison needs one test set; give both configs the same test_dataloader"
+            )
+        candidates.append(TorchCandidate(model.name, cfg, model.checkpoint, model.config, device))
+    if test_set is None:
+        raise ConfigError("no model comes with a config: say whose test images, --test-set CONFIG")
+    for candidate in candidates:
+        if candidate.classes != test_set.classes:
+            raise ConfigError(
+                f"{candidate.name} detects the classes {list(candidate.classes)}, "
+                f"but the test set has {list(test_set.classes)}"
+            )
+    return candidates, test_set
+
+
+def _config(
+    path: str | Path, data_root: str | Path | None, cfg_options: Mapping[str, Any]
+) -> Config:
+    cfg = load_config(path, cfg_options)
+    if data_root is not None:
+        set_data_root(cfg, data_root)
+    return cfg
+
+
+def _detect(candidate: Candidate, test_set: TestSet, cache: Cache) -> list[Detections]:
+    found = cache.detections(candidate, test_set)
+    if found is None:
+        found = detect_all(candidate, test_set)
+        cache.keep_detections(candidate, test_set, found)
+    return found
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """Up to ``wanted`` indices, evenly over 0..count-1."""
+    return sorted({int(index) for index in np.linspace(0, count - 1, min(wanted, count))})
+
+
+def _latency(
+    candidates: Sequence[Candidate],
+    test_set: TestSet,
+    indices: Sequence[int],
+    rounds: int,
+    threads: int,
+    cache: Cache,
+) -> dict[str, Latency]:
+    conditions = [rounds, WARMUP_ROUNDS, threads, cpu_name(), torch.__version__, list(indices)]
+    models = [[candidate.name, candidate.digest] for candidate in candidates]
+    key = json.dumps([conditions, models, test_set.digest])
+    latency = cache.latency(key)
+    if latency is None:
+        images = [test_set.load(index) for index in indices]
+        calls = {candidate.name: candidate.detect for candidate in candidates}
+        total = len(calls) * len(images) * (WARMUP_ROUNDS + rounds)
+        with Progress("latency", total) as progress:
+            latency = measure(calls, images, WARMUP_ROUNDS, rounds, progress=progress.step)
+        cache.keep_latency(key, latency)
+    return latency
+
+
+def _protocol(
+    test_set: TestSet, indices: Sequence[int], rounds: int, threads: int, device: str
+) -> dict[str, str]:
+    if rounds:
+        sizes = sorted({test_set.load(index).shape[1::-1] for index in indices})
+        spans = [f"{width}x{height}" for width, height in sizes]
+        shown = spans[0] if len(spans) == 1 else f"{spans[0]} to {spans[-1]}"
+        latency = (
+            f"Latency: image array in, boxes out (preprocessing, network, NMS), on {device}, "
+            f"batch 1, {len(indices)} images of {shown} pixels, {rounds} rounds interleaved "
+            f"over the models after {WARMUP_ROUNDS} warm-up round, torch {torch.__version__} and "
+            f"OpenCV pinned to {threads_text(threads)}; median, 10th and 90th percentile."
+        )
+    else:
+        latency = f"Latency: not measured (engine on {device})."
+    return dict(
+        accuracy=(
+            f"Accuracy: MMDetection's VOC metric at IoU {IOU_THRESHOLD}, 11-point and area from "
+            "the same detections, mean over the classes with objects; engine torch: fake-quantized "
+            "weights in eval mode; engines native and reference: the exported integers."
+        ),
+        size=(
+            "Size: codes bit-packed at their bit width, 1 byte per scale exponent; biases, "
+            "batch norm and float weights 4 bytes each; of an artifact, the whole file."
+        ),
+        latency=latency,
+    )
+
+
+def _write(
+    out_dir: Path,
+    comparison: dict[str, Any],
+    results: Sequence[ModelResult],
+    test_set: TestSet,
+    num_report_images: int,
+) -> None:
+    write_text(out_dir / "compare.md", markdown(comparison))
+    write_json(out_dir / "compare.json", comparison)
+    plots = draw_plots(results)
+    for name, png in plots.items():
+        with atomic_write(out_dir / "plots" / f"{name}.png") as path:
+            path.write_bytes(png)
+    chosen = choose_images(results, test_set, num_report_images)
+    with atomic_write(out_dir / "detections.png") as path:
+        path.write_bytes(contact_sheet(results, test_set, chosen[:SHEET_IMAGES]))
+    write_report(
+        out_dir / "report" / "index.html",
+        comparison,
+        results,
+        test_set,
+        chosen,
+        plots,
+        draw_plots(results, dark=True),
+    )

@@ -1,0 +1,275 @@
+"""Plots of a comparison as PNG bytes; a model has the same colour in all of them."""
+
+import io
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import cv2
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import LogLocator, NullLocator
+
+from lbwdet.comparison.results import ModelResult
+from lbwdet.measuring.testset import TestSet
+
+SHEET_SCORE = 0.3  # detections below this score are not drawn on the contact sheet
+MOST_NAMED = 10  # objects in an image up to which class names are written beside the boxes
+TRUTH_COLOR = "#FFFFFF"
+MARKERS = "osD^vPX"
+
+_STYLE: dict[str, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "text.parse_math": False,  # a name with a dollar sign is a name
+}
+_LIGHT = dict(ground="#ffffff", ink="#1b1f24", faint="#d8dde3")
+_DARK = dict(ground="#161a20", ink="#e6e9ee", faint="#343b45")
+
+
+def draw_plots(results: Sequence[ModelResult], dark: bool = False) -> dict[str, bytes]:
+    """All plots by name: ``map_against_bytes``, ``latency``, ``per_class``, ``precision_recall``.
+
+    Without measured latency there is no plot of it.
+    """
+    with style(dark):
+        plots = dict(map_against_bytes=_map_against_bytes(results))
+        if any(result.latency for result in results):
+            plots["latency"] = _latency(results)
+        return plots | dict(
+            per_class=_per_class(results), precision_recall=_precision_recall(results)
+        )
+
+
+def style(dark: bool = False) -> AbstractContextManager[None]:
+    """Matplotlib set up as every picture of the project has it, within a ``with`` block."""
+    context: AbstractContextManager[None] = mpl.rc_context(_theme(dark))
+    return context
+
+
+def _theme(dark: bool) -> dict[str, Any]:
+    colors = _DARK if dark else _LIGHT
+    ground = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+    ink = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.titlecolor")
+    faint = ("axes.edgecolor", "grid.color")
+    return _STYLE | {
+        key: colors[role]
+        for role, keys in (("ground", ground), ("ink", ink), ("faint", faint))
+        for key in keys
+    }
+
+
+def _map_against_bytes(results: Sequence[ModelResult]) -> bytes:
+    figure = Figure(figsize=(7.2, 4.2))
+    axes = figure.add_subplot()
+    sizes = [result.candidate.size.weight_bytes / 1e6 for result in results]
+    scores = [result.accuracy.map_11point or 0.0 for result in results]
+    for index, result in enumerate(results):
+        axes.scatter(
+            sizes[index],
+            scores[index],
+            s=90,
+            color=result.color,
+            marker=MARKERS[index % len(MARKERS)],
+            label=result.name,
+            zorder=3,
+        )
+        axes.annotate(
+            f"{scores[index]:.3f}",
+            (sizes[index], scores[index]),
+            xytext=(0, 8),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+    axes.set(xlabel="weights as stored, MB (log scale)", ylabel="mAP, 11-point")
+    axes.set_title("Accuracy against size")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
+    room = max(0.02, 0.3 * (max(scores) - min(scores)))
+    axes.set_ylim(max(0.0, min(scores) - room), min(1.05, max(scores) + room))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return png(figure)
+
+
+def _latency(results: Sequence[ModelResult]) -> bytes:
+    """Every timed call as a dot, the median as a line: a shape that a summary would hide."""
+    timed = [result for result in results if result.latency]
+    figure = Figure(figsize=(7.2, max(2.2, 0.55 * len(timed) + 1.2)))
+    axes = figure.add_subplot()
+    for row, result in enumerate(timed):
+        assert result.latency is not None
+        times = result.latency.milliseconds
+        # Spread by the order of the calls, so that equal times do not hide one another.
+        heights = [row + 0.28 * math.sin(2.4 * index) for index in range(len(times))]
+        axes.scatter(times, heights, s=14, color=result.color, alpha=0.55, linewidths=0)
+        median = result.latency.median
+        axes.plot([median, median], [row - 0.38, row + 0.38], color=result.color, linewidth=2.4)
+        axes.annotate(
+            f"{median:.3g}",
+            (median, row - 0.38),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+    axes.set_yticks(
+        range(len(timed)),
+        [f"{_short(result.name)} ({result.candidate.engine})" for result in timed],
+    )
+    axes.set_ylim(len(timed) - 0.4, -0.75)
+    axes.set_xlim(left=0)
+    axes.grid(False, axis="y")
+    axes.set(xlabel="milliseconds per image, image in, boxes out")
+    axes.set_title("Latency, every call")
+    return png(figure)
+
+
+def _per_class(results: Sequence[ModelResult]) -> bytes:
+    classes = list(results[0].accuracy.per_class)
+    width = 0.8 / len(results)
+    figure = Figure(figsize=(min(18.0, max(7.2, 0.28 * len(classes) * len(results) + 2)), 4.2))
+    axes = figure.add_subplot()
+    for index, result in enumerate(results):
+        entries = [result.accuracy.per_class[name] for name in classes]
+        offset = (index - (len(results) - 1) / 2) * width
+        axes.bar(
+            [place + offset for place in range(len(classes))],
+            [entry.ap_11point or 0.0 for entry in entries],
+            width=0.92 * width,
+            color=result.color,
+            label=result.name,
+        )
+    truths = results[0].accuracy.per_class
+    labels = [f"{_short(name)}\n{truths[name].num_truths or 'no'} objects" for name in classes]
+    crowded = len(classes) > 8
+    axes.set_xticks(
+        range(len(classes)),
+        labels,
+        rotation=40 if crowded else 0,
+        ha="right" if crowded else "center",
+    )
+    axes.grid(False, axis="x")
+    axes.set(ylabel="AP, 11-point", ylim=(0, 1.0))
+    axes.set_title("Average precision by class")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return png(figure)
+
+
+def _precision_recall(results: Sequence[ModelResult]) -> bytes:
+    classes = list(results[0].accuracy.per_class)
+    columns = min(4, len(classes))
+    rows = math.ceil(len(classes) / columns)
+    figure = Figure(figsize=(max(7.2, 2.7 * columns), 2.7 * rows + 0.7))
+    grid: list[Axes] = list(
+        figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    )
+    for name, axes in zip(classes, grid, strict=False):
+        for index, result in enumerate(results):
+            entry = result.accuracy.per_class[name]
+            if entry.ap_11point is None:
+                axes.text(0.5, 0.5, "no objects", ha="center", va="center")
+                break
+            # Dashes beside colour: curves of good models lie on top of one another.
+            dashes = ("-", "--", "-.", ":")[index % 4]
+            axes.plot(entry.recall, entry.precision, dashes, color=result.color, linewidth=1.8)
+        axes.set_title(_short(name))
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.04))
+    for axes in grid[len(classes) :]:
+        axes.set_axis_off()
+    for axes in grid[::columns]:
+        axes.set_ylabel("precision")
+    for axes in grid[: len(classes)][-columns:]:
+        axes.set_xlabel("recall")
+        axes.tick_params(labelbottom=True)
+    handles = [
+        mpl.lines.Line2D([], [], color=result.color, linestyle=("-", "--", "-.", ":")[index % 4])
+        for index, result in enumerate(results)
+    ]
+    figure.legend(
+        handles,
+        [result.name for result in results],
+        loc="outside lower center",
+        ncols=min(4, len(results)),
+    )
+    return png(figure)
+
+
+def contact_sheet(
+    results: Sequence[ModelResult], test_set: TestSet, indices: Sequence[int]
+) -> bytes:
+    """Ground truth and every model's detections side by side, one image a row."""
+    with style():
+        columns = 1 + len(results)
+        pictures = [cv2.cvtColor(test_set.load(index), cv2.COLOR_BGR2RGB) for index in indices]
+        heights = [picture.shape[0] / picture.shape[1] for picture in pictures]
+        figure = Figure(figsize=(3.2 * columns, 3.2 * sum(heights) + 0.3 * len(indices) + 0.4))
+        grid = figure.subplots(
+            len(indices), columns, squeeze=False, gridspec_kw=dict(height_ratios=heights)
+        )
+        for row, (index, picture) in enumerate(zip(indices, pictures, strict=True)):
+            truth = test_set.images[index].truth
+            names = [test_set.classes[label] for label in truth.labels[~truth.ignored]]
+            named = len(names) <= MOST_NAMED
+            _panel(grid[row][0], picture, truth.boxes[~truth.ignored], names * named, TRUTH_COLOR)
+            for axes, result in zip(grid[row][1:], results, strict=True):
+                found = result.detections[index]
+                shown = found.scores >= SHEET_SCORE
+                names = [test_set.classes[label] for label in found.labels[shown]]
+                _panel(axes, picture, found.boxes[shown], names * named, result.color)
+            grid[row][0].set_ylabel(_short(test_set.images[index].name))
+        titles = ["ground truth", *(result.name for result in results)]
+        for axes, title in zip(grid[0], titles, strict=True):
+            axes.set_title(_short(title))
+        figure.supxlabel(f"detections with score {SHEET_SCORE} or more", fontsize=9)
+        return png(figure, dots_per_inch=110)
+
+
+def _panel(axes: Axes, picture: Any, boxes: Any, names: Sequence[str], color: str) -> None:
+    halo = [withStroke(linewidth=2.8, foreground="#000000b0")]
+    axes.imshow(picture)
+    for x1, y1, x2, y2 in boxes:
+        axes.add_patch(
+            Rectangle(
+                (x1, y1),
+                x2 - x1,
+                y2 - y1,
+                fill=False,
+                edgecolor=color,
+                linewidth=1.6,
+                path_effects=halo,
+            )
+        )
+    for (x1, y1, *_), name in zip(boxes, names, strict=False):
+        axes.text(x1, y1 - 2, _short(name), color="white", size=7, path_effects=halo, clip_on=True)
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+
+
+def _short(name: str, length: int = 24) -> str:
+    return name if len(name) <= length else name[: length - 3] + "..."
+
+
+def png(figure: Figure, dots_per_inch: int = 130) -> bytes:
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    # Without the version stamp the same results give the same bytes.
+    figure.savefig(buffer, format="png", dpi=dots_per_inch, metadata={"Software": None})
+    return buffer.getvalue()

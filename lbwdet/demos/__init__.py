@@ -1,0 +1,1 @@
+"""Things to look at within minutes: drawn detections, and the toy demo."""

@@ -1,0 +1,98 @@
+"""From nothing to a trained, compared and drawn low-bit detector, in minutes."""
+
+import functools
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lbwdet.comparison.compare import compare
+from lbwdet.comparison.results import markdown
+from lbwdet.comparison.specs import ModelSpec
+from lbwdet.datasets.toy import make_toy_dataset
+from lbwdet.measuring.environment import available_cpus
+from lbwdet.studies.experiment import CONFIGS
+from lbwdet.training.jobs import TrainingJob, TrainingProgress
+
+MODELS = {"float": "fp32", "6bit": "6bit", "4bit": "4bit"}
+
+
+def demo(
+    work_dir: str | Path = "work_dirs/demo",
+    data_root: str | Path = "data/toy",
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Toy data, a float Faster R-CNN, 6-bit and 4-bit ones fine-tuned from it, a comparison.
+
+    Whatever an earlier run finished is reused; an interrupted training goes on
+    from its last epoch.
+
+    Args:
+        work_dir: gets a folder per model, ``compare.json`` and ``report/``.
+        data_root: where the toy data set is, or will be made.
+        threads: CPU threads; all by default.
+
+    Returns:
+        The content of ``compare.json``.
+    """
+    started = time.monotonic()
+    work_dir, threads = Path(work_dir), threads or available_cpus()
+    _say(1, f"toy data in {data_root}")
+    make_toy_dataset(data_root, progress=functools.partial(tqdm, desc="drawing", unit="image"))
+
+    specs: list[ModelSpec] = []
+    for step, (name, variant) in enumerate(MODELS.items(), start=2):
+        config = os.path.relpath(CONFIGS / f"lbw_frcnn_toy_{variant}.py")  # short in tables
+        options = _dataset_root(data_root)
+        if specs:
+            options["load_from"] = specs[0].checkpoint
+        job = TrainingJob(config, work_dir / name, options)
+        done = job.checkpoint.is_file()
+        _say(step, f"{name}: {'already trained' if done else 'training'}, {job.work_dir}")
+        with _Bar(name) as bar:
+            specs.append(ModelSpec(name, config, str(job.run(threads, bar.show))))
+
+    _say(len(MODELS) + 2, "comparison")
+    comparison = compare(specs, work_dir, threads=threads, data_root=data_root)
+    print("\n" + markdown(comparison))
+    print(
+        f"\n{(time.monotonic() - started) / 60:.1f} minutes. Open {work_dir / 'report/index.html'} "
+        f"in a browser; the numbers are in {work_dir / 'compare.json'}."
+    )
+    return comparison
+
+
+def _dataset_root(data_root: str | Path) -> dict[str, Any]:
+    return {
+        f"{split}_dataloader.dataset.data_root": str(data_root)
+        for split in ("train", "val", "test")
+    }
+
+
+def _say(step: int, text: str) -> None:
+    print(f"[{step}/{len(MODELS) + 2}] {text}", file=sys.stderr, flush=True)
+
+
+class _Bar:
+    """A progress bar over a training's iterations, with the time left."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.bar: tqdm | None = None
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def show(self, progress: TrainingProgress) -> None:
+        done = (progress.epoch - 1) * progress.num_iterations + progress.iteration
+        if self.bar is None:
+            total = progress.max_epochs * progress.num_iterations
+            self.bar = tqdm(total=total, desc=self.name, unit="it", initial=0)
+        self.bar.update(done - self.bar.n)

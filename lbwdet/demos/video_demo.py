@@ -1,0 +1,137 @@
+"""Detections drawn on every frame of a video or a camera."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from lbwdet.demos.image_demo import above, as_json, draw
+from lbwdet.errors import ConfigError, DataError
+from lbwdet.files import atomic_write, write_json
+from lbwdet.measuring.candidates import Candidate
+from lbwdet.progress import Progress
+
+SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+CAMERA_FRAMES = 300  # of a camera, unless told otherwise: it never ends by itself
+CAMERA_RATE = 25.0
+
+
+def is_video(source: str | Path) -> bool:
+    """Whether this names a camera (a number) or a video file.
+
+    >>> is_video("0"), is_video("a.MP4"), is_video("a.jpg")
+    (True, True, False)
+    """
+    return str(source).isdigit() or Path(source).suffix.lower() in SUFFIXES
+
+
+def draw_video(
+    candidate: Candidate,
+    source: str | Path,
+    out_dir: str | Path,
+    score_thr: float,
+    max_frames: int | None = None,
+) -> dict[str, Any]:
+    """Detects objects in every frame, draws them, and writes a video.
+
+    Args:
+        candidate: what detects.
+        source: a video file, or a camera's index.
+        out_dir: gets ``<name>.mp4`` and ``detections.json``.
+        score_thr: boxes below this score are left out.
+        max_frames: stop after these; of a camera, 300 by default. Ctrl-C also ends it, and
+            keeps what was drawn.
+
+    Returns:
+        What was written to ``detections.json``: the boxes of each frame, and the speed.
+
+    Raises:
+        DataError: there is no such camera, or the file is no video that OpenCV can read.
+    """
+    camera = str(source).isdigit()
+    if max_frames is not None and max_frames < 1:
+        raise ConfigError(f"max_frames={max_frames}: give 1 or more")
+    capture = cv2.VideoCapture(int(source) if camera else str(source))  # type: ignore[call-overload]
+    try:
+        frames = _frames(capture)
+        first = next(frames, None)
+        if first is None:
+            what = f"camera {source}: there is none" if camera else f"{source}: no video to read"
+            raise DataError(f"{what}; a source is an image, a folder, a video or a camera index")
+        total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        limit = max_frames or (CAMERA_FRAMES if camera else total if total > 0 else None)
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        name = f"camera{source}.mp4" if camera else f"{Path(source).stem}.mp4"
+        target = Path(out_dir) / name
+        if not camera and target.resolve() == Path(source).resolve():
+            raise ConfigError(f"--out-dir {out_dir}: the video itself is there; name another")
+        found, seconds = _write(
+            candidate,
+            itertools.islice(itertools.chain([first], frames), limit),
+            target,
+            rate if rate and np.isfinite(rate) and rate > 0 else CAMERA_RATE,
+            score_thr,
+            limit or 0,
+        )
+    finally:
+        capture.release()
+    result = dict(
+        config=candidate.config,
+        engine=candidate.engine,
+        video=target.name,
+        frames=found,
+        median_ms=1000 * float(np.median(seconds)),
+    )
+    write_json(Path(out_dir) / "detections.json", result)
+    return result
+
+
+def _frames(capture: Any) -> Iterator[np.ndarray]:
+    while True:
+        done, frame = capture.read()
+        if not done:
+            return
+        yield frame
+
+
+def _write(
+    candidate: Candidate,
+    frames: Iterator[np.ndarray],
+    target: Path,
+    rate: float,
+    score_thr: float,
+    total: int,
+) -> tuple[list[Any], list[float]]:
+    found: list[Any] = []
+    seconds: list[float] = []
+    with atomic_write(target) as path, Progress("detect", total=total) as progress:
+        writer = None
+        try:
+            for frame in frames:
+                start = time.perf_counter()
+                detections = above(candidate.detect(frame), score_thr)
+                seconds.append(time.perf_counter() - start)
+                found.append(as_json(detections, candidate))
+                if writer is None:
+                    writer = _writer(path, rate, frame)
+                writer.write(draw(frame, detections, candidate.classes))
+                progress.step()
+        except KeyboardInterrupt:
+            if not found:
+                raise
+        finally:
+            if writer is not None:
+                writer.release()
+    return found, seconds
+
+
+def _writer(path: Path, rate: float, frame: np.ndarray) -> Any:
+    code = cv2.VideoWriter_fourcc(*"mp4v")  # type: ignore[attr-defined]
+    writer = cv2.VideoWriter(str(path), code, rate, (frame.shape[1], frame.shape[0]))
+    if not writer.isOpened():
+        raise DataError(f"{path.parent}: OpenCV cannot write an mp4 video here")
+    return writer

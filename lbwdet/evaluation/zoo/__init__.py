@@ -1,1 +1,0 @@
-"""Does every detector that MMDetection ships a config for run quantized?"""

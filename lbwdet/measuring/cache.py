@@ -1,0 +1,69 @@
+"""Finished detections and timings on disk, so that a second run need not repeat them."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from lbwdet.files import atomic_write, write_json
+from lbwdet.measuring.candidates import Candidate, Detections
+from lbwdet.measuring.speed import Latency
+from lbwdet.measuring.testset import TestSet
+
+
+class Cache:
+    """Keyed by digests of what a result depends on; an unreadable entry counts as absent."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def detections(self, candidate: Candidate, test_set: TestSet) -> list[Detections] | None:
+        """What ``candidate`` found earlier on exactly these test images, or None."""
+        try:
+            with np.load(self._detections_path(candidate, test_set)) as arrays:
+                boxes, scores, labels = (arrays[key] for key in ("boxes", "scores", "labels"))
+                ends = np.cumsum(arrays["counts"])[:-1]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+        parts = (np.split(array, ends) for array in (boxes, scores, labels))
+        return [Detections(*image) for image in zip(*parts, strict=True)]
+
+    def keep_detections(
+        self, candidate: Candidate, test_set: TestSet, found: Sequence[Detections]
+    ) -> None:
+        with (
+            atomic_write(self._detections_path(candidate, test_set)) as path,
+            path.open("wb") as file,
+        ):
+            np.savez_compressed(
+                file,
+                counts=np.array([len(image.scores) for image in found], np.int64),
+                boxes=np.concatenate([image.boxes for image in found]),
+                scores=np.concatenate([image.scores for image in found]),
+                labels=np.concatenate([image.labels for image in found]),
+            )
+
+    def latency(self, key: str) -> dict[str, Latency] | None:
+        """Earlier timings taken under exactly the conditions in ``key``, or None."""
+        try:
+            stored = json.loads(self._latency_path(key).read_text(encoding="utf-8"))
+            return {name: Latency(**entry) for name, entry in stored.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+
+    def keep_latency(self, key: str, latency: dict[str, Latency]) -> None:
+        write_json(self._latency_path(key), {name: asdict(one) for name, one in latency.items()})
+
+    def _detections_path(self, candidate: Candidate, test_set: TestSet) -> Path:
+        return self.folder / f"detections-{_short(candidate.digest + test_set.digest)}.npz"
+
+    def _latency_path(self, key: str) -> Path:
+        return self.folder / f"latency-{_short(key)}.json"
+
+
+def _short(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:20]

@@ -1,0 +1,218 @@
+"""What can be compared: anything that turns an image into boxes."""
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from torch import nn
+
+from lbwdet import __version__
+from lbwdet.errors import CheckpointError, LBWError
+from lbwdet.layers import QuantLayer, quantized_layers
+from lbwdet.measuring.code_digest import code_digest
+from lbwdet.measuring.detectors import build_detector, class_names, test_dataset
+from lbwdet.measuring.size import WeightSize, layer_bytes, weight_size
+
+# Rooms whose code decides what a detector detects.
+DECISIVE_CODE = (
+    "compat",
+    "measuring/candidates.py",
+    "measuring/detectors.py",
+    "layers",
+    "models",
+    "quantizers",
+    "training/build.py",
+)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector found in one image.
+
+    Attributes:
+        boxes: [N, 4] float32: x1, y1, x2, y2 in original pixels.
+        scores: [N] float32 in 0..1.
+        labels: [N] int64: index into the class names.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+    def check(self, where: str, num_classes: int) -> None:
+        """Raises ``LBWError`` unless shapes agree and every number makes sense."""
+        count = len(self.scores)
+        if self.boxes.shape != (count, 4) or self.labels.shape != (count,):
+            raise LBWError(
+                f"{where}: boxes {self.boxes.shape}, scores {self.scores.shape} and labels "
+                f"{self.labels.shape} do not belong together; want [N, 4], [N], [N]"
+            )
+        if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
+            raise LBWError(
+                f"{where}: NaN or infinite boxes or scores; the weights have diverged or the "
+                "engine is broken, so there is nothing to compare"
+            )
+        if count and not (self.labels.min() >= 0 and self.labels.max() < num_classes):
+            raise LBWError(
+                f"{where}: labels {self.labels.min()}..{self.labels.max()}, "
+                f"but there are {num_classes} classes"
+            )
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """One layer with low-bit weights, as it is stored.
+
+    Attributes:
+        name: dotted name.
+        shape: of the weight.
+        bit_width: bits of a code.
+        code: ``paper``, ``dense`` or ``uniform``.
+        zeros: share of weights at zero.
+        stored_bytes: codes and what goes with them.
+        error: ``|W - Q(W)|^2 / |W|^2``; None where the float weight is not known.
+        dropped: weights that the engines' integers cannot hold; None in PyTorch.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    bit_width: int
+    code: str
+    zeros: float
+    stored_bytes: int
+    error: float | None
+    dropped: int | None
+
+
+class Candidate(Protocol):
+    """A model to compare, whichever engine runs it.
+
+    Attributes:
+        name: What it is called in tables and plots.
+        engine: What runs it: ``torch``, ``native``, ...
+        config: The config or artifact it came from, as the user named it.
+        checkpoint: The weights file, as the user named it; None without one.
+        classes: Class names, in the order of the labels.
+        size: Bytes and bit width of its weights.
+        digest: Changes whenever the detections may change.
+    """
+
+    name: str
+    engine: str
+    config: str
+    checkpoint: str | None
+    classes: tuple[str, ...]
+    size: WeightSize
+    digest: str
+
+    def detect(self, image: np.ndarray) -> Detections:
+        """Boxes found in one [H, W, 3] uint8 BGR image."""
+        ...
+
+    def layers(self) -> Sequence[LayerFacts]:
+        """The layers with low-bit weights; none of a float model."""
+        ...
+
+
+class Detector:
+    """A built detector in eval mode, fed with image arrays by its config's test pipeline."""
+
+    def __init__(self, cfg: Config, model: nn.Module) -> None:
+        self.model = model
+        self._pipeline = Compose(_array_pipeline(cfg))
+
+    @torch.no_grad()
+    def detect(self, image: np.ndarray) -> Detections:
+        """Boxes found in one [H, W, 3] uint8 BGR image."""
+        found = self.model.test_step(self._batch(image))[0].pred_instances
+        return Detections(
+            boxes=found.bboxes.cpu().numpy().astype(np.float32),
+            scores=found.scores.cpu().numpy().astype(np.float32),
+            labels=found.labels.cpu().numpy().astype(np.int64),
+        )
+
+    def network_input(self, image: np.ndarray) -> torch.Tensor:
+        """What the network sees of an image: resized, normalized, padded, [1, 3, h, w] float32."""
+        inputs: torch.Tensor = self.model.data_preprocessor(self._batch(image), False)["inputs"]
+        return inputs
+
+    def _batch(self, image: np.ndarray) -> dict[str, list[Any]]:
+        data = self._pipeline(dict(img=image, img_id=0))
+        return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+
+
+class TorchCandidate(Detector):
+    """MMDetection itself on a config and a checkpoint, weights fake-quantized, eval mode."""
+
+    engine = "torch"
+
+    def __init__(
+        self,
+        name: str,
+        cfg: Config,
+        checkpoint: str | Path | None,
+        config: str = "",
+        device: str = "cpu",
+    ) -> None:
+        self.name = name
+        self.config = config or str(cfg.filename)
+        self.checkpoint = None if checkpoint is None else str(checkpoint)
+        super().__init__(cfg, build_detector(cfg, checkpoint, device))
+        self.classes = tuple(self.model.dataset_meta["classes"])
+        expected = class_names(cfg)
+        if self.classes != expected:
+            raise CheckpointError(
+                f"{checkpoint}: trained on the classes {list(self.classes)}, "
+                f"but {self.config} tests {list(expected)}"
+            )
+        self.size = weight_size(self.model)
+        self.digest = _digest(cfg, self.model, device)
+
+    def layers(self) -> list[LayerFacts]:
+        return [_layer_facts(name, layer) for name, layer in quantized_layers(self.model).items()]
+
+
+def _layer_facts(name: str, layer: QuantLayer) -> LayerFacts:
+    assert layer.quantizer is not None
+    weight, levels = layer.weight.detach(), layer.fake_quantized_weight().detach()
+    energy = weight.square().sum()
+    return LayerFacts(
+        name=name,
+        shape=tuple(weight.shape),
+        bit_width=layer.quantizer.bit_width,
+        code=layer.quantizer.code,
+        zeros=(levels == 0).float().mean().item(),
+        stored_bytes=layer_bytes(layer, layer.quantizer),
+        error=((weight - levels).square().sum() / energy).item() if energy > 0 else 0.0,
+        dropped=None,
+    )
+
+
+def _array_pipeline(cfg: Config) -> list[dict[str, Any]]:
+    """The config's test pipeline, fed with an array and without the steps that read annotations."""
+    steps = [
+        copy.deepcopy(step)
+        for step in test_dataset(cfg)["pipeline"]
+        if not str(step["type"]).endswith("LoadAnnotations")
+    ]
+    steps[0] = dict(type="mmdet.LoadImageFromNDArray")
+    return steps
+
+
+def _digest(cfg: Config, model: torch.nn.Module, device: str) -> str:
+    """Digest of everything that decides the detections: settings, weights, code, versions."""
+    digest = hashlib.sha256()
+    settings = {key: cfg.get(key) for key in ("model", "custom_hooks", "test_dataloader")}
+    digest.update(repr((settings, __version__, torch.__version__, device)).encode())
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    digest.update(code_digest(DECISIVE_CODE).encode())
+    return digest.hexdigest()

@@ -1,0 +1,159 @@
+"""The test images of a config, with their ground truth, in original pixels."""
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmdet.registry import DATASETS, TRANSFORMS
+from mmengine.config import Config
+
+from lbwdet.datasets import check_data
+from lbwdet.errors import ConfigError, DataError
+from lbwdet.measuring.detectors import test_dataset
+from lbwdet.training.build import register_scope
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Annotated boxes of one image.
+
+    Attributes:
+        boxes: [N, 4] float32: x1, y1, x2, y2 in original pixels.
+        labels: [N] int64: index into the class names.
+        ignored: [N] bool: "difficult" objects and the like. They are neither
+            asked for nor counted against who finds them.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    ignored: np.ndarray
+
+
+@dataclass(frozen=True)
+class TestImage:
+    """One test image: ``name`` identifies it within the set, ``path`` is where it lies."""
+
+    __test__ = False  # the name is not pytest's
+
+    name: str
+    path: Path
+    truth: GroundTruth
+
+
+class TestSet:
+    """Test images and class names; ``description`` is free of machine-specific paths."""
+
+    __test__ = False
+
+    def __init__(
+        self, classes: tuple[str, ...], images: list[TestImage], description: str, loader: Any
+    ) -> None:
+        self.classes = classes
+        self.images = images
+        self.description = description
+        self._loader = loader
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def load(self, index: int) -> np.ndarray:
+        """The image as [H, W, 3] uint8 in BGR order.
+
+        Raises:
+            DataError: The file is missing, truncated or no image.
+        """
+        path = self.images[index].path
+        try:
+            image: np.ndarray = self._loader.transform(dict(img_path=str(path)))["img"]
+        except Exception as error:  # decoders raise whatever they like
+            raise DataError(f"{path}: cannot read this test image ({error})") from error
+        return image
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex digest of classes, image names and ground truth; equal sets have equal digests."""
+        digest = hashlib.sha256(repr(self.classes).encode())
+        for image in self.images:
+            digest.update(repr(image.name).encode())
+            for array in (image.truth.boxes, image.truth.labels, image.truth.ignored):
+                digest.update(repr(array.tolist()).encode())
+        return digest.hexdigest()
+
+    def difference(self, other: "TestSet") -> str | None:
+        """What makes ``other`` a different test, in words; None if nothing does."""
+        if self.classes != other.classes:
+            return f"classes {_few(self.classes)} against {_few(other.classes)}"
+        names = [image.name for image in self.images]
+        other_names = [image.name for image in other.images]
+        if names != other_names:
+            only = sorted(set(names) ^ set(other_names))
+            what = f"not in both: {_few(only)}" if only else "the same images in another order"
+            return f"{len(names)} images against {len(other_names)} ({what})"
+        if self.digest != other.digest:
+            return "the same images with other ground truth"
+        return None
+
+
+def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
+    """The (first ``num_images``) images of ``cfg.test_dataloader``.
+
+    Raises:
+        ConfigError: The config has no ``test_dataloader``.
+        DataError: The data is not there or holds no image.
+    """
+    if not cfg.get("test_dataloader"):
+        raise ConfigError(
+            f"{cfg.filename}: no 'test_dataloader' in this config, nothing to test on"
+        )
+    register_scope(cfg)
+    check_data(cfg, ("test",))
+    dataset = build_dataset(cfg, cfg.test_dataloader.dataset)
+    count = len(dataset) if num_images is None else min(num_images, len(dataset))
+    if count < 1:
+        raise DataError(f"{cfg.filename}: no test image to look at (num_images={num_images})")
+    images = []
+    for index in range(count):
+        info = dataset.get_data_info(index)
+        images.append(
+            TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info["instances"]))
+        )
+    loader = TRANSFORMS.build(test_dataset(cfg)["pipeline"][0])
+    return TestSet(
+        tuple(dataset.metainfo["classes"]), images, _describe(cfg.test_dataloader.dataset), loader
+    )
+
+
+def build_dataset(cfg: Config, settings: Mapping[str, Any]) -> Any:
+    """One of the data sets of ``cfg``, with its annotations read.
+
+    Raises:
+        DataError: they are not there.
+    """
+    try:
+        dataset = DATASETS.build(copy.deepcopy(settings))
+        dataset.full_init()
+    except OSError as error:
+        raise DataError(f"{cfg.filename}: data not found: {error}") from error
+    return dataset
+
+
+def _truth(instances: list[dict[str, Any]]) -> GroundTruth:
+    return GroundTruth(
+        boxes=np.array([entry["bbox"] for entry in instances], np.float32).reshape(-1, 4),
+        labels=np.array([entry["bbox_label"] for entry in instances], np.int64),
+        ignored=np.array([entry["ignore_flag"] for entry in instances], bool),
+    )
+
+
+def _describe(dataset: dict[str, Any]) -> str:
+    parts = (Path(str(dataset.get("data_root", ""))).name, str(dataset.get("ann_file", "")))
+    return " ".join(part for part in parts if part) or str(dataset["type"])
+
+
+def _few(names: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(names[:8]) + (f", ... ({len(names)})" if len(names) > 8 else "")

@@ -1,0 +1,225 @@
+"""Seeds x variants on one data set: train, measure, keep one JSON.
+
+Each seed trains a float detector from random weights; from it, by one and the
+same extra schedule, every low-bit variant and the float model itself are
+trained on. Rows of rounded models show the float detector's weights projected
+without any retraining.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from lbwdet.configs import load_config
+from lbwdet.errors import ConfigError
+from lbwdet.files import locked, write_json
+from lbwdet.measuring.accuracy import detect_all, evaluate
+from lbwdet.measuring.candidates import TorchCandidate
+from lbwdet.measuring.environment import commit, cpu_name
+from lbwdet.measuring.speed import pinned_threads
+from lbwdet.measuring.testset import load_test_set
+from lbwdet.studies.requantized import requantized
+from lbwdet.training.jobs import TrainingJob
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What is trained on a data set.
+
+    Attributes:
+        dataset: as in ``configs/lbw_frcnn_<dataset>_<variant>.py``.
+        base: the variant trained from random weights.
+        variants: those trained on from it; the first is the float one.
+        rounded: name to quantizer settings, evaluated without retraining.
+        more: further variants, trained only when asked for by name.
+    """
+
+    dataset: str
+    base: str
+    variants: tuple[str, ...]
+    rounded: Mapping[str, Mapping[str, Any]]
+    more: tuple[str, ...] = ()
+
+    def config(self, variant: str) -> str:
+        return str(CONFIGS / f"lbw_frcnn_{self.dataset}_{variant}.py")
+
+
+EXPERIMENTS = {
+    "bccd": Experiment(
+        dataset="bccd",
+        base="fp32",
+        variants=("fp32-finetuned", "6bit", "5bit", "4bit", "4bit-paper", "3bit", "2bit"),
+        rounded={
+            "6bit threshold": dict(bit_width=6, solver="threshold"),
+            "4bit threshold": dict(bit_width=4, solver="threshold"),
+            "6bit": dict(bit_width=6),
+            "5bit": dict(bit_width=5),
+            "4bit": dict(bit_width=4, code="dense"),
+            "4bit-paper": dict(bit_width=4),
+            "3bit": dict(bit_width=3, code="dense"),
+            "2bit": dict(bit_width=2),
+        },
+        more=(
+            *(f"{bits}bit_{scheme}" for bits in (2, 3, 4) for scheme in ("bcgd", "binary-relax")),
+            *("w6a8", "w4a8", "w4a4", "w2a4", "w1a4"),
+            *(f"{widths}_{ste}" for widths in ("w4a8", "w4a4") for ste in ("relu", "identity")),
+        ),
+    ),
+    "voc-sample": Experiment(
+        dataset="voc-sample",
+        base="fp32",
+        variants=("fp32-finetuned", "6bit", "4bit"),
+        rounded={"6bit": dict(bit_width=6), "4bit": dict(bit_width=4, code="dense")},
+    ),
+}
+
+
+def width_options(width: int) -> dict[str, Any]:
+    """Overrides that give R18-FPN ``width`` channels in its first stage instead of 64."""
+    if width == 64:
+        return {}
+    stages, pyramid = [width, 2 * width, 4 * width, 8 * width], 4 * width
+    return {
+        "model.backbone.base_channels": width,
+        "model.neck.in_channels": stages,
+        "model.neck.out_channels": pyramid,
+        "model.rpn_head.in_channels": pyramid,
+        "model.rpn_head.feat_channels": pyramid,
+        "model.roi_head.bbox_roi_extractor.out_channels": pyramid,
+        "model.roi_head.bbox_head.in_channels": pyramid,
+        "model.roi_head.bbox_head.fc_out_channels": 16 * width,
+    }
+
+
+def run_experiment(
+    name: str,
+    out: str | Path | None = None,
+    work_dir: str | Path | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    variants: Sequence[str] | None = None,
+    width: int = 64,
+    jobs: int = 1,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Trains what is not trained yet, measures, and writes ``out`` after each result.
+
+    Args:
+        name: one of ``EXPERIMENTS``.
+        out: JSON file; its rows are kept and completed. ``docs/results/<name>.json`` by default.
+        work_dir: checkpoints, in ``seed<n>/<variant>/``; finished ones are reused.
+            ``work_dirs/experiment/<name>`` by default.
+        variants: only these of the experiment's, or some of its ``more``; all but ``more``
+            by default.
+        width: channels of the first stage, 64 for the real R18.
+        jobs, threads: trainings at a time, and CPU threads of each.
+    """
+    if name not in EXPERIMENTS:
+        raise ConfigError(f"experiment {name!r} is not known; choose from {', '.join(EXPERIMENTS)}")
+    experiment = EXPERIMENTS[name]
+    known = (*experiment.variants, *experiment.more)
+    unknown = set(variants or ()) - set(known)
+    if unknown:
+        raise ConfigError(f"variants {sorted(unknown)} are not of {name}: {', '.join(known)}")
+    chosen = [v for v in known if v in (experiment.variants if variants is None else variants)]
+    results = _Results(Path(out or f"docs/results/{name}.json"), experiment, width)
+    runs = Path(work_dir or f"work_dirs/experiment/{name}")
+    overrides = width_options(width)
+
+    def job(variant: str, seed: int, load_from: Path | None = None) -> TrainingJob:
+        options: dict[str, Any] = {**overrides, "randomness.seed": seed}
+        options["train_cfg.val_interval"] = 100  # measured here, once
+        if load_from is not None:
+            options["load_from"] = str(load_from)
+        folder = runs / f"seed{seed}" / variant
+        return TrainingJob(experiment.config(variant), folder, options)
+
+    def train_all(kind: str, variants: Sequence[str], starts: Mapping[int, Path | None]) -> None:
+        tasks = [(v, seed, job(v, seed, starts[seed])) for v in variants for seed in seeds]
+        for _, _, task in tasks:
+            _ = task.checkpoint  # reads the config: not a thing to do in several threads
+        with ThreadPoolExecutor(jobs) as pool:
+            finished = pool.map(lambda entry: entry[2].run(threads), tasks)
+            try:
+                for (variant, seed, task), checkpoint in zip(tasks, finished, strict=True):
+                    results.measure(kind, variant, seed, task.config, checkpoint)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # start no more of them
+                raise
+
+    with pinned_threads(threads):
+        train_all("scratch", [experiment.base], dict.fromkeys(seeds))
+        bases = {seed: job(experiment.base, seed).checkpoint for seed in seeds}
+        train_all("trained", chosen, bases)
+        for label, weight in experiment.rounded.items():
+            for seed in seeds:
+                config = experiment.config(experiment.variants[-1])
+                results.measure("rounded", label, seed, config, bases[seed], weight)
+    return results.content
+
+
+class _Results:
+    """The JSON file of one experiment: a row per (kind, variant, seed)."""
+
+    def __init__(self, path: Path, experiment: Experiment, width: int) -> None:
+        self.path = path
+        self.overrides = width_options(width)
+        self.content: dict[str, Any] = dict(dataset=experiment.dataset, width=width, rows=[])
+        self._read()
+        if self.content["width"] != width:
+            raise ConfigError(
+                f"{path} holds results for width {self.content['width']}, not {width}; "
+                "write to another file"
+            )
+
+    def _read(self) -> None:
+        if self.path.is_file():
+            self.content = json.loads(self.path.read_text(encoding="utf-8"))
+
+    def measure(
+        self,
+        kind: str,
+        variant: str,
+        seed: int,
+        config: str,
+        checkpoint: Path,
+        weight: Mapping[str, Any] | None = None,
+    ) -> None:
+        key = dict(kind=kind, variant=variant, seed=seed)
+        self._read()
+        if self._has(key):
+            return
+        cfg = load_config(config, self.overrides)
+        if weight is not None:
+            cfg = requantized(cfg, weight)
+        candidate = TorchCandidate(f"{variant} seed {seed}", cfg, checkpoint, config=config)
+        test_set = load_test_set(cfg)
+        truths = [image.truth for image in test_set.images]
+        accuracy = evaluate(detect_all(candidate, test_set), truths, test_set.classes)
+        row = dict(
+            **key,
+            config=Path(config).name,
+            epochs=int(cfg.train_cfg.max_epochs) if kind != "rounded" else 0,
+            mAP_11point=accuracy.map_11point,
+            mAP_area=accuracy.map_area,
+            per_class={k: v.ap_11point for k, v in accuracy.per_class.items()},
+            num_images=len(test_set),
+            bit_width=candidate.size.bit_width,
+            weight_bytes=candidate.size.weight_bytes,
+            float_bytes=candidate.size.float_bytes,
+            commit=commit(),
+            cpu=cpu_name(),
+        )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(self.path.parent):
+            self._read()  # another process may have added rows meanwhile
+            if not self._has(key):
+                self.content["rows"].append(row)
+                write_json(self.path, self.content)
+
+    def _has(self, key: Mapping[str, Any]) -> bool:
+        return any(key.items() <= row.items() for row in self.content["rows"])

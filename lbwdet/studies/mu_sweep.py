@@ -1,0 +1,249 @@
+"""The search for the threshold solver's free parameter: error and mAP against mu.
+
+The paper (arXiv 1612.06052) determines mu by retraining and detection tests. So is
+done here, with the exact solver, which has no parameter, as the reference.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from lbwdet.configs import load_config
+from lbwdet.datasets import set_data_root
+from lbwdet.errors import ConfigError
+from lbwdet.files import atomic_write, write_json, write_text
+from lbwdet.layers import quantized_layers
+from lbwdet.measuring.accuracy import Accuracy, detect_all, evaluate
+from lbwdet.measuring.cache import Cache
+from lbwdet.measuring.candidates import TorchCandidate
+from lbwdet.measuring.environment import available_cpus, commit, cpu_name
+from lbwdet.measuring.speed import pinned_threads
+from lbwdet.measuring.testset import TestSet, load_test_set
+from lbwdet.quantizers import build_quantizer
+from lbwdet.studies.mu_sweep_report import markdown, plot
+from lbwdet.studies.requantized import requantized
+from lbwdet.training.jobs import TrainingJob
+
+BIT_WIDTHS = (3, 4, 5, 6)
+MUS = (0.03, 0.06, 0.125, 0.1875, 0.25, 0.375, 0.5, 0.75, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One setting of the quantizers: ``mu`` of the threshold solver, or None for ``exact``."""
+
+    bit_width: int
+    mu: float | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.bit_width}bit-" + ("exact" if self.mu is None else f"mu{self.mu:g}")
+
+    def weight(self, code: str) -> dict[str, Any]:
+        """The arguments of ``build_quantizer``.
+
+        Raises:
+            ConfigError: no quantizer has these.
+        """
+        settings: dict[str, Any] = dict(bit_width=self.bit_width, code=code, solver="exact")
+        if self.mu is not None:
+            settings.update(solver="threshold", mu=self.mu)
+        if build_quantizer(**settings) is None:
+            raise ConfigError(f"bit_width={self.bit_width} is float: there is no mu to look for")
+        return settings
+
+
+def sweep_mu(
+    config: str | Path,
+    checkpoint: str | Path,
+    out_dir: str | Path,
+    *,
+    bit_widths: Sequence[int] = BIT_WIDTHS,
+    mus: Sequence[float] | None = None,
+    code: str = "paper",
+    retrain: int = 0,
+    learning_rate: float | None = None,
+    num_images: int | None = None,
+    threads: int | None = None,
+    data_root: str | Path | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Measures every bit width at every mu, and with the exact solver.
+
+    Detections and retrained checkpoints that an earlier call left in ``out_dir`` are
+    reused; an interrupted training goes on. ``sweep_mu.json`` is rewritten after each
+    point, so that it always holds what is finished.
+
+    Args:
+        config: a detector config, float or quantized; its weight settings are replaced.
+        checkpoint: trained weights that fit it, usually of the float model.
+        out_dir: gets ``sweep_mu.json``, ``sweep_mu.md``, ``sweep_mu.png`` and ``retrained/``.
+        bit_widths, code: what to look at, see :mod:`lbwdet.quantizers.levels`.
+        mus: values of mu, as fractions of the largest magnitude of a layer; ``MUS`` by default.
+        retrain: epochs of training from ``checkpoint`` at each point, by the config's
+            optimizer with a cosine down to zero; 0 for none.
+        learning_rate: of the retraining; that of the config by default.
+        num_images: only the first of the test images.
+        threads: CPU threads; all by default.
+        data_root, cfg_options: override the config.
+
+    Returns:
+        The content of ``sweep_mu.json``. Its ``error`` is the relative squared error
+        ``|W - Q(W)|^2 / |W|^2`` of a layer, averaged over the layers by their numbers of
+        weights.
+
+    Raises:
+        ConfigError, CheckpointError, DataError: before anything is measured.
+    """
+    out_dir = Path(out_dir)
+    cfg = load_config(config, cfg_options)
+    if data_root is not None:
+        set_data_root(cfg, data_root)
+    points = _points(bit_widths, MUS if mus is None else mus)
+    weights = {point: point.weight(code) for point in points}
+    _check_retraining(cfg, retrain, learning_rate)
+    threads = available_cpus() if threads is None else threads
+    content: dict[str, Any] = dict(
+        study="mu-sweep",
+        config=str(config),
+        checkpoint=str(checkpoint),
+        code=code,
+        retrain_epochs=retrain,
+        learning_rate=learning_rate or (cfg.optim_wrapper.optimizer.lr if retrain else None),
+        commit=commit(),
+        cpu=cpu_name(),
+        threads=threads,
+        rows=[],
+    )
+    with pinned_threads(threads):
+        test_set = load_test_set(cfg, num_images)
+        content.update(dataset=test_set.description, num_images=len(test_set))
+        cache = Cache(out_dir / "cache")
+        # The float model first: whatever is wrong with the checkpoint shows here.
+        plain = _measured("float", _float(cfg), checkpoint, test_set, cache)[1]
+        content.update(mAP_11point=plain.map_11point, mAP_area=plain.map_area)
+        for point in points:
+            quantized = requantized(cfg, weights[point])
+            candidate, direct = _measured(point.name, quantized, checkpoint, test_set, cache)
+            row = dict(
+                **dataclasses.asdict(point),
+                error=weight_error(candidate.model),
+                mAP_11point=direct.map_11point,
+                mAP_area=direct.map_area,
+            )
+            if retrain:
+                job = _retraining(
+                    point.name, quantized, checkpoint, out_dir, retrain, learning_rate
+                )
+                name = f"{point.name} retrained"
+                trained = _measured(name, quantized, job.run(threads), test_set, cache)[1]
+                row.update(
+                    retrained_mAP_11point=trained.map_11point,
+                    retrained_mAP_area=trained.map_area,
+                )
+            content["rows"].append(row)
+            write_json(out_dir / "sweep_mu.json", content)
+    write_text(out_dir / "sweep_mu.md", markdown(content))
+    with atomic_write(out_dir / "sweep_mu.png") as path:
+        path.write_bytes(plot(content))
+    return content
+
+
+@torch.no_grad()
+def weight_error(model: nn.Module) -> float:
+    """Relative squared error of the quantized layers, averaged by their numbers of weights.
+
+    A layer of zeros alone has no error.
+    """
+    total, count = 0.0, 0
+    for layer in quantized_layers(model).values():
+        weight = layer.weight.double()
+        difference = (weight - layer.fake_quantized_weight().double()).square().sum()
+        norm = weight.square().sum()
+        total += (difference / norm).item() * weight.numel() if norm > 0 else 0.0
+        count += weight.numel()
+    return total / count
+
+
+def _points(bit_widths: Sequence[int], mus: Sequence[float]) -> list[Point]:
+    if not bit_widths or not mus:
+        raise ConfigError("nothing to sweep: give at least one bit width and one mu")
+    return [
+        Point(bit_width, mu)
+        for bit_width in sorted(set(bit_widths))
+        for mu in (*sorted(set(mus)), None)
+    ]
+
+
+def _check_retraining(cfg: Config, epochs: int, learning_rate: float | None) -> None:
+    if epochs < 0:
+        raise ConfigError(f"retrain={epochs}: give 0 (none) or a number of epochs")
+    if learning_rate is not None and not (epochs and 0 < learning_rate < float("inf")):
+        raise ConfigError(
+            f"learning rate {learning_rate:g}: a positive number, and of use with --retrain only"
+        )
+    if not epochs:
+        return
+    missing = [key for key in ("train_cfg", "optim_wrapper", "train_dataloader") if key not in cfg]
+    if missing or "max_epochs" not in cfg.train_cfg:
+        raise ConfigError(
+            f"{cfg.filename}: cannot be retrained: a training by epochs needs "
+            f"{', '.join(missing) or 'train_cfg.max_epochs'}; leave --retrain out"
+        )
+
+
+def _float(cfg: Config) -> Config:
+    """The same detector without quantization."""
+    return requantized(cfg, dict(bit_width=32))
+
+
+def _measured(
+    name: str, cfg: Config, checkpoint: str | Path, test_set: TestSet, cache: Cache
+) -> tuple[TorchCandidate, Accuracy]:
+    candidate = TorchCandidate(name, cfg, checkpoint)
+    found = cache.detections(candidate, test_set)
+    if found is None:
+        found = detect_all(candidate, test_set)
+        cache.keep_detections(candidate, test_set, found)
+    truths = [image.truth for image in test_set.images]
+    return candidate, evaluate(found, truths, test_set.classes)
+
+
+def _retraining(
+    name: str,
+    cfg: Config,
+    checkpoint: str | Path,
+    out_dir: Path,
+    epochs: int,
+    learning_rate: float | None,
+) -> TrainingJob:
+    """The training of one point, in a folder of its own for exactly these settings."""
+    settings: dict[str, Any] = dict(
+        load_from=str(Path(checkpoint).resolve()),
+        resume=False,
+        param_scheduler=[
+            dict(
+                type="CosineAnnealingLR",
+                by_epoch=True,
+                convert_to_iter_based=True,
+                begin=0,
+                end=epochs,
+                T_max=epochs,
+            )
+        ],
+    )
+    changed = Config({**cfg.to_dict(), **settings})
+    changed.train_cfg.update(max_epochs=epochs, val_interval=epochs + 1)  # measured here, once
+    if learning_rate is not None:
+        changed.optim_wrapper.optimizer.lr = learning_rate
+    text = changed.dump()
+    digest = hashlib.sha256(text.encode() + Path(checkpoint).read_bytes()).hexdigest()[:12]
+    folder = out_dir / "retrained" / f"{name}-{digest}"
+    write_text(folder / "config.py", text)
+    return TrainingJob(str(folder / "config.py"), folder)

@@ -1,0 +1,158 @@
+"""Writes the tables of ``docs/results.md`` and ``README.md`` from the JSON files beside them."""
+
+import functools
+import json
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lbwdet.benchmark.report import markdown as benchmark_tables
+from lbwdet.comparison.results import markdown
+from lbwdet.errors import DataError
+from lbwdet.files import write_text
+from lbwdet.studies.mu_sweep_report import markdown as sweep_table
+from lbwdet.studies.ste import markdown as study_tables
+
+Row = Mapping[str, Any]
+_STUDIES = {"ste": study_tables, "mu-sweep": sweep_table}
+# <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated.
+_BLOCK = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def update_pages(pages: Sequence[str | Path], results: str | Path = "docs/results") -> None:
+    """Fills every table block of the pages from ``<results>/<name>.json``.
+
+    Raises:
+        DataError: a page is not there, or the JSON file of one of its tables; then
+            no page is changed.
+    """
+    filled = {}
+    for page in map(Path, pages):
+        if not page.is_file():
+            raise DataError(f"{page}: no such page")
+        fill = functools.partial(_filled, page, Path(results))
+        filled[page] = _BLOCK.sub(fill, page.read_text(encoding="utf-8"))
+    for page, text in filled.items():
+        write_text(page, text)
+
+
+def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
+    path = results / f"{block['name']}.json"
+    if not path.is_file():
+        raise DataError(f"{page}: table '{block['name']}' needs {path}, which is not there")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content.get("study") in _STUDIES:
+        table = _STUDIES[content["study"]](content)
+    elif "rows" in content:
+        table = experiment_tables(content)
+    elif "models" in content:
+        table = markdown(content)
+    elif "part" in content:
+        table = benchmark_tables(content, profile=False)
+    elif "memory" in content:
+        table = cost_table(content)
+    else:
+        raise DataError(f"{path}: neither an experiment, a comparison, a benchmark nor a study")
+    return f"{block[1]}{table.strip()}\n{block[3]}"
+
+
+def experiment_tables(content: Mapping[str, Any]) -> str:
+    """The trained and the rounded models of one experiment, as Markdown."""
+    rows: list[Row] = content["rows"]
+    scratch = {row["seed"]: row for row in rows if row["kind"] == "scratch"}
+    trained = [row for row in rows if row["kind"] == "trained"]
+    reference = {row["seed"]: row for row in trained if row["bit_width"] == 32}
+    parts = [
+        "Trained on from the float model by one and the same schedule "
+        f"({_epochs(trained)} epochs after the float model's {_epochs(list(scratch.values()))}); "
+        "difference: to the float model trained on likewise, seed by seed.\n",
+        _table([*scratch.values(), *trained], reference),
+        "\nRounded: the float model's weights projected, no retraining; "
+        "difference: to that float model.\n",
+        _table([row for row in rows if row["kind"] == "rounded"], scratch),
+        "\n" + _footnote(content, rows),
+    ]
+    return "\n".join(parts)
+
+
+def _table(rows: Sequence[Row], reference: Mapping[int, Row]) -> str:
+    variants = list(dict.fromkeys((row["kind"], row["variant"]) for row in rows))
+    lines = [
+        "| model | bits | weight KB | mAP 11-point | mAP area | difference 11-point | seeds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for kind, variant in variants:
+        mine = [row for row in rows if (row["kind"], row["variant"]) == (kind, variant)]
+        differences = [
+            row["mAP_11point"] - reference[row["seed"]]["mAP_11point"]
+            for row in mine
+            if row["seed"] in reference and row is not reference[row["seed"]]
+        ]
+        name = {"scratch": f"{variant}, from random weights"}.get(kind, variant)
+        lines.append(
+            f"| {name} | {mine[0]['bit_width']} | {mine[0]['weight_bytes'] / 1000:,.0f} | "
+            f"{_spread([row['mAP_11point'] for row in mine])} | "
+            f"{_spread([row['mAP_area'] for row in mine])} | "
+            f"{_spread(differences, sign=True) if differences and kind != 'scratch' else ''} | "
+            f"{', '.join(str(seed) for seed in sorted(row['seed'] for row in mine))} |"
+        )
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float], sign: bool = False) -> str:
+    """Mean and standard deviation in points (hundredths)."""
+    points = [100 * value for value in values]
+    mean = f"{statistics.mean(points):{'+' if sign else ''}.1f}"
+    return mean if len(points) < 2 else f"{mean} ± {statistics.stdev(points):.1f}"
+
+
+def _epochs(rows: Sequence[Row]) -> str:
+    return "/".join(str(count) for count in sorted({row["epochs"] for row in rows}))
+
+
+def _footnote(content: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    commits = sorted({_short(row["commit"]) for row in rows})
+    return (
+        f"{content['dataset']}, {rows[0]['num_images']} test images, Faster R-CNN R18-FPN with "
+        f"{content['width']} channels in the first stage (64 is the full R18), IoU 0.5, fake-"
+        f"quantized weights; mean ± standard deviation over the seeds, in points. CPU "
+        f"{', '.join(sorted({row['cpu'] for row in rows}))}; commit {', '.join(commits)}."
+    )
+
+
+def _short(commit: str | None) -> str:
+    """Twelve digits, with the note that files had been changed if there is one."""
+    digits, _, note = (commit or "unknown").partition("-")
+    return "-".join(filter(None, [digits[:12], note]))
+
+
+def cost_table(content: Mapping[str, Any]) -> str:
+    """What ``benchmarks/fake_quantize.py`` measured, as Markdown."""
+    time, memory = content["time"], content["memory"]
+    height, width = content["input_size"]
+    lines = ["| | median (p10 to p90) | against float |", "|---|---|---|"]
+    lines.append(f"| float training step | {_seconds(time['float_step_ms'])} | 1 |")
+    lines += [
+        f"| projecting every weight once, one exponent per {granularity} | "
+        f"{_seconds(time[granularity]['fake_quantize_ms'])} | "
+        f"{100 * time[granularity]['share_of_float_step']:.1f} % |"
+        for granularity in ("tensor", "channel")
+    ]
+    lines.append(f"| peak memory, float | {memory['float_bytes'] / 1e9:.2f} GB | 1 |")
+    lines.append(
+        f"| peak memory, {content['bit_width']} bits | {memory['quantized_bytes'] / 1e9:.2f} GB | "
+        f"{memory['ratio']:.2f} |"
+    )
+    lines.append(
+        f"\n{content['detector']}, {content['batch_size']} x {height} x {width}, "
+        f"{content['device']}, {content['threads']} threads, {content['repeats']} repeats "
+        f"interleaved, torch {content['torch']}, commit {_short(content['commit'])}."
+    )
+    return "\n".join(lines)
+
+
+def _seconds(latency: Mapping[str, float]) -> str:
+    median, p10, p90 = (latency[key] / 1000 for key in ("median", "p10", "p90"))
+    return f"{median:.2f} s ({p10:.2f} to {p90:.2f})"

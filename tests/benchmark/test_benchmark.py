@@ -1,0 +1,165 @@
+"""The benchmark on a tiny detector: every engine in its own process, one table."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lbwdet.benchmark.benchmark import OWN, benchmark
+from lbwdet.benchmark.process import EngineError, EngineProcess, EngineSpec
+from lbwdet.cli import main
+from lbwdet.configs import load_config
+from lbwdet.errors import ConfigError, LBWError
+from lbwdet.export import export
+from lbwdet.measuring.accuracy import detect_all, evaluate
+from lbwdet.measuring.candidates import TorchCandidate
+from lbwdet.measuring.testset import load_test_set
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("openvino")
+PEERS = ["onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32", "openvino-int8"]
+NAMES = ["torch-fp32", *PEERS, "native"]
+
+
+@pytest.fixture(scope="module")
+def artifact(tiny, tmp_path_factory):
+    path = tmp_path_factory.mktemp("artifact") / "6bit.lbw"
+    export(tiny.six_bit_config, tiny.checkpoint, path, "test", num=3, method="minmax")
+    return path
+
+
+@pytest.fixture(scope="module")
+def out(tiny, artifact, tmp_path_factory):
+    out = tmp_path_factory.mktemp("benchmark")
+    arguments = ["--against", "torch", "onnxruntime", "openvino", "native", "reference"]
+    arguments += ["--float", f"{tiny.float_config}:{tiny.checkpoint}", "--threads", "1"]
+    arguments += ["--rounds", "1", "--accuracy", "--profile", "--out", str(out)]
+    assert main(["benchmark", str(artifact), *arguments]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def result(out):
+    return json.loads((out / "benchmark.json").read_text())
+
+
+def test_every_engine_is_timed_on_both_parts(result, out):
+    assert result["unavailable"] == {}
+    assert result["calibration"] == dict(source="timed", count=result["images"]["count"])
+    assert set(result) >= {"input", "threads", "cpu", "commit", "part"}
+    for part in ("dense", "end_to_end"):
+        engines = result["part"][part]["engines"]
+        assert list(engines) == NAMES
+        for entry in engines.values():
+            assert 0 < entry["p10_s"] <= entry["median_s"] <= entry["p90_s"]
+            assert entry["peak_rss_mb"] > 10 and entry["load_s"] > 0
+        ratios = result["part"][part]["ratio_to_torch_fp32"]
+        assert ratios["torch-fp32"] == 1
+        for name, ratio in ratios.items():
+            base = engines["torch-fp32"]["median_s"]
+            assert ratio == pytest.approx(base / engines[name]["median_s"])
+    assert {path.name for path in (out / "plots").iterdir()} == {"dense.png", "end_to_end.png"}
+
+
+def test_the_dense_part_is_a_part_of_the_whole(result):
+    dense, whole = (result["part"][part]["engines"] for part in ("dense", "end_to_end"))
+    assert dense["native"]["median_s"] < whole["native"]["median_s"]
+    assert dense["torch-fp32"]["median_s"] < whole["torch-fp32"]["median_s"]
+
+
+def test_native_takes_a_fraction_of_the_memory(result):
+    engines = result["part"]["end_to_end"]["engines"]
+    assert engines["native"]["peak_rss_mb"] < 0.5 * engines["torch-fp32"]["peak_rss_mb"]
+
+
+def test_accuracy_is_that_of_each_engine(result, tiny):
+    cfg = load_config(tiny.float_config)
+    test_set = load_test_set(cfg)
+    candidate = TorchCandidate("float", cfg, tiny.checkpoint)
+    truths = [image.truth for image in test_set.images]
+    expected = evaluate(detect_all(candidate, test_set), truths, test_set.classes)
+    engines = result["part"]["end_to_end"]["engines"]
+    for name in ("torch-fp32", "onnxruntime-fp32", "openvino-fp32"):
+        assert engines[name]["mAP_11point"] == pytest.approx(expected.map_11point, abs=1e-3)
+    assert engines["native"]["mAP_11point"] is not None
+
+
+def test_the_profile_covers_the_operations(result):
+    profile = result["part"]["end_to_end"]["engines"]["native"]["profile"]
+    kinds = {entry["kind"] for entry in profile}
+    assert kinds == {"Preprocess", "Conv", "MaxPool", "Proposals", "RoIAlign", "Detections"}
+    assert sum(entry["multiplications"] for entry in profile) > 0
+
+
+def test_the_table_shows_them(out):
+    table = (out / "benchmark.md").read_text()
+    for name in NAMES:
+        assert f"| {name} " in table
+    assert "GMAC/s" in table and "not measured" not in table
+
+
+def test_a_given_input_size_holds_for_all(tiny, artifact, tmp_path):
+    found = benchmark(
+        artifact,
+        ["torch", "onnxruntime", "native"],
+        tmp_path,
+        config=tiny.float_config,
+        checkpoint=tiny.checkpoint,
+        input_size=(64, 96),
+        images="noise",
+        calibrate="test",
+        num=1,
+        threads=1,
+        rounds=1,
+    )
+    assert found["input"] == "64x96"
+    assert set(found["part"]["dense"]["engines"]) == {"torch-fp32", *PEERS[:2], "native"}
+    assert found["calibration"] == dict(source="test", count=1)
+    assert "calibrated on 1 image (test)" in (tmp_path / "benchmark.md").read_text()
+
+
+def test_what_cannot_run_is_said(artifact, tmp_path):
+    found = benchmark(artifact, ["torch", "native"], tmp_path, images="noise", threads=1, rounds=1)
+    assert "no float detector was named" in found["unavailable"]["torch"]
+    assert found["part"]["dense"]["ratio_to_torch_fp32"] == {}
+    with pytest.raises(LBWError, match="no engine can run: torch"):
+        benchmark(artifact, ["torch"], tmp_path, images="noise", threads=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--threads", "999"], "threads=999"),
+        (["--input", "600"], "HEIGHTxWIDTH"),
+        (["--accuracy"], "--float CONFIG:CHECKPOINT"),
+        (["--isa", "mmx", "--against", "native"], "mmx"),
+    ],
+)
+def test_mistakes_are_explained(artifact, arguments, message, tmp_path, capsys):
+    assert main(["benchmark", str(artifact), *arguments, "--out", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_engines_that_there_are_not(artifact, tmp_path):
+    with pytest.raises(ConfigError, match="unknown engine warp; choose from torch"):
+        benchmark(artifact, ["warp"], tmp_path, images="noise")
+
+
+def test_an_engine_that_dies_is_reported(artifact, tmp_path):
+    spec = EngineSpec(
+        "gone", OWN, "NativeBenchmark", dict(path=str(tmp_path / "no.lbw"), threads=1)
+    )
+    with pytest.raises(EngineError, match=r"gone: ArtifactError: .*no\.lbw"):
+        EngineProcess(spec, 1, tmp_path / "log")
+    spec = EngineSpec("gone", "os", "_exit", dict(status=3))
+    with pytest.raises(EngineError, match="its process ended with 3"):
+        EngineProcess(spec, 1, tmp_path / "log")
+
+
+def test_detections_come_back_whole(artifact, tmp_path):
+    image = tmp_path / "image.npy"
+    np.save(image, np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8))
+    spec = EngineSpec("native", OWN, "NativeBenchmark", dict(path=str(artifact), threads=1))
+    with EngineProcess(spec, 1, tmp_path / "log") as process:
+        answer = process.detect(image)
+    assert len(answer["boxes"]) == len(answer["scores"]) == len(answer["labels"]) > 0

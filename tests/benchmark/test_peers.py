@@ -1,0 +1,50 @@
+"""The float detector's graphs in other engines give MMDetection's own detections."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lbwdet.benchmark.graphs import calibration_inputs, make_graphs
+from lbwdet.benchmark.peers import GraphBenchmark, TorchBenchmark
+from lbwdet.configs import load_config
+from lbwdet.training.build import build_model
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+ENGINES = ["onnxruntime", "openvino"]
+
+
+@pytest.fixture(scope="module", params=["frcnn", "rfcn"])
+def arguments(request, tmp_path_factory):
+    config = str(CONFIGS / f"lbw_{request.param}_toy_fp32.py")
+    checkpoint = str(tmp_path_factory.mktemp(request.param) / "random.pth")
+    options = {"model.test_cfg.rcnn.score_thr": 0.0, "model.test_cfg.rpn.max_per_img": 20}
+    torch.manual_seed(0)
+    model = build_model(load_config(config, options))
+    for name, parameter in model.named_parameters():
+        if "rpn_" in name or "bbox_head" in name:
+            parameter.data.normal_(0, 0.05)
+    torch.save(dict(state_dict=model.state_dict()), checkpoint)
+    return dict(
+        config=config, checkpoint=checkpoint, threads=1, input_size=(64, 96), cfg_options=options
+    )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_same_detections(arguments, engine, tmp_path):
+    pytest.importorskip(engine)
+    image = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
+    peer = TorchBenchmark(**arguments)
+    inputs = calibration_inputs(peer, [image])
+    assert set(inputs) == ({"dense"} if "rfcn" in arguments["config"] else {"dense", "head"})
+    boxes, scores, labels = peer.detect(image)
+    assert len(scores) > 10 and peer.dense(image) > 0
+    graphs = make_graphs(engine, "fp32", peer, inputs, tmp_path)
+    graph = GraphBenchmark(engine, **graphs, **arguments)
+    found = graph.detect(image)
+    assert graph.dense(image) > 0
+    assert np.allclose(found[1], scores, atol=1e-4)
+    assert (found[2] == labels).mean() > 0.9  # of equal scores either may come first
+    same = found[2] == labels
+    assert np.allclose(found[0][same], boxes[same], atol=0.05)

@@ -1,0 +1,121 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lbwdet.bit_plan.inspection import (
+    inspect_model,
+    load_quantized,
+    markdown,
+    report_layer,
+    sorted_layers,
+    write_inspection,
+)
+from lbwdet.cli import main
+from lbwdet.errors import ConfigError
+from lbwdet.layers import quantize_, quantized_layers
+from lbwdet.measuring.size import packed_bytes
+
+FOUR_BIT = dict(bit_width=4, code="dense")
+
+
+def test_a_layer():
+    layer = quantize_(torch.nn.Linear(4, 2), weight=dict(bit_width=3, code="dense"))
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, -1, 0.5, 0.25], [0, 0, 0.26, -1]]))
+    report = report_layer("fc", layer)
+    assert (report.kind, report.shape, report.bit_width) == ("Linear", (2, 4), 3)
+    assert report.levels == (2, 0, 0, 2, 2, 1, 1)  # -1 ... 0 ... 1
+    assert report.zeros == 0.25
+    assert report.error == pytest.approx(0.01**2 / (3 + 0.25 + 0.25**2 + 0.26**2), rel=1e-3)
+    assert report.bytes == packed_bytes(8, 3, 1)
+
+
+class TestModel:
+    def test_counts_every_weight(self, float_detector):
+        inspected = inspect_model(float_detector.config, float_detector.checkpoint, FOUR_BIT)
+        _, model = load_quantized(float_detector.config, float_detector.checkpoint, FOUR_BIT)
+        layers = quantized_layers(model)
+        assert [report.name for report in inspected["layers"]] == list(layers)
+        for report in inspected["layers"]:
+            assert sum(report.levels) == layers[report.name].weight.numel() == np.prod(report.shape)
+            assert len(report.levels) == 15 and report.damage is None
+        assert inspected["baseline"] is None
+
+    def test_the_settings_of_a_quantized_config(self, tiny):
+        own = inspect_model(tiny.six_bit_config, tiny.checkpoint)
+        assert {report.bit_width for report in own["layers"]} == {6}
+        other = inspect_model(tiny.six_bit_config, tiny.checkpoint, dict(bit_width=2))
+        assert {report.bit_width for report in other["layers"]} == {2}
+
+    def test_loss_at_several_bit_widths(self, float_detector):
+        inspected = inspect_model(
+            float_detector.config, float_detector.checkpoint, FOUR_BIT, "loss", [2], num_images=1
+        )
+        assert inspected["baseline"] > 0 and inspected["num_images"] == 1
+        for report in inspected["layers"]:
+            assert list(report.sensitivity) == [2, 4]
+        changes = [
+            abs(report.sensitivity[width]) for width in (2, 4) for report in inspected["layers"]
+        ]
+        half = len(changes) // 2
+        assert sum(changes[:half]) > sum(changes[half:]) > 0  # two bits hurt more than four
+
+    def test_map(self, tiny):
+        inspected = inspect_model(
+            tiny.six_bit_config, tiny.checkpoint, sensitivity="map", num_images=1
+        )
+        assert all(-1 <= report.damage <= 1 for report in inspected["layers"])
+        assert "map change" in markdown(inspected, "sensitivity")
+
+    @pytest.mark.parametrize(
+        "options, message",
+        [
+            (dict(), "quantizes no layer; say how: --bit-width 4"),
+            (
+                dict(weight=FOUR_BIT, sensitivity="loss"),
+                "random weights have none; give CHECKPOINT",
+            ),
+            (dict(weight=FOUR_BIT, sensitivity="error"), "choose one of none, loss, map"),
+        ],
+    )
+    def test_mistakes(self, float_detector, options, message):
+        with pytest.raises(ConfigError, match=message):
+            inspect_model(float_detector.config, **options)
+
+
+class TestTable:
+    def test_sorted(self, float_detector):
+        layers = inspect_model(float_detector.config, None, FOUR_BIT)["layers"]
+        for by in ("zeros", "error", "bytes"):
+            values = [getattr(layer, by) for layer in sorted_layers(layers, by)]
+            assert values == sorted(values, reverse=True)
+        names = [layer.name for layer in sorted_layers(layers, "name")]
+        assert names == sorted(names)
+        with pytest.raises(ConfigError, match="--sort sensitivity: it was not measured"):
+            sorted_layers(layers, "sensitivity")
+        with pytest.raises(ConfigError, match="--sort size: choose one of order, name"):
+            sorted_layers(layers, "size")
+
+    def test_files(self, float_detector, tmp_path):
+        inspected = inspect_model(float_detector.config, None, FOUR_BIT)
+        write_inspection(inspected, tmp_path / "out", sort="error")
+        content = json.loads((tmp_path / "out" / "inspect.json").read_text())
+        assert content["layers"][0]["name"] == "backbone.conv1"
+        table = (tmp_path / "out" / "inspect.md").read_text()
+        assert table == markdown(inspected, "error") + "\n"
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+        assert (tmp_path / "out" / "inspect.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_data_elsewhere(self, float_detector, tmp_path):
+        root = str(tmp_path / "elsewhere")
+        cfg, _ = load_quantized(float_detector.config, None, FOUR_BIT, data_root=root)
+        assert cfg.test_dataloader.dataset.data_root == root
+        assert cfg.train_dataloader.dataset.data_root == root
+
+    def test_command(self, tiny, tmp_path, capsys):
+        arguments = ["inspect", tiny.six_bit_config, tiny.checkpoint, "--sort", "bytes"]
+        assert main([*arguments, "--out-dir", str(tmp_path)]) == 0
+        assert "| backbone.layer4.1.conv2 " in capsys.readouterr().out
+        assert main([*arguments[:-1], "sensitivity"]) == 2

@@ -1,0 +1,29 @@
+import json
+
+import pytest
+
+from lbwdet.demos.artifact_demo import artifact_demo, summary
+from lbwdet.errors import LBWError
+from lbwdet.export import export
+
+
+@pytest.fixture(scope="module")
+def artifact(tiny, tmp_path_factory):
+    path = tmp_path_factory.mktemp("artifact") / "tiny.lbw"
+    export(tiny.six_bit_config, tiny.checkpoint, path, "test", num=2, method="minmax")
+    return path
+
+
+def test_images(artifact, voc_root, tmp_path):
+    images = voc_root / "VOC2007" / "JPEGImages"
+    result = artifact_demo(images, artifact, tmp_path, score_thr=0.05, engine="reference")
+    assert result == json.loads((tmp_path / "detections.json").read_text())
+    found = sum(map(len, result["images"].values()))
+    assert found and summary(result).startswith(f"{found} objects in 3 images, ")
+    assert summary(result).endswith(" per second, engine reference")
+
+
+def test_what_cannot_detect(voc_root, tmp_path):
+    with pytest.raises(LBWError, match=r"missing\.lbw"):
+        artifact_demo(voc_root, tmp_path / "missing.lbw", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

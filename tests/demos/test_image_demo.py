@@ -1,0 +1,106 @@
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lbwdet.cli import main
+from lbwdet.demos.image_demo import draw, find_images, image_demo, picture_names, read_image
+from lbwdet.errors import ConfigError, DataError
+from lbwdet.measuring.candidates import Detections
+
+
+@pytest.fixture
+def images(voc_root, tmp_path) -> Path:
+    """Sound images under odd names, broken ones, and things to be passed over."""
+    folder = tmp_path / "my images"
+    (folder / "nested.jpg" / "deeper").mkdir(parents=True)
+    source = voc_root / "VOC2007" / "JPEGImages" / "000001.jpg"
+    for name in ("a b.c.jpg", "ünï%20'\".JPG", "same.jpg", "nested.jpg/deeper/x.jpg"):
+        shutil.copy(source, folder / name)
+    cv2.imwrite(str(folder / "same.png"), np.zeros((40, 50), np.uint8))  # one channel
+    (folder / "cut.jpg").write_bytes(source.read_bytes()[:2000])
+    (folder / "empty.jpg").touch()
+    (folder / "text.png").write_text("no image")
+    (folder / "notes.txt").touch()
+    return folder
+
+
+def test_draws_what_can_be_read_and_names_the_rest(tiny, images, tmp_path, capsys):
+    out = tmp_path / "drawn"
+    command = ["image-demo", str(images), tiny.float_config, tiny.checkpoint]
+    assert main([*command, "--out-dir", str(out), "--score-thr", "0.2"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "a b.c.jpg",
+        "detections.json",
+        "same.jpg.jpg",
+        "same.png.jpg",
+        "ünï%20'\".jpg",
+    ]
+    written = json.loads((out / "detections.json").read_text())
+    assert set(written["images"]) == {"a b.c.jpg", "ünï%20'\".JPG", "same.jpg", "same.png"}
+    reasons = written["failed"]
+    assert set(reasons) == {"cut.jpg", "empty.jpg", "text.png"}
+    assert "truncated" in reasons["cut.jpg"] and "empty file" in reasons["empty.jpg"]
+    assert "cannot identify image file" in reasons["text.png"]
+    boxes = written["images"]["same.jpg"]
+    assert boxes == written["images"]["a b.c.jpg"] and min(box["score"] for box in boxes) >= 0.2
+    printed = capsys.readouterr()
+    assert "in 4 images, 3 left out, " in printed.out and str(out) in printed.out
+    assert (
+        printed.err.count("left out: ") == 3 and f"left out: {images / 'cut.jpg'}: " in printed.err
+    )
+    original, drawn = read_image(images / "same.jpg"), cv2.imread(str(out / "same.jpg.jpg"))
+    assert original.shape == drawn.shape and np.abs(original.astype(int) - drawn).max() > 50
+
+
+def test_one_image_and_a_threshold_that_nothing_reaches(tiny, images, tmp_path):
+    image = images / "nested.jpg" / "deeper" / "x.jpg"
+    found = image_demo(image, tiny.six_bit_config, tiny.checkpoint, tmp_path / "o", score_thr=1)
+    assert found["images"] == {"x.jpg": []} and found["failed"] == {}
+    assert found["median_ms"] > 0
+
+
+def test_nothing_to_draw(tiny, images, tmp_path):
+    models = (tiny.float_config, tiny.checkpoint, tmp_path / "out")
+    with pytest.raises(DataError, match="nope: no such image or folder"):
+        image_demo(tmp_path / "nope", *models)
+    with pytest.raises(DataError, match=r"deeper: no image in this folder \(looked for \.jpg"):
+        (images / "nested.jpg" / "deeper" / "x.jpg").unlink()
+        image_demo(images / "nested.jpg" / "deeper", *models)
+    with pytest.raises(DataError, match=r"none of 1 images could be read:\n.*empty file"):
+        image_demo(images / "empty.jpg", *models)
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_are_never_replaced_by_their_drawings(tiny, images):
+    for out_dir in (images, images / "nested.jpg" / ".."):
+        with pytest.raises(ConfigError, match="the images themselves are there"):
+            image_demo(images, tiny.float_config, tiny.checkpoint, out_dir)
+
+
+def test_a_device_that_is_not_there(tiny, images, tmp_path):
+    with pytest.raises(ConfigError, match="device 'abacus' cannot be used: "):
+        image_demo(images, tiny.float_config, tiny.checkpoint, tmp_path, device="abacus")
+
+
+def test_a_folder_is_searched_without_subfolders(images):
+    assert {path.suffix for path in find_images(images)} == {".jpg", ".JPG", ".png"}
+    assert all(path.parent == images and path.is_file() for path in find_images(images))
+
+
+def test_names_stay_distinct():
+    paths = [Path("x") / name for name in ("a.png", "b.jpg", "b.jpeg", "c.d.bmp")]
+    assert list(picture_names(paths).values()) == ["a.jpg", "b.jpg.jpg", "b.jpeg.jpg", "c.d.jpg"]
+
+
+def test_boxes_are_drawn_on_a_copy_and_may_leave_the_image():
+    image = np.full((60, 80, 3), 200, np.uint8)
+    boxes = np.array([[10, 20, 40, 50], [-30, -30, 500, 500]], np.float32)
+    found = Detections(boxes, np.array([0.9, 0.8], np.float32), np.array([0, 8]))
+    canvas = draw(image, found, tuple("abcdefghi"))
+    assert (image == 200).all() and canvas.shape == image.shape
+    assert (canvas[50, 15:35] != 200).any(axis=1).all()  # the lower edge of the first box
+    assert (canvas[25:45, 20:30] == 200).all()  # its inside

@@ -1,0 +1,181 @@
+import json
+
+import pytest
+
+from lbwdet.errors import DataError
+from lbwdet.studies.results_page import cost_table, experiment_tables, update_pages
+
+PAGE = """# Results
+
+Above.
+
+<!-- table cells -->
+old
+<!-- end -->
+
+Between <!-- not a table --> `<!-- table` of it.
+
+<!-- table cost -->
+<!-- end -->
+Below.
+"""
+
+
+def row(kind: str, variant: str, seed: int, eleven: float, area: float, bits: int = 32) -> dict:
+    return dict(
+        kind=kind,
+        variant=variant,
+        seed=seed,
+        mAP_11point=eleven,
+        mAP_area=area,
+        bit_width=bits,
+        weight_bytes=1_234_567 * bits // 32,
+        epochs=12 if kind == "scratch" else 2,
+        num_images=72,
+        commit="0123456789abcdef0123456789abcdef01234567",
+        cpu="Some CPU",
+    )
+
+
+@pytest.fixture
+def experiment() -> dict:
+    return dict(
+        dataset="cells",
+        width=32,
+        rows=[
+            row("scratch", "fp32", 0, 0.80, 0.82),
+            row("scratch", "fp32", 1, 0.84, 0.86),
+            row("trained", "fp32-finetuned", 0, 0.85, 0.88),
+            row("trained", "fp32-finetuned", 1, 0.83, 0.87),
+            row("trained", "4bit", 1, 0.84, 0.87, bits=4),  # in no particular order
+            row("trained", "4bit", 0, 0.83, 0.87, bits=4),
+            row("trained", "2bit", 0, 0.80, 0.81, bits=2),
+            row("rounded", "4bit", 0, 0.75, 0.76, bits=4),
+            row("rounded", "4bit", 1, 0.80, 0.81, bits=4),
+        ],
+    )
+
+
+def table_rows(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [cells for cells in rows if cells[0] != "model"]
+
+
+def test_means_spreads_and_paired_differences(experiment):
+    # 4 bits: seed 0 -2.0, seed 1 +1.0 points: mean -0.5, standard deviation 3/sqrt(2) = 2.12.
+    # The spread of the differences is not that of the means: pairs share their seed.
+    assert table_rows(experiment_tables(experiment)) == [
+        ["fp32, from random weights", "32", "1,235", "82.0 ± 2.8", "84.0 ± 2.8", "", "0, 1"],
+        ["fp32-finetuned", "32", "1,235", "84.0 ± 1.4", "87.5 ± 0.7", "", "0, 1"],
+        ["4bit", "4", "154", "83.5 ± 0.7", "87.0 ± 0.0", "-0.5 ± 2.1", "0, 1"],
+        ["2bit", "2", "77", "80.0", "81.0", "-5.0", "0"],
+        ["4bit", "4", "154", "77.5 ± 3.5", "78.5 ± 3.5", "-4.5 ± 0.7", "0, 1"],
+    ]
+
+
+def test_says_how_it_was_measured(experiment):
+    experiment["rows"][0]["commit"] += "-dirty"
+    experiment["rows"][1]["commit"] = None
+    text = experiment_tables(experiment)
+    assert "(2 epochs after the float model's 12)" in text
+    assert "cells, 72 test images" in text and "32 channels" in text and "CPU Some CPU" in text
+    assert "commit 0123456789ab, 0123456789ab-dirty, unknown." in text
+
+
+def test_a_seed_without_its_partner_has_no_difference(experiment):
+    experiment["rows"] = [r for r in experiment["rows"] if r["variant"] != "fp32-finetuned"]
+    assert ["4bit", "4", "154", "83.5 ± 0.7", "87.0 ± 0.0", "", "0, 1"] in table_rows(
+        experiment_tables(experiment)
+    )
+
+
+def test_an_experiment_that_has_just_begun():
+    rows = [row("scratch", "fp32", 0, 0.8, 0.82)]
+    text = experiment_tables(dict(dataset="cells", width=32, rows=rows))
+    assert len(table_rows(text)) == 1
+
+
+def cost() -> dict:
+    latency = dict(median=1234.0, p10=1000.0, p90=2000.0)
+    share = dict(fake_quantize_ms=dict(median=41.0, p10=40.0, p90=50.0), share_of_float_step=0.0332)
+    return dict(
+        detector="Faster R-CNN",
+        bit_width=6,
+        batch_size=1,
+        input_size=[600, 1000],
+        repeats=3,
+        device="cpu",
+        threads=2,
+        commit="0123456789abcdef",
+        torch="2.14.1",
+        time=dict(float_step_ms=latency, tensor=share, channel=share),
+        memory=dict(float_bytes=4_000_000_000, quantized_bytes=4_400_000_000, ratio=1.1),
+    )
+
+
+def test_cost_table():
+    assert cost_table(cost()).splitlines()[2:7] == [
+        "| float training step | 1.23 s (1.00 to 2.00) | 1 |",
+        *(
+            f"| projecting every weight once, one exponent per {granularity} | "
+            "0.04 s (0.04 to 0.05) | 3.3 % |"
+            for granularity in ("tensor", "channel")
+        ),
+        "| peak memory, float | 4.00 GB | 1 |",
+        "| peak memory, 6 bits | 4.40 GB | 1.10 |",
+    ]
+
+
+@pytest.fixture
+def page(tmp_path, experiment):
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "cells.json").write_text(json.dumps(experiment))
+    (results / "cost.json").write_text(json.dumps(cost()))
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    return page
+
+
+def test_fills_the_blocks_and_leaves_the_rest(page):
+    update_pages([page], page.parent / "results")
+    text = page.read_text()
+    assert "| 4bit | 4 |" in text and "| peak memory, 6 bits |" in text and "old" not in text
+    outside = PAGE.replace("\nold\n", "\n").split("<!-- end -->")
+    parts = text.split("<!-- end -->")
+    assert len(parts) == 3 and parts[2] == outside[2]
+    assert parts[0].startswith(outside[0]) and parts[1].startswith(outside[1])
+    update_pages([str(page)], str(page.parent / "results"))
+    assert page.read_text() == text
+
+
+def test_a_comparison_is_a_table_too(page, compared):
+    (page.parent / "results" / "cost.json").write_text(json.dumps(compared.json))
+    update_pages([page], page.parent / "results")
+    assert "| 6bit $x_1 " in page.read_text()
+
+
+def test_studies_are_tables_too(page):
+    rows = [
+        dict(bit_width=3, mu=mu, error=0.1, mAP_11point=0.5, mAP_area=0.6) for mu in (0.5, None)
+    ]
+    sweep = dict(study="mu-sweep", rows=rows, mAP_11point=0.7, mAP_area=0.8, retrain_epochs=0)
+    sweep |= dict(config="a.py", code="paper", dataset="b", num_images=1, cpu="c", threads=1)
+    (page.parent / "results" / "cost.json").write_text(json.dumps(dict(sweep, commit=None)))
+    update_pages([page], page.parent / "results")
+    assert "| 3 | exact solver | 0.1000 | 0.500 | 0.600 |" in page.read_text()
+    (page.parent / "results" / "cost.json").write_text(json.dumps(dict(study="of nothing")))
+    with pytest.raises(DataError, match=r"neither an experiment, .* nor a study"):
+        update_pages([page], page.parent / "results")
+
+
+def test_nothing_is_written_if_anything_is_missing(page):
+    (page.parent / "results" / "cost.json").unlink()
+    with pytest.raises(DataError, match=r"page\.md: table 'cost' needs .*cost\.json, which is not"):
+        update_pages([page], page.parent / "results")
+    other = page.with_name("other.md")
+    other.write_text("<!-- table cells -->\n<!-- end -->\n")
+    with pytest.raises(DataError, match=r"nowhere\.md: no such page"):
+        update_pages([other, page.with_name("nowhere.md")], page.parent / "results")
+    assert page.read_text() == PAGE and "4bit" not in other.read_text()

@@ -1,0 +1,114 @@
+"""`lbwdet export` from files to a file."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from lbwdet.cli import main
+from lbwdet.configs import load_config
+from lbwdet.deploy.runtime.artifact import read_artifact
+from lbwdet.deploy.runtime.reference import ReferenceEngine
+from lbwdet.export import export
+from lbwdet.testing import TINY_CLASSES, tiny_config, write_tiny_voc
+from lbwdet.training.build import build_model
+
+PIPELINE = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=(64, 64), keep_ratio=True),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="PackDetInputs"),
+]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    root = write_tiny_voc(folder / "data", num_trainval=3, num_test=1)
+    config = tiny_config(root, "unused", quant=dict(weight=dict(bit_width=4)))
+    for split in ("train", "test"):
+        config[f"{split}_dataloader"].dataset.pipeline = PIPELINE
+    config.pop("experiment_name")
+    config.dump(folder / "tiny.py")
+    torch.manual_seed(0)
+    torch.save(dict(state_dict=build_model(config).state_dict()), folder / "random.pth")
+    return SimpleNamespace(
+        config=str(folder / "tiny.py"),
+        checkpoint=str(folder / "random.pth"),
+        images=root / "VOC2007" / "JPEGImages",
+        folder=folder,
+    )
+
+
+def test_from_files_to_the_same_file_each_time(files, capsys):
+    first, second = files.folder / "first.lbw", files.folder / "second.lbw"
+    exported = export(files.config, files.checkpoint, first, "train", num=2)
+    arguments = ["export", files.config, files.checkpoint, "--calibrate", "train", "--num", "2"]
+    assert main([*arguments, "--out", str(second)]) == 0
+    assert f"{second}: 35 layers, {exported.file_bytes:,} bytes" in capsys.readouterr().out
+    assert first.read_bytes() == second.read_bytes()
+    assert len(first.read_bytes()) == exported.file_bytes
+
+    artifact = read_artifact(first)
+    assert artifact.classes == TINY_CLASSES and artifact.info == exported.info
+    calibration = artifact.info["calibration"]
+    assert calibration["images"] == ["000000.jpg", "000002.jpg"]
+    assert (calibration["method"], calibration["source"]) == ("mse", "train")
+    assert artifact.info["config"]["name"] == "tiny.py"
+    assert artifact.info["checkpoint"]["name"] == "random.pth"
+    model = torch.load(files.checkpoint, weights_only=True)["state_dict"]
+    assert set(artifact.weights) < {key.removesuffix(".weight") for key in model}
+
+
+def test_rfcn(files, tmp_path, capsys):
+    config = str(Path(__file__).parents[2] / "configs" / "lbw_rfcn_toy_4bit.py")
+    torch.manual_seed(0)
+    model = build_model(load_config(config))
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / "random.pth")
+    out = tmp_path / "model.lbw"
+    arguments = ["export", config, str(tmp_path / "random.pth"), "--calibrate", str(files.images)]
+    assert main([*arguments, "--num", "1", "--out", str(out)]) == 0
+    assert f"{out}: 26 layers" in capsys.readouterr().out
+    artifact = read_artifact(out)
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    names = ["proposals", "roi_scores", "roi_deltas"]
+    boxes, scores, deltas = ReferenceEngine(artifact).values(image, names).values()
+    assert scores.shape == (len(boxes), 1, 1, 7) and deltas.shape == (len(boxes), 1, 1, 4)
+
+    pool = "model.roi_head.bbox_roi_extractor.pooling=pool"
+    arguments += ["--cfg-options", pool, "--out", str(tmp_path / "other.lbw")]
+    assert main(arguments) == 2
+    assert "pooling='pool' cannot be lowered" in capsys.readouterr().err
+    assert not (tmp_path / "other.lbw").exists()
+
+
+@pytest.mark.parametrize(
+    ("calibrate", "options", "message"),
+    [
+        ("nowhere", [], "nowhere: no such image or folder"),
+        ("EMPTY", [], "no image in this folder"),
+        ("BROKEN", [], "broken.jpg"),
+        (
+            "train",
+            ["--cfg-options", "model.roi_head.bbox_roi_extractor.roi_layer.aligned=False"],
+            "aligned=False",
+        ),
+        ("train", ["--cfg-options", "model.backbone.base_channels=4"], "does not fit the model"),
+    ],
+)
+def test_bad_input_is_told_and_nothing_is_written(
+    files, tmp_path, capsys, calibrate, options, message
+):
+    if calibrate in ("EMPTY", "BROKEN"):
+        folder = tmp_path / calibrate.lower()
+        folder.mkdir()
+        if calibrate == "BROKEN":
+            (folder / "broken.jpg").write_bytes(b"no image")
+        calibrate = str(folder)
+    out = tmp_path / "out" / "model.lbw"
+    arguments = ["export", files.config, files.checkpoint, "--out", str(out)]
+    assert main([*arguments, "--calibrate", calibrate, *options]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed and "Traceback" not in printed and not out.parent.exists()
