@@ -1,7 +1,7 @@
 """Reading a config file and applying what the command line changes in it."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +9,26 @@ from mmengine.config import Config
 
 from lbwdet.errors import ConfigError
 
+OWN_CONFIGS = Path(__file__).resolve().parents[1] / "configs"  # beside the package, not in it
+VOC_TYPES = ("LBWVOCDataset", "VOCDataset", "XMLDataset")
+SPLITS = ("train", "val", "test")
 
-def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
+
+def load_config(
+    path: str | Path,
+    cfg_options: Mapping[str, Any] | None = None,
+    data_root: str | Path | None = None,
+) -> Config:
     """Reads an MMEngine config and merges ``cfg_options`` (dotted keys) into it.
 
     Args:
         path: a file, or ``'mmdet::family/config.py'`` for one that a package ships.
         cfg_options: dotted keys and their values.
+        data_root: the root of all its VOC-format data, see :func:`set_data_root`.
 
     Raises:
         ConfigError: the file is missing or cannot be read as a config, or an
-            option does not fit it.
+            option or the data root does not fit it.
     """
     path = config_file(path)
     if not path.is_file():
@@ -34,7 +43,52 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
         cfg.merge_from_dict(dict(cfg_options or {}))
     except (KeyError, TypeError, IndexError, AssertionError) as error:
         raise ConfigError(f"--cfg-options do not fit {path}: {error}") from error
+    if data_root:
+        set_data_root(cfg, data_root)
     return cfg
+
+
+def set_data_root(cfg: Config, root: str | Path) -> None:
+    """Points all VOC-format data sets in ``cfg`` to ``root``, in place.
+
+    Overriding the top-level ``data_root`` of a config does not do this: it is
+    a plain variable, copied into the data sets while the file is read.
+
+    Raises:
+        ConfigError: There is no such data set, or they have different roots.
+    """
+    datasets = [
+        dataset
+        for split in SPLITS
+        if cfg.get(f"{split}_dataloader")
+        for dataset in voc_datasets(cfg[f"{split}_dataloader"].get("dataset"))
+    ]
+    roots = sorted({str(dataset.get("data_root")) for dataset in datasets})
+    if len(roots) != 1:
+        found = (
+            f"data sets with different roots: {', '.join(roots)}" if roots else "no such data set"
+        )
+        raise ConfigError(
+            f"the data root can be set only for VOC-format data sets that share one; this config "
+            f"has {found}. Set each by --cfg-options train_dataloader.dataset.data_root=..."
+        )
+    cfg.data_root = str(root)
+    for dataset in datasets:
+        dataset["data_root"] = str(root)
+
+
+def voc_datasets(dataset: Any) -> Iterator[dict[str, Any]]:
+    """The VOC-format data sets inside wrappers such as RepeatDataset and ConcatDataset."""
+    if isinstance(dataset, (list, tuple)):
+        for part in dataset:
+            yield from voc_datasets(part)
+    elif isinstance(dataset, dict):
+        kind = dataset.get("type")
+        name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
+        if name.rpartition(".")[2] in VOC_TYPES:  # 'mmdet.VOCDataset' names its scope
+            yield dataset
+        yield from voc_datasets(dataset.get("dataset"))
+        yield from voc_datasets(dataset.get("datasets"))
 
 
 def config_file(name: str | Path) -> Path:

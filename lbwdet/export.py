@@ -11,8 +11,7 @@ import torch
 
 from lbwdet import __version__
 from lbwdet.checkpoints import LISTED_KEYS
-from lbwdet.configs import load_config
-from lbwdet.datasets.check import SPLITS, set_data_root
+from lbwdet.configs import SPLITS, load_config
 from lbwdet.datasets.voc_files import read_image_size
 from lbwdet.demos.image_demo import read_image
 from lbwdet.deploy.artifact_writer import write_artifact
@@ -72,9 +71,7 @@ def export(
     Raises:
         LBWError: with a message for the user; nothing is written.
     """
-    cfg = load_config(config, cfg_options)
-    if data_root:
-        set_data_root(cfg, data_root)
+    cfg = load_config(config, cfg_options, data_root)
     paths = calibration_images(cfg, calibrate, num)
     for path in paths:
         read_image_size(path)  # rather now than after half of them

@@ -63,7 +63,7 @@ def test_from_files_to_the_same_file_each_time(files, capsys):
 
 
 def test_rfcn(files, tmp_path, capsys):
-    config = str(Path(__file__).parents[2] / "configs" / "lbw_rfcn_toy_4bit.py")
+    config = str(Path(__file__).parents[1] / "configs" / "lbw_rfcn_toy_4bit.py")
     torch.manual_seed(0)
     model = build_model(load_config(config))
     torch.save(dict(state_dict=model.state_dict()), tmp_path / "random.pth")

@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "compat": set(),
     "quantizers": set(),
     "layers": {"quantizers"},
-    "datasets": {"compat"},
+    "datasets": {"compat", "configs"},
     "models": {"layers", "quantizers", "compat"},
     "training": LOW,
     "deploy": {"layers", "quantizers", "compat", *SHARED},

@@ -13,7 +13,6 @@ import numpy as np
 
 from lbwdet.benchmark.process import EngineError, EngineProcess, EngineSpec
 from lbwdet.configs import load_config
-from lbwdet.datasets import set_data_root
 from lbwdet.demos.image_demo import find_images, read_image
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.errors import ConfigError, LBWError
@@ -132,9 +131,8 @@ def benchmark(
     setup.cfg_options = dict(cfg_options or {})
     test_set = None
     if config is not None:
-        cfg = load_config(config, setup.cfg_options)
+        cfg = load_config(config, setup.cfg_options, data_root)
         if data_root is not None:
-            set_data_root(cfg, data_root)
             setup.cfg_options["data_root"] = data_root
         if accuracy or images == "test":
             test_set = load_test_set(cfg)

@@ -16,7 +16,6 @@ from torch import nn
 from lbwdet.bit_plan.inspection_plot import draw_layers
 from lbwdet.bit_plan.sensitivity import TrainingLoss, layer_sensitivities
 from lbwdet.configs import load_config
-from lbwdet.datasets.check import set_data_root
 from lbwdet.errors import ConfigError
 from lbwdet.files import atomic_write, write_json, write_text
 from lbwdet.layers import QuantLayer, quantize_, quantized_layers
@@ -89,9 +88,7 @@ def load_quantized(
         ConfigError, CheckpointError: with a message for the user; also where neither
             the config nor ``weight`` says how to quantize.
     """
-    cfg = load_config(config, cfg_options)
-    if data_root is not None:
-        set_data_root(cfg, data_root)
+    cfg = load_config(config, cfg_options, data_root)
     model = build_detector(cfg, checkpoint)
     own = quantized_layers(model)
     if not own and weight is None:

@@ -12,7 +12,6 @@ from mmengine.config import Config
 
 from lbwdet.checkpoints import check_fit, read_checkpoint
 from lbwdet.configs import config_file, load_config
-from lbwdet.datasets.check import set_data_root
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.files import atomic_write
 from lbwdet.layers import describe_quantization, unquantized_weights
@@ -119,9 +118,7 @@ def float_and_quantized_map(
     Raises:
         ConfigError, DataError, CheckpointError: with a message for the user.
     """
-    cfg = load_config(config)
-    if data_root is not None:
-        set_data_root(cfg, data_root)
+    cfg = load_config(config, data_root=data_root)
     measure = ModelMap(cfg, num_images)
     low_bit = load_config(quantized)
     return measure(build_detector(cfg, checkpoint)), measure(build_detector(low_bit, checkpoint))

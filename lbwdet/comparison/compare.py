@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 
 from lbwdet.comparison.html_report import choose_images, write_report
 from lbwdet.comparison.plots import contact_sheet, draw_plots
 from lbwdet.comparison.results import MODEL_COLORS, ModelResult, markdown, threads_text
 from lbwdet.comparison.specs import ArtifactSpec, ModelSpec
 from lbwdet.configs import load_config
-from lbwdet.datasets import set_data_root
 from lbwdet.errors import ConfigError
 from lbwdet.files import atomic_write, write_json, write_text
 from lbwdet.measuring.accuracy import IOU_THRESHOLD, detect_all, evaluate
@@ -82,7 +80,7 @@ def compare(
     threads = available_cpus() if threads is None else threads
     with pinned_threads(threads):
         if test_set is None and test_config is not None:
-            test_set = load_test_set(_config(test_config, data_root, cfg_options or {}), num_images)
+            test_set = load_test_set(load_config(test_config, cfg_options, data_root), num_images)
         candidates, test_set = _prepare(
             models, test_set, num_images, data_root, cfg_options or {}, device, threads
         )
@@ -145,7 +143,7 @@ def _prepare(
         if not isinstance(model, ModelSpec):
             candidates.append(model)
             continue
-        cfg = _config(model.config, data_root, cfg_options)
+        cfg = load_config(model.config, cfg_options, data_root)
         own = load_test_set(cfg, num_images)
         if test_set is None:
             test_set, first = own, model.name
@@ -165,15 +163,6 @@ def _prepare(
                 f"but the test set has {list(test_set.classes)}"
             )
     return candidates, test_set
-
-
-def _config(
-    path: str | Path, data_root: str | Path | None, cfg_options: Mapping[str, Any]
-) -> Config:
-    cfg = load_config(path, cfg_options)
-    if data_root is not None:
-        set_data_root(cfg, data_root)
-    return cfg
 
 
 def _detect(candidate: Candidate, test_set: TestSet, cache: Cache) -> list[Detections]:

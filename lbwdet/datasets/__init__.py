@@ -1,8 +1,8 @@
 """The toy data set, VOC-format data sets with slips in them, and the check before a run."""
 
 import lbwdet.compat  # noqa: F401  (first: mmdet.datasets imports mmcv.ops)
-from lbwdet.datasets.check import check_data, set_data_root
+from lbwdet.datasets.check import check_data
 from lbwdet.datasets.toy import make_toy_dataset
 from lbwdet.datasets.voc import LBWVOCDataset
 
-__all__ = ["LBWVOCDataset", "check_data", "make_toy_dataset", "set_data_root"]
+__all__ = ["LBWVOCDataset", "check_data", "make_toy_dataset"]

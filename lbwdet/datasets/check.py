@@ -7,11 +7,10 @@ from typing import Any
 
 from mmengine.config import Config
 
+from lbwdet.configs import SPLITS, voc_datasets
 from lbwdet.datasets.voc_files import find_image, read_ids, some
-from lbwdet.errors import ConfigError, DataError
+from lbwdet.errors import DataError
 
-VOC_TYPES = ("LBWVOCDataset", "VOCDataset", "XMLDataset")
-SPLITS = ("train", "val", "test")
 HINT = "make the data, or name the folder that holds it by"
 
 
@@ -35,7 +34,7 @@ def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
     roots: list[str] = []
     for split in splits:
         loader = cfg.get(f"{split}_dataloader")
-        for dataset in _voc_datasets(loader.get("dataset") if loader else None):
+        for dataset in voc_datasets(loader.get("dataset") if loader else None):
             root = str(dataset.get("data_root") or "")
             if root not in roots:
                 roots.append(root)
@@ -51,49 +50,6 @@ def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
     hint = str(cfg.get("data_hint", HINT)).replace("{data_root}", roots[0])
     lines += [f"What to do: {hint}", "  (or, for one command: --data-root ROOT)"]
     raise DataError("\n".join(lines))
-
-
-def set_data_root(cfg: Config, root: str | Path) -> None:
-    """Points all VOC-format data sets in ``cfg`` to ``root``, in place.
-
-    Overriding the top-level ``data_root`` of a config does not do this: it is
-    a plain variable, copied into the data sets while the file is read.
-
-    Raises:
-        ConfigError: There is no such data set, or they have different roots.
-    """
-    datasets = [
-        dataset
-        for split in SPLITS
-        if cfg.get(f"{split}_dataloader")
-        for dataset in _voc_datasets(cfg[f"{split}_dataloader"].get("dataset"))
-    ]
-    roots = sorted({str(dataset.get("data_root")) for dataset in datasets})
-    if len(roots) != 1:
-        found = (
-            f"data sets with different roots: {', '.join(roots)}" if roots else "no such data set"
-        )
-        raise ConfigError(
-            f"the data root can be set only for VOC-format data sets that share one; this config "
-            f"has {found}. Set each by --cfg-options train_dataloader.dataset.data_root=..."
-        )
-    cfg.data_root = str(root)
-    for dataset in datasets:
-        dataset["data_root"] = str(root)
-
-
-def _voc_datasets(dataset: Any) -> Iterator[dict[str, Any]]:
-    """The VOC-format data sets inside wrappers such as RepeatDataset and ConcatDataset."""
-    if isinstance(dataset, (list, tuple)):
-        for part in dataset:
-            yield from _voc_datasets(part)
-    elif isinstance(dataset, dict):
-        kind = dataset.get("type")
-        name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
-        if name.rpartition(".")[2] in VOC_TYPES:  # 'mmdet.VOCDataset' names its scope
-            yield dataset
-        yield from _voc_datasets(dataset.get("dataset"))
-        yield from _voc_datasets(dataset.get("datasets"))
 
 
 def _problems(dataset: dict[str, Any]) -> Iterator[str]:

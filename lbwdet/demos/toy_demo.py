@@ -12,9 +12,9 @@ from tqdm import tqdm
 from lbwdet.comparison.compare import compare
 from lbwdet.comparison.results import markdown
 from lbwdet.comparison.specs import ModelSpec
+from lbwdet.configs import OWN_CONFIGS
 from lbwdet.datasets.toy import make_toy_dataset
 from lbwdet.measuring.environment import available_cpus
-from lbwdet.studies.experiment import CONFIGS
 from lbwdet.training.jobs import TrainingJob, TrainingProgress
 
 MODELS = {"float": "fp32", "6bit": "6bit", "4bit": "4bit"}
@@ -45,7 +45,7 @@ def demo(
 
     specs: list[ModelSpec] = []
     for step, (name, variant) in enumerate(MODELS.items(), start=2):
-        config = os.path.relpath(CONFIGS / f"lbw_frcnn_toy_{variant}.py")  # short in tables
+        config = os.path.relpath(OWN_CONFIGS / f"lbw_frcnn_toy_{variant}.py")  # short in tables
         options = _dataset_root(data_root)
         if specs:
             options["load_from"] = specs[0].checkpoint

@@ -6,7 +6,8 @@ import numpy as np
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
-from lbwdet.datasets.check import SPLITS, check_data
+from lbwdet.configs import SPLITS
+from lbwdet.datasets import check_data
 from lbwdet.demos.image_demo import find_images
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.training.build import register_scope

@@ -15,7 +15,7 @@ from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 
 from lbwdet.configs import default_work_dir, load_config
-from lbwdet.datasets.check import check_data, set_data_root
+from lbwdet.datasets.check import check_data
 from lbwdet.errors import ConfigError
 from lbwdet.training.cpu_distributed import join_cpu_processes
 from lbwdet.training.run import check_launcher, check_model
@@ -47,13 +47,11 @@ def test(
         ConfigError, DataError, CheckpointError: with a message for the user.
     """
     check_launcher(launcher)
-    cfg = load_config(config, cfg_options)
+    cfg = load_config(config, cfg_options, data_root)
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get("work_dir") or default_work_dir(config)
     cfg.load_from = checkpoint
     cfg.resume = False
-    if data_root:
-        set_data_root(cfg, data_root)
     if out and not out.endswith((".pkl", ".pickle")):
         raise ConfigError(f"--out {out}: predictions are written as .pkl or .pickle")
     check_data(cfg, splits=("test",))

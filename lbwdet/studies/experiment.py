@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from lbwdet.configs import load_config
+from lbwdet.configs import OWN_CONFIGS, load_config
 from lbwdet.errors import ConfigError
 from lbwdet.files import locked, write_json
 from lbwdet.measuring.accuracy import detect_all, evaluate
@@ -23,8 +23,6 @@ from lbwdet.measuring.speed import pinned_threads
 from lbwdet.measuring.testset import load_test_set
 from lbwdet.studies.requantized import requantized
 from lbwdet.training.jobs import TrainingJob
-
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Experiment:
     more: tuple[str, ...] = ()
 
     def config(self, variant: str) -> str:
-        return str(CONFIGS / f"lbw_frcnn_{self.dataset}_{variant}.py")
+        return str(OWN_CONFIGS / f"lbw_frcnn_{self.dataset}_{variant}.py")
 
 
 EXPERIMENTS = {

@@ -15,7 +15,6 @@ from mmengine.config import Config
 from torch import nn
 
 from lbwdet.configs import load_config
-from lbwdet.datasets import set_data_root
 from lbwdet.errors import ConfigError
 from lbwdet.files import atomic_write, write_json, write_text
 from lbwdet.layers import quantized_layers
@@ -102,9 +101,7 @@ def sweep_mu(
         ConfigError, CheckpointError, DataError: before anything is measured.
     """
     out_dir = Path(out_dir)
-    cfg = load_config(config, cfg_options)
-    if data_root is not None:
-        set_data_root(cfg, data_root)
+    cfg = load_config(config, cfg_options, data_root)
     points = _points(bit_widths, MUS if mus is None else mus)
     weights = {point: point.weight(code) for point in points}
     _check_retraining(cfg, retrain, learning_rate)

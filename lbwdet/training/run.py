@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from lbwdet.checkpoints import check_fit, latest_checkpoint, read_checkpoint
 from lbwdet.configs import default_work_dir, load_config
-from lbwdet.datasets.check import check_data, set_data_root
+from lbwdet.datasets.check import check_data
 from lbwdet.errors import CheckpointError, ConfigError, LBWError
 from lbwdet.layers import activation_keys
 from lbwdet.training import atomic_backend
@@ -53,11 +53,9 @@ def train(
             with a message for the user.
     """
     check_launcher(launcher)
-    cfg = load_config(config, cfg_options)
+    cfg = load_config(config, cfg_options, data_root)
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get("work_dir") or default_work_dir(config)
-    if data_root:
-        set_data_root(cfg, data_root)
     if amp:
         _use_amp(cfg)
     if auto_scale_lr:

@@ -7,8 +7,7 @@ import torch
 from lbwdet.bit_plan.quantized_config import float_and_quantized_map, write_quantized_config
 from lbwdet.checkpoints import read_checkpoint
 from lbwdet.cli import main
-from lbwdet.configs import load_config
-from lbwdet.datasets import set_data_root
+from lbwdet.configs import load_config, set_data_root
 from lbwdet.errors import CheckpointError, ConfigError, LBWError
 from lbwdet.layers import describe_quantization, quantized_layers
 from lbwdet.measuring.accuracy import detect_all, evaluate

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
-from lbwdet.datasets import set_data_root
+from lbwdet.configs import set_data_root
 from lbwdet.datasets.toy_drawing import CLASSES
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "_base_" / "datasets"

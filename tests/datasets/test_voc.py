@@ -15,7 +15,8 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from lbwdet.datasets import LBWVOCDataset, set_data_root
+from lbwdet.configs import set_data_root
+from lbwdet.datasets import LBWVOCDataset
 from lbwdet.datasets.toy_drawing import CLASSES
 from lbwdet.errors import ConfigError, DataError
 
