@@ -11,14 +11,16 @@ import pytest
 import lbwdet
 
 PACKAGE = Path(lbwdet.__file__).parent
-BASICS = {"errors", "files", "progress"}  # plain Python, for everyone
+BASICS = {"errors", "files", "progress", "tables"}  # plain Python, for everyone
 SHARED = {"configs", "checkpoints"}  # reading what runs begin with
 LOW = {"layers", "quantizers", "compat", "datasets", *SHARED}
-MEASURED = {*LOW, "training", "measuring"}
+MEASURED = {*LOW, "figures", "training", "measuring"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "files": set(),
     "progress": set(),
+    "tables": set(),
+    "figures": set(),
     "configs": set(),
     "checkpoints": set(),
     "compat": set(),

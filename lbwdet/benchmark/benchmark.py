@@ -13,10 +13,10 @@ import numpy as np
 
 from lbwdet.benchmark.process import EngineError, EngineProcess, EngineSpec
 from lbwdet.configs import load_config
-from lbwdet.demos.image_demo import find_images, read_image
+from lbwdet.datasets.image_files import find_images, read_image
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.errors import ConfigError, LBWError
-from lbwdet.files import write_json
+from lbwdet.files import write_json, write_text
 from lbwdet.measuring.accuracy import evaluate
 from lbwdet.measuring.calibration_images import calibration_images
 from lbwdet.measuring.candidates import Detections
@@ -178,10 +178,10 @@ def benchmark(
         },
         unavailable=setup.unavailable,
     )
-    from lbwdet.benchmark.report import write_plots, write_table
+    from lbwdet.benchmark.report import markdown, write_plots
 
     write_json(setup.folder / "benchmark.json", result)
-    write_table(setup.folder / "benchmark.md", result)
+    write_text(setup.folder / "benchmark.md", markdown(result))
     write_plots(setup.folder / "plots", result)
     return result
 

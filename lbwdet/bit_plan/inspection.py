@@ -17,12 +17,13 @@ from lbwdet.bit_plan.inspection_plot import draw_layers
 from lbwdet.bit_plan.sensitivity import TrainingLoss, layer_sensitivities
 from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError
-from lbwdet.files import atomic_write, write_json, write_text
+from lbwdet.files import write_bytes, write_json, write_text
 from lbwdet.layers import QuantLayer, quantize_, quantized_layers
 from lbwdet.measuring.detectors import build_detector
 from lbwdet.measuring.model_map import ModelMap
 from lbwdet.measuring.size import layer_bytes
-from lbwdet.quantizers import WeightQuantizer, build_quantizer
+from lbwdet.quantizers import WeightQuantizer, build_quantizer, relative_error
+from lbwdet.tables import table
 
 MEASURES = ("none", "loss", "map")
 SORTS = ("order", "name", "zeros", "error", "bytes", "sensitivity")
@@ -178,17 +179,15 @@ def report_layer(name: str, layer: QuantLayer) -> LayerReport:
     assert quantizer is not None
     n = quantized.num_magnitudes
     counts = torch.bincount(quantized.codes.flatten().int() + n, minlength=2 * n + 1)
-    weight = layer.weight.detach().float()
-    power = weight.square().sum().clamp(min=torch.finfo(torch.float32).tiny)
     kind = next(base for base in type(layer).__mro__ if not issubclass(base, QuantLayer))
     return LayerReport(
         name=name,
         kind=kind.__name__,
-        shape=tuple(weight.shape),
+        shape=tuple(layer.weight.shape),
         bit_width=quantized.bit_width,
         levels=tuple(counts.tolist()),
         zeros=(quantized.codes == 0).float().mean().item(),
-        error=((weight - quantized.dequantize()).square().sum() / power).item(),
+        error=relative_error(layer.weight, quantized.dequantize()),
         bytes=layer_bytes(layer, quantizer),
     )
 
@@ -214,27 +213,22 @@ def sorted_layers(layers: Sequence[LayerReport], by: str) -> list[LayerReport]:
 def markdown(inspected: Mapping[str, Any], sort: str = "order") -> str:
     """The layers as a table; a mAP's change is negative where the detector gets worse."""
     measured = inspected["measure"] != "none"
-    heading = ["layer", "kind", "shape", "bits", "levels used", "zeros", "error", "bytes"]
-    rows = [heading + ([f"{inspected['measure']} change"] if measured else [])]
-    rows.append(["---", "---", "---"] + ["---:"] * (len(rows[0]) - 3))
-    for layer in sorted_layers(inspected["layers"], sort):
-        used = sum(count > 0 for count in layer.levels)
-        row = [
+    header = ["layer", "kind", "shape", "bits", "levels used", "zeros", "error", "bytes"]
+    rows = [
+        [
             layer.name,
             layer.kind,
             "x".join(map(str, layer.shape)),
             str(layer.bit_width),
-            f"{used} of {len(layer.levels)}",
+            f"{sum(count > 0 for count in layer.levels)} of {len(layer.levels)}",
             f"{layer.zeros:.3f}",
             f"{layer.error:.4f}",
             f"{layer.bytes:,}",
+            *([f"{layer.damage:+.4f}"] if measured else []),
         ]
-        rows.append(row + ([f"{layer.damage:+.4f}"] if measured else []))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    )
+        for layer in sorted_layers(inspected["layers"], sort)
+    ]
+    return table(header + [f"{inspected['measure']} change"] * measured, rows, left=3)
 
 
 def write_inspection(
@@ -247,6 +241,5 @@ def write_inspection(
         out_dir / "inspect.json",
         {**inspected, "layers": [layer.to_json() for layer in inspected["layers"]]},
     )
-    write_text(out_dir / "inspect.md", markdown(inspected, sort) + "\n")
-    with atomic_write(out_dir / "inspect.png") as path:
-        path.write_bytes(draw_layers(layers, inspected["measure"]))
+    write_text(out_dir / "inspect.md", markdown(inspected, sort))
+    write_bytes(out_dir / "inspect.png", draw_layers(layers, inspected["measure"]))

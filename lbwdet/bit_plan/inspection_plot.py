@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from lbwdet.comparison.plots import png, style
+from lbwdet.figures import png, style
 
 if TYPE_CHECKING:
     from lbwdet.bit_plan.inspection import LayerReport

@@ -15,7 +15,8 @@ from lbwdet.errors import ConfigError, DataError
 from lbwdet.layers import QuantLayer, quantized_layers
 from lbwdet.measuring.model_map import ModelMap
 from lbwdet.measuring.size import layer_bytes, weight_size
-from lbwdet.quantizers import FLOAT_BIT_WIDTH, WeightQuantizer, check_bit_width
+from lbwdet.quantizers import FLOAT_BIT_WIDTH, WeightQuantizer, check_bit_width, relative_error
+from lbwdet.tables import table
 
 Choices = Mapping[str, Mapping[int, WeightQuantizer]]
 Changes = Mapping[str, Mapping[int, float]]
@@ -190,15 +191,13 @@ def _with_ties(
     for name, own in damage.items():
         layer = layers[name]
         weight = layer.weight.detach()
-        errors = {
-            width: (weight - quantizer.fake_quantize(weight, name, layer.channel_axis))
-            .square()
-            .sum()
-            .item()
+        levels = {
+            width: quantizer.fake_quantize(weight, name, layer.channel_axis)
             for width, quantizer in choices[name].items()
         }
-        power = weight.square().sum().item() or 1.0
-        costs[name] = {width: own[width] + scale * errors[width] / power for width in own}
+        costs[name] = {
+            width: own[width] + scale * relative_error(weight, levels[width]) for width in own
+        }
     return costs
 
 
@@ -206,16 +205,22 @@ def markdown(proposed: Mapping[str, Any]) -> str:
     """The proposal beside uniform bit widths."""
     measure = proposed["measure"]
     with_map = "map" in proposed["models"][0]
-    heading = ["model", "average bits", "MB", f"{measure} change, predicted", "measured"]
-    rows = [heading + ["mAP"] * with_map, ["---"] + ["---:"] * (len(heading) - 1 + with_map)]
-    for row in proposed["models"]:
-        cells = [row["model"], f"{row['average_bits']:.2f}", f"{row['bytes'] / 1e6:.3f}"]
-        cells += [f"{row['predicted']:+.4f}", f"{row['measured']:+.4f}"]
-        rows.append([*cells, f"{row['map']:.3f}"] if with_map else cells)
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    header = ["model", "average bits", "MB", f"{measure} change, predicted", "measured"]
+    rows = [
+        [
+            row["model"],
+            f"{row['average_bits']:.2f}",
+            f"{row['bytes'] / 1e6:.3f}",
+            f"{row['predicted']:+.4f}",
+            f"{row['measured']:+.4f}",
+            *([f"{row['map']:.3f}"] if with_map else []),
+        ]
+        for row in proposed["models"]
+    ]
     counts = Counter(proposed["bits"].values())
     layers = ", ".join(f"{counts[width]} at {width} bits" for width in sorted(counts))
     return (
-        f"{table}\n\nLayers: {layers}. In float the {measure} is {proposed['baseline']:.4f} "
+        f"{table(header + ['mAP'] * with_map, rows)}\n"
+        f"Layers: {layers}. In float the {measure} is {proposed['baseline']:.4f} "
         f"({proposed['num_images']} images)."
     )

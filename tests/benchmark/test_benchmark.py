@@ -76,8 +76,7 @@ def test_accuracy_is_that_of_each_engine(result, tiny):
     cfg = load_config(tiny.float_config)
     test_set = load_test_set(cfg)
     candidate = TorchCandidate("float", cfg, tiny.checkpoint)
-    truths = [image.truth for image in test_set.images]
-    expected = evaluate(detect_all(candidate, test_set), truths, test_set.classes)
+    expected = evaluate(detect_all(candidate, test_set), test_set.truths, test_set.classes)
     engines = result["part"]["end_to_end"]["engines"]
     for name in ("torch-fp32", "onnxruntime-fp32", "openvino-fp32"):
         assert engines[name]["mAP_11point"] == pytest.approx(expected.map_11point, abs=1e-3)

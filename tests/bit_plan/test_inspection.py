@@ -104,7 +104,7 @@ class TestTable:
         content = json.loads((tmp_path / "out" / "inspect.json").read_text())
         assert content["layers"][0]["name"] == "backbone.conv1"
         table = (tmp_path / "out" / "inspect.md").read_text()
-        assert table == markdown(inspected, "error") + "\n"
+        assert table == markdown(inspected, "error")
         assert len({line.count("|") for line in table.splitlines()}) == 1
         assert (tmp_path / "out" / "inspect.png").read_bytes().startswith(b"\x89PNG")
 
