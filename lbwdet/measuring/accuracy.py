@@ -70,7 +70,8 @@ class Accuracy:
 class Detects(Protocol):
     """What :func:`detect_all` needs: a name for messages, and boxes for an image."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def detect(self, image: np.ndarray) -> Detections: ...
 
