@@ -1,4 +1,4 @@
-"""Who may import whom, read from the source; and `import lbwdet` is quick."""
+"""Who may import whom, read from the source; and `import lbwdet` loads nothing else."""
 
 import ast
 import subprocess
@@ -100,18 +100,13 @@ def test_imports(path):
             assert parts[0] in {*sys.stdlib_module_names, "lbwdet"}, f"{room} imports {module}"
 
 
-def test_importing_the_package_is_quick_and_loads_no_framework():
+def test_importing_the_package_loads_itself_alone():
     program = (
-        "import sys, time; start = time.perf_counter(); import lbwdet; "
-        "print(time.perf_counter() - start); "
-        "print([m for m in ('torch', 'mmdet', 'mmcv', 'mmengine', 'numpy') if m in sys.modules])"
+        "import sys; before = set(sys.modules); import lbwdet; print(set(sys.modules) - before)"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        for _ in range(3)
-    ]
-    assert {run.stdout.split("\n")[1] for run in runs} == {"[]"}
-    assert min(float(run.stdout.split("\n")[0]) for run in runs) < 0.2
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout == "{'lbwdet'}\n"
 
 
 RUNTIME_COMMAND = PACKAGE / "deploy" / "runtime" / "__main__.py"  # may read images with Pillow
