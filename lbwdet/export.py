@@ -75,7 +75,7 @@ def export(
     paths = calibration_images(cfg, calibrate, num)
     for path in paths:
         read_image_size(path)  # rather now than after half of them
-    model = build_detector(cfg, checkpoint)
+    model: Any = build_detector(cfg, checkpoint)
     info = dict(
         versions=dict(lbwdet=__version__, torch=torch.__version__, mmdet=mmdet.__version__),
         config=dict(name=Path(config).name, sha256=_digest(cfg.pretty_text.encode())),
