@@ -201,23 +201,19 @@ def _with_ties(
 def markdown(proposed: Mapping[str, Any]) -> str:
     """The proposal beside uniform bit widths."""
     measure = proposed["measure"]
-    with_map = "map" in proposed["models"][0]
-    header = ["model", "average bits", "MB", f"{measure} change, predicted", "measured"]
-    rows = [
-        [
-            row["model"],
-            f"{row['average_bits']:.2f}",
-            f"{row['bytes'] / 1e6:.3f}",
-            f"{row['predicted']:+.4f}",
-            f"{row['measured']:+.4f}",
-            *([f"{row['map']:.3f}"] if with_map else []),
-        ]
-        for row in proposed["models"]
-    ]
+    columns: dict[str, Callable[[Mapping[str, Any]], object]] = {
+        "model": lambda row: row["model"],
+        "average bits": lambda row: f"{row['average_bits']:.2f}",
+        "MB": lambda row: f"{row['bytes'] / 1e6:.3f}",
+        f"{measure} change, predicted": lambda row: f"{row['predicted']:+.4f}",
+        "measured": lambda row: f"{row['measured']:+.4f}",
+    }
+    if "map" in proposed["models"][0]:
+        columns["mAP"] = lambda row: f"{row['map']:.3f}"
     counts = Counter(proposed["bits"].values())
     layers = ", ".join(f"{counts[width]} at {width} bits" for width in sorted(counts))
     return (
-        f"{table(header + ['mAP'] * with_map, rows)}\n"
+        f"{table(proposed['models'], columns)}\n"
         f"Layers: {layers}. In float the {measure} is {proposed['baseline']:.4f} "
         f"({proposed['num_images']} images)."
     )
