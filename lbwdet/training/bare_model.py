@@ -1,11 +1,13 @@
 """The detector itself, inside whatever wraps it."""
 
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 
 def bare_model(runner: Runner) -> nn.Module:
-    """The runner's model, without the wrapper that distributed training puts around it."""
+    """The runner's model, without what distributed training and test-time augmentation put around."""
     model: nn.Module = runner.model
-    return model.module if is_model_wrapper(model) else model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
