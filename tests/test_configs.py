@@ -118,10 +118,14 @@ def test_low_bit_minus_float_is_quantization_only(name):
         for key in low.keys() | reference.keys()
         if low.get(key, "absent") != reference.get(key, "absent")
     }
-    of_quantization = {"quant", "scheme", "custom_hooks"}
-    others = {key for key in changed if not of_quantization & set(key.split("."))}
-    assert others == ({"load_from"} if data_of(name) == "voc" else set())
-    assert len((CONFIGS / f"{name}.py").read_text().splitlines()) <= 10
+    start = {"load_from"} if data_of(name) == "voc" else set()
+    others = {key for key in changed - start if not key.startswith("model.quant.")}
+    others = {key for key in others if key.split(".")[0] not in ("scheme", "custom_hooks")}
+    assert others == {"model.type", "model.detector"}
+    assert low["model.type"] == "LBWDetector" and low["model.detector"] == reference["model.type"]
+    lines = (CONFIGS / f"{name}.py").read_text().splitlines()
+    of_model = [number for number, line in enumerate(lines) if line.startswith(("model", " "))]
+    assert len(lines) <= 10 and len(of_model) <= 3
 
 
 @pytest.mark.parametrize("name", LOW_BIT)

@@ -14,8 +14,8 @@ from mmengine.config import Config
 from torch import nn
 
 from lbwdet import __version__
-from lbwdet.errors import CheckpointError, LBWError
-from lbwdet.evaluation.detectors import build_detector, class_names, test_dataset
+from lbwdet.errors import LBWError
+from lbwdet.evaluation.detectors import build_detector, test_dataset
 from lbwdet.evaluation.environment import PACKAGE
 from lbwdet.evaluation.size import WeightSize, layer_bytes, weight_size
 from lbwdet.layers import QuantLayer, quantized_layers
@@ -166,12 +166,6 @@ class TorchCandidate(Detector):
         self.checkpoint = None if checkpoint is None else str(checkpoint)
         super().__init__(cfg, build_detector(cfg, checkpoint, device))
         self.classes = tuple(self.model.dataset_meta["classes"])
-        expected = class_names(cfg)
-        if self.classes != expected:
-            raise CheckpointError(
-                f"{checkpoint}: trained on the classes {list(self.classes)}, "
-                f"but {self.config} tests {list(expected)}"
-            )
         self.size = weight_size(self.model)
         self.digest = _digest(cfg, self.model, device)
 

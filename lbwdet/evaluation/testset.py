@@ -13,6 +13,7 @@ from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
 
 from lbwdet.datasets import check_data
+from lbwdet.datasets.classes import config_classes
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.evaluation.detectors import test_dataset
 from lbwdet.training.build import register_scope
@@ -123,9 +124,10 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
             TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info["instances"]))
         )
     loader = TRANSFORMS.build(test_dataset(cfg)["pipeline"][0])
-    return TestSet(
-        tuple(dataset.metainfo["classes"]), images, _describe(cfg.test_dataloader.dataset), loader
-    )
+    classes = config_classes(cfg, ("test",))
+    if classes is None:
+        raise ConfigError(f"{cfg.filename}: the test data set names no classes")
+    return TestSet(classes, images, _describe(cfg.test_dataloader.dataset), loader)
 
 
 def build_dataset(cfg: Config, settings: Mapping[str, Any]) -> Any:

@@ -156,7 +156,7 @@ def _forgo_fast_paths(module: nn.Module) -> None:
         elif isinstance(part, nn.TransformerEncoder):
             part.use_nested_tensor = False
         elif hasattr(part, "efficient_conv_bn_eval_forward"):
-            part.efficient_conv_bn_eval_forward = None
+            setattr(part, "efficient_conv_bn_eval_forward", None)  # noqa: B010
 
 
 def _build(settings: Mapping[str, Any]) -> WeightQuantizer | None:

@@ -12,9 +12,9 @@ from lbwdet.models.rfcn import (
 )
 
 __all__ = [
-    "LBWDetector",
     "LBWFPN",
     "FirstLevelsRPNHead",
+    "LBWDetector",
     "LBWRFCNHead",
     "LBWRPNHead",
     "LBWResNet",

@@ -49,3 +49,17 @@ def LBWDetector(
         )
     model: nn.Module = MODELS.build(dict(type=detector, **settings))
     return model if quant is None else quantize_as_built_(model, quant)
+
+
+def low_bit_entry(model: Mapping[str, Any], quant: Mapping[str, Any]) -> dict[str, Any]:
+    """What a config changes in its float ``model`` to have it quantized.
+
+    >>> low_bit_entry(dict(type="RetinaNet"), dict(weight=dict(bit_width=4)))
+    {'type': 'LBWDetector', 'detector': 'RetinaNet', 'quant': {'weight': {'bit_width': 4}}}
+    """
+    inner = model.get("detector")
+    if isinstance(inner, Mapping):  # of a tracker, or of semi-supervised training
+        return dict(detector=low_bit_entry(inner, quant))
+    kind = model["type"]
+    name = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+    return dict(type="LBWDetector", detector=name, quant=quant)

@@ -6,7 +6,7 @@ from torch import nn
 
 
 def bare_model(runner: Runner) -> nn.Module:
-    """The runner's model, without what distributed training and test-time augmentation put around."""
+    """The runner's model, without what distributed training or augmented testing put around it."""
     model: nn.Module = runner.model
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module

@@ -41,7 +41,7 @@ def build_model(cfg: Config) -> nn.Module:
 
 
 def quantize_by_hook(model: nn.Module, quant: Mapping[str, Any]) -> bool:
-    """What a ``QuantizeHook`` does to a model; False if it leaves alone what was built quantized."""
+    """What a ``QuantizeHook`` does; False if the model was built quantized, and is left alone."""
     if quantized_as_built(model):
         return False
     quantize_(model, **quant)

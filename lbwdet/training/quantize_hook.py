@@ -1,4 +1,4 @@
-"""Quantizes a whole detector of any type in MMEngine's Runner, as configs did before LBWDetector."""
+"""Quantizes a whole detector in MMEngine's Runner alone, as configs did before LBWDetector."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,14 +43,15 @@ class QuantizeHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         model = bare_model(runner)
-        if not quantize_by_hook(model, self.quant):
+        applied = quantize_by_hook(model, self.quant)
+        if input_quantizers(model) and not any(isinstance(h, ActivationHook) for h in runner.hooks):
+            runner.register_hook(ActivationHook())  # behind this one: its turn comes, too
+        if not applied:
             runner.logger.warning(
                 f"QuantizeHook: its settings {dict(self.quant)} are not used, since the model is "
                 "quantized where the config builds it (LBWDetector); remove the hook"
             )
             return
-        if input_quantizers(model) and not any(isinstance(h, ActivationHook) for h in runner.hooks):
-            runner.register_hook(ActivationHook())  # behind this one: its turn comes, too
         layers, left = quantized_layers(model), unquantized_weights(model)
         runner.logger.info(
             f"QuantizeHook: {len(layers)} layers compute with quantized weights"
