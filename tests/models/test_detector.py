@@ -252,9 +252,7 @@ def test_the_flops_tool(trained):
                 model, None, inputs=data["inputs"], show_table=False, show_arch=False
             )["flops"]
         )
-    low, plain = counted
-    # Proposals differ between the two, convolutions do not.
-    assert low == pytest.approx(plain, rel=0.5) and low > 1e6
+    assert counted[0] == counted[1] > 1e6
 
 
 def test_the_benchmark_script(trained):
