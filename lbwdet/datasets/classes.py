@@ -13,6 +13,7 @@ import lbwdet.compat  # noqa: F401  (first: mmdet.datasets imports mmcv.ops)
 
 # isort: split
 from mmdet.datasets.base_det_dataset import BaseDetDataset
+from mmdet.datasets.base_video_dataset import BaseVideoDataset
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.fileio import list_from_file
@@ -146,6 +147,8 @@ def dataset_classes(dataset: Mapping[str, Any], where: str) -> Classes | None:
         return None if None in found else found[0]
     if isinstance(dataset.get("dataset"), Mapping):
         return dataset_classes(dataset["dataset"], where)
+    if issubclass(_dataset_class(dataset) or object, BaseVideoDataset):
+        return None  # names all kinds of its annotations; trackers follow some of them
     metainfo = dataset.get("metainfo") or {}
     if "CLASSES" in metainfo and "classes" not in metainfo:
         raise ConfigError(
@@ -198,7 +201,7 @@ def _check_heads(cfg: Config, model: nn.Module, classes: Classes, splits: tuple[
     ]
     kinds = [_dataset_class(dataset) for dataset in datasets]
     if any(kind is None or not issubclass(kind, BaseDetDataset) for kind in kinds):
-        return  # tracking and re-identification choose among the classes they name
+        return  # of re-identification, say, whose labels are persons
     if any(hasattr(part, "language_model") for part in model.modules()):
         return  # classes are words of a prompt
     counts = {len(classes)}

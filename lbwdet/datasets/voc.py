@@ -106,8 +106,9 @@ class LBWVOCDataset(XMLDataset):
     @classmethod
     def _load_metainfo(cls, metainfo: Any = None) -> dict[str, Any]:
         """MMEngine only warns of a text that is no file, and takes its letters for classes."""
-        loaded: dict[str, Any] = super()._load_metainfo(metainfo)
-        loaded["classes"] = read_names(loaded["classes"], cls.__name__)
+        classes = (metainfo or {}).get("classes", cls.METAINFO["classes"])
+        names = read_names(classes, cls.__name__)
+        loaded: dict[str, Any] = super()._load_metainfo({**(metainfo or {}), "classes": names})
         return loaded
 
     def load_data_list(self) -> list[dict[str, Any]]:

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from lbwdet.datasets.check import SPLITS, check_data
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.evaluation.image_demo import find_images
+from lbwdet.evaluation.testset import build_dataset
 from lbwdet.training.build import register_scope
 
 
@@ -38,8 +38,7 @@ def _of_split(cfg: Config, split: str) -> list[Path]:
         raise ConfigError(f"{cfg.filename}: no '{split}_dataloader' in this config")
     check_data(cfg, (split,))
     register_scope(cfg)
-    dataset = DATASETS.build(loader.dataset)
-    dataset.full_init()
+    dataset = build_dataset(cfg, loader.dataset)
     paths = (dataset.get_data_info(index)["img_path"] for index in range(len(dataset)))
     found = [Path(path) for path in dict.fromkeys(paths)]  # a repeated data set names them twice
     if not found:
