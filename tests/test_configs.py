@@ -12,7 +12,7 @@ from mmdet.datasets import VOCDataset
 from mmengine.config import Config
 from torch import nn
 
-from lbwdet.configs import default_work_dir, load_config
+from lbwdet.configs import add_import, default_work_dir, load_config
 from lbwdet.errors import ConfigError
 from lbwdet.evaluation.demo import MODELS
 from lbwdet.evaluation.experiment import EXPERIMENTS
@@ -245,3 +245,13 @@ def test_configs_of_packages():
         load_config("nodet::retinanet/retinanet_r18_fpn_1x_coco.py")
     with pytest.raises(ConfigError, match=r"retinanet_r19.py: no such config; .* has retinanet_"):
         load_config("mmdet::retinanet/retinanet_r19.py")
+
+
+def test_imports_are_added_once():
+    cfg = Config(dict())
+    for imports in ("a", "a", "b"):
+        add_import(cfg, imports)
+    assert cfg.custom_imports.imports == ["a", "b"]
+    cfg.custom_imports = dict(imports="a", allow_failed_imports=False)
+    add_import(cfg, "b")
+    assert cfg.custom_imports == dict(imports=["a", "b"], allow_failed_imports=False)
