@@ -50,8 +50,11 @@ def check_classes(
         ConfigError: data sets and heads disagree, or the names are no names.
         CheckpointError: the checkpoint was trained on other classes, or in another order.
     """
-    named = config_classes(cfg, splits)
     trained = checkpoint_classes(meta or {}, checkpoint)
+    if any(hasattr(part, "language_model") for part in model.modules()):
+        # Its classes are words of a prompt, others in each data set.
+        return config_classes(cfg, splits[-1:]) or trained or ()
+    named = config_classes(cfg, splits)
     if named is not None:
         _check_heads(cfg, model, named, splits)
     if trained is None or named is None or trained == named:
@@ -202,16 +205,16 @@ def _check_heads(cfg: Config, model: nn.Module, classes: Classes, splits: tuple[
     kinds = [_dataset_class(dataset) for dataset in datasets]
     if any(kind is None or not issubclass(kind, BaseDetDataset) for kind in kinds):
         return  # of re-identification, say, whose labels are persons
-    if any(hasattr(part, "language_model") for part in model.modules()):
-        return  # classes are words of a prompt
     counts = {len(classes)}
     for dataset in datasets:  # panoptic: boxes are of things alone
         metainfo = {**_metainfo(dataset), **(dataset.get("metainfo") or {})}
         counts |= {len(metainfo[key]) for key in ("thing_classes",) if key in metainfo}
     for name, module in model.named_modules():
         count = getattr(module, "num_classes", None)
-        counted = isinstance(count, int) and count > 0 and not _OTHER_COUNTS & set(name.split("."))
-        if counted and count not in counts and not getattr(module, "class_agnostic", False):
+        other = _OTHER_COUNTS & set(name.split(".")) or "RPN" in type(module).__name__
+        if not isinstance(count, int) or count < 1 or other:
+            continue
+        if count not in counts and not getattr(module, "class_agnostic", False):
             raise ConfigError(
                 f"{cfg.filename}: {name} ({type(module).__name__}) has num_classes={count}, but "
                 f"the {splits[0]} data set names {len(classes)} classes, {shown(list(classes))}; "

@@ -156,6 +156,26 @@ class TestHeads:
             with pytest.raises(ConfigError, match=message):
                 self.check(count, *"abcdef", model=model)
 
+    @pytest.mark.parametrize("kind", ["RPN", "FasterRCNN"])
+    def test_proposals_are_of_no_class(self, kind):
+        cfg = tiny_config("d", "w")
+        if kind == "RPN":
+            cfg.model.pop("roi_head")
+            cfg.merge_from_dict({"model.type": "RPN", "model.test_cfg.rcnn": None})
+        with torch.device("meta"):
+            assert check_classes(cfg, build_model(cfg)) == TINY_CLASSES
+
+    def test_words_of_a_prompt(self):
+        """Models that read them take other classes for training and testing."""
+        cfg = tiny_config("d", "w")
+        cfg.val_dataloader = dict(dataset=voc("others"))
+        with torch.device("meta"):
+            model = build_model(cfg)
+        with pytest.raises(ConfigError, match="the train data set has the classes"):
+            check_classes(cfg, model, ("train", "val"))
+        model.language_model = torch.nn.Identity()
+        assert check_classes(cfg, model, ("train", "val")) == ("others",)
+
     def test_a_data_set_without_names_says_nothing(self):
         assert self.check(3, test_dataloader=None) == ()
 
