@@ -96,9 +96,11 @@ def checkpoint_classes(meta: Mapping[str, Any], path: str | Path | None) -> Clas
     Raises:
         CheckpointError: it was trained on parts with different classes.
     """
-    parts = meta.get("dataset_meta") or meta
+    written = isinstance(meta, Mapping) and (meta.get("dataset_meta") or meta)
     found: list[Classes] = []
-    for part in parts if isinstance(parts, list | tuple) else [parts]:
+    for part in written if isinstance(written, list | tuple) else [written]:
+        if not isinstance(part, Mapping):
+            continue
         lower = {str(key).lower(): value for key, value in part.items()}
         if lower.get("classes") is not None:
             found.append(read_names(lower["classes"], str(path), CheckpointError))

@@ -72,8 +72,9 @@ def steps_of(runner: Runner) -> Steps:
 
 
 def _recorded(meta: Mapping[str, Any], path: str, now: Steps) -> Steps | str | None:
-    if META_KEY in meta:
-        return Steps(**meta[META_KEY])
+    recorded = meta.get(META_KEY)
+    if isinstance(recorded, Mapping) and recorded.keys() == dataclasses.asdict(now).keys():
+        return Steps(**recorded)
     epochs, iterations = meta.get("epoch", 0), meta.get("iter", 0)
     # A checkpoint in the midst of an epoch has another name, and tells nothing.
     whole = epochs and Path(path).stem.startswith("epoch_")

@@ -185,6 +185,11 @@ def check_model(cfg: Config, partial: bool = False, splits: tuple[str, ...] = ()
             check_fit(model, state, checkpoint, optional)
         check_classes(cfg, model, splits, {} if partial else meta, checkpoint)
         if cfg.get("resume"):
+            if "config" in meta:
+                raise CheckpointError(
+                    f"{checkpoint}: cannot be resumed: its meta has a config as text, which "
+                    "MMEngine would run as code; start a new training from these weights by load_from"
+                )
             check_same_scheme(meta, configured_scheme(cfg), checkpoint)
 
 

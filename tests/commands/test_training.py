@@ -190,6 +190,15 @@ def test_resume_without_a_checkpoint(fails, tiny):
     assert message == "no.pth: no such checkpoint\n"
 
 
+def test_code_in_a_checkpoint_is_not_run(fails, tiny, tmp_path):
+    checkpoint = torch.load(tiny.checkpoint, weights_only=True)
+    code = f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
+    path = tmp_path / "code.pth"
+    torch.save({**checkpoint, "meta": dict(config=code, epoch=1, iter=1)}, path)
+    assert "has a config as text" in fails("train", tiny.config, "--resume", str(path))
+    assert not (tmp_path / "ran").exists()
+
+
 def test_load_from_says_which_config_makes_it(fails, tiny):
     message = fails("train", TOY_6BIT, "--data-root", str(tiny.root))
     assert "work_dirs/lbw_frcnn_toy_fp32/epoch_12.pth: no such checkpoint" in message

@@ -127,7 +127,9 @@ class TestCheckpoint:
     def test_wherever_they_are(self, meta):
         assert checkpoint_classes(meta, "a.pth") == ("a", "b")
 
-    @pytest.mark.parametrize("meta", [{}, dict(epoch=3), dict(dataset_meta=dict(palette=1))])
+    @pytest.mark.parametrize(
+        "meta", [{}, [], dict(epoch=3), dict(dataset_meta="x"), dict(dataset_meta=dict(palette=1))]
+    )
     def test_nowhere(self, meta):
         assert checkpoint_classes(meta, "a.pth") is None
 
