@@ -19,6 +19,7 @@ from lbwdet.evaluation.experiment import EXPERIMENTS
 from lbwdet.layers import (
     InputQuantizer,
     activation_keys,
+    describe_quantization,
     input_quantizers,
     quantized_layers,
     unquantized_weights,
@@ -126,6 +127,31 @@ def test_low_bit_minus_float_is_quantization_only(name):
     lines = (CONFIGS / f"{name}.py").read_text().splitlines()
     of_model = [number for number, line in enumerate(lines) if line.startswith(("model", " "))]
     assert len(lines) <= 10 and len(of_model) <= 3
+
+
+BY_PARTS = """
+quant = dict(weight=dict(bit_width=4, code='dense'), activation=dict(bit_width=8))
+model = dict(
+    backbone=dict(quant=quant),
+    neck=dict(quant=quant),
+    rpn_head=dict(quant=quant),
+    roi_head=dict(bbox_head=dict(quant=quant)))
+"""
+BY_HOOK = """
+quant = dict(weight=dict(bit_width=4, code='dense'), activation=dict(bit_width=8))
+custom_hooks = [dict(type='QuantizeHook', quant=quant)]
+"""
+
+
+@pytest.mark.parametrize("text", [BY_PARTS, BY_HOOK], ids=["parts", "hook"])
+def test_low_bit_configs_of_the_old_form_mean_the_same(tmp_path, text):
+    base = CONFIGS / "lbw_frcnn_toy_fp32-finetuned.py"
+    (tmp_path / "old.py").write_text(f"_base_ = {str(base)!r}\n{text}")
+    with torch.device("meta"):
+        old = build_model(load_config(tmp_path / "old.py"))
+    new = model("lbw_frcnn_toy_w4a8")
+    assert describe_quantization(old) == describe_quantization(new)
+    assert list(old.state_dict()) == list(new.state_dict())
 
 
 @pytest.mark.parametrize("name", LOW_BIT)

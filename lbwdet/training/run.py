@@ -187,8 +187,8 @@ def check_model(cfg: Config, partial: bool = False, splits: tuple[str, ...] = ()
         if cfg.get("resume"):
             if "config" in meta:
                 raise CheckpointError(
-                    f"{checkpoint}: cannot be resumed: its meta has a config as text, which "
-                    "MMEngine would run as code; start a new training from these weights by load_from"
+                    f"{checkpoint}: cannot be resumed: its meta has a config as text, which MMEngine "
+                    "would run as code; start a new training from the weights by load_from"
                 )
             check_same_scheme(meta, configured_scheme(cfg), checkpoint)
 
