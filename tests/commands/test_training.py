@@ -195,7 +195,7 @@ def test_code_in_a_checkpoint_is_not_run(fails, tiny, tmp_path):
     code = f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
     path = tmp_path / "code.pth"
     torch.save({**checkpoint, "meta": dict(config=code, epoch=1, iter=1)}, path)
-    assert "has a config as text" in fails("train", tiny.config, "--resume", str(path))
+    assert "holds a config text" in fails("train", tiny.config, "--resume", str(path))
     assert not (tmp_path / "ran").exists()
 
 
