@@ -187,7 +187,7 @@ def check_model(cfg: Config, partial: bool = False, splits: tuple[str, ...] = ()
         if cfg.get("resume"):
             if "config" in meta:
                 raise CheckpointError(
-                    f"{checkpoint}: cannot be resumed: its meta holds a config text, which MMEngine "
+                    f"{checkpoint}: cannot be resumed: its meta holds a config text, that MMEngine "
                     "would run as code; start a new training from the weights by load_from"
                 )
             check_same_scheme(meta, configured_scheme(cfg), checkpoint)
