@@ -70,6 +70,23 @@ def test_the_type_may_be_a_class_or_carry_its_scope():
             assert len(quantized_layers(build(config))) == LAYERS
 
 
+def test_configs_of_python_imports(tmp_path):
+    config = tiny_config("unused", "unused", model="retinanet_r50_fpn")
+    text = config.pretty_text.replace("type='RetinaNet'", "type=RetinaNet")
+    (tmp_path / "base.py").write_text(f"from mmdet.models import RetinaNet\n{text}")
+    delta = """
+from mmengine.config import read_base
+with read_base():
+    from .base import *
+from mmdet.models import RetinaNet
+from lbwdet.models import LBWDetector
+model.update(type=LBWDetector, detector=RetinaNet, quant=dict(weight=dict(bit_width=4)))
+"""
+    (tmp_path / "low_bit.py").write_text(delta)
+    model = build(Config.fromfile(tmp_path / "low_bit.py").model)
+    assert type(model) is RetinaNet and len(quantized_layers(model)) > 25
+
+
 def test_none_is_float():
     config = model_config(quant=W6)
     config.quant = None
