@@ -22,6 +22,7 @@ from torch import nn
 from lbwdet.errors import CheckpointError, ConfigError, shown
 
 Classes = tuple[str, ...]
+_FEW = 12  # names that a message lists
 # Parts of models whose num_classes counts something else than the data set's classes.
 _OTHER_COUNTS = {"backbone", "rpn_head", "semantic_head", "reid"}
 
@@ -55,15 +56,16 @@ def check_classes(
         # Its classes are words of a prompt, others in each data set.
         return config_classes(cfg, splits[-1:]) or trained or ()
     named = config_classes(cfg, splits)
-    if named is not None:
-        _check_heads(cfg, model, named, splits)
+    if classes := named or trained:
+        who = f"the {splits[0]} data set" if named else str(checkpoint)
+        _check_heads(cfg, model, classes, splits, who)
     if trained is None or named is None or trained == named:
         return trained or named or ()
     raise CheckpointError(
-        f"{checkpoint}: trained on the classes {list(trained)}, but {cfg.filename} "
-        f"{'trains on' if 'train' in splits else 'tests'} {list(named)}"
-        f"{', the same in another order' if sorted(trained) == sorted(named) else ''}; give the "
-        "data set's metainfo the classes of the checkpoint, or name the checkpoint of this config"
+        f"{checkpoint}: trained on the classes {_listed(trained)}, but {cfg.filename} "
+        f"{'trains on' if 'train' in splits else 'tests'} {_listed(named)}"
+        f"{_difference(trained, named)}; give the data set's metainfo the classes of the "
+        "checkpoint, or name the checkpoint of this config"
     )
 
 
@@ -80,8 +82,9 @@ def config_classes(cfg: Config, splits: tuple[str, ...]) -> Classes | None:
             continue
         if first is not None and first[1] != classes:
             raise ConfigError(
-                f"{cfg.filename}: the {first[0]} data set has the classes {list(first[1])}, the "
-                f"{split} data set {list(classes)}; give both the same metainfo"
+                f"{cfg.filename}: the {first[0]} data set has the classes {_listed(first[1])}, the "
+                f"{split} data set {_listed(classes)}{_difference(first[1], classes)}; give both "
+                "the same metainfo"
             )
         first = first or (split, classes)
     return None if first is None else first[1]
@@ -107,8 +110,8 @@ def checkpoint_classes(meta: Mapping[str, Any], path: str | Path | None) -> Clas
     if len(set(found)) > 1:
         other = next(classes for classes in found if classes != found[0])
         raise CheckpointError(
-            f"{path}: trained on data sets with different classes, {list(found[0])} and "
-            f"{list(other)}, so that a label means both; train again on parts with the same classes"
+            f"{path}: trained on data sets with different classes, {_listed(found[0])} and "
+            f"{_listed(other)}, so that a label means both; train again on parts with the same ones"
         )
     return found[0] if found else None
 
@@ -145,9 +148,9 @@ def dataset_classes(dataset: Mapping[str, Any], where: str) -> Classes | None:
         for index, classes in enumerate(found):
             if None not in (classes, found[0]) and classes != found[0]:
                 raise ConfigError(
-                    f"{where}: its parts name different classes, part 0 {shown(found[0])} and part "
-                    f"{index} {shown(classes)}, so that a label means both; give every part the "
-                    "same metainfo"
+                    f"{where}: its parts name different classes, part 0 {_listed(found[0])} and "
+                    f"part {index} {_listed(classes)}, so that a label means both; give every "
+                    "part the same metainfo"
                 )
         return None if None in found else found[0]
     if isinstance(dataset.get("dataset"), Mapping):
@@ -197,7 +200,9 @@ def _split_classes(cfg: Config, split: str) -> Classes | None:
     return dataset_classes(dataset, f"{cfg.filename}: {split} data set")
 
 
-def _check_heads(cfg: Config, model: nn.Module, classes: Classes, splits: tuple[str, ...]) -> None:
+def _check_heads(
+    cfg: Config, model: nn.Module, classes: Classes, splits: tuple[str, ...], who: str
+) -> None:
     datasets = [
         dataset
         for split in splits
@@ -219,7 +224,7 @@ def _check_heads(cfg: Config, model: nn.Module, classes: Classes, splits: tuple[
         if count not in counts and not getattr(module, "class_agnostic", False):
             raise ConfigError(
                 f"{cfg.filename}: {name} ({type(module).__name__}) has num_classes={count}, but "
-                f"the {splits[0]} data set names {len(classes)} classes, {shown(list(classes))}; "
+                f"{who} names {len(classes)} classes, {_listed(classes)}; "
                 f"set num_classes={len(classes)}, or give the data set the classes that the model "
                 "is made for: metainfo=dict(classes=...)"
             )
@@ -245,3 +250,19 @@ def _dataset_class(dataset: Mapping[str, Any]) -> type | None:
     kind = dataset.get("type")
     found = DATASETS.get(kind) if isinstance(kind, str) else kind
     return found if isinstance(found, type) else None
+
+
+def _listed(names: Classes) -> str:
+    """All of a few names, the first of many."""
+    few = names if len(names) <= _FEW else names[: _FEW - 1]
+    return str(list(few)) if few == names else f"[{str(list(few))[1:-1]}, ... ({len(names)})]"
+
+
+def _difference(one: Classes, other: Classes) -> str:
+    """What the listed names do not show."""
+    if sorted(one) == sorted(other):
+        return ", the same in another order"
+    if len(one) != len(other) or len(one) <= _FEW:
+        return ""
+    label = next(label for label in range(len(one)) if one[label] != other[label])
+    return f"; label {label} is {one[label]!r} in the former, {other[label]!r} in the latter"

@@ -79,7 +79,7 @@ class TestDataSet:
         assert dataset_classes(repeated, "here") == ("a",)
 
     def test_parts_that_differ(self):
-        message = r"here: its parts name different classes, part 0 \('a', 'b'\) and part 1 \('b',"
+        message = r"here: its parts name different classes, part 0 \['a', 'b'\] and part 1 \['b',"
         with pytest.raises(ConfigError, match=message):
             dataset_classes(joined(voc("a", "b"), voc("b", "a")), "here")
 
@@ -104,6 +104,13 @@ class TestConfig:
         assert config_classes(cfg, ("test",)) == ("b",)
         with pytest.raises(ConfigError, match=r"train data set has the classes \['a', 'b'\], the"):
             config_classes(cfg, ("train", "test"))
+
+    def test_of_many_names_the_first_difference_is_shown(self):
+        names = tuple(f"name {number}" for number in range(80))
+        other = (*names[:50], "another", *names[51:])
+        message = r"'name 10', \.\.\. \(80\)\].*label 50 is 'name 50' in the former, 'another' in"
+        with pytest.raises(ConfigError, match=message):
+            config_classes(self.config(train=voc(*names), val=voc(*other)), ("train", "val"))
 
     def test_none(self):
         assert config_classes(Config(dict(test_dataloader=None)), ("train", "test")) is None
@@ -178,8 +185,14 @@ class TestHeads:
         model.language_model = torch.nn.Identity()
         assert check_classes(cfg, model, ("train", "val")) == ("others",)
 
-    def test_a_data_set_without_names_says_nothing(self):
-        assert self.check(3, test_dataloader=None) == ()
+    def test_without_a_data_set_the_checkpoint_says_how_many(self):
+        cfg = tiny_config("d", "w", changes={"test_dataloader": None})
+        with torch.device("meta"):
+            model = build_model(cfg)
+        assert check_classes(cfg, model) == ()
+        assert check_classes(cfg, model, meta=dict(CLASSES=("a", "b"))) == ("a", "b")
+        with pytest.raises(ConfigError, match=r"num_classes=2, but a\.pth names 3 classes"):
+            check_classes(cfg, model, meta=dict(CLASSES=("a", "b", "c")), checkpoint="a.pth")
 
 
 def test_one_metainfo_of_parts_with_the_same_names(tmp_path):
