@@ -1,7 +1,2 @@
 _base_ = './lbw_frcnn_toy_fp32-finetuned.py'
-quant = dict(weight=dict(bit_width=6))
-model = dict(
-    backbone=dict(quant=quant),
-    neck=dict(quant=quant),
-    rpn_head=dict(quant=quant),
-    roi_head=dict(bbox_head=dict(quant=quant)))
+model = dict(type='LBWDetector', detector='FasterRCNN', quant=dict(weight=dict(bit_width=6)))

@@ -1,7 +1,4 @@
 _base_ = './lbw_frcnn_voc-sample_fp32-finetuned.py'
-quant = dict(weight=dict(bit_width=3, code='dense'))
 model = dict(
-    backbone=dict(quant=quant),
-    neck=dict(quant=quant),
-    rpn_head=dict(quant=quant),
-    roi_head=dict(bbox_head=dict(quant=quant)))
+    type='LBWDetector', detector='FasterRCNN',
+    quant=dict(weight=dict(bit_width=3, code='dense')))

@@ -1,8 +1,3 @@
 _base_ = './lbw_frcnn_voc_fp32.py'
-quant = dict(weight=dict(bit_width=6))
-model = dict(
-    backbone=dict(quant=quant),
-    neck=dict(quant=quant),
-    rpn_head=dict(quant=quant),
-    roi_head=dict(bbox_head=dict(quant=quant)))
+model = dict(type='LBWDetector', detector='FasterRCNN', quant=dict(weight=dict(bit_width=6)))
 load_from = 'work_dirs/lbw_frcnn_voc_fp32/epoch_4.pth'

@@ -1,7 +1,5 @@
 _base_ = './lbw_rfcn_r50_voc_fp32.py'
-quant = dict(weight=dict(bit_width=4, code='dense'))
 model = dict(
-    backbone=dict(quant=quant),
-    rpn_head=dict(quant=quant),
-    roi_head=dict(bbox_head=dict(quant=quant)))
+    type='LBWDetector', detector='FasterRCNN',
+    quant=dict(weight=dict(bit_width=4, code='dense')))
 load_from = 'work_dirs/lbw_rfcn_r50_voc_fp32/epoch_4.pth'

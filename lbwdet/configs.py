@@ -106,6 +106,15 @@ def config_file(name: str | Path) -> Path:
     return Path(found.submodule_search_locations[0]) / ".mim" / "configs" / config
 
 
+def add_import(cfg: Config, module: str) -> None:
+    """Adds a module to the ``custom_imports`` of ``cfg``, in place, unless it is among them."""
+    imports = dict(cfg.get("custom_imports") or {})
+    present = imports.get("imports") or []
+    present = [present] if isinstance(present, str) else list(present)
+    imports["imports"] = present if module in present else [*present, module]
+    cfg.custom_imports = imports
+
+
 def default_work_dir(config: str | Path) -> str:
     """``work_dirs/<name of the config>``, as MMDetection does it."""
     return str(Path("work_dirs") / Path(config).stem)

@@ -107,7 +107,8 @@ def tiny_config(
         work_dir: folder of logs and checkpoints.
         model: name of one of MMDetection's ``_base_/models``:
             ``'faster-rcnn_r50_fpn'`` or ``'retinanet_r50_fpn'``.
-        quant: settings of a ``QuantizeHook``, if the model is to be quantized.
+        quant: settings of an ``LBWDetector``, if the model is to be quantized; with
+            activation settings an ``ActivationHook`` comes along.
         changes: dotted config keys and their values, merged in at the end.
     """
     config = copy.deepcopy(_base_config(model))
@@ -139,12 +140,15 @@ def tiny_config(
                 clip_grad=dict(max_norm=10),
             ),
             default_hooks=dict(logger=dict(interval=1)),
-            custom_hooks=[dict(type="QuantizeHook", quant=dict(quant))] if quant else [],
+            custom_hooks=[dict(type="ActivationHook")] if "activation" in (quant or {}) else [],
             env_cfg=dict(dist_cfg=dict(backend="gloo")),
             randomness=dict(seed=0),
             log_level="WARNING",
         )
     )
+    if quant is not None:
+        detector = config.model.type
+        config.model.update(type="LBWDetector", detector=detector, quant=dict(quant))
     config.merge_from_dict(dict(changes or {}))
     return config
 

@@ -12,12 +12,13 @@ from mmdet.datasets import VOCDataset
 from mmengine.config import Config
 from torch import nn
 
-from lbwdet.configs import default_work_dir, load_config
+from lbwdet.configs import add_import, default_work_dir, load_config
 from lbwdet.demos.toy_demo import MODELS
 from lbwdet.errors import ConfigError
 from lbwdet.layers import (
     InputQuantizer,
     activation_keys,
+    describe_quantization,
     input_quantizers,
     quantized_layers,
     unquantized_weights,
@@ -118,10 +119,39 @@ def test_low_bit_minus_float_is_quantization_only(name):
         for key in low.keys() | reference.keys()
         if low.get(key, "absent") != reference.get(key, "absent")
     }
-    of_quantization = {"quant", "scheme", "custom_hooks"}
-    others = {key for key in changed if not of_quantization & set(key.split("."))}
-    assert others == ({"load_from"} if data_of(name) == "voc" else set())
-    assert len((CONFIGS / f"{name}.py").read_text().splitlines()) <= 10
+    start = {"load_from"} if data_of(name) == "voc" else set()
+    others = {key for key in changed - start if not key.startswith("model.quant.")}
+    others = {key for key in others if key.split(".")[0] not in ("scheme", "custom_hooks")}
+    assert others == {"model.type", "model.detector"}
+    assert low["model.type"] == "LBWDetector" and low["model.detector"] == reference["model.type"]
+    lines = (CONFIGS / f"{name}.py").read_text().splitlines()
+    of_model = [number for number, line in enumerate(lines) if line.startswith(("model", " "))]
+    assert len(lines) <= 10 and len(of_model) <= 3
+
+
+BY_PARTS = """
+quant = dict(weight=dict(bit_width=4, code='dense'), activation=dict(bit_width=8))
+model = dict(
+    backbone=dict(quant=quant),
+    neck=dict(quant=quant),
+    rpn_head=dict(quant=quant),
+    roi_head=dict(bbox_head=dict(quant=quant)))
+"""
+BY_HOOK = """
+quant = dict(weight=dict(bit_width=4, code='dense'), activation=dict(bit_width=8))
+custom_hooks = [dict(type='QuantizeHook', quant=quant)]
+"""
+
+
+@pytest.mark.parametrize("text", [BY_PARTS, BY_HOOK], ids=["parts", "hook"])
+def test_low_bit_configs_of_the_old_form_mean_the_same(tmp_path, text):
+    base = CONFIGS / "lbw_frcnn_toy_fp32-finetuned.py"
+    (tmp_path / "old.py").write_text(f"_base_ = {str(base)!r}\n{text}")
+    with torch.device("meta"):
+        old = build_model(load_config(tmp_path / "old.py"))
+    new = model("lbw_frcnn_toy_w4a8")
+    assert describe_quantization(old) == describe_quantization(new)
+    assert list(old.state_dict()) == list(new.state_dict())
 
 
 @pytest.mark.parametrize("name", LOW_BIT)
@@ -241,3 +271,13 @@ def test_configs_of_packages():
         load_config("nodet::retinanet/retinanet_r18_fpn_1x_coco.py")
     with pytest.raises(ConfigError, match=r"retinanet_r19.py: no such config; .* has retinanet_"):
         load_config("mmdet::retinanet/retinanet_r19.py")
+
+
+def test_imports_are_added_once():
+    cfg = Config(dict())
+    for imports in ("a", "a", "b"):
+        add_import(cfg, imports)
+    assert cfg.custom_imports.imports == ["a", "b"]
+    cfg.custom_imports = dict(imports="a", allow_failed_imports=False)
+    add_import(cfg, "b")
+    assert cfg.custom_imports == dict(imports=["a", "b"], allow_failed_imports=False)

@@ -6,5 +6,6 @@ default_hooks = dict(
     checkpoint=dict(max_keep_ckpts=2),
     activation=dict(type='ActivationHook'),
     epoch_seed=dict(type='EpochSeedHook'),
+    resume=dict(type='ResumeHook'),
     quant_monitor=dict(type='QuantMonitorHook', interval=100))
 randomness = dict(seed=0)

@@ -8,17 +8,17 @@ from typing import Any
 from mmengine.config import Config
 
 from lbwdet.checkpoints import check_fit, read_checkpoint
-from lbwdet.configs import config_file, load_config
+from lbwdet.configs import add_import, config_file, load_config
+from lbwdet.datasets.classes import check_classes
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.files import atomic_write
 from lbwdet.layers import describe_quantization, unquantized_weights
 from lbwdet.measuring.detectors import build_detector
 from lbwdet.measuring.model_map import ModelMap
 from lbwdet.measuring.size import weight_size
+from lbwdet.models.detector import low_bit_entry
 from lbwdet.quantizers import FLOAT_BIT_WIDTH
 from lbwdet.training.build import build_model
-
-HOOKS = "lbwdet.training"
 
 
 def write_quantized_config(
@@ -29,7 +29,7 @@ def write_quantized_config(
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     checkpoint: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Writes ``out``, a config with ``config`` as its base and a ``QuantizeHook``.
+    """Writes ``out``, a config with ``config`` as its base and a model quantized as it is built.
 
     The model of the new config is built, and compared with the checkpoint, before the file
     gets its name, so that a pattern that matches nothing leaves no file.
@@ -58,8 +58,11 @@ def write_quantized_config(
     float_model = build_model(cfg)
     if describe_quantization(float_model):
         raise ConfigError(f"{config}: is quantized already; name the float config it is based on")
+    meta = None
     if checkpoint is not None:
-        check_fit(float_model, read_checkpoint(checkpoint)[0], checkpoint)
+        state, meta = read_checkpoint(checkpoint)
+        check_fit(float_model, state, checkpoint)
+    check_classes(cfg, float_model, meta=meta, checkpoint=checkpoint)
     quant: dict[str, Any] = dict(weight=dict(weight))
     if keep_float:
         quant["keep_float"] = list(keep_float)
@@ -143,27 +146,20 @@ def _text(
     quant: Mapping[str, Any],
     checkpoint: str | Path | None,
 ) -> str:
-    hook = dict(type="QuantizeHook", quant=quant)
-    imports = dict(cfg.get("custom_imports") or {})
-    imports["imports"] = _with(imports.get("imports") or [], HOOKS)
+    add_import(cfg, "lbwdet.models")  # where LBWDetector is registered
+    changes: dict[str, Any] = dict(
+        custom_imports=dict(cfg.custom_imports), model=low_bit_entry(cfg.model, quant)
+    )
+    if checkpoint is not None:
+        changes["load_from"] = str(checkpoint)
     if Config._is_lazy_import(str(config_file(config))):
         # A config of Python imports can be no base of a textual one: it is written out.
+        cfg.merge_from_dict(changes)
         lines = [f"# {Path(config).name}, written out", cfg.pretty_text.rstrip()]
-        inherited = "custom_hooks"
     else:
         lines = [f"_base_ = {_base(config, out)!r}"]
-        inherited = "_base_.custom_hooks"
-    kept = f"*{inherited}, " if cfg.get("custom_hooks") else ""
-    lines.append(f"custom_imports = {_python(imports)}")
-    lines.append(f"custom_hooks = [{kept}{_python(hook)}]")
-    if checkpoint is not None:
-        lines.append(f"load_from = {str(checkpoint)!r}")
+        lines += [f"{name} = {_python(change)}" for name, change in changes.items()]
     return "\n".join(lines) + "\n"
-
-
-def _with(imports: str | Sequence[str], module: str) -> list[str]:
-    present = [imports] if isinstance(imports, str) else list(imports)
-    return present if module in present else [*present, module]
 
 
 def _base(config: str | Path, out: Path) -> str:

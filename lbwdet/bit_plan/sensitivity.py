@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from lbwdet.datasets import check_data
+from lbwdet.datasets.classes import config_classes
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.layers import QuantLayer, quantized_layers
 from lbwdet.measuring.model_map import ModelMap
@@ -40,7 +41,7 @@ class TrainingLoss:
         num_images: the first images are taken.
 
     Raises:
-        ConfigError: the config trains on nothing.
+        ConfigError: the config trains on nothing, or on other classes than it tests.
         DataError: the data is not there.
     """
 
@@ -49,6 +50,7 @@ class TrainingLoss:
             raise ConfigError(f"{cfg.filename}: no 'train_dataloader', nothing to take a loss on")
         register_scope(cfg)
         check_data(cfg, ("train",))
+        config_classes(cfg, ("train", "test"))
         set_random_seed(_SEED)
         dataset = build_dataset(cfg, cfg.train_dataloader.dataset)
         samples = [dataset[index] for index in range(min(num_images, len(dataset)))]

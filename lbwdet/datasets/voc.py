@@ -11,6 +11,7 @@ from mmdet.datasets import VOCDataset, XMLDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
+from lbwdet.datasets.classes import read_names
 from lbwdet.datasets.voc_files import (
     Annotation,
     find_image,
@@ -83,7 +84,8 @@ class LBWVOCDataset(XMLDataset):
         **kwargs: As for ``XMLDataset``. Files are local: no ``backend_args``.
 
     Raises:
-        ConfigError: An unknown ``bad_images``, ``backend_args``, or a ``bbox_min_size`` in testing.
+        ConfigError: An unknown ``bad_images``, ``backend_args``, a ``bbox_min_size`` in testing,
+            or ``classes`` that are no names.
         DataError: Files that are missing or unusable, by name.
     """
 
@@ -100,6 +102,14 @@ class LBWVOCDataset(XMLDataset):
             )
         self.bad_images = bad_images
         super().__init__(**kwargs)
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Any = None) -> dict[str, Any]:
+        """MMEngine only warns of a text that is no file, and takes its letters for classes."""
+        classes = (metainfo or {}).get("classes", cls.METAINFO["classes"])
+        names = read_names(classes, cls.__name__)
+        loaded: dict[str, Any] = super()._load_metainfo({**(metainfo or {}), "classes": names})
+        return loaded
 
     def load_data_list(self) -> list[dict[str, Any]]:
         if self.test_mode and self.bbox_min_size is not None:

@@ -1,5 +1,6 @@
 """Quantized layers, and the in-place swap that makes them."""
 
+from lbwdet.layers.built import quantize_as_built_, quantized_as_built
 from lbwdet.layers.calibration import (
     activation_keys,
     calibration,
@@ -33,6 +34,8 @@ __all__ = [
     "limit_resolutions",
     "quantizable_layers",
     "quantize_",
+    "quantize_as_built_",
+    "quantized_as_built",
     "quantized_layers",
     "register_quantizable",
     "register_weight_reader",

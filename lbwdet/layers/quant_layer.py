@@ -66,7 +66,7 @@ class QuantLayer(nn.Module):
         key = (self.quantizer, relax, self.weight.data_ptr(), self.weight._version)
         if self._cache is None or self._cache[0] != key:
             # Not an inference tensor, even in inference mode: autograd may meet it later.
-            with torch.inference_mode(False), torch.no_grad():
+            with torch.inference_mode(False), torch.no_grad(), _untraced():
                 quantized = self.quantizer.fake_quantize(
                     self.weight, self._name(), self.channel_axis
                 )
@@ -74,7 +74,8 @@ class QuantLayer(nn.Module):
                     quantized = torch.lerp(self.weight, quantized, relax / (1 + relax))
             self._cache = (key, quantized)
         quantized = self._cache[1]
-        if torch.is_grad_enabled() and self.weight.requires_grad:
+        trained = torch.is_grad_enabled() and self.weight.requires_grad
+        if trained and torch._C._get_tracing_state() is None:
             quantized = StraightThrough.apply(self.weight, quantized, self.forget_projection)
         return quantized
 
@@ -118,6 +119,20 @@ class QuantLayer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, quantizer={self.quantizer}"
+
+
+@contextlib.contextmanager
+def _untraced() -> Iterator[None]:
+    """``torch.jit.trace``, which counters of FLOPs use, takes what is computed here for a constant.
+
+    It has no operation for reading a float's bits.
+    """
+    state = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 QUANTIZER_OPTIONS = ("code", "solver", "granularity", "mu")

@@ -145,12 +145,18 @@ def quantize_(
 
 
 def _forgo_fast_paths(module: nn.Module) -> None:
-    """torch's transformer, in evaluation, hands the weights of its layers to one fused kernel."""
+    """Those that read a layer's weight past its ``forward``, in evaluation.
+
+    torch's transformer hands the weights of its layers to one fused kernel; mmcv's
+    ``ConvModule`` multiplies a convolution's with its batch norm.
+    """
     for part in module.modules():
         if isinstance(part, nn.TransformerEncoderLayer):
             part.activation_relu_or_gelu = 0  # "neither of both": not for the fused kernel
         elif isinstance(part, nn.TransformerEncoder):
             part.use_nested_tensor = False
+        elif hasattr(part, "efficient_conv_bn_eval_forward"):
+            setattr(part, "efficient_conv_bn_eval_forward", None)  # noqa: B010
 
 
 def _build(settings: Mapping[str, Any]) -> WeightQuantizer | None:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from lbwdet.configs import SPLITS
 from lbwdet.datasets import check_data
 from lbwdet.datasets.image_files import find_images
 from lbwdet.errors import ConfigError, DataError
+from lbwdet.measuring.testset import build_dataset
 from lbwdet.training.build import register_scope
 
 
@@ -39,8 +39,7 @@ def _of_split(cfg: Config, split: str) -> list[Path]:
         raise ConfigError(f"{cfg.filename}: no '{split}_dataloader' in this config")
     check_data(cfg, (split,))
     register_scope(cfg)
-    dataset = DATASETS.build(loader.dataset)
-    dataset.full_init()
+    dataset = build_dataset(cfg, loader.dataset)
     paths = (dataset.get_data_info(index)["img_path"] for index in range(len(dataset)))
     found = [Path(path) for path in dict.fromkeys(paths)]  # a repeated data set names them twice
     if not found:

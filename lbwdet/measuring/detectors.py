@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
 from lbwdet.checkpoints import LISTED_KEYS, check_fit, read_checkpoint
+from lbwdet.datasets.classes import check_classes
 from lbwdet.errors import ConfigError
 from lbwdet.layers import UncalibratedError, activation_keys, describe_quantization
 from lbwdet.training.build import build_model
@@ -34,10 +34,11 @@ def build_detector(
 
     Raises:
         CheckpointError: The file is missing, unreadable, does not fit the
-            model, or holds weights that are not finite.
+            model, was trained on other classes than the config tests, or holds weights
+            that are not finite.
         UncalibratedError: It was trained without the activation quantizers of the config.
-        ConfigError: The config has no model, or one that cannot be built; or
-            there is no such device.
+        ConfigError: The config has no model, or one that cannot be built; its heads do not
+            fit its classes; or there is no such device.
     """
     model: Any = build_model(cfg)
     meta: Mapping[str, Any] = {}
@@ -47,7 +48,7 @@ def build_detector(
         check_fit(model, state, checkpoint)
         model.load_state_dict(state)
         _warn_other_quantization(meta, model, checkpoint)
-    model.dataset_meta = dict(classes=class_names(cfg, meta))
+    model.dataset_meta = dict(classes=check_classes(cfg, model, ("test",), meta, checkpoint))
     model.cfg = cfg
     try:
         detector: nn.Module = model.to(device).eval()
@@ -67,18 +68,6 @@ def _check_calibrated(
             f"load_from='{path}'), which calibrates them first, or use a config without "
             "activation settings."
         )
-
-
-def class_names(cfg: Config, meta: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Class names from a checkpoint's ``meta``, or else from the config's test set."""
-    for key, value in (meta or {}).get("dataset_meta", {}).items():
-        if key.lower() == "classes":
-            return tuple(value)
-    dataset = test_dataset(cfg)
-    if "classes" in (dataset.get("metainfo") or {}):
-        return tuple(dataset["metainfo"]["classes"])
-    dataset_class = DATASETS.get(dataset["type"])
-    return tuple(getattr(dataset_class, "METAINFO", {}).get("classes", ()))
 
 
 def test_dataset(cfg: Config) -> dict[str, Any]:

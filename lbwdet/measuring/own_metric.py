@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from lbwdet.configs import default_work_dir, load_config
 from lbwdet.datasets.check import check_data
+from lbwdet.datasets.classes import join_metainfo
 from lbwdet.errors import ConfigError
 from lbwdet.training.cpu_distributed import join_cpu_processes
 from lbwdet.training.run import check_launcher, check_model
@@ -52,7 +53,8 @@ def test(
     if out and not out.endswith((".pkl", ".pickle")):
         raise ConfigError(f"--out {out}: predictions are written as .pkl or .pickle")
     check_data(cfg, splits=("test",))
-    check_model(cfg)
+    check_model(cfg, splits=("test",))
+    join_metainfo(cfg, splits=("test",))
     if show_dir:
         cfg = trigger_visualization_hook(
             cfg, ConfigDict(show=False, show_dir=show_dir, wait_time=0)

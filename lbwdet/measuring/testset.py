@@ -13,6 +13,7 @@ from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
 
 from lbwdet.datasets import check_data
+from lbwdet.datasets.classes import config_classes, dataset_classes
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.measuring.detectors import test_dataset
 from lbwdet.training.build import register_scope
@@ -132,17 +133,18 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
             TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info["instances"]))
         )
     loader = TRANSFORMS.build(test_dataset(cfg)["pipeline"][0])
-    return TestSet(
-        tuple(dataset.metainfo["classes"]), images, _describe(cfg.test_dataloader.dataset), loader
-    )
+    classes = config_classes(cfg, ("test",)) or tuple(dataset.metainfo["classes"])
+    return TestSet(classes, images, _describe(cfg.test_dataloader.dataset), loader)
 
 
 def build_dataset(cfg: Config, settings: Mapping[str, Any]) -> Any:
     """One of the data sets of ``cfg``, with its annotations read.
 
     Raises:
+        ConfigError: its class names are none, or differ between its parts.
         DataError: they are not there.
     """
+    dataset_classes(settings, str(cfg.filename))
     try:
         dataset = DATASETS.build(copy.deepcopy(settings))
         dataset.full_init()

@@ -1,6 +1,7 @@
-"""Detector parts registered in MMDetection."""
+"""Detectors and their parts, registered in MMDetection."""
 
 import lbwdet.compat  # noqa: F401  (mmdet.models imports mmcv.ops)
+from lbwdet.models.detector import LBWDetector
 from lbwdet.models.detector_parts import LBWFPN, LBWResNet, LBWRPNHead, LBWShared2FCBBoxHead
 from lbwdet.models.rfcn import (
     FirstLevelsRPNHead,
@@ -13,6 +14,7 @@ from lbwdet.models.rfcn import (
 __all__ = [
     "LBWFPN",
     "FirstLevelsRPNHead",
+    "LBWDetector",
     "LBWRFCNHead",
     "LBWRPNHead",
     "LBWResNet",

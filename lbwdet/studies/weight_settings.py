@@ -6,6 +6,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from lbwdet.configs import add_import
+from lbwdet.models.detector import low_bit_entry
 from lbwdet.quantizers import FLOAT_BIT_WIDTH
 from lbwdet.training.build import hook_quant_settings
 
@@ -15,23 +17,14 @@ def with_weight_settings(cfg: Config, weight: Mapping[str, Any]) -> Config:
 
     They replace those in every ``quant=dict(weight=...)`` of the model and of the
     ``QuantizeHook`` entries; ``keep_float`` and ``overrides`` stay. A config without
-    any, a float one, gets a hook that quantizes every layer. At a bit width of 32 the
+    any, a float one, has every layer quantized as it is built. At a bit width of 32 the
     overrides go, too: float weights. Activation settings stay at every bit width.
     """
     cfg = copy.deepcopy(cfg)
     settings = [*_part_settings(cfg.get("model")), *hook_quant_settings(cfg)]
     if not settings:
-        cfg.custom_hooks = [
-            *(cfg.get("custom_hooks") or []),
-            dict(type="QuantizeHook", quant=dict(weight=dict(weight))),
-        ]
-        imports = cfg.get("custom_imports") or dict(imports=[])
-        names = imports["imports"]
-        imports["imports"] = [
-            *([names] if isinstance(names, str) else names),
-            "lbwdet.training",  # where the hook is registered
-        ]
-        cfg.custom_imports = imports
+        cfg.merge_from_dict(dict(model=low_bit_entry(cfg.model, dict(weight=dict(weight)))))
+        add_import(cfg, "lbwdet.models")  # where LBWDetector is registered
     for quant in settings:
         quant["weight"] = dict(weight)
         if weight["bit_width"] == FLOAT_BIT_WIDTH:

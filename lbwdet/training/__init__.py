@@ -6,6 +6,7 @@ from lbwdet.training.cpu_amp import CPUAmpOptimWrapper
 from lbwdet.training.epoch_seed_hook import EpochSeedHook
 from lbwdet.training.quant_monitor_hook import QuantMonitorHook
 from lbwdet.training.quantize_hook import QuantizeHook
+from lbwdet.training.resume_hook import ResumeHook
 from lbwdet.training.scheme_hook import SchemeHook
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "EpochSeedHook",
     "QuantMonitorHook",
     "QuantizeHook",
+    "ResumeHook",
     "SchemeHook",
 ]

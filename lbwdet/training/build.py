@@ -11,14 +11,15 @@ from mmengine.utils import import_modules_from_strings
 from torch import nn
 
 from lbwdet.errors import ConfigError, LBWError
-from lbwdet.layers import quantize_
+from lbwdet.layers import quantize_, quantized_as_built, quantized_layers
 
 
 def build_model(cfg: Config) -> nn.Module:
     """Builds ``cfg.model`` and quantizes it as the ``QuantizeHook`` entries of ``cfg`` will.
 
     Raises:
-        ConfigError: the config has no model, or one that cannot be built or quantized.
+        ConfigError: the config has no model, one that cannot be built or quantized, or one
+            whose quantized layers something would pass by.
     """
     register_scope(cfg)
     if "model" not in cfg:
@@ -26,12 +27,25 @@ def build_model(cfg: Config) -> nn.Module:
     try:
         model: nn.Module = MODELS.build(cfg.model)
         for quant in hook_quant_settings(cfg):
-            quantize_(model, **quant)
+            quantize_by_hook(model, quant)
     except LBWError:
         raise
     except Exception as error:  # the config names any class and any arguments
         raise ConfigError(f"{cfg.filename}: the model cannot be built: {error}") from error
+    if cfg.get("efficient_conv_bn_eval") and quantized_layers(model):
+        raise ConfigError(
+            f"{cfg.filename}: efficient_conv_bn_eval computes with the float weights of quantized "
+            "layers; remove it"
+        )
     return model
+
+
+def quantize_by_hook(model: nn.Module, quant: Mapping[str, Any]) -> bool:
+    """What a ``QuantizeHook`` does; False if the model was built quantized, and is left alone."""
+    if quantized_as_built(model):
+        return False
+    quantize_(model, **quant)
+    return True
 
 
 def register_scope(cfg: Config) -> None:

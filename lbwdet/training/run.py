@@ -13,12 +13,13 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from lbwdet.checkpoints import check_fit, latest_checkpoint, read_checkpoint
-from lbwdet.configs import default_work_dir, load_config
+from lbwdet.configs import add_import, default_work_dir, load_config
 from lbwdet.datasets.check import check_data
+from lbwdet.datasets.classes import check_classes, join_metainfo
 from lbwdet.errors import CheckpointError, ConfigError, LBWError
 from lbwdet.layers import activation_keys
 from lbwdet.training import atomic_backend
-from lbwdet.training.build import build_model
+from lbwdet.training.build import build_model, class_name
 from lbwdet.training.cpu_distributed import join_cpu_processes
 from lbwdet.training.scheme_hook import check_same_scheme, configured_scheme
 
@@ -64,7 +65,8 @@ def train(
         cfg.resume = True
         cfg.load_from = _resumed_checkpoint(resume, cfg.work_dir)
     _use_atomic_checkpoints(cfg)
-    check_data(cfg, splits=("train", "val") if cfg.get("val_cfg") else ("train",))
+    _add_hooks(cfg)
+    check_data(cfg, _train_splits(cfg))
     try:
         check_model(cfg, partial)
     except CheckpointError as error:
@@ -73,6 +75,7 @@ def train(
             raise
         raise CheckpointError(f"{error}\n{_how_to_make(checkpoint, Path(config))}") from error
 
+    join_metainfo(cfg, _train_splits(cfg))
     join_cpu_processes(cfg)
     setup_cache_size_limit_of_dynamo()
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
@@ -129,6 +132,20 @@ def _use_atomic_checkpoints(cfg: Config) -> None:
         hook.max_keep_ckpts = 2
 
 
+def _train_splits(cfg: Config) -> tuple[str, ...]:
+    return ("train", "val") if cfg.get("val_cfg") else ("train",)
+
+
+def _add_hooks(cfg: Config) -> None:
+    """What every training shall have; each does nothing where there is nothing to do."""
+    hooks = [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or [])]
+    present = {class_name(hook["type"]) for hook in hooks if hook}
+    if missing := [name for name in ("ActivationHook", "ResumeHook") if name not in present]:
+        added = [dict(type=f"mmdet.{name}") for name in missing]
+        cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), *added]
+        add_import(cfg, "lbwdet.training")
+
+
 def check_launcher(launcher: str) -> None:
     """Raises ConfigError where the processes that ``launcher`` stands for were not started."""
     variable = dict(pytorch="RANK", slurm="SLURM_PROCID", mpi="OMPI_COMM_WORLD_LOCAL_RANK")
@@ -140,23 +157,37 @@ def check_launcher(launcher: str) -> None:
         )
 
 
-def check_model(cfg: Config, partial: bool = False) -> None:
-    """Builds the model once for its errors, and compares it with ``load_from``.
+def check_model(cfg: Config, partial: bool = False, splits: tuple[str, ...] = ()) -> None:
+    """Builds the model once for its errors, and compares it with its data and ``load_from``.
+
+    Args:
+        cfg: with ``load_from`` and ``resume`` as they will be used.
+        partial: the checkpoint may fit in part, and be of other classes.
+        splits: whose data sets will be used; those of a training by default.
 
     Raises:
-        ConfigError: it cannot be built.
-        CheckpointError: the checkpoint cannot be read, does not fit (``partial``: may not fit),
-            or is to be resumed by another scheme than it was trained by.
+        ConfigError: it cannot be built, or is for other classes than its data sets.
+        CheckpointError: the checkpoint cannot be read, does not fit, is for other classes, or
+            is to be resumed by another scheme than it was trained by.
     """
+    splits = splits or _train_splits(cfg)
     model = build_model(cfg)
     checkpoint = cfg.get("load_from")
-    if checkpoint and "://" not in str(checkpoint):
+    if not checkpoint or "://" in str(checkpoint):
+        check_classes(cfg, model, splits)
+    else:
         state, meta = read_checkpoint(checkpoint)
         if not partial:
             # Training starts from float activations by calibrating; it cannot go on from them.
             optional = () if cfg.get("resume") else activation_keys(model)
             check_fit(model, state, checkpoint, optional)
+        check_classes(cfg, model, splits, {} if partial else meta, checkpoint)
         if cfg.get("resume"):
+            if "config" in meta:
+                raise CheckpointError(
+                    f"{checkpoint}: cannot be resumed: its meta holds a config text, that MMEngine "
+                    "would run as code; start a new training from the weights by load_from"
+                )
             check_same_scheme(meta, configured_scheme(cfg), checkpoint)
 
 

@@ -55,10 +55,10 @@ def test_it_is_a_few_lines_on_the_base(float_detector, tmp_path):
     assert out.read_text().splitlines() == [
         f"_base_ = '{base}'",
         "custom_imports = dict(imports=['lbwdet.models', 'lbwdet.training'])",
-        "custom_hooks = [dict(type='QuantizeHook', quant=dict(weight=dict(bit_width=4, "
-        "code='dense'), overrides={",
+        "model = dict(type='LBWDetector', detector='RetinaNet', "
+        "quant=dict(weight=dict(bit_width=4, code='dense'), overrides={",
         "    'neck.*': dict(bit_width=6),",
-        "}))]",
+        "}))",
         f"load_from = '{float_detector.checkpoint}'",
     ]
     model = build_detector(load_config(out))
@@ -70,8 +70,26 @@ def test_it_is_a_few_lines_on_the_base(float_detector, tmp_path):
 def test_hooks_and_imports_of_a_shipped_config_stay(tmp_path):
     name = "mmdet::yolox/yolox_tiny_8xb8-300e_coco.py"
     out, _ = write(tmp_path, name)
-    hooks = [hook["type"] for hook in load_config(out).custom_hooks]
-    assert hooks == [*(hook["type"] for hook in load_config(name).custom_hooks), "QuantizeHook"]
+    written, shipped = load_config(out), load_config(name)
+    hooks = [[hook["type"] for hook in cfg.custom_hooks] for cfg in (written, shipped)]
+    assert hooks[0] == hooks[1]
+    model = written.model
+    assert (model.type, model.detector) == ("LBWDetector", "YOLOX")
+    assert model.keys() - shipped.model.keys() == {"detector", "quant", "_scope_"}
+
+
+def test_the_detector_of_a_semi_supervised_training_is_quantized_twice(tmp_path):
+    name = "mmdet::soft_teacher/soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco.py"
+    out, written = write(tmp_path, name, keep_float=["backbone.conv1"])
+    model = load_config(out).model
+    assert (model.type, model.detector.type) == ("SoftTeacher", "LBWDetector")
+    of = {
+        part: [n for n in written["layers"] if n.startswith(part)] for part in ("student", "teach")
+    }
+    assert len(of["student"]) == len(of["teach"]) > 50
+    assert list(written["float_weights"]) == [
+        f"{part}.backbone.conv1.weight" for part in ("student", "teacher")
+    ]
 
 
 def test_a_config_of_python_imports_is_written_out(float_detector, tmp_path):

@@ -13,6 +13,7 @@ import torch
 
 from lbwdet.checkpoints import read_checkpoint
 from lbwdet.cli import main
+from lbwdet.configs import load_config
 from lbwdet.testing import tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model
 
@@ -152,13 +153,18 @@ def test_broken_configs(fails, tmp_path, text, message):
         ("weight.granularity=row", "choose one of tensor, channel"),
         ("weight.width=4", "unknown weight settings ['width']; choose from bit_width, "),
         ("wieght.bit_width=4", "unexpected keyword argument 'wieght'"),
-        ("keep_float=[no_such_layer]", "'no_such_layer' matches no layer of LBWResNet; its"),
-        ("overrides.fc9.bit_width=4", "'fc9' matches no layer of LBWResNet; its"),
+        ("keep_float=[no_such_layer]", "'no_such_layer' matches no layer of FasterRCNN; its"),
+        ("overrides.fc9.bit_width=4", "'fc9' matches no layer of FasterRCNN; its"),
     ],
 )
 def test_quantization_that_does_not_exist(fails, tiny, setting, message):
-    pairs = options("load_from=None", f"model.backbone.quant.{setting}")
+    pairs = options("load_from=None", f"model.quant.{setting}")
     assert message in fails("train", TOY_6BIT, "--data-root", str(tiny.root), *pairs)
+
+
+def test_a_part_quantized_by_itself_is_looked_at_too(fails, tiny):
+    pairs = options("load_from=None", "model.backbone.quant.weight.bit_width=9")
+    assert "bit_width=9" in fails("train", TOY_6BIT, "--data-root", str(tiny.root), *pairs)
 
 
 @pytest.mark.parametrize(
@@ -168,8 +174,13 @@ def test_quantization_that_does_not_exist(fails, tiny, setting, message):
         ("keep_float=[no_such_layer]", "'no_such_layer' matches no layer of FasterRCNN; its"),
     ],
 )
-def test_the_hook_is_looked_at_before_anything_is_written(fails, tiny, setting, message):
-    assert message in fails("train", tiny.config, *options(f"custom_hooks.0.quant.{setting}"))
+def test_the_hook_is_looked_at_before_anything_is_written(fails, tiny, tmp_path, setting, message):
+    cfg = load_config(tiny.config)
+    cfg.model.quant = None
+    cfg.custom_hooks = [dict(type="QuantizeHook", quant=dict(weight=dict(bit_width=6)))]
+    cfg.dump(tmp_path / "hooked.py")
+    pairs = options(f"custom_hooks.0.quant.{setting}")
+    assert message in fails("train", str(tmp_path / "hooked.py"), *pairs)
 
 
 def test_resume_without_a_checkpoint(fails, tiny):
@@ -177,6 +188,15 @@ def test_resume_without_a_checkpoint(fails, tiny):
     assert f"no checkpoint in {Path.cwd()}/work_dirs/tiny; leave --resume out" in message
     message = fails("train", tiny.config, "--resume", "no.pth")
     assert message == "no.pth: no such checkpoint\n"
+
+
+def test_code_in_a_checkpoint_is_not_run(fails, tiny, tmp_path):
+    checkpoint = torch.load(tiny.checkpoint, weights_only=True)
+    code = f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
+    path = tmp_path / "code.pth"
+    torch.save({**checkpoint, "meta": dict(config=code, epoch=1, iter=1)}, path)
+    assert "holds a config text" in fails("train", tiny.config, "--resume", str(path))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_load_from_says_which_config_makes_it(fails, tiny):
@@ -261,7 +281,7 @@ def test_trains_resumes_and_mixes_precision(tiny, tmp_path):
     (log,) = work_dir.glob("*/*.log")
     text = log.read_text()
     assert re.search(r"Epoch\(train\)\s+\[1\]\[1/1\]  .*eta: \S+  time: .* loss: ", text)
-    assert "pascal_voc/mAP: " in text and "QuantizeHook: 35 layers" in text
+    assert "pascal_voc/mAP: " in text
     first, meta = read_checkpoint(work_dir / "epoch_1.pth")
     assert meta["epoch"] == 1 and (work_dir / "last_checkpoint").read_text().endswith("epoch_1.pth")
 

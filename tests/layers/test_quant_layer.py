@@ -323,3 +323,15 @@ class TestCache:
         layer = QuantLinear(6, 4, bit_width=4)
         layer(torch.randn(2, 6)).sum().backward()
         assert layer._cache is None
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace")
+def test_is_traced_with_its_weight_as_a_constant():
+    """Counters of FLOPs trace; a float's bits, which the projection reads, have no operation."""
+    torch.manual_seed(0)
+    module = nn.Sequential(QuantConv2d(3, 8, 3), nn.ReLU(), QuantConv2d(8, 2, 1)).eval()
+    image = torch.randn(1, 3, 8, 8)
+    traced = torch.jit.trace(module, image)
+    assert torch.equal(traced(image), module(image))
+    module(image).sum().backward()  # and is trained afterwards
+    assert module[0].weight.grad is not None

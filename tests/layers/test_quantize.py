@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from mmcv.cnn.bricks import Conv2d as MMCVConv2d
+from mmcv.cnn.bricks import ConvModule
 from mmcv.cnn.bricks.conv_ws import ConvWS2d
 from mmengine.model import initialize
 from torch import nn
@@ -285,3 +286,14 @@ class TestPatterns:
 
 def test_quantizable_layers_are_named_with_dots():
     assert [name for name, _ in quantizable_layers(network())] == ["0", "2.0", "4"]
+
+
+def test_a_convolution_is_not_multiplied_with_its_batch_norm():
+    """mmcv's ``efficient_conv_bn_eval`` reads the float weight past the layer."""
+    module = ConvModule(3, 4, 3, norm_cfg=dict(type="BN"), efficient_conv_bn_eval=True).eval()
+    image = torch.randn(1, 3, 8, 8)
+    plain = module(image)
+    quantized = quantize_(module, weight=dict(bit_width=2))(image)
+    assert not torch.equal(quantized, plain)
+    expected = module.norm(module.conv(image)).relu()
+    assert torch.equal(quantized, expected)

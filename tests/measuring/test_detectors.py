@@ -6,9 +6,10 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from lbwdet.checkpoints import read_checkpoint
+from lbwdet.datasets.classes import config_classes
 from lbwdet.errors import CheckpointError, ConfigError
 from lbwdet.layers import UncalibratedError, quantized_layers
-from lbwdet.measuring.detectors import build_detector, class_names
+from lbwdet.measuring.detectors import build_detector
 
 
 def build(tiny, checkpoint=None, config=None):
@@ -43,7 +44,7 @@ def test_wrapped_and_bare_state_dicts_load(tiny, tmp_path):
     torch.save({f"module.{key}": value for key, value in state.items()}, tmp_path / "ddp.pth")
     model = build(tiny, tmp_path / "ddp.pth")
     assert torch.equal(model.state_dict()["backbone.conv1.weight"], state["backbone.conv1.weight"])
-    assert model.dataset_meta["classes"] == class_names(model.cfg)
+    assert model.dataset_meta["classes"] == config_classes(model.cfg, ("test",))
 
 
 def test_missing_file_names_what_lies_beside_it(tiny):
@@ -148,9 +149,3 @@ def test_activation_quantizers_that_saw_no_data(tiny):
 def test_a_config_without_a_model(tmp_path):
     with pytest.raises(ConfigError, match="no 'model' in this config"):
         build_detector(Config(dict(default_scope="mmdet")))
-
-
-def test_class_names_of_a_data_set_type():
-    cfg = Config(dict(test_dataloader=dict(dataset=dict(type="VOCDataset"))))
-    assert class_names(cfg)[0] == "aeroplane"
-    assert class_names(cfg, dict(dataset_meta=dict(CLASSES=["x"]))) == ("x",)

@@ -19,14 +19,16 @@ def cfg(tmp_path):
     return tiny_config(tmp_path, tmp_path)
 
 
-def test_a_float_config_gets_a_hook(cfg):
+def test_a_float_config_is_quantized_as_it_is_built(cfg):
     cfg.custom_hooks = [dict(type="QuantMonitorHook")]
     cfg.custom_imports = dict(imports="lbwdet.models", allow_failed_imports=False)
     changed = with_weight_settings(cfg, TERNARY)
     assert len(widths(changed)) > 20 and set(widths(changed).values()) == {2}
-    assert changed.custom_imports.imports == ["lbwdet.models", "lbwdet.training"]
-    assert [hook["type"] for hook in changed.custom_hooks] == ["QuantMonitorHook", "QuantizeHook"]
-    assert len(cfg.custom_hooks) == 1 and widths(cfg) == {}  # the one given is as it was
+    assert (changed.model.type, changed.model.detector) == ("LBWDetector", "FasterRCNN")
+    assert changed.custom_imports.imports == ["lbwdet.models"]
+    assert cfg.model.type == "FasterRCNN" and widths(cfg) == {}  # the one given is as it was
+    again = with_weight_settings(changed, dict(bit_width=3))
+    assert set(widths(again).values()) == {3} and len(widths(again)) == len(widths(changed))
 
 
 def test_a_hook_keeps_its_exceptions(cfg):

@@ -30,7 +30,9 @@ def make_config(tiny_root: Path, tmp_path: Path) -> Callable[..., Config]:
         **options: Any,
     ) -> Config:
         config = tiny_config(tiny_root, tmp_path / work_dir, quant=quant, **options)
-        config.custom_hooks.extend(hooks)
+        given = {hook["type"] for hook in hooks}
+        own = [hook for hook in config.custom_hooks if hook["type"] not in given]
+        config.custom_hooks = [*own, *hooks]
         if not evaluate:
             config.merge_from_dict(dict(val_cfg=None, val_dataloader=None, val_evaluator=None))
         return config

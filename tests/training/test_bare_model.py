@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+from mmdet.models import DetTTAModel
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
 
@@ -15,5 +16,7 @@ class Wrapper(nn.Module):
 
 def test_inside_a_wrapper_and_without_one():
     model = nn.Linear(1, 1)
-    for given in (model, Wrapper(model)):
+    model.test_step = None  # what a model for augmented testing must have
+    augmented = DetTTAModel(module=model)
+    for given in (model, Wrapper(model), augmented, Wrapper(augmented)):
         assert bare_model(SimpleNamespace(model=given)) is model

@@ -16,10 +16,21 @@ def build(config):
 
 def test_the_model_is_quantized_as_the_hook_will_do():
     quant = dict(weight=dict(bit_width=4), keep_float=["*fc_cls"])
-    model = build(tiny_config("data", "run", quant=quant))
+    hooks = {"custom_hooks": [dict(type="QuantizeHook", quant=quant)]}
+    model = build(tiny_config("data", "run", changes=hooks))
     layers = quantized_layers(model)
     assert len(layers) == 34 and "roi_head.bbox_head.fc_cls" not in layers
     assert not quantized_layers(build(tiny_config("data", "run")))
+    model = build(tiny_config("data", "run", quant=dict(weight=dict(bit_width=2)), changes=hooks))
+    layers = quantized_layers(model)  # what is said where the model is built holds
+    assert len(layers) == 35 and {layer.quantizer.bit_width for layer in layers.values()} == {2}
+
+
+def test_what_reads_float_weights_past_the_layers_is_refused():
+    changes = {"efficient_conv_bn_eval": ["backbone"]}
+    build(tiny_config("data", "run", changes=changes))
+    with pytest.raises(ConfigError, match="efficient_conv_bn_eval computes with the float weights"):
+        build(tiny_config("data", "run", quant=dict(weight=dict(bit_width=2)), changes=changes))
 
 
 @pytest.mark.parametrize("kind", ["QuantizeHook", "mmdet.QuantizeHook", QuantizeHook])

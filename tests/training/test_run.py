@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lbwdet.errors import ConfigError
+from lbwdet.layers import input_quantizers
 from lbwdet.training import run
 from lbwdet.training.atomic_backend import NAME
 from lbwdet.training.run import check_launcher, train
@@ -61,6 +62,30 @@ def test_the_learning_rate_is_scaled_on_demand(started):
     base = {"auto_scale_lr": dict(enable=False, base_batch_size=16)}
     assert not started(base).auto_scale_lr.enable
     assert started(base, auto_scale_lr=True).auto_scale_lr.enable
+
+
+def test_hooks_that_every_training_shall_have(started, make_config):
+    cfg = started()
+    assert [hook["type"] for hook in cfg.custom_hooks] == [
+        "mmdet.ActivationHook",
+        "mmdet.ResumeHook",
+    ]
+    assert "lbwdet.training" in cfg.custom_imports.imports
+    own = {"default_hooks.activation": dict(type="ActivationHook", num_batches=2)}
+    own["custom_hooks"] = [dict(type="mmdet.ResumeHook")]
+    cfg = started(own)
+    assert cfg.custom_hooks == own["custom_hooks"]
+    assert cfg.default_hooks.activation.num_batches == 2
+
+
+def test_quantized_activations_are_trained_by_any_config(make_config, tmp_path):
+    """One that names no hook of ours, as ``lbwdet quantize`` writes them."""
+    quant = dict(weight=dict(bit_width=4), activation=dict(bit_width=8))
+    config = make_config(quant=quant)
+    config.custom_hooks = []
+    config.dump(tmp_path / "a.py")
+    model = train(tmp_path / "a.py").model
+    assert all(quantizer.is_calibrated for quantizer in input_quantizers(model).values())
 
 
 def test_there_is_always_a_whole_checkpoint(started):

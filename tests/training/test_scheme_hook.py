@@ -107,7 +107,7 @@ def test_bcgd_leaves_frozen_and_unused_weights_alone(make_config):
     )
     runner = Runner.from_cfg(config)
     # A layer that no gradient reaches.
-    runner.model.add_module("unused", torch.nn.Linear(4, 4))
+    runner.model.add_module("unused", quantize_(torch.nn.Linear(4, 4), **TWO_BITS))
     start = {}
 
     class Start(Hook):

@@ -1,5 +1,5 @@
-# MMDetection's Faster R-CNN R50-FPN made of parts that can be quantized. Each part takes
-# quant=dict(weight=dict(bit_width=6, ...), keep_float=[...], overrides={...}).
+# MMDetection's Faster R-CNN R50-FPN. A low-bit config quantizes all of it by one entry,
+# type='LBWDetector'; these parts can also be quantized one by one: dict(quant=...).
 _base_ = 'mmdet::_base_/models/faster-rcnn_r50_fpn.py'
 model = dict(
     backbone=dict(type='LBWResNet'),
