@@ -145,14 +145,15 @@ def dataset_classes(dataset: Mapping[str, Any], where: str) -> Classes | None:
     """
     if parts := dataset.get("datasets"):
         found = [dataset_classes(part, where) for part in parts]
+        first = found[0]
         for index, classes in enumerate(found):
-            if None not in (classes, found[0]) and classes != found[0]:
+            if classes is not None and first is not None and classes != first:
                 raise ConfigError(
-                    f"{where}: its parts name different classes, part 0 {_listed(found[0])} and "
+                    f"{where}: its parts name different classes, part 0 {_listed(first)} and "
                     f"part {index} {_listed(classes)}, so that a label means both; give every "
                     "part the same metainfo"
                 )
-        return None if None in found else found[0]
+        return None if None in found else first
     if isinstance(dataset.get("dataset"), Mapping):
         return dataset_classes(dataset["dataset"], where)
     if issubclass(_dataset_class(dataset) or object, BaseVideoDataset):

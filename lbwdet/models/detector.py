@@ -10,7 +10,6 @@ from lbwdet.errors import ConfigError, shown
 from lbwdet.layers import quantize_as_built_
 
 
-@MODELS.register_module()
 def LBWDetector(
     detector: str | type[nn.Module], quant: Mapping[str, Any] | None, **settings: Any
 ) -> nn.Module:
@@ -49,6 +48,9 @@ def LBWDetector(
         )
     model: nn.Module = MODELS.build(dict(type=detector, **settings))
     return model if quant is None else quantize_as_built_(model, quant)
+
+
+MODELS.register_module(module=LBWDetector)
 
 
 def low_bit_entry(model: Mapping[str, Any], quant: Mapping[str, Any]) -> dict[str, Any]:
