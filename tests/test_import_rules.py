@@ -11,17 +11,19 @@ import pytest
 import lbwdet
 
 PACKAGE = Path(lbwdet.__file__).parent
-BASICS = {"errors", "files", "progress"}  # plain Python, for everyone
-SHARED = {"configs", "checkpoints"}  # reading what runs begin with
+BASICS = {"errors", "files", "progress", "terminal"}  # plain Python, for everyone
+SHARED = {"configs", "checkpoints", "checkpoint_file"}  # reading what runs begin with
 LOW = {"layers", "quantizers", "compat", "datasets", *SHARED}
 MEASURED = {*LOW, "training", "measuring"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "files": set(),
     "progress": set(),
+    "terminal": set(),
     "configs": set(),
-    "checkpoints": set(),
-    "compat": set(),
+    "checkpoint_file": set(),
+    "checkpoints": {"checkpoint_file"},
+    "compat": {"checkpoint_file"},
     "quantizers": set(),
     "layers": {"quantizers"},
     "datasets": {"compat", "configs"},

@@ -69,7 +69,7 @@ def train(
         check_model(cfg, partial)
     except CheckpointError as error:
         checkpoint = Path(cfg.load_from)
-        if cfg.get("resume") or checkpoint.is_file():
+        if cfg.get("resume") or "://" in str(cfg.load_from) or checkpoint.is_file():
             raise
         raise CheckpointError(f"{error}\n{_how_to_make(checkpoint, Path(config))}") from error
 
@@ -150,7 +150,7 @@ def check_model(cfg: Config, partial: bool = False) -> None:
     """
     model = build_model(cfg)
     checkpoint = cfg.get("load_from")
-    if checkpoint and "://" not in str(checkpoint):
+    if checkpoint:
         state, meta = read_checkpoint(checkpoint)
         if not partial:
             # Training starts from float activations by calibrating; it cannot go on from them.
