@@ -19,6 +19,7 @@ from lbwdet.errors import CheckpointError, LBWError
 LISTED_FILES = 8
 _ZIP_START = b"PK\x03\x04"
 _CHUNK = 1 << 20
+_FOLDER_BIT = 0x10  # in MS-DOS's attributes: torch then reads nothing, and leaves memory as it was
 
 
 def load(name: str | Path, map_location: Any = "cpu") -> Any:
@@ -130,6 +131,8 @@ def _check_sums(file: IO[bytes], size: int) -> None:
         if not any(record.CRC for record in records):
             return  # written without: torch.serialization.set_crc32_options(False)
         for record in records:
+            if record.external_attr & _FOLDER_BIT:
+                raise zipfile.BadZipFile(f"{record.filename} is marked as a folder")
             with archive.open(record) as content:  # which compares with record.CRC at the end
                 while content.read(_CHUNK):
                     pass
