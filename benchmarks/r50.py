@@ -14,6 +14,7 @@ from torch import nn
 
 from lbwdet.benchmark.benchmark import benchmark
 from lbwdet.benchmark.report import markdown
+from lbwdet.benchmark.settings import BenchmarkSettings
 from lbwdet.configs import load_config
 from lbwdet.export import export
 from lbwdet.files import atomic_write, write_json
@@ -70,10 +71,8 @@ def main() -> None:
     add("--out", default="docs/results/r50_benchmark.json")
     args = parser.parse_args()
     artifact = prepare(args.work_dir, args.bits)
-    result = benchmark(
-        artifact,
+    settings = BenchmarkSettings(
         args.against,
-        args.work_dir / "benchmark",
         config=str(FLOAT),
         checkpoint=str(args.work_dir / "float.pth"),
         input_size=INPUT,
@@ -83,6 +82,7 @@ def main() -> None:
         isa=args.isa,
         profile=True,
     )
+    result = benchmark(artifact, settings, args.work_dir / "benchmark")
     write_json(args.out, result)
     print(markdown(result))
 

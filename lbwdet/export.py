@@ -12,8 +12,8 @@ import torch
 from lbwdet import __version__
 from lbwdet.checkpoints import LISTED_KEYS
 from lbwdet.configs import SPLITS, load_config
+from lbwdet.datasets.image_files import read_image
 from lbwdet.datasets.voc_files import read_image_size
-from lbwdet.demos.image_demo import read_image
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.export import export_detector
 from lbwdet.measuring.calibration_images import calibration_images

@@ -11,15 +11,17 @@ import pytest
 import lbwdet
 
 PACKAGE = Path(lbwdet.__file__).parent
-BASICS = {"errors", "files", "progress", "terminal"}  # plain Python, for everyone
+BASICS = {"errors", "files", "progress", "tables", "terminal"}  # plain Python, for everyone
 SHARED = {"configs", "checkpoints", "checkpoint_file"}  # reading what runs begin with
 LOW = {"layers", "quantizers", "compat", "datasets", *SHARED}
-MEASURED = {*LOW, "training", "measuring"}
+MEASURED = {*LOW, "figures", "training", "measuring"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "files": set(),
     "progress": set(),
     "terminal": set(),
+    "tables": set(),
+    "figures": set(),
     "configs": set(),
     "checkpoint_file": set(),
     "checkpoints": {"checkpoint_file"},

@@ -35,7 +35,7 @@ TESTED_IN = {
     "deploy/benchmark_engine.py": "benchmark/test_benchmark.py",
     **{
         f"benchmark/{name}.py": "benchmark/test_benchmark.py"
-        for name in ("graphs", "peers", "process", "report", "worker")
+        for name in ("engines", "graphs", "process", "report", "timing", "worker")
     },
     "deploy/runtime/operations.py": "deploy/runtime/test_validate.py",
 }

@@ -67,6 +67,11 @@ class EngineProcess:
         """``seconds``, ``boxes``, ``scores``, ``labels`` for an image in an ``.npy`` file."""
         return self._ask(dict(call="detect", image=str(image)))
 
+    def detect_seconds(self, image: Path) -> float:
+        """Seconds from the image array to the boxes."""
+        seconds: float = self.detect(image)["seconds"]
+        return seconds
+
     def dense(self, image: Path) -> float:
         """Seconds of the dense part: from the network's input to the proposal head's maps."""
         seconds: float = self._ask(dict(call="dense", image=str(image)))["seconds"]

@@ -6,12 +6,20 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lbwdet.comparison.plots import png, style
-from lbwdet.comparison.results import MODEL_COLORS, NOT_MEASURED, bytes_text, table, threads_text
-from lbwdet.files import atomic_write, write_text
+from lbwdet.figures import COLORS, png, style
+from lbwdet.files import write_bytes
+from lbwdet.tables import (
+    NOT_MEASURED,
+    bytes_text,
+    latency_text,
+    machine_text,
+    table,
+    threads_text,
+)
 
 PARTS = dict(dense="Dense part", end_to_end="End to end")
 PROFILED = 25
+_TIMES = ("median", "p10", "p90")
 
 
 def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
@@ -24,7 +32,7 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
         rows = [
             [
                 name,
-                _time(entry),
+                latency_text({key: 1e3 * entry[f"{key}_s"] for key in _TIMES}),
                 f"{ratios[name]:.2f}x" if name in ratios else NOT_MEASURED,
                 f"{entry['peak_rss_mb']:,.0f} MB",
                 f"{entry['load_s']:.2f} s",
@@ -63,7 +71,7 @@ def _protocol(result: Mapping[str, Any]) -> list[str]:
         )
     if result["accuracy_set"]:
         lines.append(f"mAP: {result['accuracy_set']}, IoU 0.5, of each engine's own detections.")
-    lines.append(f"Machine: {result['cpu']}. Commit: {result['commit'] or 'unknown'}.")
+    lines.append(machine_text({key: result[key] for key in ("cpu", "commit")}))
     return lines
 
 
@@ -98,18 +106,8 @@ def _profile(result: Mapping[str, Any]) -> str:
     return table([title, "time", "share", "GMAC", "GMAC/s"], rows)
 
 
-def _time(entry: Mapping[str, float]) -> str:
-    median, p10, p90 = (1e3 * entry[key] for key in ("median_s", "p10_s", "p90_s"))
-    digits = 1 if median < 100 else 0
-    return f"{median:.{digits}f} ms ({p10:.{digits}f}-{p90:.{digits}f})"
-
-
 def _accuracy(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{100 * value:.1f}"
-
-
-def write_table(path: Path, result: Mapping[str, Any]) -> None:
-    write_text(path, markdown(result))
 
 
 def write_plots(folder: Path, result: Mapping[str, Any]) -> None:
@@ -122,7 +120,7 @@ def write_plots(folder: Path, result: Mapping[str, Any]) -> None:
             figure = Figure(figsize=(7.2, max(2.2, 0.5 * len(engines) + 1.2)))
             axes = figure.add_subplot()
             for row, entry in enumerate(engines.values()):
-                color = MODEL_COLORS[row % len(MODEL_COLORS)]
+                color = COLORS[row % len(COLORS)]
                 axes.barh(row, 1e3 * entry["median_s"], color=color, alpha=0.35)
                 samples = [1e3 * value for value in entry["samples_s"]]
                 axes.scatter(samples, [row] * len(samples), s=10, color=color, zorder=3)
@@ -138,6 +136,4 @@ def write_plots(folder: Path, result: Mapping[str, Any]) -> None:
             axes.grid(False, axis="y")
             axes.set(xlabel="milliseconds per image, every call and the median")
             axes.set_title(f"{title}, {threads_text(result['threads'])}")
-            data = png(figure)
-        with atomic_write(folder / f"{part}.png") as path:
-            path.write_bytes(data)
+            write_bytes(folder / f"{part}.png", png(figure))

@@ -1,70 +1,28 @@
 """What quantization makes of each layer of a detector: levels, error, bytes, damage."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import lbwdet.compat  # noqa: F401  (before mmdet, which imports mmcv.ops)
-
-# isort: split
 from mmengine.config import Config
 from torch import nn
 
 from lbwdet.bit_plan.inspection_plot import draw_layers
-from lbwdet.bit_plan.sensitivity import TrainingLoss, layer_sensitivities
+from lbwdet.bit_plan.layer_report import report_layer, sorted_layers
+from lbwdet.bit_plan.sensitivity import build_measure, layer_sensitivities, quantizers_of
 from lbwdet.configs import load_config
-from lbwdet.errors import ConfigError
-from lbwdet.files import atomic_write, write_json, write_text
+from lbwdet.errors import ConfigError, DataError
+from lbwdet.files import write_bytes, write_json, write_text
 from lbwdet.layers import QuantLayer, quantize_, quantized_layers
 from lbwdet.measuring.detectors import build_detector
-from lbwdet.measuring.model_map import ModelMap
-from lbwdet.measuring.size import layer_bytes
 from lbwdet.quantizers import WeightQuantizer, build_quantizer
+from lbwdet.tables import table
 
 MEASURES = ("none", "loss", "map")
-SORTS = ("order", "name", "zeros", "error", "bytes", "sensitivity")
 
-
-@dataclasses.dataclass(frozen=True)
-class LayerReport:
-    """One quantized layer.
-
-    Attributes:
-        name: dotted name.
-        kind: class of the float layer.
-        shape: of the weight.
-        bit_width: bits of a code.
-        levels: number of weights at each level, from the most negative one to the most
-            positive; zero in the middle.
-        zeros: share of weights at zero.
-        error: ``|W - Q(W)|^2 / |W|^2``.
-        bytes: as stored.
-        sensitivity: bit width to the change of the measure when only this layer is
-            quantized; empty where it was not measured.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    bit_width: int
-    levels: tuple[int, ...]
-    zeros: float
-    error: float
-    bytes: int
-    sensitivity: dict[int, float] = dataclasses.field(default_factory=dict)
-
-    @property
-    def damage(self) -> float | None:
-        """The sensitivity at the layer's own bit width."""
-        return self.sensitivity.get(self.bit_width)
-
-    def to_json(self) -> dict[str, Any]:
-        entry = dataclasses.asdict(self)
-        entry["sensitivity"] = {str(width): value for width, value in self.sensitivity.items()}
-        return entry
+Choices = Mapping[str, Mapping[int, WeightQuantizer]]  # by layer and bit width
 
 
 def load_quantized(
@@ -138,9 +96,7 @@ def inspect_model(
     reports = [report_layer(name, layer) for name, layer in layers.items()]
     baseline = None
     if sensitivity != "none":
-        measure = (
-            TrainingLoss(cfg, num_images) if sensitivity == "loss" else ModelMap(cfg, num_images)
-        )
+        measure = build_measure(sensitivity, cfg, num_images)
         choices = {name: quantizer_choices(layer, bit_widths) for name, layer in layers.items()}
         baseline, changes = layer_sensitivities(model, choices, measure)
         num_images = measure.num_images
@@ -171,70 +127,25 @@ def quantizer_choices(layer: QuantLayer, bit_widths: Sequence[int]) -> dict[int,
     return dict(sorted(choices.items()))
 
 
-@torch.no_grad()
-def report_layer(name: str, layer: QuantLayer) -> LayerReport:
-    """What the layer's quantizer makes of its weight."""
-    quantizer, quantized = layer.quantizer, layer.quantized_weight()
-    assert quantizer is not None
-    n = quantized.num_magnitudes
-    counts = torch.bincount(quantized.codes.flatten().int() + n, minlength=2 * n + 1)
-    weight = layer.weight.detach().float()
-    power = weight.square().sum().clamp(min=torch.finfo(torch.float32).tiny)
-    kind = next(base for base in type(layer).__mro__ if not issubclass(base, QuantLayer))
-    return LayerReport(
-        name=name,
-        kind=kind.__name__,
-        shape=tuple(weight.shape),
-        bit_width=quantized.bit_width,
-        levels=tuple(counts.tolist()),
-        zeros=(quantized.codes == 0).float().mean().item(),
-        error=((weight - quantized.dequantize()).square().sum() / power).item(),
-        bytes=layer_bytes(layer, quantizer),
-    )
-
-
-def sorted_layers(layers: Sequence[LayerReport], by: str) -> list[LayerReport]:
-    """The layers by name, or the largest value first; ``'order'`` is the model's own.
-
-    Raises:
-        ConfigError: there is no such column, or it was not measured.
-    """
-    if by not in SORTS:
-        raise ConfigError(f"--sort {by}: choose one of {', '.join(SORTS)}")
-    if by == "sensitivity" and any(layer.damage is None for layer in layers):
-        raise ConfigError("--sort sensitivity: it was not measured; add --sensitivity loss")
-    if by == "order":
-        return list(layers)
-    if by == "name":
-        return sorted(layers, key=lambda layer: layer.name)
-    key = "damage" if by == "sensitivity" else by
-    return sorted(layers, key=lambda layer: -getattr(layer, key))
-
-
 def markdown(inspected: Mapping[str, Any], sort: str = "order") -> str:
     """The layers as a table; a mAP's change is negative where the detector gets worse."""
     measured = inspected["measure"] != "none"
-    heading = ["layer", "kind", "shape", "bits", "levels used", "zeros", "error", "bytes"]
-    rows = [heading + ([f"{inspected['measure']} change"] if measured else [])]
-    rows.append(["---", "---", "---"] + ["---:"] * (len(rows[0]) - 3))
-    for layer in sorted_layers(inspected["layers"], sort):
-        used = sum(count > 0 for count in layer.levels)
-        row = [
+    header = ["layer", "kind", "shape", "bits", "levels used", "zeros", "error", "bytes"]
+    rows = [
+        [
             layer.name,
             layer.kind,
             "x".join(map(str, layer.shape)),
             str(layer.bit_width),
-            f"{used} of {len(layer.levels)}",
+            f"{sum(count > 0 for count in layer.levels)} of {len(layer.levels)}",
             f"{layer.zeros:.3f}",
             f"{layer.error:.4f}",
             f"{layer.bytes:,}",
+            *([f"{layer.damage:+.4f}"] if measured else []),
         ]
-        rows.append(row + ([f"{layer.damage:+.4f}"] if measured else []))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    )
+        for layer in sorted_layers(inspected["layers"], sort)
+    ]
+    return table(header + [f"{inspected['measure']} change"] * measured, rows, left=3)
 
 
 def write_inspection(
@@ -247,6 +158,50 @@ def write_inspection(
         out_dir / "inspect.json",
         {**inspected, "layers": [layer.to_json() for layer in inspected["layers"]]},
     )
-    write_text(out_dir / "inspect.md", markdown(inspected, sort) + "\n")
-    with atomic_write(out_dir / "inspect.png") as path:
-        path.write_bytes(draw_layers(layers, inspected["measure"]))
+    write_text(out_dir / "inspect.md", markdown(inspected, sort))
+    write_bytes(out_dir / "inspect.png", draw_layers(layers, inspected["measure"]))
+
+
+def read_sensitivities(
+    path: str | Path, layers: Mapping[str, QuantLayer], choices: Choices, measure: str
+) -> dict[str, dict[int, float]]:
+    """The sensitivities that ``lbwdet inspect`` wrote.
+
+    Raises:
+        DataError: the file is missing or not one of that command.
+        ConfigError: it lacks a layer or bit width of ``choices``, has another measure, or
+            is of other weights or another code: its histograms of levels differ.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = {
+            layer["name"]: {int(width): float(v) for width, v in layer["sensitivity"].items()}
+            for layer in content["layers"]
+        }
+        histograms = {
+            layer["name"]: (int(layer["bit_width"]), tuple(layer["levels"]))
+            for layer in content["layers"]
+        }
+        measured = content["measure"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: no inspect.json of `lbwdet inspect` ({error})") from error
+    if measured != measure:
+        raise ConfigError(
+            f"{path}: measured {measured}, not {measure}; give --sensitivity {measured}"
+        )
+    for name, own in choices.items():
+        missing = sorted(own.keys() - found.get(name, {}).keys())
+        if missing:
+            raise ConfigError(
+                f"{path}: no sensitivity of {name} at {missing} bits; inspect the same model with "
+                f"--bit-widths {' '.join(map(str, sorted(own)))}"
+            )
+        width, levels = histograms[name]
+        same = quantizer_choices(layers[name], [width])[width]
+        with quantizers_of(layers[name], {"": same}):
+            if report_layer(name, layers[name]).levels != levels:
+                raise ConfigError(
+                    f"{path}: was measured on other weights, or with another code or granularity: "
+                    f"the levels of {name} differ; inspect this checkpoint, with the same options"
+                )
+    return {name: {width: found[name][width] for width in own} for name, own in choices.items()}

@@ -1,22 +1,19 @@
 """The picture of ``lbwdet inspect``: a row for each layer."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from lbwdet.comparison.plots import png, style
-
-if TYPE_CHECKING:
-    from lbwdet.bit_plan.inspection import LayerReport
+from lbwdet.bit_plan.layer_report import LayerReport
+from lbwdet.figures import png, style
 
 _BAR = "#4269d0"
 _ROW = 0.19  # inches
 _LONGEST = 42  # characters of a name
 
 
-def draw_layers(layers: Sequence["LayerReport"], measure: str = "none") -> bytes:
+def draw_layers(layers: Sequence[LayerReport], measure: str = "none") -> bytes:
     """Share of the weights at each level, error, bytes and the measured damage, as PNG bytes."""
     with style():
         panels = ["error", "bytes"] + ([measure] if measure != "none" else [])
@@ -51,7 +48,7 @@ def draw_layers(layers: Sequence["LayerReport"], measure: str = "none") -> bytes
         return png(figure)
 
 
-def _shares(layers: Sequence["LayerReport"], n: int) -> np.ndarray:
+def _shares(layers: Sequence[LayerReport], n: int) -> np.ndarray:
     """[layers, 2n + 1]; a layer of fewer levels has its top levels outside, like the others."""
     shares = np.full((len(layers), 2 * n + 1), np.nan)
     for row, layer in enumerate(layers):

@@ -17,6 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from lbwdet.datasets import check_data
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.layers import QuantLayer, quantized_layers
+from lbwdet.measuring.model_map import ModelMap
 from lbwdet.measuring.testset import build_dataset
 from lbwdet.progress import Progress
 from lbwdet.quantizers import WeightQuantizer
@@ -74,6 +75,11 @@ class TrainingLoss:
         data = model.data_preprocessor(pseudo_collate(copy.deepcopy(list(batch))), True)
         loss: float = model.parse_losses(model(**data, mode="loss"))[0].item()
         return loss
+
+
+def build_measure(name: str, cfg: Config, num_images: int) -> TrainingLoss | ModelMap:
+    """``'loss'`` on the first training images, or ``'map'`` on the first test images."""
+    return TrainingLoss(cfg, num_images) if name == "loss" else ModelMap(cfg, num_images)
 
 
 def _train_without_learning(model: nn.Module) -> None:

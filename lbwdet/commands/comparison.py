@@ -103,13 +103,12 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
     def run(args: argparse.Namespace) -> None:
         from lbwdet.benchmark.benchmark import benchmark
         from lbwdet.benchmark.report import markdown
+        from lbwdet.benchmark.settings import BenchmarkSettings
         from lbwdet.comparison.specs import parse_float, parse_size
 
         config, checkpoint = parse_float(args.float) if args.float else (None, None)
-        result = benchmark(
-            args.artifact,
+        settings = BenchmarkSettings(
             args.against,
-            args.out_dir,
             config=config,
             checkpoint=checkpoint,
             input_size=parse_size(args.input) if args.input else None,
@@ -117,7 +116,7 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
             rounds=args.rounds,
             images=args.images,
             calibrate=args.calibrate,
-            num=args.num_calibrate,
+            num_calibrate=args.num_calibrate,
             accuracy=args.accuracy,
             num_accuracy_images=args.num_images,
             isa=args.isa,
@@ -125,7 +124,7 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
             data_root=args.data_root,
             cfg_options=args.cfg_options,
         )
-        print(markdown(result))
+        print(markdown(benchmark(args.artifact, settings, args.out_dir)))
         print(f"Written to {args.out_dir}")
 
     return run

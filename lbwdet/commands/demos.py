@@ -117,7 +117,7 @@ def image_demo(parser: argparse.ArgumentParser) -> Run:
 
 
 def _print_drawn(result: Mapping[str, Any], out_dir: str) -> None:
-    from lbwdet.demos.artifact_demo import summary
+    from lbwdet.demos.drawing import summary
 
     for reason in result.get("failed", {}).values():
         print(f"left out: {reason}", file=sys.stderr)

@@ -101,12 +101,9 @@ def allocate(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--data-root")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.bit_plan.proposal import markdown, propose
+        from lbwdet.bit_plan.proposal import PlanSettings, markdown, propose
 
-        proposed = propose(
-            args.config,
-            args.checkpoint,
-            args.out,
+        settings = PlanSettings(
             budget_mb=args.budget_mb,
             average_bits=args.average_bits,
             bit_widths=args.bit_widths,
@@ -117,7 +114,7 @@ def allocate(parser: argparse.ArgumentParser) -> Run:
             map_images=args.map_images,
             data_root=args.data_root,
         )
-        print(markdown(proposed))
+        print(markdown(propose(args.config, args.checkpoint, args.out, settings)))
         print(f"Train it: lbwdet train {args.out}")
 
     return run

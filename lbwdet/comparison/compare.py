@@ -11,19 +11,21 @@ import torch
 
 from lbwdet.comparison.html_report import choose_images, write_report
 from lbwdet.comparison.plots import contact_sheet, draw_plots
-from lbwdet.comparison.results import MODEL_COLORS, ModelResult, markdown, threads_text
+from lbwdet.comparison.results import ModelResult, markdown
 from lbwdet.comparison.specs import ArtifactSpec, ModelSpec
 from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError
-from lbwdet.files import atomic_write, write_json, write_text
-from lbwdet.measuring.accuracy import IOU_THRESHOLD, detect_all, evaluate
+from lbwdet.figures import COLORS
+from lbwdet.files import write_bytes, write_json, write_text
+from lbwdet.measuring.accuracy import IOU_THRESHOLD, evaluate
 from lbwdet.measuring.artifact_candidate import ArtifactCandidate
 from lbwdet.measuring.cache import Cache
-from lbwdet.measuring.candidates import Candidate, Detections, TorchCandidate
+from lbwdet.measuring.candidates import Candidate, TorchCandidate
 from lbwdet.measuring.environment import available_cpus, commit, cpu_name
 from lbwdet.measuring.speed import Latency, measure, pinned_threads
 from lbwdet.measuring.testset import TestSet, load_test_set
 from lbwdet.progress import Progress
+from lbwdet.tables import threads_text
 
 LATENCY_IMAGES = 8
 WARMUP_ROUNDS = 1
@@ -85,21 +87,20 @@ def compare(
             models, test_set, num_images, data_root, cfg_options or {}, device, threads
         )
         cache = Cache(out_dir / "cache")
-        found = [_detect(candidate, test_set, cache) for candidate in candidates]
+        found = [cache.detect_all(candidate, test_set) for candidate in candidates]
         indices = _spread(len(test_set), LATENCY_IMAGES)
         latency = (
             _latency(candidates, test_set, indices, latency_rounds, threads, cache)
             if latency_rounds
             else {}
         )
-    truths = [image.truth for image in test_set.images]
     results = [
         ModelResult(
             candidate,
             detections,
-            evaluate(detections, truths, test_set.classes),
+            evaluate(detections, test_set.truths, test_set.classes),
             latency.get(candidate.name),
-            MODEL_COLORS[index % len(MODEL_COLORS)],
+            COLORS[index % len(COLORS)],
         )
         for index, (candidate, detections) in enumerate(zip(candidates, found, strict=True))
     ]
@@ -163,14 +164,6 @@ def _prepare(
                 f"but the test set has {list(test_set.classes)}"
             )
     return candidates, test_set
-
-
-def _detect(candidate: Candidate, test_set: TestSet, cache: Cache) -> list[Detections]:
-    found = cache.detections(candidate, test_set)
-    if found is None:
-        found = detect_all(candidate, test_set)
-        cache.keep_detections(candidate, test_set, found)
-    return found
 
 
 def _spread(count: int, wanted: int) -> list[int]:
@@ -240,11 +233,10 @@ def _write(
     write_json(out_dir / "compare.json", comparison)
     plots = draw_plots(results)
     for name, png in plots.items():
-        with atomic_write(out_dir / "plots" / f"{name}.png") as path:
-            path.write_bytes(png)
+        write_bytes(out_dir / "plots" / f"{name}.png", png)
     chosen = choose_images(results, test_set, num_report_images)
-    with atomic_write(out_dir / "detections.png") as path:
-        path.write_bytes(contact_sheet(results, test_set, chosen[:SHEET_IMAGES]))
+    sheet = contact_sheet(results, test_set, chosen[:SHEET_IMAGES])
+    write_bytes(out_dir / "detections.png", sheet)
     write_report(
         out_dir / "report" / "index.html",
         comparison,

@@ -9,16 +9,11 @@ import cv2
 import jinja2
 import numpy as np
 
-from lbwdet.comparison.results import (
-    ModelResult,
-    accuracy_text,
-    bytes_text,
-    latency_text,
-    protocol_lines,
-)
+from lbwdet.comparison.results import ModelResult, protocol_lines
 from lbwdet.errors import LBWError
 from lbwdet.files import write_text
 from lbwdet.measuring.testset import TestSet
+from lbwdet.tables import accuracy_text, bytes_text, latency_text
 
 START_SCORE = 0.3  # where the score slider stands at first, and where disagreement is counted
 PLOT_PIXEL_RATIO = 1.3  # pixels of a plot per CSS pixel, so that text stays text-sized

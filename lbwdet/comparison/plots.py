@@ -1,44 +1,24 @@
 """Plots of a comparison as PNG bytes; a model has the same colour in all of them."""
 
-import io
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import cv2
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from lbwdet.comparison.results import ModelResult
+from lbwdet.figures import MARKERS, png, short, style
 from lbwdet.measuring.testset import TestSet
 
 SHEET_SCORE = 0.3  # detections below this score are not drawn on the contact sheet
 MOST_NAMED = 10  # objects in an image up to which class names are written beside the boxes
 TRUTH_COLOR = "#FFFFFF"
-MARKERS = "osD^vPX"
-
-_STYLE: dict[str, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "text.parse_math": False,  # a name with a dollar sign is a name
-}
-_LIGHT = dict(ground="#ffffff", ink="#1b1f24", faint="#d8dde3")
-_DARK = dict(ground="#161a20", ink="#e6e9ee", faint="#343b45")
 
 
 def draw_plots(results: Sequence[ModelResult], dark: bool = False) -> dict[str, bytes]:
@@ -53,24 +33,6 @@ def draw_plots(results: Sequence[ModelResult], dark: bool = False) -> dict[str, 
         return plots | dict(
             per_class=_per_class(results), precision_recall=_precision_recall(results)
         )
-
-
-def style(dark: bool = False) -> AbstractContextManager[None]:
-    """Matplotlib set up as every picture of the project has it, within a ``with`` block."""
-    context: AbstractContextManager[None] = mpl.rc_context(_theme(dark))
-    return context
-
-
-def _theme(dark: bool) -> dict[str, Any]:
-    colors = _DARK if dark else _LIGHT
-    ground = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
-    ink = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.titlecolor")
-    faint = ("axes.edgecolor", "grid.color")
-    return _STYLE | {
-        key: colors[role]
-        for role, keys in (("ground", ground), ("ink", ink), ("faint", faint))
-        for key in keys
-    }
 
 
 def _map_against_bytes(results: Sequence[ModelResult]) -> bytes:
@@ -132,7 +94,7 @@ def _latency(results: Sequence[ModelResult]) -> bytes:
         )
     axes.set_yticks(
         range(len(timed)),
-        [f"{_short(result.name)} ({result.candidate.engine})" for result in timed],
+        [f"{short(result.name)} ({result.candidate.engine})" for result in timed],
     )
     axes.set_ylim(len(timed) - 0.4, -0.75)
     axes.set_xlim(left=0)
@@ -158,7 +120,7 @@ def _per_class(results: Sequence[ModelResult]) -> bytes:
             label=result.name,
         )
     truths = results[0].accuracy.per_class
-    labels = [f"{_short(name)}\n{truths[name].num_truths or 'no'} objects" for name in classes]
+    labels = [f"{short(name)}\n{truths[name].num_truths or 'no'} objects" for name in classes]
     crowded = len(classes) > 8
     axes.set_xticks(
         range(len(classes)),
@@ -190,7 +152,7 @@ def _precision_recall(results: Sequence[ModelResult]) -> bytes:
             # Dashes beside colour: curves of good models lie on top of one another.
             dashes = ("-", "--", "-.", ":")[index % 4]
             axes.plot(entry.recall, entry.precision, dashes, color=result.color, linewidth=1.8)
-        axes.set_title(_short(name))
+        axes.set_title(short(name))
         axes.set(xlim=(0, 1.02), ylim=(0, 1.04))
     for axes in grid[len(classes) :]:
         axes.set_axis_off()
@@ -234,10 +196,10 @@ def contact_sheet(
                 shown = found.scores >= SHEET_SCORE
                 names = [test_set.classes[label] for label in found.labels[shown]]
                 _panel(axes, picture, found.boxes[shown], names * named, result.color)
-            grid[row][0].set_ylabel(_short(test_set.images[index].name))
+            grid[row][0].set_ylabel(short(test_set.images[index].name))
         titles = ["ground truth", *(result.name for result in results)]
         for axes, title in zip(grid[0], titles, strict=True):
-            axes.set_title(_short(title))
+            axes.set_title(short(title))
         figure.supxlabel(f"detections with score {SHEET_SCORE} or more", fontsize=9)
         return png(figure, dots_per_inch=110)
 
@@ -258,18 +220,6 @@ def _panel(axes: Axes, picture: Any, boxes: Any, names: Sequence[str], color: st
             )
         )
     for (x1, y1, *_), name in zip(boxes, names, strict=False):
-        axes.text(x1, y1 - 2, _short(name), color="white", size=7, path_effects=halo, clip_on=True)
+        axes.text(x1, y1 - 2, short(name), color="white", size=7, path_effects=halo, clip_on=True)
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
-
-
-def _short(name: str, length: int = 24) -> str:
-    return name if len(name) <= length else name[: length - 3] + "..."
-
-
-def png(figure: Figure, dots_per_inch: int = 130) -> bytes:
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    # Without the version stamp the same results give the same bytes.
-    figure.savefig(buffer, format="png", dpi=dots_per_inch, metadata={"Software": None})
-    return buffer.getvalue()

@@ -1,17 +1,13 @@
 """What a comparison found, as data, JSON and a Markdown table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from lbwdet.measuring.accuracy import Accuracy
 from lbwdet.measuring.candidates import Candidate, Detections
 from lbwdet.measuring.speed import Latency
-
-# Okabe and Ito's palette without its black and yellow: told apart by colour-blind
-# readers and visible on white and on dark ground.
-MODEL_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
-NOT_MEASURED = "not measured"
+from lbwdet.tables import accuracy_text, bytes_text, latency_text, machine_text, table
 
 
 @dataclass(frozen=True)
@@ -105,45 +101,5 @@ def protocol_lines(comparison: Mapping[str, Any]) -> list[str]:
     return [
         f"Test set: {comparison['dataset']}, {comparison['num_images']} images.",
         *comparison["protocol"].values(),
-        f"Machine: {comparison['cpu']}, {threads_text(comparison['threads'])}. "
-        f"Commit: {comparison['commit'] or 'unknown'}.",
+        machine_text(comparison),
     ]
-
-
-def accuracy_text(value: float | None) -> str:
-    return "no objects" if value is None else f"{value:.3f}"
-
-
-def threads_text(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"
-
-
-def bytes_text(count: int) -> str:
-    """Bytes in powers of 1000, three digits."""
-    if count < 1000:
-        return f"{count} B"
-    value, unit = (count / 1e3, "kB") if count < 1e6 else (count / 1e6, "MB")
-    return f"{value:.3g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
-
-
-def latency_text(latency: dict[str, Any] | None) -> str:
-    if latency is None:
-        return NOT_MEASURED
-    digits = 1 if latency["median"] < 100 else 0
-    return "{median:.{d}f} ms ({p10:.{d}f}-{p90:.{d}f})".format(d=digits, **latency)
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table that is also aligned for reading as plain text; first column left."""
-    cells = [
-        [cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (header, *rows)
-    ]
-    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        first, *rest = zip(row, widths, strict=True)
-        padded = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in rest)]
-        return "| " + " | ".join(padded) + " |"
-
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:]), ""])

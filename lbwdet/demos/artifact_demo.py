@@ -1,6 +1,5 @@
 """What a deployed detector sees in an image, a folder, a video or a camera."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +39,3 @@ def artifact_demo(
     if is_video(source):
         return draw_video(candidate, source, out_dir, score_thr, max_frames)
     return draw_images(candidate, source, out_dir, score_thr)
-
-
-def summary(result: Mapping[str, Any]) -> str:
-    """The content of a ``detections.json`` in one line.
-
-    >>> summary(dict(engine="native", median_ms=8, images={"a.jpg": [1, 2]}, failed={"b.jpg": ""}))
-    '2 objects in 1 images, 1 left out, 8.0 ms each (median), 125.0 per second, engine native'
-    """
-    frames = result["frames"] if "frames" in result else result["images"].values()
-    kind = "frames" if "frames" in result else "images"
-    left_out = f"{len(result['failed'])} left out, " if result.get("failed") else ""
-    return (
-        f"{sum(map(len, frames))} objects in {len(frames)} {kind}, {left_out}"
-        f"{result['median_ms']:.1f} ms each (median), {1000 / result['median_ms']:.1f} per second, "
-        f"engine {result['engine']}"
-    )

@@ -1,7 +1,6 @@
 """Detections drawn on every frame of a video or a camera."""
 
 import itertools
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lbwdet.demos.image_demo import above, as_json, draw
+from lbwdet.demos.drawing import Drawer
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.files import atomic_write, write_json
 from lbwdet.measuring.candidates import Candidate
@@ -55,7 +54,8 @@ def draw_video(
     camera = str(source).isdigit()
     if max_frames is not None and max_frames < 1:
         raise ConfigError(f"max_frames={max_frames}: give 1 or more")
-    capture = cv2.VideoCapture(int(source) if camera else str(source))  # type: ignore[call-overload]
+    opened: Any = int(str(source)) if camera else str(source)
+    capture = cv2.VideoCapture(opened)
     try:
         frames = _frames(capture)
         first = next(frames, None)
@@ -69,23 +69,17 @@ def draw_video(
         target = Path(out_dir) / name
         if not camera and target.resolve() == Path(source).resolve():
             raise ConfigError(f"--out-dir {out_dir}: the video itself is there; name another")
-        found, seconds = _write(
-            candidate,
+        drawer = Drawer(candidate, score_thr)
+        found = _write(
+            drawer,
             itertools.islice(itertools.chain([first], frames), limit),
             target,
             rate if rate and np.isfinite(rate) and rate > 0 else CAMERA_RATE,
-            score_thr,
             limit or 0,
         )
     finally:
         capture.release()
-    result = dict(
-        config=candidate.config,
-        engine=candidate.engine,
-        video=target.name,
-        frames=found,
-        median_ms=1000 * float(np.median(seconds)),
-    )
+    result = drawer.report(video=target.name, frames=found)
     write_json(Path(out_dir) / "detections.json", result)
     return result
 
@@ -99,26 +93,22 @@ def _frames(capture: Any) -> Iterator[np.ndarray]:
 
 
 def _write(
-    candidate: Candidate,
+    drawer: Drawer,
     frames: Iterator[np.ndarray],
     target: Path,
     rate: float,
-    score_thr: float,
     total: int,
-) -> tuple[list[Any], list[float]]:
+) -> list[Any]:
     found: list[Any] = []
-    seconds: list[float] = []
     with atomic_write(target) as path, Progress("detect", total=total) as progress:
         writer = None
         try:
             for frame in frames:
-                start = time.perf_counter()
-                detections = above(candidate.detect(frame), score_thr)
-                seconds.append(time.perf_counter() - start)
-                found.append(as_json(detections, candidate))
+                drawn, objects = drawer(frame)
+                found.append(objects)
                 if writer is None:
                     writer = _writer(path, rate, frame)
-                writer.write(draw(frame, detections, candidate.classes))
+                writer.write(drawn)
                 progress.step()
         except KeyboardInterrupt:
             if not found:
@@ -126,7 +116,7 @@ def _write(
         finally:
             if writer is not None:
                 writer.release()
-    return found, seconds
+    return found
 
 
 def _writer(path: Path, rate: float, frame: np.ndarray) -> Any:

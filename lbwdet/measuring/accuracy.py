@@ -6,15 +6,17 @@ a box from 3 to 5 is 3 pixels wide), and both protocols, every class and the
 precision-recall curves are read off the same matches.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from mmdet.evaluation.functional import average_precision, bbox_overlaps
 from mmdet.evaluation.functional.mean_ap import tpfp_default
 
 from lbwdet.errors import LBWError
-from lbwdet.measuring.candidates import Candidate, Detections
+from lbwdet.measuring.candidates import Detections
 from lbwdet.measuring.testset import GroundTruth, TestSet
 from lbwdet.progress import Progress
 
@@ -65,18 +67,28 @@ class Accuracy:
     matches: list[Match]
 
 
-def detect_all(candidate: Candidate, test_set: TestSet) -> list[Detections]:
-    """Detections of every test image, with a progress line.
+class Detects(Protocol):
+    """What :func:`detect_all` needs: a name for messages, and boxes for an image."""
+
+    @property
+    def name(self) -> str: ...
+
+    def detect(self, image: np.ndarray) -> Detections: ...
+
+
+def detect_all(detector: Detects, test_set: TestSet, quiet: bool = False) -> list[Detections]:
+    """Detections of every test image, with a progress line unless ``quiet``.
 
     Raises:
         LBWError: A detection is NaN or infinite, or an image cannot be read;
             the message names both the model and the image.
     """
     found = []
-    with Progress(f"{candidate.name}: detect", len(test_set)) as progress:
+    stream = io.StringIO() if quiet else None
+    with Progress(f"{detector.name}: detect", len(test_set), stream) as progress:
         for index, image in enumerate(test_set.images):
-            detections = candidate.detect(test_set.load(index))
-            detections.check(f"{candidate.name}, {image.path.name}", len(test_set.classes))
+            detections = detector.detect(test_set.load(index))
+            detections.check(f"{detector.name}, {image.path.name}", len(test_set.classes))
             found.append(detections)
             progress.step()
     return found

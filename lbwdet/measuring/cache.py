@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lbwdet.files import atomic_write, write_json
+from lbwdet.measuring.accuracy import detect_all
 from lbwdet.measuring.candidates import Candidate, Detections
 from lbwdet.measuring.speed import Latency
 from lbwdet.measuring.testset import TestSet
@@ -20,6 +21,14 @@ class Cache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def detect_all(self, candidate: Candidate, test_set: TestSet) -> list[Detections]:
+        """The detections kept for these; or what ``candidate`` finds now, which is then kept."""
+        found = self.detections(candidate, test_set)
+        if found is None:
+            found = detect_all(candidate, test_set)
+            self.keep_detections(candidate, test_set, found)
+        return found
 
     def detections(self, candidate: Candidate, test_set: TestSet) -> list[Detections] | None:
         """What ``candidate`` found earlier on exactly these test images, or None."""

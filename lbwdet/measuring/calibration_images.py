@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from lbwdet.configs import SPLITS
 from lbwdet.datasets import check_data
-from lbwdet.demos.image_demo import find_images
+from lbwdet.datasets.image_files import find_images
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.training.build import register_scope
 

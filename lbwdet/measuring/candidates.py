@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from lbwdet.layers import QuantLayer, quantized_layers
 from lbwdet.measuring.code_digest import code_digest
 from lbwdet.measuring.detectors import build_detector, class_names, test_dataset
 from lbwdet.measuring.size import WeightSize, layer_bytes, weight_size
+from lbwdet.quantizers import relative_error
 
 # Rooms whose code decides what a detector detects.
 DECISIVE_CODE = (
@@ -45,6 +46,10 @@ class Detections:
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.float32, np.int64]]:
+        """Box [4], score and label of each, in order."""
+        return zip(self.boxes, self.scores, self.labels, strict=True)
 
     def check(self, where: str, num_classes: int) -> None:
         """Raises ``LBWError`` unless shapes agree and every number makes sense."""
@@ -121,10 +126,11 @@ class Candidate(Protocol):
         ...
 
 
-class Detector:
+class ArrayDetector:
     """A built detector in eval mode, fed with image arrays by its config's test pipeline."""
 
-    def __init__(self, cfg: Config, model: nn.Module) -> None:
+    def __init__(self, cfg: Config, model: nn.Module, name: str = "detector") -> None:
+        self.name = name
         self.model = model
         self._pipeline = Compose(_array_pipeline(cfg))
 
@@ -148,7 +154,7 @@ class Detector:
         return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
 
 
-class TorchCandidate(Detector):
+class TorchCandidate(ArrayDetector):
     """MMDetection itself on a config and a checkpoint, weights fake-quantized, eval mode."""
 
     engine = "torch"
@@ -161,10 +167,9 @@ class TorchCandidate(Detector):
         config: str = "",
         device: str = "cpu",
     ) -> None:
-        self.name = name
         self.config = config or str(cfg.filename)
         self.checkpoint = None if checkpoint is None else str(checkpoint)
-        super().__init__(cfg, build_detector(cfg, checkpoint, device))
+        super().__init__(cfg, build_detector(cfg, checkpoint, device), name)
         self.classes = tuple(self.model.dataset_meta["classes"])
         expected = class_names(cfg)
         if self.classes != expected:
@@ -182,7 +187,6 @@ class TorchCandidate(Detector):
 def _layer_facts(name: str, layer: QuantLayer) -> LayerFacts:
     assert layer.quantizer is not None
     weight, levels = layer.weight.detach(), layer.fake_quantized_weight().detach()
-    energy = weight.square().sum()
     return LayerFacts(
         name=name,
         shape=tuple(weight.shape),
@@ -190,7 +194,7 @@ def _layer_facts(name: str, layer: QuantLayer) -> LayerFacts:
         code=layer.quantizer.code,
         zeros=(levels == 0).float().mean().item(),
         stored_bytes=layer_bytes(layer, layer.quantizer),
-        error=((weight - levels).square().sum() / energy).item() if energy > 0 else 0.0,
+        error=relative_error(weight, levels),
         dropped=None,
     )
 

@@ -4,8 +4,8 @@ from mmengine.config import Config
 from torch import nn
 
 from lbwdet.errors import DataError
-from lbwdet.measuring.accuracy import evaluate
-from lbwdet.measuring.candidates import Detector
+from lbwdet.measuring.accuracy import detect_all, evaluate
+from lbwdet.measuring.candidates import ArrayDetector
 from lbwdet.measuring.testset import load_test_set
 
 
@@ -23,21 +23,15 @@ class ModelMap:
     def __init__(self, cfg: Config, num_images: int | None = None) -> None:
         self._cfg = cfg
         self._test_set = load_test_set(cfg, num_images)
-        self._truths = [image.truth for image in self._test_set.images]
         self.num_images = len(self._test_set)
-        if not any((~truth.ignored).any() for truth in self._truths):
+        if not any((~truth.ignored).any() for truth in self._test_set.truths):
             raise DataError(
                 f"{cfg.filename}: no object in {self.num_images} test images; take more"
             )
 
     def __call__(self, model: nn.Module) -> float:
         """mAP in 0..1 of a model in eval mode that knows its classes (``build_detector``)."""
-        detector = Detector(self._cfg, model)
-        found = []
-        for index, image in enumerate(self._test_set.images):
-            detections = detector.detect(self._test_set.load(index))
-            detections.check(image.path.name, len(self._test_set.classes))
-            found.append(detections)
-        value = evaluate(found, self._truths, self._test_set.classes).map_11point
+        found = detect_all(ArrayDetector(self._cfg, model), self._test_set, quiet=True)
+        value = evaluate(found, self._test_set.truths, self._test_set.classes).map_11point
         assert value is not None  # there are objects
         return value

@@ -61,6 +61,15 @@ class TestSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def truths(self) -> list[GroundTruth]:
+        """The ground truth of each image."""
+        return [image.truth for image in self.images]
+
+    def first(self, count: int | None) -> "TestSet":
+        """Only the first images; all of them where ``count`` is None or there are fewer."""
+        return TestSet(self.classes, self.images[:count], self.description, self._loader)
+
     def load(self, index: int) -> np.ndarray:
         """The image as [H, W, 3] uint8 in BGR order.
 

@@ -27,6 +27,7 @@ from lbwdet.quantizers.levels import (
     num_magnitudes,
 )
 from lbwdet.quantizers.power_of_two import PowerOfTwoQuantizer
+from lbwdet.quantizers.relative_error import relative_error
 from lbwdet.quantizers.resolution import best_relu_alpha, best_uniform_alpha
 from lbwdet.quantizers.ternary import SortQuantizer
 from lbwdet.quantizers.threshold import ThresholdQuantizer
@@ -98,6 +99,7 @@ __all__ = [
     "pack_codes",
     "packed_size",
     "quantized_relu",
+    "relative_error",
     "uniform_quantize",
     "unpack_codes",
 ]

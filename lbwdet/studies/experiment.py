@@ -196,8 +196,8 @@ class _Results:
             cfg = requantized(cfg, weight)
         candidate = TorchCandidate(f"{variant} seed {seed}", cfg, checkpoint, config=config)
         test_set = load_test_set(cfg)
-        truths = [image.truth for image in test_set.images]
-        accuracy = evaluate(detect_all(candidate, test_set), truths, test_set.classes)
+        found = detect_all(candidate, test_set)
+        accuracy = evaluate(found, test_set.truths, test_set.classes)
         row = dict(
             **key,
             config=Path(config).name,

@@ -16,15 +16,15 @@ from torch import nn
 
 from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError
-from lbwdet.files import atomic_write, write_json, write_text
+from lbwdet.files import write_bytes, write_json, write_text
 from lbwdet.layers import quantized_layers
-from lbwdet.measuring.accuracy import Accuracy, detect_all, evaluate
+from lbwdet.measuring.accuracy import Accuracy, evaluate
 from lbwdet.measuring.cache import Cache
 from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.environment import available_cpus, commit, cpu_name
 from lbwdet.measuring.speed import pinned_threads
 from lbwdet.measuring.testset import TestSet, load_test_set
-from lbwdet.quantizers import build_quantizer
+from lbwdet.quantizers import build_quantizer, relative_error
 from lbwdet.studies.mu_sweep_report import markdown, plot
 from lbwdet.studies.requantized import requantized
 from lbwdet.training.jobs import TrainingJob
@@ -147,8 +147,7 @@ def sweep_mu(
             content["rows"].append(row)
             write_json(out_dir / "sweep_mu.json", content)
     write_text(out_dir / "sweep_mu.md", markdown(content))
-    with atomic_write(out_dir / "sweep_mu.png") as path:
-        path.write_bytes(plot(content))
+    write_bytes(out_dir / "sweep_mu.png", plot(content))
     return content
 
 
@@ -158,14 +157,12 @@ def weight_error(model: nn.Module) -> float:
 
     A layer of zeros alone has no error.
     """
-    total, count = 0.0, 0
-    for layer in quantized_layers(model).values():
-        weight = layer.weight.double()
-        difference = (weight - layer.fake_quantized_weight().double()).square().sum()
-        norm = weight.square().sum()
-        total += (difference / norm).item() * weight.numel() if norm > 0 else 0.0
-        count += weight.numel()
-    return total / count
+    layers = quantized_layers(model).values()
+    lost = sum(
+        relative_error(layer.weight, layer.fake_quantized_weight()) * layer.weight.numel()
+        for layer in layers
+    )
+    return lost / sum(layer.weight.numel() for layer in layers)
 
 
 def _points(bit_widths: Sequence[int], mus: Sequence[float]) -> list[Point]:
@@ -204,12 +201,8 @@ def _measured(
     name: str, cfg: Config, checkpoint: str | Path, test_set: TestSet, cache: Cache
 ) -> tuple[TorchCandidate, Accuracy]:
     candidate = TorchCandidate(name, cfg, checkpoint)
-    found = cache.detections(candidate, test_set)
-    if found is None:
-        found = detect_all(candidate, test_set)
-        cache.keep_detections(candidate, test_set, found)
-    truths = [image.truth for image in test_set.images]
-    return candidate, evaluate(found, truths, test_set.classes)
+    found = cache.detect_all(candidate, test_set)
+    return candidate, evaluate(found, test_set.truths, test_set.classes)
 
 
 def _retraining(

@@ -1,33 +1,21 @@
 """The table and the figure of a mu sweep, from the content of ``sweep_mu.json``."""
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from lbwdet.comparison.results import MODEL_COLORS, accuracy_text, threads_text
+from lbwdet.figures import COLORS, MARKERS, png, style
+from lbwdet.tables import accuracy_text, machine_text, table
 
 Row = Mapping[str, Any]
 _QUANTITIES = {
     "error": "relative squared weight error",
     "mAP_11point": "mAP 11-point, rounded",
     "retrained_mAP_11point": "mAP 11-point, retrained",
-}
-_MARKERS = "osD^vPX"
-_STYLE: dict[str, Any] = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#d8dde3",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
 }
 
 
@@ -39,15 +27,15 @@ def markdown(content: Mapping[str, Any]) -> str:
     header += ["retrained 11-point", "retrained area"] if retrained else []
     keys = ["mAP_11point", "mAP_area"]
     keys += ["retrained_mAP_11point", "retrained_mAP_area"] if retrained else []
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    for row in rows:
-        cells = [
+    cells = [
+        [
             str(row["bit_width"]),
             "exact solver" if row["mu"] is None else f"{row['mu']:g}",
             f"{row['error']:.4f}",
             *(accuracy_text(row[key]) for key in keys),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
+        for row in rows
+    ]
     training = (
         f"epochs of retraining: {content['retrain_epochs']}, learning rate from "
         f"{content['learning_rate']:g}, cosine"
@@ -62,10 +50,9 @@ def markdown(content: Mapping[str, Any]) -> str:
         f"{content['dataset']}, {content['num_images']} images, IoU 0.5. mu is a fraction of the "
         "largest magnitude of a layer. A mu chosen by this table is chosen on its test images: "
         "report it on others.",
-        f"Machine: {content['cpu']}, {threads_text(content['threads'])}. "
-        f"Commit: {content['commit'] or 'unknown'}.",
+        machine_text(content),
     ]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes), ""])
+    return "\n".join([table(header, cells), *(f"- {note}" for note in notes), ""])
 
 
 def describe(rows: Sequence[Row]) -> Iterator[str]:
@@ -85,16 +72,16 @@ def plot(content: Mapping[str, Any]) -> bytes:
     """A PNG: each quantity against mu, a colour per bit width, the exact solver dashed."""
     shown = {key: label for key, label in _QUANTITIES.items() if key in content["rows"][0]}
     groups = _by_bit_width(content["rows"])
-    with mpl.rc_context(_STYLE):
+    with style():
         figure = Figure(figsize=(4.3 * len(shown) + 0.4, 4.2))
         panels = figure.subplots(1, len(shown), squeeze=False)[0]
         for axes, (key, label) in zip(panels, shown.items(), strict=True):
             for index, (bit_width, (swept, exact)) in enumerate(groups.items()):
-                color = MODEL_COLORS[index % len(MODEL_COLORS)]
+                color = COLORS[index % len(COLORS)]
                 axes.plot(
                     [row["mu"] for row in swept],
                     [row[key] or 0.0 for row in swept],
-                    marker=_MARKERS[index % len(_MARKERS)],
+                    marker=MARKERS[index % len(MARKERS)],
                     markersize=5,
                     color=color,
                     label=f"{bit_width} bits",
@@ -104,15 +91,11 @@ def plot(content: Mapping[str, Any]) -> bytes:
                 axes.axhline(content["mAP_11point"], color="#1b1f24", linewidth=1, label="float")
             _finish(axes, key, label, sorted({row["mu"] for row in content["rows"] if row["mu"]}))
         handles, labels = panels[-1].get_legend_handles_labels()
-        handles.append(mpl.lines.Line2D([], [], color="#6b7280", linestyle=(0, (4, 3))))
+        handles.append(Line2D([], [], color="#6b7280", linestyle=(0, (4, 3))))
         figure.legend(
             handles, [*labels, "exact solver"], loc="outside lower center", ncols=len(handles)
         )
-        buffer = io.BytesIO()
-        FigureCanvasAgg(figure)
-        # Without the version stamp the same results give the same bytes.
-        figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-        return buffer.getvalue()
+        return png(figure, dots_per_inch=110)
 
 
 def _finish(axes: Axes, key: str, label: str, mus: Sequence[float]) -> None:
@@ -120,7 +103,7 @@ def _finish(axes: Axes, key: str, label: str, mus: Sequence[float]) -> None:
     axes.set_xticks(mus, [f"{mu:g}" for mu in mus], rotation=60, fontsize=8)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("mu, as a fraction of max|W|")
-    axes.set_title(label, loc="left", fontsize=10.5, fontweight="bold")
+    axes.set_title(label)
     if key == "error":
         axes.set_yscale("log")
         for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):

@@ -14,6 +14,7 @@ from lbwdet.errors import DataError
 from lbwdet.files import write_text
 from lbwdet.studies.mu_sweep_report import markdown as sweep_table
 from lbwdet.studies.ste import markdown as study_tables
+from lbwdet.tables import table
 
 Row = Mapping[str, Any]
 _STUDIES = {"ste": study_tables, "mu-sweep": sweep_table}
@@ -44,18 +45,18 @@ def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
         raise DataError(f"{page}: table '{block['name']}' needs {path}, which is not there")
     content = json.loads(path.read_text(encoding="utf-8"))
     if content.get("study") in _STUDIES:
-        table = _STUDIES[content["study"]](content)
+        text = _STUDIES[content["study"]](content)
     elif "rows" in content:
-        table = experiment_tables(content)
+        text = experiment_tables(content)
     elif "models" in content:
-        table = markdown(content)
+        text = markdown(content)
     elif "part" in content:
-        table = benchmark_tables(content, profile=False)
+        text = benchmark_tables(content, profile=False)
     elif "memory" in content:
-        table = cost_table(content)
+        text = cost_table(content)
     else:
         raise DataError(f"{path}: neither an experiment, a comparison, a benchmark nor a study")
-    return f"{block[1]}{table.strip()}\n{block[3]}"
+    return f"{block[1]}{text.strip()}\n{block[3]}"
 
 
 def experiment_tables(content: Mapping[str, Any]) -> str:
@@ -69,20 +70,18 @@ def experiment_tables(content: Mapping[str, Any]) -> str:
         f"({_epochs(trained)} epochs after the float model's {_epochs(list(scratch.values()))}); "
         "difference: to the float model trained on likewise, seed by seed.\n",
         _table([*scratch.values(), *trained], reference),
-        "\nRounded: the float model's weights projected, no retraining; "
+        "Rounded: the float model's weights projected, no retraining; "
         "difference: to that float model.\n",
         _table([row for row in rows if row["kind"] == "rounded"], scratch),
-        "\n" + _footnote(content, rows),
+        _footnote(content, rows),
     ]
     return "\n".join(parts)
 
 
 def _table(rows: Sequence[Row], reference: Mapping[int, Row]) -> str:
-    variants = list(dict.fromkeys((row["kind"], row["variant"]) for row in rows))
-    lines = [
-        "| model | bits | weight KB | mAP 11-point | mAP area | difference 11-point | seeds |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    header = ["model", "bits", "weight KB", "mAP 11-point", "mAP area", "difference 11-point"]
+    variants = dict.fromkeys((row["kind"], row["variant"]) for row in rows)
+    cells = []
     for kind, variant in variants:
         mine = [row for row in rows if (row["kind"], row["variant"]) == (kind, variant)]
         differences = [
@@ -90,15 +89,18 @@ def _table(rows: Sequence[Row], reference: Mapping[int, Row]) -> str:
             for row in mine
             if row["seed"] in reference and row is not reference[row["seed"]]
         ]
-        name = {"scratch": f"{variant}, from random weights"}.get(kind, variant)
-        lines.append(
-            f"| {name} | {mine[0]['bit_width']} | {mine[0]['weight_bytes'] / 1000:,.0f} | "
-            f"{_spread([row['mAP_11point'] for row in mine])} | "
-            f"{_spread([row['mAP_area'] for row in mine])} | "
-            f"{_spread(differences, sign=True) if differences and kind != 'scratch' else ''} | "
-            f"{', '.join(str(seed) for seed in sorted(row['seed'] for row in mine))} |"
+        cells.append(
+            [
+                f"{variant}, from random weights" if kind == "scratch" else variant,
+                str(mine[0]["bit_width"]),
+                f"{mine[0]['weight_bytes'] / 1000:,.0f}",
+                _spread([row["mAP_11point"] for row in mine]),
+                _spread([row["mAP_area"] for row in mine]),
+                _spread(differences, sign=True) if differences and kind != "scratch" else "",
+                ", ".join(str(seed) for seed in sorted(row["seed"] for row in mine)),
+            ]
         )
-    return "\n".join(lines)
+    return table([*header, "seeds"], cells)
 
 
 def _spread(values: Sequence[float], sign: bool = False) -> str:
@@ -132,25 +134,26 @@ def cost_table(content: Mapping[str, Any]) -> str:
     """What ``benchmarks/fake_quantize.py`` measured, as Markdown."""
     time, memory = content["time"], content["memory"]
     height, width = content["input_size"]
-    lines = ["| | median (p10 to p90) | against float |", "|---|---|---|"]
-    lines.append(f"| float training step | {_seconds(time['float_step_ms'])} | 1 |")
-    lines += [
-        f"| projecting every weight once, one exponent per {granularity} | "
-        f"{_seconds(time[granularity]['fake_quantize_ms'])} | "
-        f"{100 * time[granularity]['share_of_float_step']:.1f} % |"
+    rows = [["float training step", _seconds(time["float_step_ms"]), "1"]]
+    rows += [
+        [
+            f"projecting every weight once, one exponent per {granularity}",
+            _seconds(time[granularity]["fake_quantize_ms"]),
+            f"{100 * time[granularity]['share_of_float_step']:.1f} %",
+        ]
         for granularity in ("tensor", "channel")
     ]
-    lines.append(f"| peak memory, float | {memory['float_bytes'] / 1e9:.2f} GB | 1 |")
-    lines.append(
-        f"| peak memory, {content['bit_width']} bits | {memory['quantized_bytes'] / 1e9:.2f} GB | "
-        f"{memory['ratio']:.2f} |"
-    )
-    lines.append(
-        f"\n{content['detector']}, {content['batch_size']} x {height} x {width}, "
+    quantized = f"peak memory, {content['bit_width']} bits"
+    rows += [
+        ["peak memory, float", f"{memory['float_bytes'] / 1e9:.2f} GB", "1"],
+        [quantized, f"{memory['quantized_bytes'] / 1e9:.2f} GB", f"{memory['ratio']:.2f}"],
+    ]
+    note = (
+        f"{content['detector']}, {content['batch_size']} x {height} x {width}, "
         f"{content['device']}, {content['threads']} threads, {content['repeats']} repeats "
         f"interleaved, torch {content['torch']}, commit {_short(content['commit'])}."
     )
-    return "\n".join(lines)
+    return table(["", "median (p10 to p90)", "against float"], rows) + "\n" + note
 
 
 def _seconds(latency: Mapping[str, float]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lbwdet.errors import ConfigError
-from lbwdet.files import atomic_write, write_json
+from lbwdet.files import write_bytes, write_json
 from lbwdet.studies import ste_plots
 from lbwdet.studies.two_layer import (
     ESTIMATORS,
@@ -22,6 +22,7 @@ from lbwdet.studies.two_layer import (
     population_loss,
     sample_coarse_gradient,
 )
+from lbwdet.tables import table
 
 # Its spurious minimum exists, and the identity's gradient there is far from zero.
 TEACHER = Teacher(np.array([1.0, 1.0, 0.5, -0.5]), np.eye(8)[0])
@@ -71,8 +72,7 @@ def run_study(out_dir: str | Path, samples: int = 200_000, seed: int = 0) -> dic
     out_dir = Path(out_dir)
     write_json(out_dir / "ste.json", content)
     for name, draw in (("correlation", ste_plots.correlation), ("descent", ste_plots.descent)):
-        with atomic_write(out_dir / f"ste_{name}.png") as path:
-            path.write_bytes(draw(content))
+        write_bytes(out_dir / f"ste_{name}.png", draw(content))
     return content
 
 
@@ -81,46 +81,62 @@ def markdown(content: Mapping[str, Any]) -> str:
     gradients: list[dict[str, Any]] = [
         entry for point in content["sweep"] for entry in point["estimators"]
     ]
-    lines = [
-        "| estimator | numbers compared | beyond 99 % interval | largest deviation, in standard "
-        "errors | correlation, smallest and largest over the angle |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for name in ESTIMATORS:
         mine = [entry for entry in gradients if entry["estimator"] == name]
         count = sum(entry["numbers"] for entry in mine)
         outside = sum(entry["beyond_99"] for entry in mine)
         values = [entry["correlation"] for entry in mine]
-        lines.append(
-            f"| {name} | {count} | {outside} ({100 * outside / count:.1f} %) | "
-            f"{max(entry['largest_z'] for entry in mine):.1f} | "
-            f"{min(values):.4f} to {max(values):.4f} |"
+        rows.append(
+            [
+                name,
+                str(count),
+                f"{outside} ({100 * outside / count:.1f} %)",
+                f"{max(entry['largest_z'] for entry in mine):.1f}",
+                f"{min(values):.4f} to {max(values):.4f}",
+            ]
         )
-    lines += [
-        "",
-        "| minimum | estimator | norm of E[g], formula | Monte Carlo ± standard error |"
-        " loss at the start of the descent | at the end | angle at the end |",
-        "|---|---|---|---|---|---|---|",
-    ]
     runs = {(run["start"], run["estimator"]): run for run in content["descent"]["runs"]}
-    for minimum in content["minima"]:
-        for entry in minimum["estimators"]:
-            run = runs[minimum["name"], entry["estimator"]]
-            lines.append(
-                f"| {minimum['name']} | {entry['estimator']} | {entry['norm']:.4f} | "
-                f"{entry['measured']:.4f} ± {entry['error']:.4f} | {run['loss'][0]:.4f} | "
-                f"{run['final_loss']:.4f} | {run['final_angle'] / math.pi:.2f} pi |"
-            )
+    descents = [
+        [
+            minimum["name"],
+            entry["estimator"],
+            f"{entry['norm']:.4f}",
+            f"{entry['measured']:.4f} ± {entry['error']:.4f}",
+            f"{run['loss'][0]:.4f}",
+            f"{run['final_loss']:.4f}",
+            f"{run['final_angle'] / math.pi:.2f} pi",
+        ]
+        for minimum in content["minima"]
+        for entry in minimum["estimators"]
+        for run in [runs[minimum["name"], entry["estimator"]]]
+    ]
     descent = content["descent"]
-    lines.append(
-        f"\n{content['samples']:,} samples an estimate, seed {content['seed']}. Descent: "
+    note = (
+        f"{content['samples']:,} samples an estimate, seed {content['seed']}. Descent: "
         f"{descent['steps']:,} steps of {descent['learning_rate']} with {descent['batch']} fresh "
         f"samples each, from the minimum plus noise of {descent['nudge']}; loss (population) and "
         "angle at the end are means over the last tenth."
     )
-    return "\n".join(lines)
+    return "\n".join([table(_SWEPT, rows), table(_DESCENDED, descents, left=2), note])
 
 
+_SWEPT = (
+    "estimator",
+    "numbers compared",
+    "beyond 99 % interval",
+    "largest deviation, in standard errors",
+    "correlation, smallest and largest over the angle",
+)
+_DESCENDED = (
+    "minimum",
+    "estimator",
+    "norm of E[g], formula",
+    "Monte Carlo ± standard error",
+    "loss at the start of the descent",
+    "at the end",
+    "angle at the end",
+)
 _MINIMA: dict[str, Callable[[], tuple[Vector, Vector]]] = {
     "good": lambda: (TEACHER.v, TEACHER.w),
     "spurious": TEACHER.spurious_minimum,

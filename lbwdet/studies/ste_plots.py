@@ -1,37 +1,22 @@
 """The figures of the straight-through study, as PNG bytes drawn from the study's JSON."""
 
-import io
 import math
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from lbwdet.figures import png, style
 
 _NAMES = dict(identity="identity", relu="ReLU", clipped_relu="clipped ReLU")
 _COLORS = dict(identity="#D55E00", relu="#0072B2", clipped_relu="#009E73")
 # In the descents two of the lines lie on one another.
 _LINES = dict(identity="-", relu="-", clipped_relu=(0, (4, 3)))
-_STYLE: dict[str, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 10.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#d8dde3",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-}
 
 
 def correlation(content: Mapping[str, Any]) -> bytes:
     """Coarse gradient times true gradient, and their cosine, over the angle."""
-    with mpl.rc_context(_STYLE):
+    with style():
         figure = Figure(figsize=(9.2, 3.9))
         product, cosine = figure.subplots(1, 2)
         angles = [point["angle"] / math.pi for point in content["sweep"]]
@@ -58,12 +43,12 @@ def correlation(content: Mapping[str, Any]) -> bytes:
         product.legend(title="line: formula; dots: Monte Carlo, 99 %", loc="upper left")
         low, high = product.get_ylim()
         product.set_ylim(low, high * 1.35)
-        return _png(figure)
+        return png(figure, dots_per_inch=110)
 
 
 def descent(content: Mapping[str, Any]) -> bytes:
     """Loss and angle along the descents that start at the good and at the spurious minimum."""
-    with mpl.rc_context(_STYLE):
+    with style():
         figure = Figure(figsize=(9.2, 6))
         grid = figure.subplots(2, 2, sharex=True)
         for row, start in enumerate(("good", "spurious")):
@@ -71,9 +56,9 @@ def descent(content: Mapping[str, Any]) -> bytes:
             for run in runs:
                 name = run["estimator"]
                 steps = [content["descent"]["every"] * k for k in range(len(run["loss"]))]
-                style = dict(color=_COLORS[name], label=_NAMES[name], linestyle=_LINES[name])
-                grid[row][0].plot(steps, run["loss"], **style)
-                grid[row][1].plot(steps, [a / math.pi for a in run["angle"]], **style)
+                look = dict(color=_COLORS[name], label=_NAMES[name], linestyle=_LINES[name])
+                grid[row][0].plot(steps, run["loss"], **look)
+                grid[row][1].plot(steps, [a / math.pi for a in run["angle"]], **look)
             grid[row][0].set_title(f"Start at the {start} minimum: population loss")
             grid[row][1].set_title("Angle between w and w*, in units of π")
             grid[row][1].set_ylim(-0.04, 1.04)
@@ -83,12 +68,4 @@ def descent(content: Mapping[str, Any]) -> bytes:
         for axes in grid[1]:
             axes.set_xlabel("step")
         grid[0][0].legend()
-        return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    # Without the version stamp the same results give the same bytes.
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+        return png(figure, dots_per_inch=110)

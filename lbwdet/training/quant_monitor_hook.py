@@ -11,6 +11,7 @@ from torch import Tensor
 
 import lbwdet
 from lbwdet.layers import QuantLayer, describe_quantization, quantized_layers
+from lbwdet.quantizers import relative_error
 from lbwdet.training.bare_model import bare_model
 
 
@@ -90,13 +91,12 @@ class QuantMonitorHook(Hook):
     def _measure(self, name: str, layer: QuantLayer) -> dict[str, float]:
         quantized = layer.quantized_weight()
         weight = layer.weight.detach().float()
-        difference = (weight - quantized.dequantize()).square().sum()
         previous = self._codes.get(name, quantized.codes)
         self._codes[name] = quantized.codes
         return dict(
             scale_exponent=quantized.scale_exponent.float().mean().item(),
             zeros=(quantized.codes == 0).float().mean().item(),
-            error=(difference / weight.square().sum().clamp(min=1e-30)).item(),
+            error=relative_error(weight, quantized.dequantize()),
             changed=(quantized.codes != previous).float().mean().item(),
         )
 

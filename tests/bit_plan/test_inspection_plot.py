@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 
-from lbwdet.bit_plan.inspection import LayerReport
 from lbwdet.bit_plan.inspection_plot import _shares, draw_layers
+from lbwdet.bit_plan.layer_report import LayerReport
 
 
 def layer(name: str, levels: tuple[int, ...], bit_width: int) -> LayerReport:

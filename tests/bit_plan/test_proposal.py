@@ -3,7 +3,7 @@ import json
 import pytest
 
 from lbwdet.bit_plan.inspection import inspect_model, write_inspection
-from lbwdet.bit_plan.proposal import markdown, propose
+from lbwdet.bit_plan.proposal import PlanSettings, markdown, propose
 from lbwdet.bit_plan.sensitivity import TrainingLoss
 from lbwdet.cli import main
 from lbwdet.configs import load_config
@@ -28,16 +28,8 @@ def inspected(float_detector, tmp_path_factory):
 
 
 def run(float_detector, out, inspected, **options):
-    return propose(
-        float_detector.config,
-        float_detector.checkpoint,
-        out,
-        bit_widths=[2, 4],
-        weight=DENSE,
-        num_images=1,
-        inspected=inspected,
-        **options,
-    )
+    given = dict(bit_widths=[2, 4], weight=DENSE, num_images=1, inspected=inspected) | options
+    return propose(float_detector.config, float_detector.checkpoint, out, PlanSettings(**given))
 
 
 class TestProposal:
@@ -75,7 +67,7 @@ class TestProposal:
         )
         lines = table.splitlines()
         assert [line.split(" ")[1] for line in lines[2:6]] == ["float", "allocated", "2bit", "4bit"]
-        assert lines[0].endswith("| mAP |") and "In float the loss is" in lines[-1]
+        assert lines[0].split()[-2:] == ["mAP", "|"] and "In float the loss is" in lines[-1]
 
 
 class TestMistakes:
@@ -87,6 +79,7 @@ class TestMistakes:
             (dict(average_bits=float("nan")), "nan is not a positive number"),
             (dict(budget_mb=float("inf")), "inf is not"),
             (dict(budget_mb=0.0), "0.0 is not"),
+            (dict(average_bits=3.0, bit_widths=[4, 4]), "give two or more of 1 to 8"),
             (dict(average_bits=1.0), "at the smallest bit widths they take"),
             (dict(average_bits=3.0, measure="map"), "measured loss, not map"),
         ],
@@ -119,16 +112,8 @@ class TestMistakes:
         with pytest.raises(ConfigError, match=f"other weights.* the levels of {name} differ"):
             run(float_detector, tmp_path / "a.py", other, average_bits=3.0)
         with pytest.raises(ConfigError, match="another code"):
-            propose(
-                float_detector.config,
-                float_detector.checkpoint,
-                tmp_path / "a.py",
-                average_bits=3.0,
-                bit_widths=[2, 4],
-                weight=dict(code="paper"),
-                num_images=1,
-                inspected=inspected,
-            )
+            options = dict(average_bits=3.0, weight=dict(code="paper"))
+            run(float_detector, tmp_path / "a.py", inspected, **options)
 
     def test_command(self, float_detector, inspected, tmp_path, capsys):
         arguments = ["allocate", float_detector.config, float_detector.checkpoint]

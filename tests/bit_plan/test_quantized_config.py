@@ -131,8 +131,7 @@ def test_map_before_training(float_detector, tmp_path):
         cfg = load_config(config)
         test_set = load_test_set(cfg)
         candidate = TorchCandidate("model", cfg, float_detector.checkpoint)
-        truths = [image.truth for image in test_set.images]
-        expected = evaluate(detect_all(candidate, test_set), truths, test_set.classes)
+        expected = evaluate(detect_all(candidate, test_set), test_set.truths, test_set.classes)
         assert value == pytest.approx(expected.map_11point, abs=1e-6)
     with pytest.raises(CheckpointError, match="no such"):
         float_and_quantized_map(float_detector.config, out, tmp_path / "missing.pth")

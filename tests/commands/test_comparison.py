@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from lbwdet.benchmark.benchmark import ENGINES
+from lbwdet.benchmark.settings import ENGINES, BenchmarkSettings
 from lbwdet.cli import COMMANDS, main
 from lbwdet.comparison.specs import ArtifactSpec, ModelSpec
 
@@ -30,16 +30,20 @@ def test_compare(asked, flag, capsys):
 @pytest.mark.parametrize("flag", ["--out-dir", "--out"])
 def test_benchmark(asked, flag):
     call = asked(BENCHMARK, {}, "benchmark", "m.lbw", flag, "x", "--num-images", "3")
-    assert (call["artifact"], call["against"]) == ("m.lbw", ["torch", "native"])
-    assert (call["out_dir"], call["num_accuracy_images"]) == ("x", 3)
-    assert (call["config"], call["images"], call["input_size"]) == (None, None, None)
+    settings = BenchmarkSettings(["torch", "native"], num_accuracy_images=3)
+    assert call == dict(artifact="m.lbw", settings=settings, out_dir="x")
     line = ["benchmark", "m.lbw", "--float", "a.py:b.pth", "--input", "6x8", "--images", "test"]
-    call = asked(BENCHMARK, {}, *line)
-    assert (call["config"], call["checkpoint"], call["input_size"]) == ("a.py", "b.pth", (6, 8))
-    assert (call["images"], call["out_dir"]) == ("test", "work_dirs/benchmark")
-    assert (call["calibrate"], call["num"]) == (None, 32)
     call = asked(BENCHMARK, {}, *line, "--calibrate", "val", "--num-calibrate", "5")
-    assert (call["calibrate"], call["num"]) == ("val", 5)
+    settings = BenchmarkSettings(
+        ["torch", "native"],
+        config="a.py",
+        checkpoint="b.pth",
+        input_size=(6, 8),
+        images="test",
+        calibrate="val",
+        num_calibrate=5,
+    )
+    assert (call["settings"], call["out_dir"]) == (settings, "work_dirs/benchmark")
 
 
 def test_every_engine_can_be_chosen():

@@ -2,7 +2,9 @@ import argparse
 
 import pytest
 
-from lbwdet.bit_plan.inspection import MEASURES, SORTS
+from lbwdet.bit_plan.inspection import MEASURES
+from lbwdet.bit_plan.layer_report import SORTS
+from lbwdet.bit_plan.proposal import PlanSettings
 from lbwdet.cli import COMMANDS
 
 CONFIG = "lbwdet.bit_plan.quantized_config"
@@ -46,14 +48,15 @@ def test_inspect(asked, capsys):
 
 def test_allocate(asked):
     call = asked(PROPOSE, {}, "allocate", "a.py", "b.pth", "--average-bits", "3", "--out", "m.py")
-    assert (call["average_bits"], call["budget_mb"], call["map_images"]) == (3, None, None)
-    assert (call["bit_widths"], call["weight"]) == (
-        [2, 3, 4, 6],
-        dict(code="dense", granularity="tensor"),
-    )
+    weight, widths = dict(code="dense", granularity="tensor"), [2, 3, 4, 6]
+    settings = PlanSettings(average_bits=3, bit_widths=widths, weight=weight)
+    assert call == dict(config="a.py", checkpoint="b.pth", out="m.py", settings=settings)
     line = ["allocate", "a.py", "b.pth", "--budget-mb", "1", "--out", "m.py", "--map-images", "0"]
     call = asked(PROPOSE, {}, *line, "--data-root", "r")
-    assert (call["budget_mb"], call["map_images"], call["data_root"]) == (1, 0, "r")
+    settings = PlanSettings(
+        budget_mb=1, bit_widths=widths, weight=weight, map_images=0, data_root="r"
+    )
+    assert call["settings"] == settings
 
 
 def test_choices_are_those_of_the_library():

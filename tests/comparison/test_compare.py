@@ -62,7 +62,7 @@ def test_a_second_run_reuses_detections_and_timings(compared, tiny, monkeypatch)
     def never(*arguments, **keywords):
         raise AssertionError("ran again")
 
-    monkeypatch.setattr("lbwdet.comparison.compare.detect_all", never)
+    monkeypatch.setattr("lbwdet.measuring.cache.detect_all", never)
     monkeypatch.setattr("lbwdet.comparison.compare.measure", never)
     again = compare(tiny.specs, compared.out, threads=1, latency_rounds=1)
     assert again == compared.json

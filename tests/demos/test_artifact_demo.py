@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from lbwdet.demos.artifact_demo import artifact_demo, summary
+from lbwdet.demos.artifact_demo import artifact_demo
+from lbwdet.demos.drawing import summary
 from lbwdet.errors import LBWError
 from lbwdet.export import export
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lbwdet.cli import main
-from lbwdet.demos.image_demo import draw, find_images, image_demo, picture_names, read_image
+from lbwdet.datasets.image_files import read_image
+from lbwdet.demos.image_demo import image_demo, picture_names
 from lbwdet.errors import ConfigError, DataError
-from lbwdet.measuring.candidates import Detections
 
 
 @pytest.fixture
@@ -86,21 +86,6 @@ def test_a_device_that_is_not_there(tiny, images, tmp_path):
         image_demo(images, tiny.float_config, tiny.checkpoint, tmp_path, device="abacus")
 
 
-def test_a_folder_is_searched_without_subfolders(images):
-    assert {path.suffix for path in find_images(images)} == {".jpg", ".JPG", ".png"}
-    assert all(path.parent == images and path.is_file() for path in find_images(images))
-
-
 def test_names_stay_distinct():
     paths = [Path("x") / name for name in ("a.png", "b.jpg", "b.jpeg", "c.d.bmp")]
     assert list(picture_names(paths).values()) == ["a.jpg", "b.jpg.jpg", "b.jpeg.jpg", "c.d.jpg"]
-
-
-def test_boxes_are_drawn_on_a_copy_and_may_leave_the_image():
-    image = np.full((60, 80, 3), 200, np.uint8)
-    boxes = np.array([[10, 20, 40, 50], [-30, -30, 500, 500]], np.float32)
-    found = Detections(boxes, np.array([0.9, 0.8], np.float32), np.array([0, 8]))
-    canvas = draw(image, found, tuple("abcdefghi"))
-    assert (image == 200).all() and canvas.shape == image.shape
-    assert (canvas[50, 15:35] != 200).any(axis=1).all()  # the lower edge of the first box
-    assert (canvas[25:45, 20:30] == 200).all()  # its inside

@@ -13,8 +13,9 @@ def test_is_the_map_of_the_comparison(tiny):
     cfg = load_config(tiny.six_bit_config)
     test_set = load_test_set(cfg)
     candidate = TorchCandidate("6bit", cfg, tiny.checkpoint)
-    truths = [image.truth for image in test_set.images]
-    wanted = evaluate(detect_all(candidate, test_set), truths, test_set.classes).map_11point
+    wanted = evaluate(
+        detect_all(candidate, test_set), test_set.truths, test_set.classes
+    ).map_11point
     measure = ModelMap(cfg)
     assert measure.num_images == 3
     assert measure(build_detector(cfg, tiny.checkpoint)) == wanted

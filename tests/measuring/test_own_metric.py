@@ -52,8 +52,7 @@ def named(name: str) -> dict[str, str]:
 def test_finds_what_compare_finds(trained, tmp_path):
     candidate = TorchCandidate("tiny", load_config(trained.config), trained.checkpoint)
     test_set = load_test_set(load_config(trained.config))
-    truths = [image.truth for image in test_set.images]
-    accuracy = evaluate(detect_all(candidate, test_set), truths, test_set.classes)
+    accuracy = evaluate(detect_all(candidate, test_set), test_set.truths, test_set.classes)
     assert accuracy.map_11point > 0.2
 
     for mode, value in (("11points", accuracy.map_11point), ("area", accuracy.map_area)):

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import re
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from lbwdet.cli import main
 from lbwdet.configs import load_config
 from lbwdet.errors import CheckpointError, ConfigError, LBWError
 from lbwdet.layers import quantize_, quantized_layers
-from lbwdet.measuring import accuracy, mu_sweep
+from lbwdet.measuring import accuracy, cache
 from lbwdet.studies.mu_sweep import sweep_mu, weight_error
 from lbwdet.testing import tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model
@@ -66,7 +67,7 @@ def test_points_are_measured_and_reused(tiny, tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(mu_sweep, "detect_all", never)
+    monkeypatch.setattr(cache, "detect_all", never)
     assert sweep_mu(*tiny, tmp_path, **arguments) == content
 
 
@@ -79,14 +80,12 @@ def test_an_interrupted_sweep_keeps_what_is_finished(tiny, tmp_path, monkeypatch
             raise KeyboardInterrupt
         return accuracy.detect_all(*arguments)
 
-    monkeypatch.setattr(mu_sweep, "detect_all", interrupted)
+    monkeypatch.setattr(cache, "detect_all", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweep_mu(*tiny, tmp_path, bit_widths=[4], mus=[0.5, 0.75], threads=1)
     rows = json.loads((tmp_path / "sweep_mu.json").read_text())["rows"]
     assert [row["mu"] for row in rows] == [0.5]
-    monkeypatch.setattr(
-        mu_sweep, "detect_all", lambda *a: calls.append(1) or accuracy.detect_all(*a)
-    )
+    monkeypatch.setattr(cache, "detect_all", lambda *a: calls.append(1) or accuracy.detect_all(*a))
     sweep_mu(*tiny, tmp_path, bit_widths=[4], mus=[0.5, 0.75], threads=1)
     assert len(calls) == 3 + 2  # the second mu and the exact solver alone
 
@@ -162,6 +161,7 @@ def test_the_command(tiny, tmp_path, capsys):
     line = ["sweep-mu", *tiny, "--bit-width", "4", "--mu", "0.5", "--out-dir", str(tmp_path)]
     assert main([*line, "--threads", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "| 4 | 0.5 | " in printed and "| 4 | exact solver | " in printed
+    assert re.search(r"^\| +4 +\| +0\.5 \|", printed, re.M)
+    assert re.search(r"^\| +4 +\| exact solver \|", printed, re.M)
     assert main([*line, "--mu", "-1"]) == 2
     assert "mu=-1.0 is a fraction of max|W|" in capsys.readouterr().err

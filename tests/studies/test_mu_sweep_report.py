@@ -43,7 +43,10 @@ def test_the_best_in_words():
     assert "4 bits: least error 0.0600 at mu=0.25, best mAP 0.650 at mu=0.75" in direct
     assert "3 bits: least error 0.1000 at mu=0.25, best mAP 0.800 at mu=0.75" in retrained
     assert "exact solver 0.0400 and 0.830" in retrained
-    assert "| 4 | 0.25 | 0.0600 | 0.600 | 0.600 | no objects | no objects |" in retrained
+    row = ["4", "0.25", "0.0600", "0.600", "0.600", "no objects", "no objects"]
+    assert row in [
+        [cell.strip() for cell in line[1:-1].split("|")] for line in retrained.split("\n")
+    ]
     assert (
         "not retrained" in direct
         and "epochs of retraining: 1, learning rate from 0.005, cosine" in retrained

@@ -56,7 +56,7 @@ def test_tables(study):
     _, content = study
     text = ste.markdown(content)
     assert len(re.findall(r"^\| (?:identity|relu|clipped_relu) ", text, re.M)) == 3
-    assert len(re.findall(r"^\| (?:good|spurious) \| ", text, re.M)) == 6
+    assert len(re.findall(r"^\| (?:good|spurious) +\| ", text, re.M)) == 6
     assert "4,000 samples" in text
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lbwdet.errors import DataError
 from lbwdet.files import write_text
+from lbwdet.tables import table
 
 OUTCOMES = {
     "runs": "every step runs in float and quantized",
@@ -62,7 +63,7 @@ def page_text(content: Mapping[str, Any]) -> str:
         f"MMDetection {versions['mmdet']}, torch {versions['torch']}, {content['cpu']}. "
         f"Commit: {content['commit']}.",
         "\n".join(f"- **{name}**: {meaning}." for name, meaning in OUTCOMES.items()),
-        _table(_HEADINGS, rows),
+        table(_HEADINGS, rows).rstrip(),
         _reasons("fails quantized", "Fails quantized", entries),
         _reasons("fails in float", "Fails in float", entries),
         _reasons("runs in part", "Runs in part: what fails in float", entries),
@@ -82,11 +83,6 @@ def _row(family: str, entries: Sequence[Mapping[str, Any]]) -> list[str]:
     counts = Counter(map(_outcome, entries))
     models = len({entry.get("model", entry["config"]) for entry in entries})
     return [family, str(len(entries)), str(models), *(str(counts[name] or "") for name in OUTCOMES)]
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *("---:" for _ in headings[1:])]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (headings, rule, *rows))
 
 
 def _reasons(kind: str, title: str, entries: Sequence[Mapping[str, Any]]) -> str:

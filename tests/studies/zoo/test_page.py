@@ -32,11 +32,8 @@ CONTENT = dict(
 
 def test_page():
     text = page_text(CONTENT)
-    rows = {
-        line.split(" | ")[0][2:]: line.split(" | ")[1:]
-        for line in text.splitlines()
-        if " | " in line
-    }
+    cells = [line[1:-1].split("|") for line in text.splitlines() if " | " in line]
+    rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in cells}
     assert rows["family"][:3] == ["configs", "models", "runs"]
     assert rows["a"][:5] == ["3", "2", "2", "", "1"]
     assert rows["**all**"][:2] == ["6", "2"]

@@ -1,0 +1,129 @@
+"""Engines side by side, each in a process of its own: their times, and their accuracy."""
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lbwdet.benchmark.engines import NATIVE, REFERENCE
+from lbwdet.benchmark.process import EngineError, EngineProcess, EngineSpec
+from lbwdet.benchmark.settings import Bench
+from lbwdet.errors import LBWError
+from lbwdet.measuring.accuracy import detect_all, evaluate
+from lbwdet.measuring.candidates import Detections
+from lbwdet.measuring.speed import Latency, measure
+from lbwdet.measuring.testset import TestSet
+from lbwdet.progress import Progress
+
+Details = dict[str, dict[str, Any]]  # of each engine, by its name
+
+
+def time_engines(
+    bench: Bench, specs: Sequence[EngineSpec], images: Sequence[np.ndarray]
+) -> tuple[dict[str, Details], Details]:
+    """Latencies by part and engine; and what else is known of each engine.
+
+    Raises:
+        LBWError: no engine can run.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        files = _stored(images, folder)
+        processes = _load(bench, specs, stack)
+        details: Details = {name: dict(load_s=one.load_s) for name, one in processes.items()}
+        parts = _parts(
+            {name: one for name, one in processes.items() if name != REFERENCE},
+            files,
+            bench.settings.rounds,
+        )
+        for name, process in processes.items():
+            details[name]["peak_rss_mb"] = process.peak_rss_mb()
+        if bench.settings.profile and NATIVE in processes:
+            details[NATIVE]["profile"] = processes[NATIVE].profile(files[0])
+    return parts, details
+
+
+def _stored(images: Sequence[np.ndarray], folder: Path) -> list[Path]:
+    paths = [folder / f"{index}.npy" for index in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        np.save(path, image)
+    return paths
+
+
+def _load(
+    bench: Bench, specs: Sequence[EngineSpec], stack: contextlib.ExitStack
+) -> dict[str, EngineProcess]:
+    processes: dict[str, EngineProcess] = {}
+    for spec in specs:
+        log = bench.folder / "logs" / f"{spec.name}.log"
+        try:
+            process = EngineProcess(spec, bench.settings.num_threads, log)
+        except EngineError as error:
+            bench.unavailable[spec.name] = str(error)
+        else:
+            processes[spec.name] = stack.enter_context(process)
+    if not processes:
+        reasons = "; ".join(f"{name}: {why}" for name, why in bench.unavailable.items())
+        raise LBWError(f"no engine can run: {reasons}")
+    return processes
+
+
+def _parts(
+    timed: Mapping[str, EngineProcess], files: Sequence[Path], rounds: int
+) -> dict[str, Details]:
+    parts: dict[str, Details] = dict(dense={}, end_to_end={})
+    if not timed:
+        return parts
+    calls: dict[str, dict[str, Callable[[Path], float]]] = dict(
+        dense={name: one.dense for name, one in timed.items()},
+        end_to_end={name: one.detect_seconds for name, one in timed.items()},
+    )
+    with Progress("timing", 2 * len(timed) * len(files) * (rounds + 1)) as progress:
+        for part, engines in calls.items():
+            times = measure(engines, files, 1, rounds, progress=progress.step)
+            parts[part] = {name: _seconds(latency) for name, latency in times.items()}
+    return parts
+
+
+def _seconds(latency: Latency) -> dict[str, Any]:
+    return dict(
+        median_s=latency.median / 1e3,
+        p10_s=latency.p10 / 1e3,
+        p90_s=latency.p90 / 1e3,
+        samples_s=[value / 1e3 for value in latency.milliseconds],
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Remote:
+    """A loaded engine that is given image arrays; ``file`` is where they pass through."""
+
+    name: str
+    process: EngineProcess
+    file: Path
+
+    def detect(self, image: np.ndarray) -> Detections:
+        np.save(self.file, image)
+        answer = self.process.detect(self.file)
+        return Detections(
+            boxes=np.array(answer["boxes"], np.float32).reshape(-1, 4),
+            scores=np.array(answer["scores"], np.float32),
+            labels=np.array(answer["labels"], np.int64),
+        )
+
+
+def engine_accuracy(bench: Bench, spec: EngineSpec, test_set: TestSet) -> dict[str, Any]:
+    """The mAP of an engine in both protocols, with the preprocessing of its own model."""
+    own = dataclasses.replace(spec, arguments=spec.arguments | dict(input_size=None))
+    log = bench.folder / "logs" / f"{spec.name}-accuracy.log"
+    with (
+        EngineProcess(own, bench.settings.num_threads, log) as process,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        found = detect_all(_Remote(spec.name, process, Path(scratch) / "image.npy"), test_set)
+    measured = evaluate(found, test_set.truths, test_set.classes)
+    return dict(mAP_11point=measured.map_11point, mAP_area=measured.map_area)

@@ -1,0 +1,106 @@
+"""Detections drawn on an image, and written as JSON."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+
+from lbwdet.measuring.candidates import Candidate, Detections
+
+# Distinguishable without colour vision (Okabe and Ito), in BGR.
+COLOURS = (
+    (0, 94, 213),
+    (178, 114, 0),
+    (115, 158, 0),
+    (167, 121, 204),
+    (0, 159, 230),
+    (233, 180, 86),
+    (66, 228, 240),
+)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+class Drawer:
+    """Detects in one image after the other, and draws what it finds.
+
+    Args:
+        candidate: what detects.
+        score_thr: boxes below this score are left out.
+
+    Attributes:
+        seconds: of each detection.
+    """
+
+    def __init__(self, candidate: Candidate, score_thr: float) -> None:
+        self.candidate = candidate
+        self.score_thr = score_thr
+        self.seconds: list[float] = []
+
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        """A drawn copy of a [H, W, 3] uint8 BGR image; and label, score and box of each."""
+        start = time.perf_counter()
+        found = above(self.candidate.detect(image), self.score_thr)
+        self.seconds.append(time.perf_counter() - start)
+        return draw(image, found, self.candidate.classes), as_json(found, self.candidate.classes)
+
+    def report(self, **found: Any) -> dict[str, Any]:
+        """What ``detections.json`` says: who detected, ``found``, and how fast."""
+        return dict(
+            config=self.candidate.config,
+            checkpoint=self.candidate.checkpoint,
+            engine=self.candidate.engine,
+            **found,
+            median_ms=1000 * float(np.median(self.seconds)),
+        )
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """The content of a ``detections.json`` in one line.
+
+    >>> summary(dict(engine="native", median_ms=8, images={"a.jpg": [1, 2]}, failed={"b.jpg": ""}))
+    '2 objects in 1 images, 1 left out, 8.0 ms each (median), 125.0 per second, engine native'
+    """
+    frames = report["frames"] if "frames" in report else report["images"].values()
+    kind = "frames" if "frames" in report else "images"
+    left_out = f"{len(report['failed'])} left out, " if report.get("failed") else ""
+    return (
+        f"{sum(map(len, frames))} objects in {len(frames)} {kind}, {left_out}"
+        f"{report['median_ms']:.1f} ms each (median), {1000 / report['median_ms']:.1f} per second, "
+        f"engine {report['engine']}"
+    )
+
+
+def draw(image: np.ndarray, detections: Detections, classes: tuple[str, ...]) -> np.ndarray:
+    """A copy of the image with boxes, class names and scores."""
+    canvas = image.copy()
+    thickness = max(1, round(min(image.shape[:2]) / 300))
+    size = 0.4 * max(1.0, min(image.shape[:2]) / 480)
+    for box, score, label in detections:
+        colour = COLOURS[label % len(COLOURS)]
+        x1, y1, x2, y2 = (round(float(value)) for value in box)
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, thickness)
+        text = f"{classes[label]} {score:.2f}"
+        (width, height), below = cv2.getTextSize(text, FONT, size, 1)
+        top = max(y1, height + below)
+        cv2.rectangle(canvas, (x1, top - height - below), (x1 + width, top), colour, cv2.FILLED)
+        place = (x1, top - below)
+        cv2.putText(canvas, text, place, FONT, size, (255, 255, 255), 1, cv2.LINE_AA)
+    return canvas
+
+
+def above(detections: Detections, score_thr: float) -> Detections:
+    kept = detections.scores >= score_thr
+    return Detections(detections.boxes[kept], detections.scores[kept], detections.labels[kept])
+
+
+def as_json(detections: Detections, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [
+        dict(
+            label=classes[label],
+            score=round(float(score), 4),
+            box=[round(float(value), 2) for value in box],
+        )
+        for box, score, label in detections
+    ]

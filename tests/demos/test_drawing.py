@@ -1,0 +1,37 @@
+from types import SimpleNamespace
+
+import numpy as np
+
+from lbwdet.demos.drawing import Drawer, draw, summary
+from lbwdet.measuring.candidates import Detections
+
+
+def test_boxes_are_drawn_on_a_copy_and_may_leave_the_image():
+    image = np.full((60, 80, 3), 200, np.uint8)
+    boxes = np.array([[10, 20, 40, 50], [-30, -30, 500, 500]], np.float32)
+    found = Detections(boxes, np.array([0.9, 0.8], np.float32), np.array([0, 8]))
+    canvas = draw(image, found, tuple("abcdefghi"))
+    assert (image == 200).all() and canvas.shape == image.shape
+    assert (canvas[50, 15:35] != 200).any(axis=1).all()  # the lower edge of the first box
+    assert (canvas[25:45, 20:30] == 200).all()  # its inside
+
+
+def test_a_drawer_leaves_low_scores_out_and_takes_the_time():
+    boxes = np.array([[1, 2, 30, 40], [5, 5, 9, 9]], np.float32)
+    found = Detections(boxes, np.array([0.5, 0.29], np.float32), np.array([1, 0]))
+    candidate = SimpleNamespace(
+        detect=lambda image: found, classes=("a", "b"), config="c", checkpoint=None, engine="e"
+    )
+    drawer = Drawer(candidate, score_thr=0.3)
+    image = np.zeros((60, 60, 3), np.uint8)
+    drawn, objects = drawer(image)
+    assert drawn.any() and not image.any()
+    assert objects == [dict(label="b", score=0.5, box=[1, 2, 30, 40])]
+    report = drawer.report(images=dict(x=objects))
+    assert report["median_ms"] == 1000 * drawer.seconds[0] and report["engine"] == "e"
+
+
+def test_summary_counts_frames_as_well_as_images():
+    report = dict(engine="torch", median_ms=20, frames=[[1], [], [1, 2]])
+    text = "3 objects in 3 frames, 20.0 ms each (median), 50.0 per second, engine torch"
+    assert summary(report) == text

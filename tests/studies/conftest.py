@@ -1,1 +1,0 @@
-from tests.tiny_detectors import tiny, voc_root  # noqa: F401  (fixtures)
