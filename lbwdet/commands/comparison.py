@@ -32,12 +32,10 @@ def compare(parser: argparse.ArgumentParser) -> Run:
 
         models = [parse_model(text) for text in args.models]
         # Only now: a mistyped model need not wait for MMDetection.
-        from lbwdet.comparison.compare import compare
+        from lbwdet.comparison.compare import CompareSettings, compare
         from lbwdet.comparison.results import markdown
 
-        comparison = compare(
-            models,
-            args.out_dir,
+        settings = CompareSettings(
             num_images=args.num_images,
             threads=args.threads,
             latency_rounds=0 if args.no_latency else args.latency_rounds,
@@ -47,7 +45,7 @@ def compare(parser: argparse.ArgumentParser) -> Run:
             num_report_images=args.num_report_images,
             test_config=args.test_set,
         )
-        print(markdown(comparison))
+        print(markdown(compare(models, args.out_dir, settings)))
         print(f"Report: {args.out_dir}/report/index.html")
 
     return run

@@ -60,16 +60,13 @@ def sweep_mu(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--num-images", "--threads", "--data-root", "--cfg-options")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.studies.mu_sweep import sweep_mu
+        from lbwdet.studies.mu_sweep import MUS, SweepSettings, sweep_mu
         from lbwdet.studies.mu_sweep_report import markdown
 
-        content = sweep_mu(
-            args.config,
-            args.checkpoint,
-            args.out_dir,
-            bit_widths=args.bit_widths,
-            mus=args.mu,
-            code=args.code,
+        settings = SweepSettings(
+            args.bit_widths,
+            MUS if args.mu is None else args.mu,
+            args.code,
             retrain=args.retrain,
             learning_rate=args.lr,
             num_images=args.num_images,
@@ -77,7 +74,7 @@ def sweep_mu(parser: argparse.ArgumentParser) -> Run:
             data_root=args.data_root,
             cfg_options=args.cfg_options,
         )
-        print(markdown(content))
+        print(markdown(sweep_mu(args.config, args.checkpoint, args.out_dir, settings)))
         print(f"Figure, table and JSON: {args.out_dir}")
 
     return run

@@ -3,11 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 
 from lbwdet.comparison.html_report import choose_images, write_report
 from lbwdet.comparison.plots import contact_sheet, draw_plots
@@ -32,18 +34,52 @@ WARMUP_ROUNDS = 1
 SHEET_IMAGES = 4
 
 
+@dataclass(frozen=True)
+class CompareSettings:
+    """How models are compared.
+
+    Attributes:
+        num_images: Use only the first of the test images.
+        threads: CPU threads for everything; None: all that are available.
+        latency_rounds: Rounds over the latency images; 0 measures no latency.
+        data_root: Overrides the data root of every config.
+        cfg_options: Overrides for every config, as ``--cfg-options`` gives them.
+        device: Where the MMDetection models run.
+        num_report_images: Images in the report, those first on which the models
+            disagree most.
+        test_config: Config whose test images are used; needed, or a test set, if no
+            model comes with a config.
+
+    Raises:
+        ConfigError: A negative number of rounds.
+    """
+
+    num_images: int | None = None
+    threads: int | None = None
+    latency_rounds: int = 5
+    data_root: str | Path | None = None
+    cfg_options: Mapping[str, Any] | None = None
+    device: str = "cpu"
+    num_report_images: int = 24
+    test_config: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.latency_rounds < 0:
+            raise ConfigError(f"latency_rounds={self.latency_rounds}: give 0 (none) or more")
+
+    @property
+    def num_threads(self) -> int:
+        return available_cpus() if self.threads is None else self.threads
+
+    def load_config(self, path: str | Path) -> Config:
+        """A config with the overrides."""
+        return load_config(path, self.cfg_options, self.data_root)
+
+
 def compare(
     models: Sequence[ModelSpec | ArtifactSpec | Candidate],
     out_dir: str | Path,
-    *,
-    num_images: int | None = None,
-    threads: int | None = None,
-    latency_rounds: int = 5,
-    data_root: str | Path | None = None,
-    cfg_options: Mapping[str, Any] | None = None,
-    device: str = "cpu",
-    num_report_images: int = 24,
-    test_config: str | Path | None = None,
+    settings: CompareSettings | None = None,
     test_set: TestSet | None = None,
 ) -> dict[str, Any]:
     """Measures accuracy, size and latency of ``models`` and writes tables, plots and a report.
@@ -56,17 +92,8 @@ def compare(
             their own, or anything that satisfies ``Candidate``.
         out_dir: Gets ``compare.json``, ``compare.md``, ``plots/``,
             ``detections.png`` and ``report/index.html``.
-        num_images: Use only the first of the test images.
-        threads: CPU threads for everything; by default all that are available.
-        latency_rounds: Rounds over the latency images; 0 measures no latency.
-        data_root: Overrides the data root of every config.
-        cfg_options: Overrides for every config, as ``--cfg-options`` gives them.
-        device: Where the MMDetection models run.
-        num_report_images: Images in the report, those first on which the models
-            disagree most.
-        test_config: Config whose test images are used; needed, or ``test_set``, if no
-            model comes with a config.
-        test_set: The test images themselves.
+        settings: How to compare; the defaults without.
+        test_set: The test images; by default those of the models' configs.
 
     Returns:
         The content of ``compare.json``.
@@ -75,25 +102,14 @@ def compare(
         ConfigError: Two models share a name, or were not made for the same test.
         CheckpointError, DataError: See ``build_detector`` and ``load_test_set``.
     """
-    out_dir = Path(out_dir)
+    out_dir, settings = Path(out_dir), settings or CompareSettings()
     _check_names([model.name for model in models])
-    if latency_rounds < 0:
-        raise ConfigError(f"latency_rounds={latency_rounds}: give 0 (none) or more")
-    threads = available_cpus() if threads is None else threads
-    with pinned_threads(threads):
-        if test_set is None and test_config is not None:
-            test_set = load_test_set(load_config(test_config, cfg_options, data_root), num_images)
-        candidates, test_set = _prepare(
-            models, test_set, num_images, data_root, cfg_options or {}, device, threads
-        )
+    with pinned_threads(settings.num_threads):
+        candidates, test_set = _prepare(models, test_set, settings)
         cache = Cache(out_dir / "cache")
         found = [cache.detect_all(candidate, test_set) for candidate in candidates]
         indices = _spread(len(test_set), LATENCY_IMAGES)
-        latency = (
-            _latency(candidates, test_set, indices, latency_rounds, threads, cache)
-            if latency_rounds
-            else {}
-        )
+        latency = _latency(candidates, test_set, indices, settings, cache)
     results = [
         ModelResult(
             candidate,
@@ -105,15 +121,15 @@ def compare(
         for index, (candidate, detections) in enumerate(zip(candidates, found, strict=True))
     ]
     comparison = dict(
-        protocol=_protocol(test_set, indices, latency_rounds, threads, device),
+        protocol=_protocol(test_set, indices, settings),
         dataset=test_set.description,
         num_images=len(test_set),
         commit=commit(),
         cpu=cpu_name(),
-        threads=threads,
+        threads=settings.num_threads,
         models=[result.to_json() for result in results],
     )
-    _write(out_dir, comparison, results, test_set, num_report_images)
+    _write(out_dir, comparison, results, test_set, settings.num_report_images)
     return comparison
 
 
@@ -128,24 +144,23 @@ def _check_names(names: Sequence[str]) -> None:
 def _prepare(
     models: Sequence[ModelSpec | ArtifactSpec | Candidate],
     test_set: TestSet | None,
-    num_images: int | None,
-    data_root: str | Path | None,
-    cfg_options: Mapping[str, Any],
-    device: str,
-    threads: int,
+    settings: CompareSettings,
 ) -> tuple[list[Candidate], TestSet]:
     """Builds every model before any of them runs, so that mistakes show at once."""
+    if test_set is None and settings.test_config is not None:
+        test_set = load_test_set(settings.load_config(settings.test_config), settings.num_images)
     first = "the given test set"
     candidates: list[Candidate] = []
     for model in models:
         if isinstance(model, ArtifactSpec):
+            threads = settings.num_threads
             candidates.append(ArtifactCandidate(model.name, model.path, model.engine, threads))
             continue
         if not isinstance(model, ModelSpec):
             candidates.append(model)
             continue
-        cfg = load_config(model.config, cfg_options, data_root)
-        own = load_test_set(cfg, num_images)
+        cfg = settings.load_config(model.config)
+        own = load_test_set(cfg, settings.num_images)
         if test_set is None:
             test_set, first = own, model.name
         difference = test_set.difference(own)
@@ -154,7 +169,9 @@ def _prepare(
                 f"{first} and {model.name} are not tested on the same thing: {difference}. "
                 "A comparison needs one test set; give both configs the same test_dataloader"
             )
-        candidates.append(TorchCandidate(model.name, cfg, model.checkpoint, model.config, device))
+        candidates.append(
+            TorchCandidate(model.name, cfg, model.checkpoint, model.config, settings.device)
+        )
     if test_set is None:
         raise ConfigError("no model comes with a config: say whose test images, --test-set CONFIG")
     for candidate in candidates:
@@ -175,10 +192,12 @@ def _latency(
     candidates: Sequence[Candidate],
     test_set: TestSet,
     indices: Sequence[int],
-    rounds: int,
-    threads: int,
+    settings: CompareSettings,
     cache: Cache,
 ) -> dict[str, Latency]:
+    rounds, threads = settings.latency_rounds, settings.num_threads
+    if not rounds:
+        return {}
     conditions = [rounds, WARMUP_ROUNDS, threads, cpu_name(), torch.__version__, list(indices)]
     models = [[candidate.name, candidate.digest] for candidate in candidates]
     key = json.dumps([conditions, models, test_set.digest])
@@ -194,8 +213,10 @@ def _latency(
 
 
 def _protocol(
-    test_set: TestSet, indices: Sequence[int], rounds: int, threads: int, device: str
+    test_set: TestSet, indices: Sequence[int], settings: CompareSettings
 ) -> dict[str, str]:
+    rounds, device = settings.latency_rounds, settings.device
+    threads = threads_text(settings.num_threads)
     if rounds:
         sizes = sorted({test_set.load(index).shape[1::-1] for index in indices})
         spans = [f"{width}x{height}" for width, height in sizes]
@@ -204,7 +225,7 @@ def _protocol(
             f"Latency: image array in, boxes out (preprocessing, network, NMS), on {device}, "
             f"batch 1, {len(indices)} images of {shown} pixels, {rounds} rounds interleaved "
             f"over the models after {WARMUP_ROUNDS} warm-up round, torch {torch.__version__} and "
-            f"OpenCV pinned to {threads_text(threads)}; median, 10th and 90th percentile."
+            f"OpenCV pinned to {threads}; median, 10th and 90th percentile."
         )
     else:
         latency = f"Latency: not measured (engine on {device})."

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lbwdet.comparison.compare import compare
+from lbwdet.comparison.compare import CompareSettings, compare
 from lbwdet.comparison.results import markdown
 from lbwdet.comparison.specs import ModelSpec
 from lbwdet.configs import OWN_CONFIGS
@@ -56,7 +56,8 @@ def demo(
             specs.append(ModelSpec(name, config, str(job.run(threads, bar.show))))
 
     _say(len(MODELS) + 2, "comparison")
-    comparison = compare(specs, work_dir, threads=threads, data_root=data_root)
+    settings = CompareSettings(threads=threads, data_root=data_root)
+    comparison = compare(specs, work_dir, settings)
     print("\n" + markdown(comparison))
     print(
         f"\n{(time.monotonic() - started) / 60:.1f} minutes. Open {work_dir / 'report/index.html'} "

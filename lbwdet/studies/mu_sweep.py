@@ -5,6 +5,7 @@ done here, with the exact solver, which has no parameter, as the reference.
 """
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError
 from lbwdet.files import write_bytes, write_json, write_text
 from lbwdet.layers import quantized_layers
-from lbwdet.measuring.accuracy import Accuracy, evaluate
+from lbwdet.measuring.accuracy import evaluate
 from lbwdet.measuring.cache import Cache
 from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.environment import available_cpus, commit, cpu_name
@@ -58,20 +59,60 @@ class Point:
         return settings
 
 
+@dataclasses.dataclass(frozen=True)
+class SweepSettings:
+    """Which points are measured, and how.
+
+    Attributes:
+        bit_widths, code: what to look at, see :mod:`lbwdet.quantizers.levels`.
+        mus: values of mu, as fractions of the largest magnitude of a layer.
+        retrain: epochs of training from the checkpoint at each point, by the config's
+            optimizer with a cosine down to zero; 0 for none.
+        learning_rate: of the retraining; None: that of the config.
+        num_images: only the first of the test images.
+        threads: CPU threads; None: all.
+        data_root, cfg_options: override the config.
+
+    Raises:
+        ConfigError: nothing to sweep, or a setting out of range.
+    """
+
+    bit_widths: Sequence[int] = BIT_WIDTHS
+    mus: Sequence[float] = MUS
+    code: str = "paper"
+    retrain: int = 0
+    learning_rate: float | None = None
+    num_images: int | None = None
+    threads: int | None = None
+    data_root: str | Path | None = None
+    cfg_options: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.bit_widths or not self.mus:
+            raise ConfigError("nothing to sweep: give at least one bit width and one mu")
+        if self.retrain < 0:
+            raise ConfigError(f"retrain={self.retrain}: give 0 (none) or a number of epochs")
+        rate = self.learning_rate
+        if rate is not None and not (self.retrain and 0 < rate < float("inf")):
+            raise ConfigError(
+                f"learning rate {rate:g}: a positive number, and of use with --retrain only"
+            )
+
+    @property
+    def points(self) -> list[Point]:
+        """By bit width and mu, the exact solver last."""
+        return [
+            Point(bit_width, mu)
+            for bit_width in sorted(set(self.bit_widths))
+            for mu in (*sorted(set(self.mus)), None)
+        ]
+
+
 def sweep_mu(
     config: str | Path,
     checkpoint: str | Path,
     out_dir: str | Path,
-    *,
-    bit_widths: Sequence[int] = BIT_WIDTHS,
-    mus: Sequence[float] | None = None,
-    code: str = "paper",
-    retrain: int = 0,
-    learning_rate: float | None = None,
-    num_images: int | None = None,
-    threads: int | None = None,
-    data_root: str | Path | None = None,
-    cfg_options: Mapping[str, Any] | None = None,
+    settings: SweepSettings,
 ) -> dict[str, Any]:
     """Measures every bit width at every mu, and with the exact solver.
 
@@ -83,14 +124,7 @@ def sweep_mu(
         config: a detector config, float or quantized; its weight settings are replaced.
         checkpoint: trained weights that fit it, usually of the float model.
         out_dir: gets ``sweep_mu.json``, ``sweep_mu.md``, ``sweep_mu.png`` and ``retrained/``.
-        bit_widths, code: what to look at, see :mod:`lbwdet.quantizers.levels`.
-        mus: values of mu, as fractions of the largest magnitude of a layer; ``MUS`` by default.
-        retrain: epochs of training from ``checkpoint`` at each point, by the config's
-            optimizer with a cosine down to zero; 0 for none.
-        learning_rate: of the retraining; that of the config by default.
-        num_images: only the first of the test images.
-        threads: CPU threads; all by default.
-        data_root, cfg_options: override the config.
+        settings: which points, and how they are measured.
 
     Returns:
         The content of ``sweep_mu.json``. Its ``error`` is the relative squared error
@@ -101,49 +135,41 @@ def sweep_mu(
         ConfigError, CheckpointError, DataError: before anything is measured.
     """
     out_dir = Path(out_dir)
-    cfg = load_config(config, cfg_options, data_root)
-    points = _points(bit_widths, MUS if mus is None else mus)
-    weights = {point: point.weight(code) for point in points}
-    _check_retraining(cfg, retrain, learning_rate)
-    threads = available_cpus() if threads is None else threads
+    cfg = load_config(config, settings.cfg_options, settings.data_root)
+    weights = {point: point.weight(settings.code) for point in settings.points}
+    if settings.retrain:
+        _check_trainable(cfg)
+    threads = available_cpus() if settings.threads is None else settings.threads
+    rate = settings.learning_rate
+    if settings.retrain and rate is None:
+        rate = cfg.optim_wrapper.optimizer.lr
     content: dict[str, Any] = dict(
         study="mu-sweep",
         config=str(config),
         checkpoint=str(checkpoint),
-        code=code,
-        retrain_epochs=retrain,
-        learning_rate=learning_rate or (cfg.optim_wrapper.optimizer.lr if retrain else None),
+        code=settings.code,
+        retrain_epochs=settings.retrain,
+        learning_rate=rate,
         commit=commit(),
         cpu=cpu_name(),
         threads=threads,
         rows=[],
     )
     with pinned_threads(threads):
-        test_set = load_test_set(cfg, num_images)
+        test_set = load_test_set(cfg, settings.num_images)
         content.update(dataset=test_set.description, num_images=len(test_set))
-        cache = Cache(out_dir / "cache")
+        measured = functools.partial(_measured, test_set=test_set, cache=Cache(out_dir / "cache"))
         # The float model first: whatever is wrong with the checkpoint shows here.
-        plain = _measured("float", _float(cfg), checkpoint, test_set, cache)[1]
-        content.update(mAP_11point=plain.map_11point, mAP_area=plain.map_area)
-        for point in points:
-            quantized = requantized(cfg, weights[point])
-            candidate, direct = _measured(point.name, quantized, checkpoint, test_set, cache)
-            row = dict(
-                **dataclasses.asdict(point),
-                error=weight_error(candidate.model),
-                mAP_11point=direct.map_11point,
-                mAP_area=direct.map_area,
-            )
-            if retrain:
-                job = _retraining(
-                    point.name, quantized, checkpoint, out_dir, retrain, learning_rate
-                )
-                name = f"{point.name} retrained"
-                trained = _measured(name, quantized, job.run(threads), test_set, cache)[1]
-                row.update(
-                    retrained_mAP_11point=trained.map_11point,
-                    retrained_mAP_area=trained.map_area,
-                )
+        _, found = measured("float", requantized(cfg, dict(bit_width=32)), checkpoint)
+        content.update(found)
+        for point, weight in weights.items():
+            quantized = requantized(cfg, weight)
+            candidate, found = measured(point.name, quantized, checkpoint)
+            row = dataclasses.asdict(point) | dict(error=weight_error(candidate.model)) | found
+            if settings.retrain:
+                job = _retraining(point.name, quantized, checkpoint, out_dir, settings)
+                _, found = measured(f"{point.name} retrained", quantized, job.run(threads))
+                row |= {f"retrained_{key}": value for key, value in found.items()}
             content["rows"].append(row)
             write_json(out_dir / "sweep_mu.json", content)
     write_text(out_dir / "sweep_mu.md", markdown(content))
@@ -165,25 +191,7 @@ def weight_error(model: nn.Module) -> float:
     return lost / sum(layer.weight.numel() for layer in layers)
 
 
-def _points(bit_widths: Sequence[int], mus: Sequence[float]) -> list[Point]:
-    if not bit_widths or not mus:
-        raise ConfigError("nothing to sweep: give at least one bit width and one mu")
-    return [
-        Point(bit_width, mu)
-        for bit_width in sorted(set(bit_widths))
-        for mu in (*sorted(set(mus)), None)
-    ]
-
-
-def _check_retraining(cfg: Config, epochs: int, learning_rate: float | None) -> None:
-    if epochs < 0:
-        raise ConfigError(f"retrain={epochs}: give 0 (none) or a number of epochs")
-    if learning_rate is not None and not (epochs and 0 < learning_rate < float("inf")):
-        raise ConfigError(
-            f"learning rate {learning_rate:g}: a positive number, and of use with --retrain only"
-        )
-    if not epochs:
-        return
+def _check_trainable(cfg: Config) -> None:
     missing = [key for key in ("train_cfg", "optim_wrapper", "train_dataloader") if key not in cfg]
     if missing or "max_epochs" not in cfg.train_cfg:
         raise ConfigError(
@@ -192,17 +200,14 @@ def _check_retraining(cfg: Config, epochs: int, learning_rate: float | None) -> 
         )
 
 
-def _float(cfg: Config) -> Config:
-    """The same detector without quantization."""
-    return requantized(cfg, dict(bit_width=32))
-
-
 def _measured(
     name: str, cfg: Config, checkpoint: str | Path, test_set: TestSet, cache: Cache
-) -> tuple[TorchCandidate, Accuracy]:
+) -> tuple[TorchCandidate, dict[str, float | None]]:
+    """The detector, and its mAP in both protocols."""
     candidate = TorchCandidate(name, cfg, checkpoint)
     found = cache.detect_all(candidate, test_set)
-    return candidate, evaluate(found, test_set.truths, test_set.classes)
+    accuracy = evaluate(found, test_set.truths, test_set.classes)
+    return candidate, dict(mAP_11point=accuracy.map_11point, mAP_area=accuracy.map_area)
 
 
 def _retraining(
@@ -210,11 +215,11 @@ def _retraining(
     cfg: Config,
     checkpoint: str | Path,
     out_dir: Path,
-    epochs: int,
-    learning_rate: float | None,
+    settings: SweepSettings,
 ) -> TrainingJob:
     """The training of one point, in a folder of its own for exactly these settings."""
-    settings: dict[str, Any] = dict(
+    epochs = settings.retrain
+    schedule: dict[str, Any] = dict(
         load_from=str(Path(checkpoint).resolve()),
         resume=False,
         param_scheduler=[
@@ -228,10 +233,10 @@ def _retraining(
             )
         ],
     )
-    changed = Config({**cfg.to_dict(), **settings})
+    changed = Config({**cfg.to_dict(), **schedule})
     changed.train_cfg.update(max_epochs=epochs, val_interval=epochs + 1)  # measured here, once
-    if learning_rate is not None:
-        changed.optim_wrapper.optimizer.lr = learning_rate
+    if settings.learning_rate is not None:
+        changed.optim_wrapper.optimizer.lr = settings.learning_rate
     text = changed.dump()
     digest = hashlib.sha256(text.encode() + Path(checkpoint).read_bytes()).hexdigest()[:12]
     folder = out_dir / "retrained" / f"{name}-{digest}"

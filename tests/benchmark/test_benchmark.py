@@ -54,6 +54,7 @@ def test_every_engine_is_timed_on_both_parts(result, out):
         engines = result["part"][part]["engines"]
         assert list(engines) == NAMES
         for entry in engines.values():
+            assert len(entry["samples_s"]) == result["images"]["count"] * result["rounds"]
             assert 0 < entry["p10_s"] <= entry["median_s"] <= entry["p90_s"]
             assert entry["peak_rss_mb"] > 10 and entry["load_s"] > 0
         ratios = result["part"][part]["ratio_to_torch_fp32"]
@@ -62,12 +63,6 @@ def test_every_engine_is_timed_on_both_parts(result, out):
             base = engines["torch-fp32"]["median_s"]
             assert ratio == pytest.approx(base / engines[name]["median_s"])
     assert {path.name for path in (out / "plots").iterdir()} == {"dense.png", "end_to_end.png"}
-
-
-def test_the_dense_part_is_a_part_of_the_whole(result):
-    dense, whole = (result["part"][part]["engines"] for part in ("dense", "end_to_end"))
-    assert dense["native"]["median_s"] < whole["native"]["median_s"]
-    assert dense["torch-fp32"]["median_s"] < whole["torch-fp32"]["median_s"]
 
 
 def test_native_takes_a_fraction_of_the_memory(result):

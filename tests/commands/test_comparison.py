@@ -1,9 +1,11 @@
 import argparse
+import dataclasses
 
 import pytest
 
 from lbwdet.benchmark.settings import ENGINES, BenchmarkSettings
 from lbwdet.cli import COMMANDS, main
+from lbwdet.comparison.compare import CompareSettings
 from lbwdet.comparison.specs import ArtifactSpec, ModelSpec
 
 COMPARE = "lbwdet.comparison.compare:compare"
@@ -21,10 +23,11 @@ def test_compare(asked, flag, capsys):
     line = ["compare", "a=b.py:c.pth", "d=e.lbw", flag, "x", "--threads", "2", "--data-root", "r"]
     call = asked(COMPARE, {}, *line)
     assert call["models"] == [ModelSpec("a", "b.py", "c.pth"), ArtifactSpec("d", "e.lbw")]
-    assert (call["out_dir"], call["threads"], call["data_root"]) == ("x", 2, "r")
-    assert (call["latency_rounds"], call["num_images"], call["device"]) == (5, None, "cpu")
+    settings = CompareSettings(threads=2, data_root="r")
+    assert (call["out_dir"], call["settings"]) == ("x", settings)
     assert "Report: x/report/index.html" in capsys.readouterr().out
-    assert asked(COMPARE, {}, *line, "--no-latency")["latency_rounds"] == 0
+    call = asked(COMPARE, {}, *line, "--no-latency")
+    assert call["settings"] == dataclasses.replace(settings, latency_rounds=0)
 
 
 @pytest.mark.parametrize("flag", ["--out-dir", "--out"])

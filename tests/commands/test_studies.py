@@ -1,6 +1,7 @@
 import pytest
 
 from lbwdet.cli import main
+from lbwdet.studies.mu_sweep import SweepSettings
 
 SWEEP = "lbwdet.studies.mu_sweep:sweep_mu"
 WALK = "lbwdet.studies.zoo.walk:walk"
@@ -17,10 +18,12 @@ def test_experiment(asked):
 def test_sweep_mu(asked, flag, monkeypatch):
     monkeypatch.setattr("lbwdet.studies.mu_sweep_report.markdown", str)
     call = asked(SWEEP, {}, "sweep-mu", "a.py", "b.pth", flag, "3", "4", "--mu", "0.5")
-    assert (call["bit_widths"], call["mus"], call["code"]) == ([3, 4], [0.5], "paper")
-    assert (call["retrain"], call["out_dir"]) == (0, "work_dirs/sweep_mu")
+    assert (call["settings"], call["out_dir"]) == (
+        SweepSettings([3, 4], [0.5], "paper"),
+        "work_dirs/sweep_mu",
+    )
     call = asked(SWEEP, {}, "sweep-mu", "a.py", "b.pth")
-    assert (call["bit_widths"], call["mus"]) == ([3, 4, 5, 6], None)
+    assert call["settings"] == SweepSettings([3, 4, 5, 6])
 
 
 def test_study(asked, monkeypatch, capsys):

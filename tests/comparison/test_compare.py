@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lbwdet.cli import main
-from lbwdet.comparison.compare import compare
+from lbwdet.comparison.compare import CompareSettings, compare
 from lbwdet.comparison.specs import ModelSpec
 from lbwdet.configs import load_config
 from lbwdet.errors import CheckpointError, ConfigError, DataError
@@ -64,12 +64,14 @@ def test_a_second_run_reuses_detections_and_timings(compared, tiny, monkeypatch)
 
     monkeypatch.setattr("lbwdet.measuring.cache.detect_all", never)
     monkeypatch.setattr("lbwdet.comparison.compare.measure", never)
-    again = compare(tiny.specs, compared.out, threads=1, latency_rounds=1)
+    again = compare(tiny.specs, compared.out, CompareSettings(threads=1, latency_rounds=1))
     assert again == compared.json
 
 
 def test_no_latency_is_null(tiny, tmp_path):
-    found = compare(tiny.specs[:1], tmp_path, threads=1, latency_rounds=0, num_images=1)
+    found = compare(
+        tiny.specs[:1], tmp_path, CompareSettings(threads=1, latency_rounds=0, num_images=1)
+    )
     assert found["models"][0]["latency_ms"] is None and found["num_images"] == 1
     assert "not measured" in (tmp_path / "compare.md").read_text()
 
@@ -102,9 +104,13 @@ class FixedCandidate:
 def test_any_engine_can_take_part(tiny, tmp_path):
     test_set = load_test_set(load_config(tiny.float_config))
     perfect = FixedCandidate("perfect", test_set, 0.9)
-    found = compare([tiny.specs[0], perfect], tmp_path / "a", threads=1, latency_rounds=0)
+    found = compare(
+        [tiny.specs[0], perfect], tmp_path / "a", CompareSettings(threads=1, latency_rounds=0)
+    )
     assert found["models"][1]["mAP_11point"] == 1 and found["models"][1]["engine"] == "fixed"
-    alone = compare([perfect], tmp_path / "b", threads=1, latency_rounds=1, test_set=test_set)
+    alone = compare(
+        [perfect], tmp_path / "b", CompareSettings(threads=1, latency_rounds=1), test_set=test_set
+    )
     assert alone["models"][0]["mAP_area"] == 1
     with pytest.raises(
         ConfigError, match="no model comes with a config: say whose test images, --test-set"
@@ -134,7 +140,7 @@ def test_missing_files_are_named(tiny, tmp_path):
     with pytest.raises(CheckpointError, match=r"absent.pth: no such checkpoint"):
         compare([ModelSpec("a", tiny.float_config, "absent.pth")], tmp_path)
     with pytest.raises(DataError, match="nowhere"):
-        compare(tiny.specs[:1], tmp_path, data_root=tmp_path / "nowhere")
+        compare(tiny.specs[:1], tmp_path, CompareSettings(data_root=tmp_path / "nowhere"))
 
 
 def test_a_config_without_a_test_set(tiny, tmp_path):
@@ -147,7 +153,9 @@ def test_a_config_without_a_test_set(tiny, tmp_path):
 def test_config_options_reach_the_model(tiny, tmp_path):
     options = {"model.test_cfg.rcnn.max_per_img": 1}
     found = compare(
-        tiny.specs[:1], tmp_path, threads=1, latency_rounds=0, cfg_options=options, num_images=1
+        tiny.specs[:1],
+        tmp_path,
+        CompareSettings(threads=1, latency_rounds=0, cfg_options=options, num_images=1),
     )
     assert sum(entry["num_dets"] for entry in found["models"][0]["per_class"].values()) == 1
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from lbwdet.comparison.compare import CompareSettings
 from lbwdet.demos import toy_demo as module
 from lbwdet.demos.toy_demo import demo
 from lbwdet.errors import LBWError
@@ -31,8 +32,8 @@ def trained(monkeypatch) -> list[TrainingJob]:
 def compared(monkeypatch) -> list[dict]:
     calls: list[dict] = []
 
-    def compare(specs, out_dir, **options):
-        calls.append(dict(specs=specs, out_dir=out_dir, **options))
+    def compare(specs, out_dir, settings):
+        calls.append(dict(specs=specs, out_dir=out_dir, settings=settings))
         return dict(models=[])
 
     monkeypatch.setattr(module, "compare", compare)
@@ -60,7 +61,8 @@ def test_trains_three_models_and_compares_them(trained, compared, tmp_path, caps
     (call,) = compared
     assert [spec.name for spec in call["specs"]] == ["float", "6bit", "4bit"]
     assert [Path(spec.checkpoint) for spec in call["specs"]] == [j.checkpoint for j in trained]
-    assert call["out_dir"] == work_dir and call["data_root"] == root and call["threads"] == 1
+    assert call["out_dir"] == work_dir
+    assert call["settings"] == CompareSettings(threads=1, data_root=root)
     printed = capsys.readouterr()
     assert "the table" in printed.out and "report/index.html" in printed.out
     assert "[1/5] toy data in" in printed.err and "[5/5] comparison" in printed.err

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lbwdet.cli import main
-from lbwdet.comparison.compare import compare
+from lbwdet.comparison.compare import CompareSettings, compare
 from lbwdet.comparison.specs import ArtifactSpec, ModelSpec
 from lbwdet.errors import ConfigError
 from lbwdet.export import export
@@ -28,7 +28,7 @@ def out(tiny, artifact, tmp_path_factory):
         ArtifactSpec("deployed", str(artifact)),
         ArtifactSpec("numpy", str(artifact), "reference"),
     ]
-    compare(models, out, threads=1, latency_rounds=1)
+    compare(models, out, CompareSettings(threads=1, latency_rounds=1))
     return out
 
 

@@ -12,7 +12,7 @@ from lbwdet.configs import load_config
 from lbwdet.errors import CheckpointError, ConfigError, LBWError
 from lbwdet.layers import quantize_, quantized_layers
 from lbwdet.measuring import accuracy, cache
-from lbwdet.studies.mu_sweep import sweep_mu, weight_error
+from lbwdet.studies.mu_sweep import SweepSettings, sweep_mu, weight_error
 from lbwdet.testing import tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model
 from lbwdet.training.jobs import TrainingJob
@@ -50,7 +50,7 @@ def test_error_is_averaged_over_the_weights():
 
 def test_points_are_measured_and_reused(tiny, tmp_path, monkeypatch):
     arguments = dict(bit_widths=[4, 3], mus=[0.75, 0.25], threads=1)
-    content = sweep_mu(*tiny, tmp_path, **arguments)
+    content = sweep_mu(*tiny, tmp_path, SweepSettings(**arguments))
     assert {path.name for path in tmp_path.iterdir()} >= FILES
     assert json.loads((tmp_path / "sweep_mu.json").read_text()) == content
     rows = content["rows"]
@@ -68,7 +68,7 @@ def test_points_are_measured_and_reused(tiny, tmp_path, monkeypatch):
         raise AssertionError("measured again")
 
     monkeypatch.setattr(cache, "detect_all", never)
-    assert sweep_mu(*tiny, tmp_path, **arguments) == content
+    assert sweep_mu(*tiny, tmp_path, SweepSettings(**arguments)) == content
 
 
 def test_an_interrupted_sweep_keeps_what_is_finished(tiny, tmp_path, monkeypatch):
@@ -82,11 +82,11 @@ def test_an_interrupted_sweep_keeps_what_is_finished(tiny, tmp_path, monkeypatch
 
     monkeypatch.setattr(cache, "detect_all", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        sweep_mu(*tiny, tmp_path, bit_widths=[4], mus=[0.5, 0.75], threads=1)
+        sweep_mu(*tiny, tmp_path, SweepSettings([4], [0.5, 0.75], threads=1))
     rows = json.loads((tmp_path / "sweep_mu.json").read_text())["rows"]
     assert [row["mu"] for row in rows] == [0.5]
     monkeypatch.setattr(cache, "detect_all", lambda *a: calls.append(1) or accuracy.detect_all(*a))
-    sweep_mu(*tiny, tmp_path, bit_widths=[4], mus=[0.5, 0.75], threads=1)
+    sweep_mu(*tiny, tmp_path, SweepSettings([4], [0.5, 0.75], threads=1))
     assert len(calls) == 3 + 2  # the second mu and the exact solver alone
 
 
@@ -101,7 +101,7 @@ def test_retrains_each_point_once(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(TrainingJob, "run", run_here)
     arguments = dict(bit_widths=[3], mus=[0.25], retrain=1, learning_rate=0.001, threads=1)
-    content = sweep_mu(*tiny, tmp_path, **arguments)
+    content = sweep_mu(*tiny, tmp_path, SweepSettings(**arguments))
     folders = sorted(path.name for path in (tmp_path / "retrained").iterdir())
     assert [name.rpartition("-")[0] for name in folders] == ["3bit-exact", "3bit-mu0.25"]
     start = torch.load(tiny[1], weights_only=True)["state_dict"]
@@ -116,9 +116,11 @@ def test_retrains_each_point_once(tiny, tmp_path, monkeypatch):
     assert all("retrained_mAP_area" in row for row in content["rows"])
     assert "retrained 11-point" in (tmp_path / "sweep_mu.md").read_text()
     assert len(trained) == 2
-    assert sweep_mu(*tiny, tmp_path, **arguments) == content
+    assert sweep_mu(*tiny, tmp_path, SweepSettings(**arguments)) == content
     assert len(trained) == 2
-    assert sweep_mu(*tiny, tmp_path, **{**arguments, "learning_rate": 0.002}) != content
+    assert (
+        sweep_mu(*tiny, tmp_path, SweepSettings(**{**arguments, "learning_rate": 0.002})) != content
+    )
     assert len(trained) == 4  # other settings are another training
 
 
@@ -140,7 +142,7 @@ def test_retrains_each_point_once(tiny, tmp_path, monkeypatch):
 )
 def test_mistakes_are_told_before_anything_is_measured(tiny, tmp_path, changes, message):
     with pytest.raises(LBWError, match=message):
-        sweep_mu(*tiny, tmp_path, threads=1, **changes)
+        sweep_mu(*tiny, tmp_path, SweepSettings(threads=1, **changes))
     assert os.listdir(tmp_path) == []
 
 
@@ -148,13 +150,13 @@ def test_a_config_that_cannot_be_retrained(tiny, tmp_path):
     path = tmp_path / "no_training.py"
     path.write_text(f"_base_ = {tiny[0]!r}\ntrain_cfg = dict(_delete_=True, max_iters=9)\n")
     with pytest.raises(ConfigError, match=r"no_training\.py: .* needs train_cfg\.max_epochs"):
-        sweep_mu(path, tiny[1], tmp_path / "out", retrain=1)
+        sweep_mu(path, tiny[1], tmp_path / "out", SweepSettings(retrain=1))
 
 
 def test_a_checkpoint_of_another_model(tiny, tmp_path):
     torch.save(dict(state_dict={"a": torch.zeros(1)}), tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="does not fit"):
-        sweep_mu(tiny[0], tmp_path / "other.pth", tmp_path / "out", bit_widths=[4])
+        sweep_mu(tiny[0], tmp_path / "other.pth", tmp_path / "out", SweepSettings([4]))
 
 
 def test_the_command(tiny, tmp_path, capsys):
