@@ -107,16 +107,17 @@ def test_object_stores_and_model_zoos_come_through_it(served, tmp_path, monkeypa
         monkeypatch.setattr(zoo.format(name), lambda: dict(x=f"{url}/x.pth"))
     names = ("s3://b/x.pth", "torchvision://x", "modelzoo://x", "open-mmlab://x", "mmcls://x")
     for name in (*names, "openmmlab://x", "petrel://b/x.pth"):
-        with pytest.raises(CheckpointError, match="could run code|not a checkpoint"):
+        with pytest.raises(CheckpointError, match=r"could run code|not a checkpoint"):
             load(name)
     assert not target.exists()
 
 
 @pytest.mark.parametrize(
-    "name", ["http://127.0.0.1:9/x.pth", "nonsense://x", "torchvision://no such model", "file:///no"]
+    "name",
+    ["http://127.0.0.1:9/x.pth", "nonsense://x", "torchvision://no such model", "file:///no"],
 )
 def test_what_cannot_be_fetched(name):
-    with pytest.raises(CheckpointError, match="cannot be fetched|no such checkpoint"):
+    with pytest.raises(CheckpointError, match=r"cannot be fetched|no such checkpoint"):
         load(name)
 
 

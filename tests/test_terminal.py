@@ -17,7 +17,10 @@ from lbwdet.terminal import printable, run_command
         ("Straße 猫 🐈", "Straße 猫 🐈"),
         ("می\u200cروم", "می\u200cروم"),
         ("a\tb\r\n\x1b[31m\x07", "a\\tb\\r\\n\\x1b[31m\\x07"),
-        ("\x9b31m \x85 \u2028 \u202e \ufeff \udcff", "\\x9b31m \\x85 \\u2028 \\u202e \\ufeff \\udcff"),
+        (
+            "\x9b31m \x85 \u2028 \u202e \ufeff \udcff",
+            "\\x9b31m \\x85 \\u2028 \\u202e \\ufeff \\udcff",
+        ),
     ],
 )
 def test_only_what_can_be_seen_is_printed(text, shown):

@@ -100,6 +100,7 @@ def protocol_lines(comparison: Mapping[str, Any]) -> list[str]:
     """How the numbers were made, one sentence each."""
     return [
         f"Test set: {comparison['dataset']}, {comparison['num_images']} images.",
+        *(f"Left out: {reason}." for reason in comparison.get("left_out", ())),
         *comparison["protocol"].values(),
         machine_text(comparison),
     ]

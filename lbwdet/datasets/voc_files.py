@@ -44,7 +44,9 @@ def read_ids(ann_file: str | Path) -> list[str]:
     try:
         lines = Path(ann_file).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{ann_file}: cannot be read as a list of images in UTF-8 ({error})") from error
+        raise DataError(
+            f"{ann_file}: cannot be read as a list of images in UTF-8 ({error})"
+        ) from error
     return [line.strip() for line in lines if line.strip()]
 
 

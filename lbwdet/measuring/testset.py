@@ -2,17 +2,19 @@
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmdet.registry import DATASETS, TRANSFORMS
+from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from lbwdet.datasets import check_data
+from lbwdet.datasets.image_loading import ImageLoader
+from lbwdet.datasets.voc_files import some
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.measuring.detectors import test_dataset
 from lbwdet.training.build import register_scope
@@ -51,12 +53,18 @@ class TestSet:
     __test__ = False
 
     def __init__(
-        self, classes: tuple[str, ...], images: list[TestImage], description: str, loader: Any
+        self,
+        classes: tuple[str, ...],
+        images: list[TestImage],
+        description: str,
+        loader: ImageLoader,
+        left_out: Sequence[str] = (),
     ) -> None:
         self.classes = classes
         self.images = images
         self.description = description
         self.loader = loader
+        self.left_out = tuple(left_out)  # images that cannot be used, and why
 
     def __len__(self) -> int:
         return len(self.images)
@@ -68,16 +76,28 @@ class TestSet:
 
     def first(self, count: int | None) -> "TestSet":
         """Only the first images; all of them where ``count`` is None or there are fewer."""
-        return TestSet(self.classes, self.images[:count], self.description, self.loader)
+        images = self.images[:count]
+        return TestSet(self.classes, images, self.description, self.loader, self.left_out)
+
+    def without(self, reasons: Mapping[int, str]) -> "TestSet":
+        """The set without the images at these indices, each for a reason.
+
+        Raises:
+            DataError: none would be left.
+        """
+        images = [image for index, image in enumerate(self.images) if index not in reasons]
+        left_out = (*self.left_out, *(reasons[index] for index in sorted(reasons)))
+        if not images:
+            raise DataError(f"{self.description}: no image can be used: {some(list(left_out))}")
+        return TestSet(self.classes, images, self.description, self.loader, left_out)
 
     def load(self, index: int) -> np.ndarray:
-        """The image as [H, W, 3] uint8 in BGR order.
+        """The image as the config's pipeline loads it: [H, W, 3] uint8 in BGR order, usually.
 
         Raises:
             DataError: The file is missing, truncated or no image.
         """
-        path = self.images[index].path
-        return self.loader(path)
+        return self.loader(self.images[index].path)
 
     @cached_property
     def digest(self) -> str:
@@ -101,6 +121,8 @@ class TestSet:
             return f"{len(names)} images against {len(other_names)} ({what})"
         if self.digest != other.digest:
             return "the same images with other ground truth"
+        if self.loader.settings != other.loader.settings:
+            return f"images loaded with {self.loader.settings} against {other.loader.settings}"
         return None
 
 
@@ -127,9 +149,13 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
         images.append(
             TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info["instances"]))
         )
-    loader = TRANSFORMS.build(test_dataset(cfg)["pipeline"][0])
+    report = getattr(dataset, "annotation_report", None)  # of LBWVOCDataset
     return TestSet(
-        tuple(dataset.metainfo["classes"]), images, _describe(cfg.test_dataloader.dataset), loader
+        tuple(dataset.metainfo["classes"]),
+        images,
+        _describe(cfg.test_dataloader.dataset),
+        ImageLoader.of(test_dataset(cfg)["pipeline"]),
+        report.bad_images if report else (),
     )
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from lbwdet.datasets.image_files import read_image
 
 from lbwdet.cli import main
-from lbwdet.datasets.image_files import read_image
 from lbwdet.demos.image_demo import image_demo, picture_names
 from lbwdet.errors import ConfigError, DataError
 
