@@ -4,6 +4,7 @@ Needs numpy, and Pillow where it is called; the runtime's command line uses it, 
 """
 
 import errno
+import importlib
 import io
 import os
 import stat
@@ -211,7 +212,9 @@ def _opened(file: IO[bytes], path: str | os.PathLike[str]) -> Any:
 
 def _reader(kind: str) -> Callable[[IO[bytes]], Any]:
     try:
-        module = __import__(f"PIL.{_MODULES[kind]}ImagePlugin", fromlist=["*"])
+        import PIL  # noqa: F401
+
+        module = importlib.import_module(f"PIL.{_MODULES[kind]}ImagePlugin")
     except ImportError as error:
         raise DataError(
             "reading images needs Pillow, which is not installed: pip install 'lbwdet[runtime]'"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lbwdet.terminal import printable
+
 NOT_MEASURED = "not measured"
 
 
@@ -10,7 +12,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
     """A Markdown table that is also aligned for reading as plain text.
 
     Args:
-        header, rows: texts; a bar or a line break in one does no harm.
+        header, rows: texts; a bar, a line break or HTML in one does no harm.
         left: number of columns that are aligned left; numbers stand right.
 
     >>> print(table(["model", "bits"], [["a|b", "4"], ["float", "32"]]), end="")
@@ -19,9 +21,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
     | a\\|b  |    4 |
     | float |   32 |
     """
-    cells = [
-        [cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (header, *rows)
-    ]
+    cells = [[plain(cell) for cell in row] for row in (header, *rows)]
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         [cell.ljust(w) if k < left else cell.rjust(w) for k, (cell, w) in enumerate(pairs)]
@@ -29,6 +29,18 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
     ]
     rule = ["-" * w if k < left else "-" * (w - 1) + ":" for k, w in enumerate(widths)]
     return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
+
+
+def plain(text: str) -> str:
+    r"""Text that Markdown, and HTML made of it, show as it is, in one line.
+
+    >>> plain("a|b\n<img src=x>")
+    'a\\|b &lt;img src=x&gt;'
+    """
+    text = printable(text.replace("\n", " "))
+    for letter, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
+        text = text.replace(letter, written)
+    return text
 
 
 def accuracy_text(value: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from lbwdet.measuring.accuracy import Accuracy
 from lbwdet.measuring.candidates import Candidate, Detections
 from lbwdet.measuring.speed import Latency
-from lbwdet.tables import accuracy_text, bytes_text, latency_text, machine_text, table
+from lbwdet.tables import accuracy_text, bytes_text, latency_text, machine_text, plain, table
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def markdown(comparison: Mapping[str, Any]) -> str:
             for name in models[0]["per_class"]
         ],
     )
-    return "\n".join([summary, classes, *(f"- {line}" for line in protocol_lines(comparison)), ""])
+    protocol = [f"- {plain(line)}" for line in protocol_lines(comparison)]
+    return "\n".join([summary, classes, *protocol, ""])
 
 
 def protocol_lines(comparison: Mapping[str, Any]) -> list[str]:
