@@ -43,11 +43,11 @@ class Progress:
     def step(self) -> None:
         self.done += 1
         now = time.monotonic()
-        if now - self.shown < self.interval and self.done < self.total:
+        if now - self.shown < self.interval and self.done != self.total:
             return
         self.shown = now
         elapsed = now - self.started
-        left = elapsed / self.done * (self.total - self.done)
+        left = elapsed / self.done * max(0, self.total - self.done)
         line = (
             f"{self.label}  {self.done}/{self.total}  {_clock(elapsed)} gone, {_clock(left)} left"
         )
