@@ -86,7 +86,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         DataError: the file is missing, no regular file, empty, not an image of one of
             ``FORMATS``, truncated, or of more than ``MAX_PIXELS``.
     """
-    with _open(path) as file, _opened(file, path) as image:
+    with _open(path) as file, opened(file, path) as image:
         return _header(image)
 
 
@@ -98,7 +98,7 @@ def read_image(path: str | os.PathLike[str]) -> Array:
     Raises:
         DataError: as :func:`read_header`, or the image cannot be decoded.
     """
-    with _open(path) as file, _opened(file, path) as image:
+    with _open(path) as file, opened(file, path) as image:
         orientation = _header(image).orientation
         try:
             pixels = _pixels(image)
@@ -175,8 +175,12 @@ def _open(path: str | os.PathLike[str]) -> IO[bytes]:
     return file
 
 
-def _opened(file: IO[bytes], path: str | os.PathLike[str]) -> Any:
-    """Pillow's image, its header read and checked."""
+def opened(file: IO[bytes], path: str | os.PathLike[str] = "image") -> Any:
+    """Pillow's image in an open file, its header read and checked, as :func:`read_header` does.
+
+    Raises:
+        DataError: it is none of those that are read; ``path`` names it.
+    """
     start = file.read(16)
     kind = next((kind for kind, starts in _STARTS.items() if start.startswith(starts)), None)
     if kind == "WEBP" and start[8:12] != b"WEBP":

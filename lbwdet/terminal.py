@@ -48,7 +48,7 @@ def run_command(command: Callable[[], None]) -> int:
         finally:
             sys.stdout.flush()  # here, where a reader that has left can be told from a fault
     except LBWError as error:
-        return _refused(str(error))
+        return _refused(_of_worker(str(error), type(error).__name__))
     except BrokenPipeError:
         _silence(sys.stdout)
         return 141
@@ -71,10 +71,18 @@ def _refused(message: str) -> int:
 
 def _reason(error: OSError) -> str:
     """Which file, and why: a full disk, a folder without permission, a file that is gone."""
-    if error.strerror is None:  # of a worker process: its whole trace is the message
-        return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    name = type(error).__name__
+    if error.strerror is None:
+        return _of_worker(str(error).strip(), name) or name
     where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
     return f"{where}{error.strerror}"
+
+
+def _of_worker(message: str, kind: str) -> str:
+    """The message itself, where a worker of torch's has put its whole trace around it."""
+    if not (message.startswith("Caught ") and "Traceback (most recent call last)" in message):
+        return message
+    return message.rpartition(f"{kind}: ")[2].strip()
 
 
 def _say(line: str) -> None:

@@ -31,6 +31,13 @@ def test_lines_may_stay():
     assert printable("a\n  b\x1b", lines=True) == "a\n  b\\x1b"
 
 
+WORKER = """Caught OSError in DataLoader worker process 0.
+Original Traceback (most recent call last):
+  File "worker.py", line 351, in _worker_loop
+{}: {}
+"""
+
+
 def fail(error):
     raise error
 
@@ -42,7 +49,8 @@ def fail(error):
         (OSError(errno.ENOSPC, "No space left on device", "x.json"), 2, "error: x.json: No space"),
         (OSError(errno.EROFS, "Read-only file system"), 2, "error: Read-only file system\n"),
         (PermissionError(13, "Permission denied", b"\xff"), 2, "error: \\udcff: Permission denied"),
-        (OSError("in a worker\nTraceback\nOSError: gone\n"), 2, "error: OSError: gone\n"),
+        (OSError(WORKER.format("OSError", "gone")), 2, "error: gone\n"),
+        (LBWError(WORKER.format("lbwdet.errors.LBWError", "a\n b")), 2, "error: a\n b\n"),
         (OSError(), 2, "error: OSError\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],

@@ -2,7 +2,10 @@
 
 import lbwdet.compat  # noqa: F401  (first: mmdet.datasets imports mmcv.ops)
 from lbwdet.datasets.check import check_data
+from lbwdet.datasets.image_formats import allow_image_formats
 from lbwdet.datasets.toy import make_toy_dataset
 from lbwdet.datasets.voc import LBWVOCDataset
 
 __all__ = ["LBWVOCDataset", "check_data", "make_toy_dataset"]
+
+allow_image_formats()

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from lbwdet.checkpoints import check_fit, latest_checkpoint, read_checkpoint
 from lbwdet.configs import default_work_dir, load_config
 from lbwdet.datasets.check import check_data
+from lbwdet.datasets.odd_images import name_odd_images
 from lbwdet.errors import CheckpointError, ConfigError, LBWError
 from lbwdet.layers import activation_keys
 from lbwdet.training import atomic_backend
@@ -74,6 +75,7 @@ def train(
         raise CheckpointError(f"{error}\n{_how_to_make(checkpoint, Path(config))}") from error
 
     join_cpu_processes(cfg)
+    name_odd_images()
     setup_cache_size_limit_of_dynamo()
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     try:
