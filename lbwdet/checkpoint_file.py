@@ -9,10 +9,8 @@ import zipfile
 from pathlib import Path
 from typing import IO, Any
 
-import mmengine.runner.checkpoint as mmengine_checkpoint
 import torch
 from mmengine.fileio import get_file_backend
-from mmengine.runner import CheckpointLoader
 
 from lbwdet.errors import CheckpointError, LBWError
 
@@ -41,6 +39,8 @@ def load(name: str | Path, map_location: Any = "cpu") -> Any:
     if "://" not in text:
         return _load_local(text, map_location)
     close_other_doors()
+    from mmengine.runner import CheckpointLoader
+
     try:
         return CheckpointLoader.load_checkpoint(text, map_location)
     except LBWError:
@@ -54,7 +54,10 @@ def close_other_doors() -> None:
 
     Its own way for ``http`` unpickles whatever the file holds.
     """
-    mmengine_checkpoint.load_url = _load_url
+    # Not at the top: it imports half of MMEngine, and OpenCV.
+    from mmengine.runner import CheckpointLoader, checkpoint
+
+    checkpoint.load_url = _load_url
     CheckpointLoader.register_scheme(prefixes="", loader=load_from_local, force=True)
     CheckpointLoader.register_scheme(
         prefixes=[r"(\S+\:)?s3://", r"(\S+\:)?petrel://"], loader=load_from_ceph, force=True

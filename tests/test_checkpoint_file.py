@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from mmengine.runner.checkpoint import _load_checkpoint
 
-import lbwdet.compat  # noqa: F401  (closes MMEngine's own doors)
+import lbwdet.datasets  # noqa: F401  (closes MMEngine's own doors)
 from lbwdet.checkpoint_file import load
 from lbwdet.checkpoints import read_checkpoint
 from lbwdet.errors import CheckpointError

@@ -4,12 +4,10 @@ Importing this package puts the missing pieces in place; it does nothing where
 nothing is missing. Import it before anything that imports ``mmcv.ops``.
 """
 
-from lbwdet.checkpoint_file import close_other_doors
 from lbwdet.compat.checkpoints import allow_mmengine_types
 from lbwdet.compat.extension import MissingOperatorError, install_extension
 
 __all__ = ["MissingOperatorError", "allow_mmengine_types", "install_extension"]
 
 install_extension()
-close_other_doors()
 allow_mmengine_types()
