@@ -61,7 +61,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str
             f"{path}: NaN or infinite values in {_listed(damaged)}; the training diverged, "
             "use an earlier checkpoint"
         )
-    return dict(state), meta
+    return dict(state), dict(meta)
 
 
 def latest_checkpoint(work_dir: str | Path) -> Path | None:

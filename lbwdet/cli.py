@@ -14,7 +14,7 @@ from lbwdet.terminal import run_command
 
 # Of the modules that the commands import, the extra of pyproject.toml that brings them.
 _ENGINES = ("onnx", "onnxruntime", "openvino", "nncf")
-_TRAIN = ("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools")
+_TRAIN: tuple[str, ...] = ("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools")
 _TRAIN += ("cv2", "matplotlib", "jinja2", "tqdm")
 _EXTRAS = {**dict.fromkeys(_ENGINES, "engines"), **dict.fromkeys(_TRAIN, "train")}
 
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code of :func:`lbwdet.terminal.run_command`."""
     # MMEngine 0.10.7 imports it; nothing that a user could do about the warning.
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-    logging.StreamHandler.handleError = _handle_error  # type: ignore[method-assign]
+    logging.StreamHandler.handleError = _handle_error  # type: ignore[assignment, method-assign]
 
     def command() -> None:
         try:

@@ -77,7 +77,7 @@ def export(
     loader = ImageLoader.of(test_dataset(cfg)["pipeline"])
     loader.check_deployable()
     paths, left_out = usable_images(cfg, chosen)
-    model = build_detector(cfg, checkpoint)
+    model: Any = build_detector(cfg, checkpoint)
     info = dict(
         versions=dict(lbwdet=__version__, torch=torch.__version__, mmdet=mmdet.__version__),
         config=dict(name=Path(config).name, sha256=_digest(cfg.pretty_text.encode())),

@@ -41,13 +41,18 @@ class Progress:
             print(file=self.stream)
 
     def step(self) -> None:
-        self.done += 1
+        """One more is done."""
+        self.reach(self.done + 1)
+
+    def reach(self, done: int) -> None:
+        """So many are done."""
+        self.done = done
         now = time.monotonic()
         if now - self.shown < self.interval and self.done != self.total:
             return
         self.shown = now
         elapsed = now - self.started
-        left = elapsed / self.done * max(0, self.total - self.done)
+        left = elapsed / max(1, self.done) * max(0, self.total - self.done)
         line = (
             f"{self.label}  {self.done}/{self.total}  {_clock(elapsed)} gone, {_clock(left)} left"
         )

@@ -1,6 +1,6 @@
 """Markdown tables, and how measured numbers stand in them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lbwdet.terminal import printable
@@ -8,24 +8,30 @@ from lbwdet.terminal import printable
 NOT_MEASURED = "not measured"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+def table(
+    rows: Iterable[Any], columns: Mapping[str, Callable[[Any], object]], left: int = 1
+) -> str:
     """A Markdown table that is also aligned for reading as plain text.
 
     Args:
-        header, rows: texts; a bar, a line break or HTML in one does no harm.
+        rows: whatever has a row each.
+        columns: heading to what a row has there; a bar, a line break or HTML does no
+            harm.
         left: number of columns that are aligned left; numbers stand right.
 
-    >>> print(table(["model", "bits"], [["a|b", "4"], ["float", "32"]]), end="")
+    >>> print(table([("a|b", 4), ("float", 32)], {"model": lambda row: row[0],
+    ...                                           "bits": lambda row: row[1]}), end="")
     | model | bits |
     | ----- | ---: |
     | a\\|b  |    4 |
     | float |   32 |
     """
-    cells = [[plain(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    texts = [list(columns), *([str(cell(row)) for cell in columns.values()] for row in rows)]
+    texts = [[plain(text) for text in line] for line in texts]
+    widths = [max(3, *map(len, column)) for column in zip(*texts, strict=True)]
     lines = [
-        [cell.ljust(w) if k < left else cell.rjust(w) for k, (cell, w) in enumerate(pairs)]
-        for pairs in (zip(row, widths, strict=True) for row in cells)
+        [text.ljust(w) if k < left else text.rjust(w) for k, (text, w) in enumerate(pairs)]
+        for pairs in (zip(line, widths, strict=True) for line in texts)
     ]
     rule = ["-" * w if k < left else "-" * (w - 1) + ":" for k, w in enumerate(widths)]
     return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))

@@ -16,7 +16,7 @@ IMAGES = {"images", "lettering"}  # numpy and Pillow: for runtimes, too
 READERS = {"configs", "checkpoint_file", "checkpoints", *IMAGES}  # of what runs begin with
 TENSORS = {"quantizers", "layers"}
 # For what looks at finished detectors: everything below it, but for how they are deployed.
-BELOW = {*TENSORS, *READERS, "compat", "datasets", "training", "measuring", "figures"}
+BELOW = {*TENSORS, *READERS, "compat", "datasets", "models", "training", "measuring", "figures"}
 ALLOWED: dict[str, set[str]] = {
     **{basic: set() for basic in BASICS},
     **{reader: set() for reader in sorted(READERS)},
@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     # Side by side, too.
     "comparison": BELOW,
     "bit_plan": BELOW,
-    "benchmark": {*BELOW, "models", "deploy"},  # it takes both kinds of detectors apart
+    "benchmark": {*BELOW, "deploy"},  # it takes both kinds of detectors apart
     "studies": BELOW,
     "demos": BELOW,
     "export": {*BELOW, "deploy"},  # from a trained detector to a deployed one
@@ -136,6 +136,19 @@ def test_imports(path):
             assert parts[0] in THEORY_USES, f"{path.name} must not import {module}"
         if room in PLAIN:
             assert parts[0] in {*sys.stdlib_module_names, "lbwdet"}, f"{room} imports {module}"
+
+
+def of_mmdet(path: Path) -> bool:
+    """Whether a file imports more of mmdet or mmcv than the version."""
+    return any(module.startswith(("mmdet.", "mmcv.")) for module in imports(path))
+
+
+@pytest.mark.parametrize("path", [*filter(of_mmdet, FILES)], ids=module_of)
+def test_missing_operators_are_in_place_before_mmdet_is_imported(path):
+    packages = [folder / "__init__.py" for folder in path.parents if folder.is_relative_to(PACKAGE)]
+    assert room_of(path) == "compat" or any(
+        "lbwdet.compat" in imports(package) for package in packages
+    ), "mmdet imports mmcv.ops: import lbwdet.compat in the room's __init__.py"
 
 
 def test_importing_the_package_loads_itself_alone():

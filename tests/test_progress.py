@@ -34,3 +34,13 @@ def test_a_terminal_gets_one_line_that_is_rewritten():
     with Progress("work", total=1, stream=stream) as progress:
         progress.step()
     assert stream.getvalue() == "\r\x1b[2Kwork  1/1  0:00 gone, 0:00 left\n"
+
+
+def test_many_steps_at_once(monkeypatch):
+    now = iter([0.0, 20.0, 40.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    stream = io.StringIO()
+    with Progress("work", total=100, stream=stream) as progress:
+        progress.reach(0)
+        progress.reach(50)
+    assert stream.getvalue().splitlines()[-1] == "work  50/100  0:40 gone, 0:40 left"

@@ -2,10 +2,11 @@ import pytest
 
 from lbwdet.tables import accuracy_text, bytes_text, latency_text, machine_text, table
 
+COLUMNS = {"": lambda row: row[0], "name": lambda row: row[1], "n": lambda row: row[2]}
+
 
 def test_a_table_is_aligned_and_keeps_its_cells():
-    rows = [["a|b\nc", "x", "1"], ["d", "longer", "2,000"]]
-    text = table(["", "name", "n"], rows, left=2)
+    text = table([("a|b\nc", "x", 1), ("d", "longer", "2,000")], COLUMNS, left=2)
     lines = text.splitlines()
     assert text.endswith("|\n") and len({len(line) for line in lines}) == 1
     assert lines[1] == "| ------ | ------ | ----: |"
@@ -13,7 +14,7 @@ def test_a_table_is_aligned_and_keeps_its_cells():
 
 
 def test_a_table_without_rows_is_its_header():
-    assert table(["a", "b"], []) == "| a   |   b |\n| --- | --: |\n"
+    assert table([], COLUMNS) == "|     | name |   n |\n| --- | ---: | --: |\n"
 
 
 def test_machine_text():

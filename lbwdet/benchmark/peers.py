@@ -49,7 +49,7 @@ class TorchBenchmark:
         if input_size is not None:
             set_input_size(cfg, input_size)
         self.candidate = TorchCandidate("torch", cfg, checkpoint, config)
-        self.model = self.candidate.model
+        self.model: Any = self.candidate.model
 
     def detect(self, image: Array) -> tuple[Array, Array, Array]:
         found = self.candidate.detect(image)
@@ -113,7 +113,7 @@ class GraphBenchmark(TorchBenchmark):
         return torch.from_numpy(scores), torch.from_numpy(deltas)
 
 
-def has_box_head(model: nn.Module) -> bool:
+def has_box_head(model: Any) -> bool:
     """Whether regions go through a network of their own; R-FCN's are only pooled."""
     return not isinstance(model.roi_head, RFCNRoIHead)
 
@@ -125,7 +125,7 @@ class DensePart(nn.Module):
     proposal head's maps are the scores of all levels, then the deltas of all levels.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.backbone, self.rpn_head = model.backbone, model.rpn_head
         self.neck = getattr(model, "neck", None)
@@ -144,7 +144,7 @@ class DensePart(nn.Module):
 class BoxHead(nn.Module):
     """Features of boxes [n, c, 7, 7] to class scores and box deltas."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.head = model.roi_head.bbox_head
 

@@ -1,6 +1,6 @@
 """The benchmark's table and plots."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +29,8 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
         engines, ratios = (result["part"][part][key] for key in ("engines", "ratio_to_torch_fp32"))
         if not engines:
             continue
-        rows = [
-            [
-                name,
-                latency_text({key: 1e3 * entry[f"{key}_s"] for key in _TIMES}),
-                f"{ratios[name]:.2f}x" if name in ratios else NOT_MEASURED,
-                f"{entry['peak_rss_mb']:,.0f} MB",
-                f"{entry['load_s']:.2f} s",
-                _accuracy(entry["mAP_11point"]),
-            ]
-            for name, entry in engines.items()
-        ]
-        header = [title, "median (p10-p90)", "against torch", "peak memory", "load", "mAP 11-point"]
-        blocks.append(table(header, rows))
+        rows = [entry | dict(name=name, ratio=ratios.get(name)) for name, entry in engines.items()]
+        blocks.append(table(rows, {title: lambda row: row["name"]} | _COLUMNS))
     blocks += [f"- Not measured: {name}: {why}." for name, why in result["unavailable"].items()]
     blocks += [f"- {line}" for line in _protocol(result)]
     if profile and (slowest := _profile(result)):
@@ -90,24 +79,33 @@ def _profile(result: Mapping[str, Any]) -> str:
         return ""
     total = sum(cost["nanoseconds"] for cost in costs)
     slowest = sorted(costs, key=lambda cost: -cost["nanoseconds"])[:PROFILED]
-    rows = [
-        [
-            f"{cost['kind']} {cost['name']}",
-            f"{cost['nanoseconds'] / 1e6:.2f} ms",
-            f"{100 * cost['nanoseconds'] / total:.1f} %",
-            f"{cost['multiplications'] / 1e9:.3f}" if cost["multiplications"] else "",
-            f"{cost['multiplications'] / cost['nanoseconds']:.0f}"
-            if cost["multiplications"]
-            else "",
-        ]
-        for cost in slowest
-    ]
-    title = f"operation (the {len(slowest)} slowest of {len(costs)})"
-    return table([title, "time", "share", "GMAC", "GMAC/s"], rows)
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        f"operation (the {len(slowest)} slowest of {len(costs)})": lambda cost: (
+            f"{cost['kind']} {cost['name']}"
+        ),
+        "time": lambda cost: f"{cost['nanoseconds'] / 1e6:.2f} ms",
+        "share": lambda cost: f"{100 * cost['nanoseconds'] / total:.1f} %",
+        "GMAC": lambda cost: _unless_zero(cost["multiplications"] / 1e9, 3),
+        "GMAC/s": lambda cost: _unless_zero(cost["multiplications"] / cost["nanoseconds"], 0),
+    }
+    return table(slowest, columns)
+
+
+def _unless_zero(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if value else ""
 
 
 def _accuracy(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{100 * value:.1f}"
+
+
+_COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "median (p10-p90)": lambda row: latency_text({key: 1e3 * row[f"{key}_s"] for key in _TIMES}),
+    "against torch": lambda row: NOT_MEASURED if row["ratio"] is None else f"{row['ratio']:.2f}x",
+    "peak memory": lambda row: f"{row['peak_rss_mb']:,.0f} MB",
+    "load": lambda row: f"{row['load_s']:.2f} s",
+    "mAP 11-point": lambda row: _accuracy(row["mAP_11point"]),
+}
 
 
 def write_plots(folder: Path, result: Mapping[str, Any]) -> None:

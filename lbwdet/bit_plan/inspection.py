@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from mmengine.config import Config
 from torch import nn
 
 from lbwdet.bit_plan.inspection_plot import draw_layers
-from lbwdet.bit_plan.layer_report import report_layer, sorted_layers
+from lbwdet.bit_plan.layer_report import LayerReport, report_layer, sorted_layers
 from lbwdet.bit_plan.sensitivity import build_measure, layer_sensitivities, quantizers_of
 from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError, DataError
@@ -129,23 +129,19 @@ def quantizer_choices(layer: QuantLayer, bit_widths: Sequence[int]) -> dict[int,
 
 def markdown(inspected: Mapping[str, Any], sort: str = "order") -> str:
     """The layers as a table; a mAP's change is negative where the detector gets worse."""
-    measured = inspected["measure"] != "none"
-    header = ["layer", "kind", "shape", "bits", "levels used", "zeros", "error", "bytes"]
-    rows = [
-        [
-            layer.name,
-            layer.kind,
-            "x".join(map(str, layer.shape)),
-            str(layer.bit_width),
-            f"{sum(count > 0 for count in layer.levels)} of {len(layer.levels)}",
-            f"{layer.zeros:.3f}",
-            f"{layer.error:.4f}",
-            f"{layer.bytes:,}",
-            *([f"{layer.damage:+.4f}"] if measured else []),
-        ]
-        for layer in sorted_layers(inspected["layers"], sort)
-    ]
-    return table(header + [f"{inspected['measure']} change"] * measured, rows, left=3)
+    columns: dict[str, Callable[[LayerReport], object]] = {
+        "layer": lambda layer: layer.name,
+        "kind": lambda layer: layer.kind,
+        "shape": lambda layer: "x".join(map(str, layer.shape)),
+        "bits": lambda layer: layer.bit_width,
+        "levels used": lambda layer: f"{sum(map(bool, layer.levels))} of {len(layer.levels)}",
+        "zeros": lambda layer: f"{layer.zeros:.3f}",
+        "error": lambda layer: f"{layer.error:.4f}",
+        "bytes": lambda layer: f"{layer.bytes:,}",
+    }
+    if inspected["measure"] != "none":
+        columns[f"{inspected['measure']} change"] = lambda layer: f"{layer.damage:+.4f}"
+    return table(sorted_layers(inspected["layers"], sort), columns, left=3)
 
 
 def write_inspection(

@@ -5,9 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lbwdet.compat  # noqa: F401  (before mmdet, which imports mmcv.ops)
-
-# isort: split
 from mmengine.config import Config
 
 from lbwdet.checkpoints import check_fit, read_checkpoint
@@ -124,10 +121,16 @@ def float_and_quantized_map(
     return measure(build_detector(cfg, checkpoint)), measure(build_detector(low_bit, checkpoint))
 
 
-def map_summary(*files: str | Path, **options: Any) -> str:
+def map_summary(
+    config: str | Path,
+    quantized: str | Path,
+    checkpoint: str | Path,
+    num_images: int | None = None,
+    data_root: str | Path | None = None,
+) -> str:
     """:func:`float_and_quantized_map` in words, or why there is no data to measure it on."""
     try:
-        plain, low = float_and_quantized_map(*files, **options)
+        plain, low = float_and_quantized_map(config, quantized, checkpoint, num_images, data_root)
     except DataError as error:
         return f"mAP was not measured: {error}"
     return f"mAP without training: {plain:.3f} float, {low:.3f} quantized"

@@ -70,7 +70,7 @@ class TrainingLoss:
         return total / self.num_images
 
     @torch.no_grad()
-    def _loss(self, model: nn.Module, batch: Sequence[Any]) -> float:
+    def _loss(self, model: Any, batch: Sequence[Any]) -> float:
         torch.manual_seed(_SEED)
         data = model.data_preprocessor(pseudo_collate(copy.deepcopy(list(batch))), True)
         loss: float = model.parse_losses(model(**data, mode="loss"))[0].item()

@@ -101,7 +101,7 @@ def allocate(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--data-root")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.bit_plan.proposal import PlanSettings, markdown, propose
+        from lbwdet.bit_plan.planning import PlanSettings, markdown, plan_bits
 
         settings = PlanSettings(
             budget_mb=args.budget_mb,
@@ -114,7 +114,7 @@ def allocate(parser: argparse.ArgumentParser) -> Run:
             map_images=args.map_images,
             data_root=args.data_root,
         )
-        print(markdown(propose(args.config, args.checkpoint, args.out, settings)))
+        print(markdown(plan_bits(args.config, args.checkpoint, args.out, settings)))
         print(f"Train it: lbwdet train {args.out}")
 
     return run

@@ -1,6 +1,6 @@
 """What a comparison found, as data, JSON and a Markdown table."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -57,44 +57,28 @@ class ModelResult:
 def markdown(comparison: Mapping[str, Any]) -> str:
     """A comparison (the content of ``compare.json``) as Markdown: summary, classes, protocol."""
     models = comparison["models"]
-    summary = table(
-        [
-            "model",
-            "bits",
-            "mAP 11-point",
-            "mAP area",
-            "weights",
-            "smaller",
-            "latency (p10-p90)",
-            "engine",
-        ],
-        [
-            [
-                model["name"],
-                str(model["bit_width"]),
-                accuracy_text(model["mAP_11point"]),
-                accuracy_text(model["mAP_area"]),
-                bytes_text(model["weight_bytes"]),
-                f"{model['float_bytes'] / model['weight_bytes']:.1f}x",
-                latency_text(model["latency_ms"]),
-                model["engine"],
-            ]
-            for model in models
-        ],
-    )
-    classes = table(
-        ["AP 11-point", "objects", *(model["name"] for model in models)],
-        [
-            [
-                name,
-                str(models[0]["per_class"][name]["num_gts"]),
-                *(accuracy_text(model["per_class"][name]["AP_11point"]) for model in models),
-            ]
-            for name in models[0]["per_class"]
-        ],
-    )
-    protocol = [f"- {plain(line)}" for line in protocol_lines(comparison)]
-    return "\n".join([summary, classes, *protocol, ""])
+    summary = {
+        "model": lambda model: model["name"],
+        "bits": lambda model: model["bit_width"],
+        "mAP 11-point": lambda model: accuracy_text(model["mAP_11point"]),
+        "mAP area": lambda model: accuracy_text(model["mAP_area"]),
+        "weights": lambda model: bytes_text(model["weight_bytes"]),
+        "smaller": lambda model: f"{model['float_bytes'] / model['weight_bytes']:.1f}x",
+        "latency (p10-p90)": lambda model: latency_text(model["latency_ms"]),
+        "engine": lambda model: model["engine"],
+    }
+    classes = {
+        "AP 11-point": lambda item: item[0],
+        "objects": lambda item: item[1][0]["num_gts"],
+        **{model["name"]: _accuracy_of(index) for index, model in enumerate(models)},
+    }
+    per_class = [(name, [m["per_class"][name] for m in models]) for name in models[0]["per_class"]]
+    lines = [f"- {plain(line)}" for line in protocol_lines(comparison)]
+    return "\n".join([table(models, summary), table(per_class, classes), *lines, ""])
+
+
+def _accuracy_of(index: int) -> Callable[[Any], str]:
+    return lambda item: accuracy_text(item[1][index]["AP_11point"])
 
 
 def protocol_lines(comparison: Mapping[str, Any]) -> list[str]:

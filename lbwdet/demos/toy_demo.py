@@ -15,7 +15,8 @@ from lbwdet.comparison.specs import ModelSpec
 from lbwdet.configs import OWN_CONFIGS
 from lbwdet.datasets.toy import make_toy_dataset
 from lbwdet.measuring.environment import available_cpus
-from lbwdet.training.jobs import TrainingJob, TrainingProgress
+from lbwdet.progress import Progress
+from lbwdet.training.jobs import TrainingJob
 
 MODELS = {"float": "fp32", "6bit": "6bit", "4bit": "4bit"}
 
@@ -52,8 +53,9 @@ def demo(
         job = TrainingJob(config, work_dir / name, options)
         done = job.checkpoint.is_file()
         _say(step, f"{name}: {'already trained' if done else 'training'}, {job.work_dir}")
-        with _Bar(name) as bar:
-            specs.append(ModelSpec(name, config, str(job.run(threads, bar.show))))
+        with Progress(name, total=100) as progress:
+            checkpoint = job.run(threads, lambda done: progress.reach(int(100 * done.share)))
+        specs.append(ModelSpec(name, config, str(checkpoint)))
 
     _say(len(MODELS) + 2, "comparison")
     settings = CompareSettings(threads=threads, data_root=data_root)
@@ -75,25 +77,3 @@ def _dataset_root(data_root: str | Path) -> dict[str, Any]:
 
 def _say(step: int, text: str) -> None:
     print(f"[{step}/{len(MODELS) + 2}] {text}", file=sys.stderr, flush=True)
-
-
-class _Bar:
-    """A progress bar over a training's iterations, with the time left."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.bar: tqdm | None = None
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def show(self, progress: TrainingProgress) -> None:
-        done = (progress.epoch - 1) * progress.num_iterations + progress.iteration
-        if self.bar is None:
-            total = progress.max_epochs * progress.num_iterations
-            self.bar = tqdm(total=total, desc=self.name, unit="it", initial=0)
-        self.bar.update(done - self.bar.n)

@@ -33,7 +33,7 @@ class ArtifactCandidate:
         ConfigError: no such engine, or it cannot be had.
     """
 
-    checkpoint = None
+    checkpoint: str | None = None
 
     def __init__(
         self, name: str, path: str | Path, engine: str = "native", threads: int | None = None

@@ -88,7 +88,8 @@ class Cache:
 
 def _latency(entry: Mapping[str, Any]) -> Latency:
     times = [float(value) for value in entry["milliseconds"]]
-    return Latency(*(float(entry[name]) for name in ("median", "p10", "p90")), times)
+    median, p10, p90 = (float(entry[name]) for name in ("median", "p10", "p90"))
+    return Latency(median, p10, p90, times)
 
 
 def _short(key: str) -> str:

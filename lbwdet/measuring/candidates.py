@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
-from torch import nn
 
 from lbwdet import __version__
 from lbwdet.errors import CheckpointError, DataError, LBWError
@@ -133,7 +132,7 @@ class Candidate(Protocol):
 class ArrayDetector:
     """A built detector in eval mode, fed with image arrays by its config's test pipeline."""
 
-    def __init__(self, cfg: Config, model: nn.Module, name: str = "detector") -> None:
+    def __init__(self, cfg: Config, model: Any, name: str = "detector") -> None:
         self.name = name
         self.model = model
         self._pipeline = Compose(array_pipeline(cfg))

@@ -39,7 +39,7 @@ def build_detector(
         ConfigError: The config has no model, or one that cannot be built; or
             there is no such device.
     """
-    model = build_model(cfg)
+    model: Any = build_model(cfg)
     meta: Mapping[str, Any] = {}
     if checkpoint is not None:
         state, meta = read_checkpoint(checkpoint)
@@ -50,9 +50,10 @@ def build_detector(
     model.dataset_meta = dict(classes=class_names(cfg, meta))
     model.cfg = cfg
     try:
-        return model.to(device).eval()
+        detector: nn.Module = model.to(device).eval()
     except (RuntimeError, AssertionError) as error:  # of an unknown name, or no such hardware
         raise ConfigError(f"device {str(device)!r} cannot be used: {error}") from error
+    return detector
 
 
 def _check_calibrated(

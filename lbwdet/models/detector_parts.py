@@ -23,7 +23,7 @@ class QuantizedPart:
     def __init__(self, *args: Any, quant: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if quant is not None:
-            quantize_(self, **quant)
+            quantize_(self, **quant)  # type: ignore[type-var]  # a mixin of modules
 
 
 @MODELS.register_module()

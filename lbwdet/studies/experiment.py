@@ -21,7 +21,7 @@ from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.environment import commit, cpu_name
 from lbwdet.measuring.speed import pinned_threads
 from lbwdet.measuring.testset import load_test_set
-from lbwdet.studies.requantized import requantized
+from lbwdet.studies.weight_settings import with_weight_settings
 from lbwdet.training.jobs import TrainingJob
 
 
@@ -193,7 +193,7 @@ class _Results:
             return
         cfg = load_config(config, self.overrides)
         if weight is not None:
-            cfg = requantized(cfg, weight)
+            cfg = with_weight_settings(cfg, weight)
         candidate = TorchCandidate(f"{variant} seed {seed}", cfg, checkpoint, config=config)
         test_set = load_test_set(cfg)
         found = detect_all(candidate, test_set)

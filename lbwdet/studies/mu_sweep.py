@@ -27,7 +27,7 @@ from lbwdet.measuring.speed import pinned_threads
 from lbwdet.measuring.testset import TestSet, load_test_set
 from lbwdet.quantizers import build_quantizer, relative_error
 from lbwdet.studies.mu_sweep_report import markdown, plot
-from lbwdet.studies.requantized import requantized
+from lbwdet.studies.weight_settings import with_weight_settings
 from lbwdet.training.jobs import TrainingJob
 
 BIT_WIDTHS = (3, 4, 5, 6)
@@ -160,10 +160,10 @@ def sweep_mu(
         content.update(dataset=test_set.description, num_images=len(test_set))
         measured = functools.partial(_measured, test_set=test_set, cache=Cache(out_dir / "cache"))
         # The float model first: whatever is wrong with the checkpoint shows here.
-        _, found = measured("float", requantized(cfg, dict(bit_width=32)), checkpoint)
+        _, found = measured("float", with_weight_settings(cfg, dict(bit_width=32)), checkpoint)
         content.update(found)
         for point, weight in weights.items():
-            quantized = requantized(cfg, weight)
+            quantized = with_weight_settings(cfg, weight)
             candidate, found = measured(point.name, quantized, checkpoint)
             row = dataclasses.asdict(point) | dict(error=weight_error(candidate.model)) | found
             if settings.retrain:

@@ -1,6 +1,6 @@
 """The table and the figure of a mu sweep, from the content of ``sweep_mu.json``."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -23,19 +23,16 @@ def markdown(content: Mapping[str, Any]) -> str:
     """One row for each bit width and mu, the best ones in words, and how it was measured."""
     rows: Sequence[Row] = content["rows"]
     retrained = bool(content["retrain_epochs"])
-    header = ["bits", "mu", "weight error", "mAP 11-point", "mAP area"]
-    header += ["retrained 11-point", "retrained area"] if retrained else []
-    keys = ["mAP_11point", "mAP_area"]
-    keys += ["retrained_mAP_11point", "retrained_mAP_area"] if retrained else []
-    cells = [
-        [
-            str(row["bit_width"]),
-            "exact solver" if row["mu"] is None else f"{row['mu']:g}",
-            f"{row['error']:.4f}",
-            *(accuracy_text(row[key]) for key in keys),
-        ]
-        for row in rows
-    ]
+    columns: dict[str, Callable[[Row], object]] = {
+        "bits": lambda row: row["bit_width"],
+        "mu": lambda row: "exact solver" if row["mu"] is None else f"{row['mu']:g}",
+        "weight error": lambda row: f"{row['error']:.4f}",
+        "mAP 11-point": lambda row: accuracy_text(row["mAP_11point"]),
+        "mAP area": lambda row: accuracy_text(row["mAP_area"]),
+    }
+    if retrained:
+        columns["retrained 11-point"] = lambda row: accuracy_text(row["retrained_mAP_11point"])
+        columns["retrained area"] = lambda row: accuracy_text(row["retrained_mAP_area"])
     training = (
         f"epochs of retraining: {content['retrain_epochs']}, learning rate from "
         f"{content['learning_rate']:g}, cosine"
@@ -52,7 +49,7 @@ def markdown(content: Mapping[str, Any]) -> str:
         "report it on others.",
         machine_text(content),
     ]
-    return "\n".join([table(header, cells), *(f"- {note}" for note in notes), ""])
+    return "\n".join([table(rows, columns), *(f"- {note}" for note in notes), ""])
 
 
 def describe(rows: Sequence[Row]) -> Iterator[str]:

@@ -2,9 +2,10 @@
 
 import functools
 import json
+import operator
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,28 +80,31 @@ def experiment_tables(content: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Sequence[Row], reference: Mapping[int, Row]) -> str:
-    header = ["model", "bits", "weight KB", "mAP 11-point", "mAP area", "difference 11-point"]
-    variants = dict.fromkeys((row["kind"], row["variant"]) for row in rows)
-    cells = []
-    for kind, variant in variants:
-        mine = [row for row in rows if (row["kind"], row["variant"]) == (kind, variant)]
-        differences = [
-            row["mAP_11point"] - reference[row["seed"]]["mAP_11point"]
-            for row in mine
-            if row["seed"] in reference and row is not reference[row["seed"]]
-        ]
-        cells.append(
-            [
-                f"{variant}, from random weights" if kind == "scratch" else variant,
-                str(mine[0]["bit_width"]),
-                f"{mine[0]['weight_bytes'] / 1000:,.0f}",
-                _spread([row["mAP_11point"] for row in mine]),
-                _spread([row["mAP_area"] for row in mine]),
-                _spread(differences, sign=True) if differences and kind != "scratch" else "",
-                ", ".join(str(seed) for seed in sorted(row["seed"] for row in mine)),
-            ]
-        )
-    return table([*header, "seeds"], cells)
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["kind"], row["variant"]), []).append(row)
+    columns: dict[str, Callable[[list[Row]], object]] = {
+        "model": lambda mine: (
+            mine[0]["variant"] + (", from random weights" if mine[0]["kind"] == "scratch" else "")
+        ),
+        "bits": lambda mine: mine[0]["bit_width"],
+        "weight KB": lambda mine: f"{mine[0]['weight_bytes'] / 1000:,.0f}",
+        "mAP 11-point": lambda mine: _spread([row["mAP_11point"] for row in mine]),
+        "mAP area": lambda mine: _spread([row["mAP_area"] for row in mine]),
+        "difference 11-point": lambda mine: _differences(mine, reference),
+        "seeds": lambda mine: ", ".join(str(seed) for seed in sorted(row["seed"] for row in mine)),
+    }
+    return table(groups.values(), columns)
+
+
+def _differences(rows: Sequence[Row], reference: Mapping[int, Row]) -> str:
+    """To the reference of the same seed; of trainings from random weights there is none."""
+    found = [
+        row["mAP_11point"] - reference[row["seed"]]["mAP_11point"]
+        for row in rows
+        if row["seed"] in reference and row is not reference[row["seed"]]
+    ]
+    return _spread(found, sign=True) if found and rows[0]["kind"] != "scratch" else ""
 
 
 def _spread(values: Sequence[float], sign: bool = False) -> str:
@@ -153,7 +157,9 @@ def cost_table(content: Mapping[str, Any]) -> str:
         f"{content['device']}, {content['threads']} threads, {content['repeats']} repeats "
         f"interleaved, torch {content['torch']}, commit {_short(content['commit'])}."
     )
-    return table(["", "median (p10 to p90)", "against float"], rows) + "\n" + note
+    headings = ("", "median (p10 to p90)", "against float")
+    columns = {text: operator.itemgetter(place) for place, text in enumerate(headings)}
+    return table(rows, columns) + "\n" + note
 
 
 def _seconds(latency: Mapping[str, float]) -> str:

@@ -78,38 +78,17 @@ def run_study(out_dir: str | Path, samples: int = 200_000, seed: int = 0) -> dic
 
 def markdown(content: Mapping[str, Any]) -> str:
     """The tables of ``ste.json`` for a page."""
-    gradients: list[dict[str, Any]] = [
-        entry for point in content["sweep"] for entry in point["estimators"]
-    ]
-    rows = []
-    for name in ESTIMATORS:
-        mine = [entry for entry in gradients if entry["estimator"] == name]
-        count = sum(entry["numbers"] for entry in mine)
-        outside = sum(entry["beyond_99"] for entry in mine)
-        values = [entry["correlation"] for entry in mine]
-        rows.append(
-            [
-                name,
-                str(count),
-                f"{outside} ({100 * outside / count:.1f} %)",
-                f"{max(entry['largest_z'] for entry in mine):.1f}",
-                f"{min(values):.4f} to {max(values):.4f}",
-            ]
-        )
+    gradients = {
+        name: [
+            e for point in content["sweep"] for e in point["estimators"] if e["estimator"] == name
+        ]
+        for name in ESTIMATORS
+    }
     runs = {(run["start"], run["estimator"]): run for run in content["descent"]["runs"]}
     descents = [
-        [
-            minimum["name"],
-            entry["estimator"],
-            f"{entry['norm']:.4f}",
-            f"{entry['measured']:.4f} ± {entry['error']:.4f}",
-            f"{run['loss'][0]:.4f}",
-            f"{run['final_loss']:.4f}",
-            f"{run['final_angle'] / math.pi:.2f} pi",
-        ]
+        entry | runs[minimum["name"], entry["estimator"]] | dict(minimum=minimum["name"])
         for minimum in content["minima"]
         for entry in minimum["estimators"]
-        for run in [runs[minimum["name"], entry["estimator"]]]
     ]
     descent = content["descent"]
     note = (
@@ -118,25 +97,39 @@ def markdown(content: Mapping[str, Any]) -> str:
         f"samples each, from the minimum plus noise of {descent['nudge']}; loss (population) and "
         "angle at the end are means over the last tenth."
     )
-    return "\n".join([table(_SWEPT, rows), table(_DESCENDED, descents, left=2), note])
+    swept = table(gradients.items(), _SWEPT)
+    return "\n".join([swept, table(descents, _DESCENDED, left=2), note])
 
 
-_SWEPT = (
-    "estimator",
-    "numbers compared",
-    "beyond 99 % interval",
-    "largest deviation, in standard errors",
-    "correlation, smallest and largest over the angle",
-)
-_DESCENDED = (
-    "minimum",
-    "estimator",
-    "norm of E[g], formula",
-    "Monte Carlo ± standard error",
-    "loss at the start of the descent",
-    "at the end",
-    "angle at the end",
-)
+def _beyond(entries: Sequence[Mapping[str, Any]]) -> str:
+    outside = sum(entry["beyond_99"] for entry in entries)
+    return f"{outside} ({100 * outside / sum(entry['numbers'] for entry in entries):.1f} %)"
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{min(values):.4f} to {max(values):.4f}"
+
+
+_SWEPT: dict[str, Callable[[Any], object]] = {
+    "estimator": lambda item: item[0],
+    "numbers compared": lambda item: sum(e["numbers"] for e in item[1]),
+    "beyond 99 % interval": lambda item: _beyond(item[1]),
+    "largest deviation, in standard errors": lambda item: (
+        f"{max(e['largest_z'] for e in item[1]):.1f}"
+    ),
+    "correlation, smallest and largest over the angle": lambda item: _range(
+        [e["correlation"] for e in item[1]]
+    ),
+}
+_DESCENDED: dict[str, Callable[[Any], object]] = {
+    "minimum": lambda entry: entry["minimum"],
+    "estimator": lambda entry: entry["estimator"],
+    "norm of E[g], formula": lambda entry: f"{entry['norm']:.4f}",
+    "Monte Carlo ± standard error": lambda entry: f"{entry['measured']:.4f} ± {entry['error']:.4f}",
+    "loss at the start of the descent": lambda entry: f"{entry['loss'][0]:.4f}",
+    "at the end": lambda entry: f"{entry['final_loss']:.4f}",
+    "angle at the end": lambda entry: f"{entry['final_angle'] / math.pi:.2f} pi",
+}
 _MINIMA: dict[str, Callable[[], tuple[Vector, Vector]]] = {
     "good": lambda: (TEACHER.v, TEACHER.w),
     "spurious": TEACHER.spurious_minimum,

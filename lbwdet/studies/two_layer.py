@@ -84,7 +84,8 @@ def population_loss(v: Vector, w: Vector, teacher: Teacher) -> float:
 def gradient_v(v: Vector, w: Vector, teacher: Teacher) -> Vector:
     """``df/dv = 1/4 ((I + J) v - ((1 - 2a/pi) I + J) v*)``."""
     share = 1 - 2 * teacher.angle(w) / math.pi
-    return (v + v.sum() - share * teacher.v - teacher.v.sum()) / 4
+    gradient: Vector = (v + v.sum() - share * teacher.v - teacher.v.sum()) / 4
+    return gradient
 
 
 def gradient_w(v: Vector, w: Vector, teacher: Teacher) -> Vector:

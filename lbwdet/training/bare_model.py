@@ -1,11 +1,12 @@
 """The detector itself, inside whatever wraps it."""
 
+from typing import Any
+
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
 
-def bare_model(runner: Runner) -> nn.Module:
+def bare_model(runner: Runner) -> Any:
     """The runner's model, without the wrapper that distributed training puts around it."""
-    model: nn.Module = runner.model
+    model = runner.model
     return model.module if is_model_wrapper(model) else model

@@ -13,7 +13,6 @@ from lbwdet.benchmark.settings import BenchmarkSettings
 from lbwdet.cli import main
 from lbwdet.configs import load_config
 from lbwdet.errors import LBWError
-from lbwdet.export import export
 from lbwdet.measuring.accuracy import detect_all, evaluate
 from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.testset import load_test_set
@@ -22,13 +21,6 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
 PEERS = ["onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32", "openvino-int8"]
 NAMES = ["torch-fp32", *PEERS, "native"]
-
-
-@pytest.fixture(scope="module")
-def artifact(tiny, tmp_path_factory):
-    path = tmp_path_factory.mktemp("artifact") / "6bit.lbw"
-    export(tiny.six_bit_config, tiny.checkpoint, path, "test", num=3, method="minmax")
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -4,19 +4,19 @@ import pytest
 
 from lbwdet.bit_plan.inspection import MEASURES
 from lbwdet.bit_plan.layer_report import SORTS
-from lbwdet.bit_plan.proposal import PlanSettings
+from lbwdet.bit_plan.planning import PlanSettings
 from lbwdet.cli import COMMANDS
 
 CONFIG = "lbwdet.bit_plan.quantized_config"
 INSPECT = "lbwdet.bit_plan.inspection:inspect_model"
-PROPOSE = "lbwdet.bit_plan.proposal:propose"
+PLAN = "lbwdet.bit_plan.planning:plan_bits"
 WRITTEN = dict(layers=[1, 2], float_weights={"fc": 1000}, float_bytes=4e6, weight_bytes=5e5)
 
 
 @pytest.fixture(autouse=True)
 def no_tables(monkeypatch):
     monkeypatch.setattr("lbwdet.bit_plan.inspection.markdown", lambda *arguments: "table")
-    monkeypatch.setattr("lbwdet.bit_plan.proposal.markdown", lambda *arguments: "table")
+    monkeypatch.setattr("lbwdet.bit_plan.planning.markdown", lambda *arguments: "table")
 
 
 def test_quantize(asked, capsys, monkeypatch):
@@ -47,12 +47,12 @@ def test_inspect(asked, capsys):
 
 
 def test_allocate(asked):
-    call = asked(PROPOSE, {}, "allocate", "a.py", "b.pth", "--average-bits", "3", "--out", "m.py")
+    call = asked(PLAN, {}, "allocate", "a.py", "b.pth", "--average-bits", "3", "--out", "m.py")
     weight, widths = dict(code="dense", granularity="tensor"), [2, 3, 4, 6]
     settings = PlanSettings(average_bits=3, bit_widths=widths, weight=weight)
     assert call == dict(config="a.py", checkpoint="b.pth", out="m.py", settings=settings)
     line = ["allocate", "a.py", "b.pth", "--budget-mb", "1", "--out", "m.py", "--map-images", "0"]
-    call = asked(PROPOSE, {}, *line, "--data-root", "r")
+    call = asked(PLAN, {}, *line, "--data-root", "r")
     settings = PlanSettings(
         budget_mb=1, bit_widths=widths, weight=weight, map_images=0, data_root="r"
     )

@@ -1,1 +1,1 @@
-from tests.tiny_detectors import float_detector, tiny, voc_root  # noqa: F401  (fixtures)
+from tests.tiny_detectors import artifact, tiny, voc_root  # noqa: F401  (fixtures)

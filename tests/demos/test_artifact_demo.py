@@ -5,14 +5,6 @@ import pytest
 from lbwdet.demos.artifact_demo import artifact_demo
 from lbwdet.demos.drawing import summary
 from lbwdet.errors import LBWError
-from lbwdet.export import export
-
-
-@pytest.fixture(scope="module")
-def artifact(tiny, tmp_path_factory):
-    path = tmp_path_factory.mktemp("artifact") / "tiny.lbw"
-    export(tiny.six_bit_config, tiny.checkpoint, path, "test", num=2, method="minmax")
-    return path
 
 
 def test_images(artifact, voc_root, tmp_path):

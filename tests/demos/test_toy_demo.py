@@ -66,7 +66,7 @@ def test_trains_three_models_and_compares_them(trained, compared, tmp_path, caps
     printed = capsys.readouterr()
     assert "the table" in printed.out and "report/index.html" in printed.out
     assert "[1/5] toy data in" in printed.err and "[5/5] comparison" in printed.err
-    assert "[3/5] 6bit: training" in printed.err and "6bit: 100%" in printed.err
+    assert "[3/5] 6bit: training" in printed.err and "6bit  100/100  " in printed.err
 
 
 def test_a_second_run_reuses_what_is_finished(trained, compared, tmp_path, capsys):

@@ -12,17 +12,9 @@ import pytest
 from lbwdet.cli import main
 from lbwdet.demos.video_demo import draw_video
 from lbwdet.errors import DataError
-from lbwdet.export import export
 from lbwdet.measuring.candidates import Detections
 
 FRAMES = 5
-
-
-@pytest.fixture(scope="module")
-def artifact(tiny, tmp_path_factory):
-    path = tmp_path_factory.mktemp("artifact") / "tiny.lbw"
-    export(tiny.six_bit_config, tiny.checkpoint, path, "test", num=2, method="minmax")
-    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +29,7 @@ def video(tmp_path_factory):
 
 
 def run(*arguments):
-    return main(["demo", *arguments, "--score-thr", "0.05", "--threads", "1"])
+    return main(["demo", *map(str, arguments), "--score-thr", "0.05", "--threads", "1"])
 
 
 def test_a_folder_of_images(artifact, voc_root, tmp_path, capsys):

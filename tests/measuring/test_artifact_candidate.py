@@ -9,15 +9,7 @@ from lbwdet.cli import main
 from lbwdet.comparison.compare import CompareSettings, compare
 from lbwdet.comparison.specs import ArtifactSpec, ModelSpec
 from lbwdet.errors import ConfigError
-from lbwdet.export import export
 from lbwdet.measuring.artifact_candidate import ArtifactCandidate
-
-
-@pytest.fixture(scope="module")
-def artifact(tiny, tmp_path_factory):
-    path = tmp_path_factory.mktemp("artifact") / "6bit.lbw"
-    export(tiny.six_bit_config, tiny.checkpoint, path, "test", num=3, method="minmax")
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from lbwdet.studies.experiment import (
     run_experiment,
     width_options,
 )
-from lbwdet.studies.requantized import requantized
+from lbwdet.studies.weight_settings import with_weight_settings
 from lbwdet.testing import write_tiny_voc
 from lbwdet.training.build import build_model
 from lbwdet.training.jobs import TrainingJob
@@ -190,7 +190,7 @@ def _double(value):
 
 def test_rounded_models_have_the_settings_asked_for():
     cfg = load_config(EXPERIMENTS["bccd"].config("2bit"), width_options(8))
-    cfg = requantized(cfg, dict(bit_width=4, solver="threshold"))
+    cfg = with_weight_settings(cfg, dict(bit_width=4, solver="threshold"))
     with torch.device("meta"):
         layers = quantized_layers(build_model(cfg))
     settings = {(q.bit_width, q.solver) for q in (layer.quantizer for layer in layers.values())}

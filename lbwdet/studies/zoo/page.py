@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ OUTCOMES = {
     "fails quantized": "a step runs in float, but not quantized",
     "not tried": "the walk has not come to it",
 }
-_HEADINGS = ("family", "configs", "models", *OUTCOMES)
 _EXAMPLES = 3
 
 
@@ -50,8 +49,7 @@ def page_text(content: Mapping[str, Any]) -> str:
     families: dict[str, list[Mapping[str, Any]]] = {}
     for entry in entries:
         families.setdefault(entry["family"], []).append(entry)
-    rows = [_row(family, families[family]) for family in sorted(families)]
-    rows.append(_row("**all**", entries))
+    rows = [*sorted(families.items()), ("**all**", entries)]
     weight, versions = content["weight"], content["versions"]
     parts = [
         "# MMDetection's configs, quantized",
@@ -63,7 +61,7 @@ def page_text(content: Mapping[str, Any]) -> str:
         f"MMDetection {versions['mmdet']}, torch {versions['torch']}, {content['cpu']}. "
         f"Commit: {content['commit']}.",
         "\n".join(f"- **{name}**: {meaning}." for name, meaning in OUTCOMES.items()),
-        table(_HEADINGS, rows).rstrip(),
+        table(rows, _COLUMNS).rstrip(),
         _reasons("fails quantized", "Fails quantized", entries),
         _reasons("fails in float", "Fails in float", entries),
         _reasons("runs in part", "Runs in part: what fails in float", entries),
@@ -77,12 +75,6 @@ def _detectors(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _outcome(entry: Mapping[str, Any]) -> str:
     return str(entry.get("outcome", "not tried"))
-
-
-def _row(family: str, entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    counts = Counter(map(_outcome, entries))
-    models = len({entry.get("model", entry["config"]) for entry in entries})
-    return [family, str(len(entries)), str(models), *(str(counts[name] or "") for name in OUTCOMES)]
 
 
 def _reasons(kind: str, title: str, entries: Sequence[Mapping[str, Any]]) -> str:
@@ -100,3 +92,15 @@ def _reasons(kind: str, title: str, entries: Sequence[Mapping[str, Any]]) -> str
 
 def _plural(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _count(name: str) -> Callable[[Any], object]:
+    return lambda row: sum(_outcome(entry) == name for entry in row[1]) or ""
+
+
+_COLUMNS: dict[str, Callable[[Any], object]] = {
+    "family": lambda row: row[0],
+    "configs": lambda row: len(row[1]),
+    "models": lambda row: len({entry.get("model", entry["config"]) for entry in row[1]}),
+    **{name: _count(name) for name in OUTCOMES},
+}

@@ -5,9 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import lbwdet.compat  # noqa: F401  (before mmdet, which imports mmcv.ops)
-
-# isort: split
 import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
@@ -72,12 +69,13 @@ def build(model: Mapping[str, Any]) -> nn.Module:
     register_all_modules(init_default_scope=True)
     _pretend_to_train()
     torch.manual_seed(_SEED)
-    detector: nn.Module = MODELS.build(ConfigDict(model))
+    detector = MODELS.build(ConfigDict(model))
     for part in detector.modules():  # some classes name pretrained weights by themselves
         if "checkpoint" in str(getattr(part, "init_cfg", None)):
             part.init_cfg = None
     detector.init_weights()
-    return revert_sync_batchnorm(detector)  # as MMDetection does on a CPU
+    plain: nn.Module = revert_sync_batchnorm(detector)  # as MMDetection does on a CPU
+    return plain
 
 
 def _pretend_to_train() -> None:
@@ -86,7 +84,7 @@ def _pretend_to_train() -> None:
     for counter in ("epoch", "iter"):  # the runner's
         hub.update_info(counter, 0)
     if not torch.distributed.is_initialized():  # MMSyncBN wants to know its process group
-        store = torch.distributed.HashStore()
+        store = torch.distributed.HashStore()  # type: ignore[attr-defined]
         torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
 
 
@@ -118,7 +116,7 @@ def run_steps(detector: nn.Module, size: int) -> tuple[dict[str, str | None], se
     return found, trained
 
 
-def _loss(detector: nn.Module, size: int) -> torch.Tensor:
+def _loss(detector: Any, size: int) -> torch.Tensor:
     torch.manual_seed(_SEED)
     detector.train()
     data = detector.data_preprocessor(make_batch(detector, training=True, size=size), True)
@@ -127,7 +125,7 @@ def _loss(detector: nn.Module, size: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _predict(detector: nn.Module, size: int) -> None:
+def _predict(detector: Any, size: int) -> None:
     torch.manual_seed(_SEED)
     detector.eval()
     data = detector.data_preprocessor(make_batch(detector, training=False, size=size), False)
@@ -145,7 +143,7 @@ def _record_projections(detector: nn.Module) -> set[str]:
             projected.add(_name)
             return _project(*args)
 
-        quantizer.fake_quantize = recorded  # type: ignore[method-assign]
+        quantizer.fake_quantize = recorded  # type: ignore[assignment, method-assign]
     return projected
 
 

@@ -11,11 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import lbwdet.compat  # noqa: F401  (before mmdet, which imports mmcv.ops)
-
-# isort: split
 import mmdet
 import torch
 
@@ -27,7 +24,7 @@ from lbwdet.studies.zoo.shipped import config_root, digest, load_model, shipped_
 from lbwdet.studies.zoo.trial import STEPS, WEIGHT, reason, run_trial
 
 MEMORY_BYTES = 16 << 30
-_START = "forkserver"  # imports PyTorch and MMDetection once; each trial is a fork of it
+_START: Final = "forkserver"  # imports PyTorch and MMDetection once; each trial is a fork of it
 _WAIT = 20  # times the CPU seconds, for a busy machine; beyond, a trial waits for something
 ABOUT = (
     "Each model of MMDetection's own configs on random weights and random images of 128x128 "

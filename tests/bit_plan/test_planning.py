@@ -3,7 +3,7 @@ import json
 import pytest
 
 from lbwdet.bit_plan.inspection import inspect_model, write_inspection
-from lbwdet.bit_plan.proposal import PlanSettings, markdown, propose
+from lbwdet.bit_plan.planning import PlanSettings, markdown, plan_bits
 from lbwdet.bit_plan.sensitivity import TrainingLoss
 from lbwdet.cli import main
 from lbwdet.configs import load_config
@@ -29,21 +29,21 @@ def inspected(float_detector, tmp_path_factory):
 
 def run(float_detector, out, inspected, **options):
     given = dict(bit_widths=[2, 4], weight=DENSE, num_images=1, inspected=inspected) | options
-    return propose(float_detector.config, float_detector.checkpoint, out, PlanSettings(**given))
+    return plan_bits(float_detector.config, float_detector.checkpoint, out, PlanSettings(**given))
 
 
-class TestProposal:
+class TestPlan:
     def test_the_config_is_what_was_measured(self, float_detector, inspected, tmp_path):
         out = tmp_path / "mixed.py"
-        proposed = run(float_detector, out, inspected, average_bits=3.0)
+        planned = run(float_detector, out, inspected, average_bits=3.0)
         cfg = load_config(out)
         model = build_detector(cfg, float_detector.checkpoint)
         bits = {name: layer.quantizer.bit_width for name, layer in quantized_layers(model).items()}
-        assert bits == proposed["bits"] and set(bits.values()) == {2, 4}
-        rows = {row["model"]: row for row in proposed["models"]}
+        assert bits == planned["bits"] and set(bits.values()) == {2, 4}
+        rows = {row["model"]: row for row in planned["models"]}
         assert rows["allocated"]["bytes"] == weight_size(model).weight_bytes
         assert 2.9 < rows["allocated"]["average_bits"] <= 3.0
-        measured = TrainingLoss(cfg, 1)(model) - proposed["baseline"]
+        measured = TrainingLoss(cfg, 1)(model) - planned["baseline"]
         assert rows["allocated"]["measured"] == pytest.approx(measured, abs=1e-5)
         assert rows["2bit"]["bytes"] < rows["allocated"]["bytes"] < rows["4bit"]["bytes"]
         assert cfg.load_from == float_detector.checkpoint
@@ -55,11 +55,11 @@ class TestProposal:
         assert 0.99 * megabytes < same["models"][1]["bytes"] / 1e6 <= megabytes
 
     def test_the_most_damaged_layers_keep_more_bits(self, float_detector, inspected, tmp_path):
-        proposed = run(float_detector, tmp_path / "a.py", inspected, average_bits=3.5)
+        planned = run(float_detector, tmp_path / "a.py", inspected, average_bits=3.5)
         layers = json.loads(inspected.read_text())["layers"]
         small = [entry for entry in layers if entry["bytes"] < 200]
         worst = max(small, key=lambda entry: entry["sensitivity"]["2"] - entry["sensitivity"]["4"])
-        assert proposed["bits"][worst["name"]] == 4
+        assert planned["bits"][worst["name"]] == 4
 
     def test_table(self, float_detector, inspected, tmp_path):
         table = markdown(

@@ -10,7 +10,7 @@ from lbwdet.quantizers import FLOAT_BIT_WIDTH
 from lbwdet.training.build import hook_quant_settings
 
 
-def requantized(cfg: Config, weight: Mapping[str, Any]) -> Config:
+def with_weight_settings(cfg: Config, weight: Mapping[str, Any]) -> Config:
     """A copy of ``cfg`` whose quantized layers have the weight settings ``weight``.
 
     They replace those in every ``quant=dict(weight=...)`` of the model and of the

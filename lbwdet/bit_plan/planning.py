@@ -76,7 +76,7 @@ class PlanSettings:
         return sorted({check_bit_width(width) for width in self.bit_widths})
 
 
-def propose(
+def plan_bits(
     config: str | Path, checkpoint: str | Path, out: str | Path, settings: PlanSettings
 ) -> dict[str, Any]:
     """Chooses each layer's bit width for a size, and writes the config of the choice.
@@ -198,26 +198,22 @@ def _with_ties(
     return costs
 
 
-def markdown(proposed: Mapping[str, Any]) -> str:
-    """The proposal beside uniform bit widths."""
-    measure = proposed["measure"]
-    with_map = "map" in proposed["models"][0]
-    header = ["model", "average bits", "MB", f"{measure} change, predicted", "measured"]
-    rows = [
-        [
-            row["model"],
-            f"{row['average_bits']:.2f}",
-            f"{row['bytes'] / 1e6:.3f}",
-            f"{row['predicted']:+.4f}",
-            f"{row['measured']:+.4f}",
-            *([f"{row['map']:.3f}"] if with_map else []),
-        ]
-        for row in proposed["models"]
-    ]
-    counts = Counter(proposed["bits"].values())
+def markdown(planned: Mapping[str, Any]) -> str:
+    """The plan beside uniform bit widths."""
+    measure = planned["measure"]
+    columns: dict[str, Callable[[Mapping[str, Any]], object]] = {
+        "model": lambda row: row["model"],
+        "average bits": lambda row: f"{row['average_bits']:.2f}",
+        "MB": lambda row: f"{row['bytes'] / 1e6:.3f}",
+        f"{measure} change, predicted": lambda row: f"{row['predicted']:+.4f}",
+        "measured": lambda row: f"{row['measured']:+.4f}",
+    }
+    if "map" in planned["models"][0]:
+        columns["mAP"] = lambda row: f"{row['map']:.3f}"
+    counts = Counter(planned["bits"].values())
     layers = ", ".join(f"{counts[width]} at {width} bits" for width in sorted(counts))
     return (
-        f"{table(header + ['mAP'] * with_map, rows)}\n"
-        f"Layers: {layers}. In float the {measure} is {proposed['baseline']:.4f} "
-        f"({proposed['num_images']} images)."
+        f"{table(planned['models'], columns)}\n"
+        f"Layers: {layers}. In float the {measure} is {planned['baseline']:.4f} "
+        f"({planned['num_images']} images)."
     )

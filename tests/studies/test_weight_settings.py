@@ -2,7 +2,7 @@ import pytest
 from mmengine.config import Config
 
 from lbwdet.layers import quantized_layers
-from lbwdet.studies.requantized import requantized
+from lbwdet.studies.weight_settings import with_weight_settings
 from lbwdet.testing import tiny_config
 from lbwdet.training.build import build_model
 
@@ -22,7 +22,7 @@ def cfg(tmp_path):
 def test_a_float_config_gets_a_hook(cfg):
     cfg.custom_hooks = [dict(type="QuantMonitorHook")]
     cfg.custom_imports = dict(imports="lbwdet.models", allow_failed_imports=False)
-    changed = requantized(cfg, TERNARY)
+    changed = with_weight_settings(cfg, TERNARY)
     assert len(widths(changed)) > 20 and set(widths(changed).values()) == {2}
     assert changed.custom_imports.imports == ["lbwdet.models", "lbwdet.training"]
     assert [hook["type"] for hook in changed.custom_hooks] == ["QuantMonitorHook", "QuantizeHook"]
@@ -36,14 +36,14 @@ def test_a_hook_keeps_its_exceptions(cfg):
         overrides={"neck.*": dict(bit_width=8)},
     )
     cfg.custom_hooks = [dict(type="QuantizeHook", quant=quant)]
-    found = widths(requantized(cfg, TERNARY))
+    found = widths(with_weight_settings(cfg, TERNARY))
     assert "backbone.conv1" not in found
     assert {width for name, width in found.items() if name.startswith("neck.")} == {8}
     assert {width for name, width in found.items() if not name.startswith("neck.")} == {2}
-    assert widths(requantized(cfg, dict(bit_width=32))) == {}
+    assert widths(with_weight_settings(cfg, dict(bit_width=32))) == {}
 
 
 def test_parts_of_a_model(cfg):
     cfg.model.backbone.update(type="LBWResNet", quant=dict(weight=dict(bit_width=6)))
-    found = widths(requantized(cfg, TERNARY))
+    found = widths(with_weight_settings(cfg, TERNARY))
     assert set(found.values()) == {2} and all(name.startswith("backbone.") for name in found)
