@@ -1,6 +1,5 @@
 """Reading checkpoints safely, and saying which keys do not fit."""
 
-import pickle
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -9,48 +8,44 @@ from typing import Any
 import torch
 from torch import nn
 
-from lbwdet.errors import CheckpointError
+from lbwdet.checkpoint_file import load
+from lbwdet.errors import CheckpointError, shown
 
 LISTED_KEYS = 8
+LONGEST_PATH = 4096  # bytes, as of the system
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Reads weights and ``meta`` without unpickling arbitrary code.
+    """Reads weights and ``meta`` of a path or URL without unpickling arbitrary code.
 
     Raises:
-        CheckpointError: The file is missing, unreadable, holds no weights, or
-            weights that are not finite.
+        CheckpointError: The file is missing, unreadable, damaged, holds no weights,
+            or weights that are not finite or not stored one by one.
     """
-    path = Path(path)
-    if not path.is_file():
-        beside = sorted(entry.name for entry in path.parent.glob("[!.]*.pth"))
-        hint = f"; this folder has {', '.join(beside[:LISTED_KEYS])}" if beside else ""
-        raise CheckpointError(f"{path}: no such checkpoint{hint}")
-    size = path.stat().st_size
-    if size == 0:
-        raise CheckpointError(f"{path}: the checkpoint is empty (0 bytes); train or copy it again")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: not a checkpoint, or one with Python objects in it that are refused because "
-            f"unpickling them could run code ({_first_line(error)})"
-        ) from error
-    except Exception as error:  # torch's readers raise many types on foreign bytes
-        raise CheckpointError(
-            f"{path}: the checkpoint is truncated or corrupt ({size:,} bytes; "
-            f"{_first_line(error)}); copy it again or use an earlier one"
-        ) from error
+    checkpoint = load(path)
     state = checkpoint
-    meta: dict[str, Any] = {}
+    meta: Any = {}
     if isinstance(checkpoint, Mapping) and "state_dict" in checkpoint:
         state, meta = checkpoint["state_dict"], checkpoint.get("meta") or {}
     if not isinstance(state, Mapping) or not state:
         raise CheckpointError(f"{path}: holds no weights (no 'state_dict')")
-    not_tensors = sorted(str(key) for key, value in state.items() if not torch.is_tensor(value))
+    if not isinstance(meta, Mapping):
+        raise CheckpointError(f"{path}: its 'meta' is no dict but {shown(meta)}")
+    unnamed = [shown(key) for key in state if not isinstance(key, str)]
+    if unnamed:
+        raise CheckpointError(
+            f"{path}: holds no state dict: keys are names of parameters, not {_listed(unnamed)}"
+        )
+    not_tensors = sorted(key for key, value in state.items() if not torch.is_tensor(value))
     if not_tensors:
         raise CheckpointError(
             f"{path}: holds no state dict: {_listed(not_tensors)} are not tensors"
+        )
+    odd = sorted(key for key, value in state.items() if not _is_plain(value))
+    if odd:
+        raise CheckpointError(
+            f"{path}: {_listed(odd)} are sparse, quantized or otherwise not stored value by "
+            "value; save the model's plain state_dict()"
         )
     # Distributed wrappers put "module." in front of every key.
     if all(key.startswith("module.") for key in state):
@@ -66,26 +61,51 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str
             f"{path}: NaN or infinite values in {_listed(damaged)}; the training diverged, "
             "use an earlier checkpoint"
         )
-    return dict(state), meta
+    return dict(state), dict(meta)
 
 
 def latest_checkpoint(work_dir: str | Path) -> Path | None:
     """The checkpoint to go on from; None if there is none.
 
-    MMEngine writes its name to ``last_checkpoint``. If that file is half
-    written, or the folder was moved since, the highest number counts.
+    MMEngine writes its name to ``last_checkpoint``. The file of that name in this very
+    folder counts: after a copy, the path leads to the original. If the file is damaged,
+    the highest number counts; a path elsewhere, if there is nothing here.
     """
     work_dir = Path(work_dir)
-    pointer = work_dir / "last_checkpoint"
-    named = pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else ""
-    if named and Path(named).is_file():
-        return Path(named)
+    named = _named_last(work_dir / "last_checkpoint")
+    if named is not None and (work_dir / named.name).is_file():
+        return work_dir / named.name
     numbered = {
         int(found[1]): path
         for path in work_dir.glob("*.pth")
         if (found := re.fullmatch(r"(?:epoch|iter)_(\d+)", path.stem))
     }
-    return numbered[max(numbered)] if numbered else None
+    if numbered:
+        return numbered[max(numbered)]
+    return named if named is not None and named.is_file() else None
+
+
+def _named_last(pointer: Path) -> Path | None:
+    """What is written in ``last_checkpoint``, if it is written as a path."""
+    if not pointer.is_file():
+        return None
+    with pointer.open("rb") as file:
+        content = file.read(LONGEST_PATH + 1)
+    try:
+        text = content.decode("utf-8").strip()
+        if not text or len(content) > LONGEST_PATH or not text.isprintable():
+            return None
+        Path(text).is_file()  # asks the system whether a name can be so long
+    except (UnicodeDecodeError, OSError):
+        return None
+    return Path(text)
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Dense, and every value of it stored: not one number that stands for a billion."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def check_fit(
@@ -125,7 +145,3 @@ def check_fit(
 def _listed(keys: Sequence[str]) -> str:
     more = f", and {len(keys) - LISTED_KEYS} more" if len(keys) > LISTED_KEYS else ""
     return ", ".join(keys[:LISTED_KEYS]) + more
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

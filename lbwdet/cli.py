@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from lbwdet import __version__
 from lbwdet.commands import comparison, demos, deployment, quantization, studies, training
 from lbwdet.commands.options import Run
 from lbwdet.errors import LBWError
+from lbwdet.terminal import run_command
 
 # Of the modules that the commands import, the extra of pyproject.toml that brings them.
 _ENGINES = ("onnx", "onnxruntime", "openvino", "nncf")
@@ -66,49 +66,32 @@ def parse(arguments: Sequence[str]) -> tuple[Run, argparse.Namespace]:
 
 
 def _handle_error(handler: logging.Handler, record: logging.LogRecord) -> None:
-    """Logging's own would print a trace for each line that nobody reads, and go on."""
-    if isinstance(sys.exc_info()[1], BrokenPipeError):
+    """Logging's own would print a trace for each line that cannot be written, and go on."""
+    if isinstance(sys.exc_info()[1], OSError):
         raise
     logging.Handler.handleError(handler, record)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
-
-    Returns:
-        0; 2 after a message for the user; 130 after Ctrl-C; 141 where nobody reads the output
-        any more (``| head``).
-    """
+    """Runs one command; returns the exit code of :func:`lbwdet.terminal.run_command`."""
     # MMEngine 0.10.7 imports it; nothing that a user could do about the warning.
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     logging.StreamHandler.handleError = _handle_error  # type: ignore[assignment, method-assign]
-    try:
+
+    def command() -> None:
         try:
             run, options = parse(list(sys.argv[1:] if arguments is None else arguments))
             run(options)
-        finally:
-            sys.stdout.flush()  # here, where a reader that has left can be told from a fault
-    except LBWError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # Nothing more can be said there, not even what Python writes as it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except ModuleNotFoundError as error:
-        module = (error.name or "").split(".")[0]
-        if (extra := _EXTRAS.get(module)) is None:
-            raise
-        print(
-            f"error: this command needs {module}, which is not installed: "
-            f"pip install 'lbwdet[{extra}]'",
-            file=sys.stderr,
-        )
-        return 2
-    return 0
+        except ModuleNotFoundError as error:
+            module = (error.name or "").split(".")[0]
+            if (extra := _EXTRAS.get(module)) is None:
+                raise
+            raise LBWError(
+                f"this command needs {module}, which is not installed: "
+                f"pip install 'lbwdet[{extra}]'"
+            ) from error
+
+    return run_command(command)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """``lbwdet export``: from a config and a checkpoint to an artifact file."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ import torch
 from lbwdet import __version__
 from lbwdet.checkpoints import LISTED_KEYS
 from lbwdet.configs import SPLITS, load_config
-from lbwdet.datasets.image_files import read_image
-from lbwdet.datasets.voc_files import read_image_size
+from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.export import export_detector
-from lbwdet.measuring.calibration_images import calibration_images
+from lbwdet.measuring.calibration_images import calibration_images, usable_images
 from lbwdet.measuring.detectors import build_detector, test_dataset
 from lbwdet.progress import Progress
+from lbwdet.terminal import printable
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Exported:
                 f"weights too small for the engines' integers: {sum(dropped.values()):,}, "
                 f"in {len(dropped)} layers"
             )
-        return "\n".join(lines)
+        lines += [f"left out: {reason}" for reason in self.info["calibration"]["left_out"]]
+        return printable("\n".join(lines), lines=True)
 
 
 def export(
@@ -72,18 +73,20 @@ def export(
         LBWError: with a message for the user; nothing is written.
     """
     cfg = load_config(config, cfg_options, data_root)
-    paths = calibration_images(cfg, calibrate, num)
-    for path in paths:
-        read_image_size(path)  # rather now than after half of them
+    chosen = calibration_images(cfg, calibrate, num)
+    loader = ImageLoader.of(test_dataset(cfg)["pipeline"])
+    loader.check_deployable()
+    paths, left_out = usable_images(cfg, chosen)
     model: Any = build_detector(cfg, checkpoint)
     info = dict(
         versions=dict(lbwdet=__version__, torch=torch.__version__, mmdet=mmdet.__version__),
         config=dict(name=Path(config).name, sha256=_digest(cfg.pretty_text.encode())),
-        checkpoint=dict(name=Path(checkpoint).name, sha256=_digest(Path(checkpoint).read_bytes())),
+        checkpoint=dict(name=Path(checkpoint).name, sha256=_file_digest(checkpoint)),
         calibration=dict(
             method=method,
             source=calibrate if calibrate in SPLITS else Path(calibrate).name,
             images=[path.name for path in paths],
+            left_out=left_out,
             sha256=_digest(*(path.read_bytes() for path in paths)),
         ),
     )
@@ -92,7 +95,7 @@ def export(
             model,
             test_dataset(cfg)["pipeline"],
             model.dataset_meta["classes"],
-            _read(paths),
+            ((path.name, loader(path)) for path in paths),
             method,
             info,
             progress.step,
@@ -101,9 +104,9 @@ def export(
     return Exported(file_bytes, len(artifact.weights), artifact.info)
 
 
-def _read(paths: Sequence[Path]) -> Iterator[tuple[str, Any]]:
-    for path in paths:
-        yield path.name, read_image(path)
+def _file_digest(checkpoint: str | Path) -> str | None:
+    """Of a file; what a URL brings is not kept here."""
+    return None if "://" in str(checkpoint) else _digest(Path(checkpoint).read_bytes())
 
 
 def _digest(*parts: bytes) -> str:

@@ -4,10 +4,14 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+PART = ".lbwpart"  # in the name of every temporary file and folder, and of nothing else
+_swept: set[Path] = set()  # folders in which this process has looked for what others left
 
 
 @contextlib.contextmanager
@@ -15,23 +19,49 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` that replaces it when the block succeeds.
 
     On an exception (a full disk, an interrupt) the temporary file is removed
-    and whatever stood at ``path`` before still stands.
+    and whatever stood at ``path`` before still stands. After a power cut it is the old
+    file or the new one. What a killed process left in the folder is removed.
+
+    Raises:
+        OSError: with the name of ``path``, where it cannot be written.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{target.stem[:32]}-", suffix=target.suffix, dir=target.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
+    with _named(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
+        handle, temporary = _claim(target)
     try:
-        yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # mkstemp makes files private
-        temporary.replace(target)
+        with _named(target):
+            yield temporary
+            mask = os.umask(0)
+            os.umask(mask)
+            temporary.chmod(0o666 & ~mask)  # mkstemp makes files private
+            with temporary.open("rb") as written:  # which the block may have made anew
+                os.fsync(written.fileno())
+            temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)  # which also gives up the claim
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary folder beside ``path``, to be renamed to it; removed if it was not."""
+    target = Path(path)
+    with _named(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
+        name = tempfile.mkdtemp(prefix=f".{target.name[:32]}-", suffix=PART, dir=target.parent)
+        temporary = Path(name)
+        temporary.chmod(0o755)  # mkdtemp makes folders private
+        handle = os.open(temporary, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with _named(target):
+            yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(handle)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -57,3 +87,45 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         os.close(handle)  # which also unlocks
+
+
+def _claim(target: Path) -> tuple[int, Path]:
+    """A temporary file and a lock on it, by which others see that somebody is writing it."""
+    while True:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{target.stem[:32]}-", suffix=PART + target.suffix, dir=target.parent
+        )
+        with contextlib.suppress(OSError):  # a file system without locks: nobody sweeps there
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.path.exists(name):
+            return handle, Path(name)
+        os.close(handle)  # swept by another process before it was locked
+
+
+def _sweep(folder: Path) -> None:
+    """Removes temporary files and folders whose process is gone: nobody holds their lock."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    for path in folder.glob(f".*{PART}*"):
+        with contextlib.suppress(OSError):  # somebody is writing it, or has just removed it
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+            finally:
+                os.close(handle)
+
+
+@contextlib.contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """Puts the file that was asked for into an OSError, which may name none or the temporary."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and PART in str(error.filename or PART):
+            error.filename, error.filename2 = str(target), None
+        raise

@@ -48,11 +48,11 @@ class Progress:
         """So many are done."""
         self.done = done
         now = time.monotonic()
-        if now - self.shown < self.interval and self.done < self.total:
+        if now - self.shown < self.interval and self.done != self.total:
             return
         self.shown = now
         elapsed = now - self.started
-        left = elapsed / max(1, self.done) * (self.total - self.done)
+        left = elapsed / max(1, self.done) * max(0, self.total - self.done)
         line = (
             f"{self.label}  {self.done}/{self.total}  {_clock(elapsed)} gone, {_clock(left)} left"
         )

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from lbwdet.terminal import printable
+
 NOT_MEASURED = "not measured"
 
 
@@ -13,7 +15,8 @@ def table(
 
     Args:
         rows: whatever has a row each.
-        columns: heading to what a row has there; a bar or a line break does no harm.
+        columns: heading to what a row has there; a bar, a line break or HTML does no
+            harm.
         left: number of columns that are aligned left; numbers stand right.
 
     >>> print(table([("a|b", 4), ("float", 32)], {"model": lambda row: row[0],
@@ -24,7 +27,7 @@ def table(
     | float |   32 |
     """
     texts = [list(columns), *([str(cell(row)) for cell in columns.values()] for row in rows)]
-    texts = [[text.replace("|", "\\|").replace("\n", " ") for text in line] for line in texts]
+    texts = [[plain(text) for text in line] for line in texts]
     widths = [max(3, *map(len, column)) for column in zip(*texts, strict=True)]
     lines = [
         [text.ljust(w) if k < left else text.rjust(w) for k, (text, w) in enumerate(pairs)]
@@ -32,6 +35,18 @@ def table(
     ]
     rule = ["-" * w if k < left else "-" * (w - 1) + ":" for k, w in enumerate(widths)]
     return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
+
+
+def plain(text: str) -> str:
+    r"""Text that Markdown, and HTML made of it, show as it is, in one line.
+
+    >>> plain("a|b\n<img src=x>")
+    'a\\|b &lt;img src=x&gt;'
+    """
+    text = printable(text.replace("\n", " "))
+    for letter, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
+        text = text.replace(letter, written)
+    return text
 
 
 def accuracy_text(value: float | None) -> str:

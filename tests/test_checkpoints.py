@@ -55,6 +55,12 @@ class Foreign:
         (dict(epoch=3, model=1), "epoch, model are not tensors"),
         (dict(state_dict=STATE, meta=Foreign()), "could run code"),
         (dict(state_dict={"a": torch.tensor([1, float("inf")])}), "NaN or infinite values in a;"),
+        ({1: torch.zeros(2), ("a",): torch.zeros(2)}, r"keys are names of parameters, not 1, \('a"),
+        ({"a": torch.eye(2).to_sparse()}, "a are sparse, quantized or otherwise"),
+        ({"a": torch.eye(2).to_sparse_csr()}, "a are sparse, quantized or otherwise"),
+        ({"a": torch.zeros(2, device="meta")}, "a are sparse, quantized or otherwise"),
+        ({"a": torch.zeros(1).expand(1 << 40)}, "a are sparse, quantized or otherwise"),
+        (dict(state_dict=STATE, meta=[1]), r"'meta' is no dict but \[1\]"),
     ],
 )
 def test_what_is_no_checkpoint(tmp_path, content, message):
@@ -124,6 +130,29 @@ def test_the_latest_checkpoint_is_the_one_named(tmp_path):
     pointer.write_text("")
     assert latest_checkpoint(tmp_path) == tmp_path / "epoch_10.pth"
     pointer.write_text("/before/it/was/moved/epoch_9.pth")
-    assert latest_checkpoint(tmp_path) == tmp_path / "epoch_10.pth"
+    assert latest_checkpoint(tmp_path) == tmp_path / "epoch_9.pth"
     pointer.unlink()
     assert latest_checkpoint(str(tmp_path)) == tmp_path / "epoch_10.pth"
+
+
+def test_a_copied_folder_goes_on_from_its_own(tmp_path):
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    for folder in (original, copy):
+        folder.mkdir()
+        (folder / "epoch_2.pth").touch()
+        (folder / "last_checkpoint").write_text(str(original / "epoch_2.pth"))
+    assert latest_checkpoint(copy) == copy / "epoch_2.pth"
+    (copy / "epoch_2.pth").rename(copy / "epoch_1.pth")
+    assert latest_checkpoint(copy) == copy / "epoch_1.pth"
+    (copy / "epoch_1.pth").unlink()  # checkpoints of this run are written elsewhere
+    assert latest_checkpoint(copy) == original / "epoch_2.pth"
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00", b"a" * 5_000_000, b"a" * 300, b"epoch_2.pth\n\x1b", b"\0", b"/"]
+)
+def test_a_damaged_pointer_counts_as_none(tmp_path, content):
+    (tmp_path / "last_checkpoint").write_bytes(content)
+    assert latest_checkpoint(tmp_path) is None
+    (tmp_path / "epoch_2.pth").touch()
+    assert latest_checkpoint(tmp_path) == tmp_path / "epoch_2.pth"

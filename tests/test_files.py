@@ -1,10 +1,13 @@
+import errno
 import json
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from lbwdet.files import atomic_write, locked, write_json, write_text
+from lbwdet.files import atomic_folder, atomic_write, locked, write_json, write_text
 
 
 def names(folder):
@@ -75,3 +78,58 @@ def test_locked_lets_one_in_at_a_time(tmp_path):
         assert not entered.wait(0.1)
     thread.join(10)
     assert entered.is_set() and names(tmp_path) == []
+
+
+KILLED = """
+import os, sys
+from lbwdet.files import atomic_folder, atomic_write
+with atomic_folder(sys.argv[1] + "/folder") as folder, atomic_write(sys.argv[1] + "/a.txt") as path:
+    path.write_text("half")
+    (folder / "b.txt").write_text("half")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
+    (tmp_path / ".mine-12345678.txt").touch()  # nobody's temporary file
+    run = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)])
+    assert run.returncode == -9 and len(names(tmp_path)) == 3
+    write_text(tmp_path / "b.txt", "")
+    assert names(tmp_path) == [".mine-12345678.txt", "b.txt"]
+
+
+def test_what_another_process_is_writing_stays(tmp_path):
+    with atomic_write(tmp_path / "a.txt") as first, atomic_folder(tmp_path / "b") as folder:
+        program = f"from lbwdet.files import write_text; write_text({str(tmp_path / 'c')!r}, '')"
+        subprocess.run([sys.executable, "-c", program], check=True)
+        assert folder.is_dir()
+        first.write_text("whole")
+    assert names(tmp_path) == ["a.txt", "c"] and (tmp_path / "a.txt").read_text() == "whole"
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    with atomic_folder(tmp_path / "new" / "a") as scratch:
+        (scratch / "x").touch()
+        scratch.rename(tmp_path / "new" / "a")
+    assert names(tmp_path / "new") == ["a"] and (tmp_path / "new" / "a").stat().st_mode & 0o5
+    with pytest.raises(ValueError), atomic_folder(tmp_path / "b") as scratch:
+        raise ValueError
+    assert names(tmp_path) == ["new"]
+
+
+def test_written_before_renamed(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(os, "fsync", lambda handle: calls.append(os.fstat(handle).st_size))
+    write_text(tmp_path / "a.txt", "1234")
+    assert calls == [4]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_an_error_names_the_file_that_was_asked_for(tmp_path, number):
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path / "a.txt"):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.filename == str(tmp_path / "a.txt") and caught.value.errno == number
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError) as caught:
+        write_text(tmp_path / "file" / "a.txt", "")
+    assert caught.value.filename == str(tmp_path / "file")

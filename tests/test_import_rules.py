@@ -11,20 +11,22 @@ import pytest
 import lbwdet
 
 PACKAGE = Path(lbwdet.__file__).parent
-BASICS = {"errors", "files", "progress", "tables"}  # plain Python, for everyone
-READERS = {"configs", "checkpoints"}  # of what runs begin with
+BASICS = {"errors", "files", "progress", "tables", "terminal"}  # plain Python, for everyone
+IMAGES = {"images", "lettering"}  # numpy and Pillow: for runtimes, too
+READERS = {"configs", "checkpoint_file", "checkpoints", *IMAGES}  # of what runs begin with
 TENSORS = {"quantizers", "layers"}
 # For what looks at finished detectors: everything below it, but for how they are deployed.
 BELOW = {*TENSORS, *READERS, "compat", "datasets", "models", "training", "measuring", "figures"}
 ALLOWED: dict[str, set[str]] = {
     **{basic: set() for basic in BASICS},
-    **{reader: set() for reader in READERS},
+    **{reader: set() for reader in sorted(READERS)},
+    "checkpoints": {"checkpoint_file"},
     "figures": set(),
     "testing": set(),
     "compat": set(),
     "quantizers": set(),
     "layers": {"quantizers"},
-    "datasets": {"compat", "configs"},
+    "datasets": {"compat", "configs", "images", "checkpoint_file"},
     # Side by side: none of these imports another.
     "models": {*TENSORS, "compat"},
     "training": {*TENSORS, *READERS, "compat", "datasets"},

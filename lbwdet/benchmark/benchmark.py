@@ -13,10 +13,10 @@ from lbwdet.benchmark.report import markdown, write_plots
 from lbwdet.benchmark.settings import Bench, BenchmarkSettings
 from lbwdet.benchmark.timing import engine_accuracy, time_engines
 from lbwdet.configs import load_config
-from lbwdet.datasets.image_files import find_images, read_image
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.errors import ConfigError
 from lbwdet.files import write_json, write_text
+from lbwdet.images import find_images, read_image
 from lbwdet.measuring.calibration_images import calibration_images
 from lbwdet.measuring.environment import commit, cpu_name
 from lbwdet.measuring.testset import TestSet, load_test_set

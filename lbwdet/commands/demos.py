@@ -8,6 +8,7 @@ from typing import Any
 
 from lbwdet.commands.options import Run, add_shared, positive
 from lbwdet.errors import ConfigError
+from lbwdet.terminal import printable
 
 
 def make_toy_data(parser: argparse.ArgumentParser) -> Run:
@@ -120,5 +121,5 @@ def _print_drawn(result: Mapping[str, Any], out_dir: str) -> None:
     from lbwdet.demos.drawing import summary
 
     for reason in result.get("failed", {}).values():
-        print(f"left out: {reason}", file=sys.stderr)
+        print(f"left out: {printable(reason)}", file=sys.stderr)
     print(f"{summary(result)}; see {out_dir}")

@@ -22,7 +22,7 @@ from lbwdet.files import write_bytes, write_json, write_text
 from lbwdet.measuring.accuracy import IOU_THRESHOLD, evaluate
 from lbwdet.measuring.artifact_candidate import ArtifactCandidate
 from lbwdet.measuring.cache import Cache
-from lbwdet.measuring.candidates import Candidate, TorchCandidate
+from lbwdet.measuring.candidates import Candidate, Detections, TorchCandidate
 from lbwdet.measuring.environment import available_cpus, commit, cpu_name
 from lbwdet.measuring.speed import Latency, measure, pinned_threads
 from lbwdet.measuring.testset import TestSet, load_test_set
@@ -107,7 +107,7 @@ def compare(
     with pinned_threads(settings.num_threads):
         candidates, test_set = _prepare(models, test_set, settings)
         cache = Cache(out_dir / "cache")
-        found = [cache.detect_all(candidate, test_set) for candidate in candidates]
+        found, test_set = _detect(candidates, test_set, cache)
         indices = _spread(len(test_set), LATENCY_IMAGES)
         latency = _latency(candidates, test_set, indices, settings, cache)
     results = [
@@ -124,6 +124,7 @@ def compare(
         protocol=_protocol(test_set, indices, settings),
         dataset=test_set.description,
         num_images=len(test_set),
+        left_out=list(test_set.left_out),
         commit=commit(),
         cpu=cpu_name(),
         threads=settings.num_threads,
@@ -174,6 +175,8 @@ def _prepare(
         )
     if test_set is None:
         raise ConfigError("no model comes with a config: say whose test images, --test-set CONFIG")
+    if any(isinstance(candidate, ArtifactCandidate) for candidate in candidates):
+        test_set.loader.check_deployable()
     for candidate in candidates:
         if candidate.classes != test_set.classes:
             raise ConfigError(
@@ -181,6 +184,16 @@ def _prepare(
                 f"but the test set has {list(test_set.classes)}"
             )
     return candidates, test_set
+
+
+def _detect(
+    candidates: Sequence[Candidate], test_set: TestSet, cache: Cache
+) -> tuple[list[list[Detections]], TestSet]:
+    """Detections of each model, and the images on which all of them have run."""
+    left_out: dict[int, str] = {}
+    found = [cache.detect_all(candidate, test_set, left_out) for candidate in candidates]
+    kept = [index for index in range(len(test_set)) if index not in left_out]
+    return [[each[index] for index in kept] for each in found], test_set.without(left_out)
 
 
 def _spread(count: int, wanted: int) -> list[int]:

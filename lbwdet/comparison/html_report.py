@@ -12,6 +12,7 @@ import numpy as np
 from lbwdet.comparison.results import ModelResult, protocol_lines
 from lbwdet.errors import LBWError
 from lbwdet.files import write_text
+from lbwdet.images import viewable
 from lbwdet.measuring.testset import TestSet
 from lbwdet.tables import accuracy_text, bytes_text, latency_text
 
@@ -144,7 +145,7 @@ def _layers(results: Sequence[ModelResult]) -> list[dict[str, Any]]:
 
 def _sample(results: Sequence[ModelResult], test_set: TestSet, index: int) -> dict[str, Any]:
     """One gallery image. Boxes: [x1, y1, x2, y2, label, ...] in original pixels."""
-    image = test_set.load(index)
+    image = viewable(test_set.load(index))
     height, width = image.shape[:2]
     truth = test_set.images[index].truth
     return dict(

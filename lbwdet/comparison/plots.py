@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from lbwdet.comparison.results import ModelResult
 from lbwdet.figures import MARKERS, png, short, style
+from lbwdet.images import viewable
 from lbwdet.measuring.testset import TestSet
 
 SHEET_SCORE = 0.3  # detections below this score are not drawn on the contact sheet
@@ -180,7 +181,9 @@ def contact_sheet(
     """Ground truth and every model's detections side by side, one image a row."""
     with style():
         columns = 1 + len(results)
-        pictures = [cv2.cvtColor(test_set.load(index), cv2.COLOR_BGR2RGB) for index in indices]
+        pictures = [
+            cv2.cvtColor(viewable(test_set.load(index)), cv2.COLOR_BGR2RGB) for index in indices
+        ]
         heights = [picture.shape[0] / picture.shape[1] for picture in pictures]
         figure = Figure(figsize=(3.2 * columns, 3.2 * sum(heights) + 0.3 * len(indices) + 0.4))
         grid = figure.subplots(

@@ -7,7 +7,7 @@ from typing import Any
 from lbwdet.measuring.accuracy import Accuracy
 from lbwdet.measuring.candidates import Candidate, Detections
 from lbwdet.measuring.speed import Latency
-from lbwdet.tables import accuracy_text, bytes_text, latency_text, machine_text, table
+from lbwdet.tables import accuracy_text, bytes_text, latency_text, machine_text, plain, table
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def markdown(comparison: Mapping[str, Any]) -> str:
         **{model["name"]: _accuracy_of(index) for index, model in enumerate(models)},
     }
     per_class = [(name, [m["per_class"][name] for m in models]) for name in models[0]["per_class"]]
-    lines = [f"- {line}" for line in protocol_lines(comparison)]
+    lines = [f"- {plain(line)}" for line in protocol_lines(comparison)]
     return "\n".join([table(models, summary), table(per_class, classes), *lines, ""])
 
 
@@ -85,6 +85,7 @@ def protocol_lines(comparison: Mapping[str, Any]) -> list[str]:
     """How the numbers were made, one sentence each."""
     return [
         f"Test set: {comparison['dataset']}, {comparison['num_images']} images.",
+        *(f"Left out: {reason}." for reason in comparison.get("left_out", ())),
         *comparison["protocol"].values(),
         machine_text(comparison),
     ]

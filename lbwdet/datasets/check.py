@@ -10,6 +10,7 @@ from mmengine.config import Config
 from lbwdet.configs import SPLITS, voc_datasets
 from lbwdet.datasets.voc_files import find_image, read_ids, some
 from lbwdet.errors import DataError
+from lbwdet.images import SUFFIXES
 
 HINT = "make the data, or name the folder that holds it by"
 
@@ -79,6 +80,9 @@ def _problems(dataset: dict[str, Any]) -> Iterator[str]:
     missing = [f"{id_}.xml" for id_ in ids if not (annotations / f"{id_}.xml").is_file()]
     if missing:
         yield f"{annotations}: {len(missing)} of {len(ids)} missing: {some(missing)}"
-    missing = [f"{id_}.jpg" for id_ in ids if find_image(images, id_) is None]
+    missing = [id_ for id_ in ids if find_image(images, id_) is None]
     if missing:
-        yield f"{images}: {len(missing)} of {len(ids)} missing: {some(missing)}"
+        yield (
+            f"{images}: {len(missing)} of {len(ids)} images missing: {some(missing)} "
+            f"(looked for {', '.join(SUFFIXES)})"
+        )

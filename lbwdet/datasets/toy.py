@@ -7,8 +7,6 @@ image has a random generator of its own, seeded by (seed, split, index).
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ import numpy as np
 
 from lbwdet.datasets.toy_drawing import CLASSES, ToyObject, draw_image
 from lbwdet.errors import ConfigError, DataError
-from lbwdet.files import write_json
+from lbwdet.files import atomic_folder, write_json
 
 MANIFEST = "toy.json"  # in the root; its presence says that the data set is complete
 FORMAT = 1  # raised whenever the same parameters come to mean other images
@@ -69,10 +67,7 @@ def make_toy_dataset(
     if existing is not None:
         return existing
 
-    root.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-    try:
-        scratch.chmod(0o755)  # mkdtemp makes folders private
+    with atomic_folder(root) as scratch:
         boxes = _write_images(scratch / "VOC2007", parameters, progress)
         manifest = dict(
             parameters=parameters, classes=list(CLASSES), boxes=boxes, digest=_digest(scratch)
@@ -86,8 +81,6 @@ def make_toy_dataset(
             if existing is None:
                 raise
             return existing
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return manifest
 
 

@@ -1,28 +1,30 @@
 """VOC data sets as they are found: with slips in them, counted and said."""
 
+import copy
 import logging
 import os
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 from mmdet.datasets import VOCDataset, XMLDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
 from lbwdet.datasets.classes import read_names
+from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.datasets.voc_files import (
     Annotation,
     find_image,
     read_annotation,
     read_ids,
-    read_image_size,
     some,
 )
 from lbwdet.errors import ConfigError, DataError
+from lbwdet.images import SUFFIXES, read_header
+from lbwdet.terminal import printable
 
-BAD_IMAGES = ("stop", "skip")
+BAD_IMAGES = ("skip", "stop")
 
 
 @dataclass
@@ -53,7 +55,11 @@ class AnnotationReport:
             "class names that metainfo does not have, their objects are dropped": unknown,
             "classes of metainfo without a box": self.empty_classes,
         }
-        return [f"{len(cases)} {what}: {some(cases)}" for what, cases in slips.items() if cases]
+        return [
+            printable(f"{len(cases)} {what}: {some(cases)}")  # names out of files of any origin
+            for what, cases in slips.items()
+            if cases
+        ]
 
 
 @DATASETS.register_module()
@@ -66,11 +72,12 @@ class LBWVOCDataset(XMLDataset):
       and the loss into NaN; it becomes an ignored instance, as does a box
       outside its image. A box that reaches over the border is clipped.
     * Objects of a class that ``metainfo`` does not name are dropped.
-    * An image whose file is missing, empty, no image or truncated stops the
-      loading, or is left out; so is one that turns out later not to decode.
+    * An image that is missing, empty, of no kind that is read, truncated or too large is left
+      out, or stops the loading; so does one so long or thin that the pipeline fails on it.
+      In training, so does one that turns out later not to decode.
     * Where annotation and image disagree about the size, the image is right:
-      it is what the pipeline reads.
-    * Image files may end in .jpg, .jpeg or .png.
+      it is what the pipeline reads, turned as EXIF says or not.
+    * Image files may have any of the suffixes of :mod:`lbwdet.images`.
 
     All of it is counted in ``annotation_report`` and logged once. An annotation
     file that cannot be understood is always a ``DataError``.
@@ -79,8 +86,8 @@ class LBWVOCDataset(XMLDataset):
     names of VOC's 20 classes whatever ours are. The numbers are the same.
 
     Args:
-        bad_images: ``'stop'`` raises a ``DataError`` that names the images;
-            ``'skip'`` leaves them out, in training and in testing.
+        bad_images: ``'skip'`` leaves them out, in training and in testing, and names them;
+            ``'stop'`` raises a ``DataError`` that names them.
         **kwargs: As for ``XMLDataset``. Files are local: no ``backend_args``.
 
     Raises:
@@ -91,7 +98,7 @@ class LBWVOCDataset(XMLDataset):
 
     METAINFO = VOCDataset.METAINFO
 
-    def __init__(self, bad_images: str = "stop", **kwargs: Any) -> None:
+    def __init__(self, bad_images: str = "skip", **kwargs: Any) -> None:
         if bad_images not in BAD_IMAGES:
             raise ConfigError(
                 f"LBWVOCDataset: bad_images={bad_images!r}; choose one of {', '.join(BAD_IMAGES)}"
@@ -145,16 +152,20 @@ class LBWVOCDataset(XMLDataset):
         img_path = find_image(folder, img_id)
         try:
             if img_path is None:
-                raise DataError(f"{os.path.join(folder, img_id)}.jpg: no such file")
-            width, height = read_image_size(img_path)
+                raise DataError(
+                    f"{os.path.join(folder, img_id)}: no such image "
+                    f"(looked for {', '.join(SUFFIXES)})"
+                )
+            header = read_header(img_path)
         except DataError as error:
             self.annotation_report.bad_images.append(str(error))
             return None
+        width, height = header.size(self._loader is None or self._loader.upright)
         if annotation.size not in (None, (width, height)):
             self.annotation_report.wrong_size.append(
                 f"{img_id} {width}x{height}, said {annotation.size[0]}x{annotation.size[1]}"
             )
-        return dict(
+        info = dict(
             img_path=img_path,
             img_id=img_id,
             xml_path=xml_path,
@@ -162,6 +173,16 @@ class LBWVOCDataset(XMLDataset):
             width=width,
             instances=self._instances(annotation, img_id, width, height),
         )
+        # What may fail is tried now: a test loop cannot go on without an image.
+        if header.unusual or (self.test_mode and header.format != "JPEG"):
+            try:
+                self.pipeline(copy.deepcopy(info) | dict(sample_idx=0))
+            except Exception as error:  # decoders and transforms raise whatever they like
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                size = f"{width} x {height} pixels"
+                self.annotation_report.bad_images.append(f"{img_path}: {size}: {reason}")
+                return None
+        return info
 
     def _instances(
         self, annotation: Annotation, img_id: str, width: int, height: int
@@ -211,14 +232,28 @@ class LBWVOCDataset(XMLDataset):
             return super().prepare_data(idx)
         except Exception as error:
             path = self.get_data_info(idx)["img_path"]
-            if cv2.imread(path) is not None:
-                raise  # the image is sound: another step of the pipeline failed
+            if self._is_sound(path):
+                raise  # another step of the pipeline failed
             if self.bad_images == "skip" and not self.test_mode:
-                _warn(f"{path}: cannot be decoded; another image is taken in its place")
+                _warn(f"{printable(path)}: cannot be used; another image is taken in its place")
                 return None
             raise DataError(
                 f"{path}: cannot be decoded; restore it or take it out of {self.ann_file}"
             ) from error
+
+    @property
+    def _loader(self) -> ImageLoader | None:
+        """How the pipeline reads images; None where it reads none."""
+        steps = self.pipeline.transforms
+        return ImageLoader(steps[0]) if steps else None
+
+    def _is_sound(self, path: str) -> bool:
+        try:
+            if self._loader is not None:
+                self._loader(path)
+            return not read_header(path).unusual
+        except DataError:
+            return False
 
 
 def _has_area(bbox: list[int]) -> bool:

@@ -6,14 +6,13 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from lbwdet.errors import DataError
+from lbwdet.images import SUFFIXES
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")  # the first found is taken
-TRAILERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}  # what stands at the end of a complete file
-TAIL = 4096  # some cameras write a little more behind the trailer
-EXIF_ORIENTATION = 0x0112  # from 5 on: width and height are swapped when shown
+# The first found is taken.
+IMAGE_SUFFIXES = [
+    spelt(suffix) for spelt in (str.lower, str.upper, str.title) for suffix in SUFFIXES
+]
 
 
 class VOCObject(NamedTuple):
@@ -38,11 +37,16 @@ def some(cases: list[str], limit: int = 5) -> str:
 
 
 def read_ids(ann_file: str | Path) -> list[str]:
-    """The image ids in a list file: one a line, blank lines and outer blanks dropped."""
+    """The image ids in a list file: one a line, blank lines and outer blanks dropped.
+
+    A byte-order mark, as Windows writes it, is no part of the first.
+    """
     try:
-        lines = Path(ann_file).read_text(encoding="utf-8").splitlines()
+        lines = Path(ann_file).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{ann_file}: cannot be read as a list of images ({error})") from error
+        raise DataError(
+            f"{ann_file}: cannot be read as a list of images in UTF-8 ({error})"
+        ) from error
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -50,35 +54,6 @@ def find_image(folder: str | Path, image_id: str) -> str | None:
     """The path of the image with this id, whichever of the usual suffixes it has."""
     stem = os.path.join(folder, image_id)
     return next((stem + suffix for suffix in IMAGE_SUFFIXES if os.path.isfile(stem + suffix)), None)
-
-
-def read_image_size(path: str | Path) -> tuple[int, int]:
-    """Width and height from the header of an image that looks complete.
-
-    Cheap: the pixels are decoded only if the end of the file looks cut off.
-    (OpenCV decodes a truncated JPEG without an error, its lower part grey.)
-
-    Raises:
-        DataError: The file is empty, not an image, or truncated.
-    """
-    try:
-        with open(path, "rb") as file:
-            length = file.seek(0, os.SEEK_END)
-            if length == 0:
-                raise DataError(f"{path}: empty file")
-            file.seek(max(0, length - TAIL))
-            tail = file.read()
-            with Image.open(path) as image:
-                if TRAILERS.get(image.format or "", b"") not in tail:
-                    image.load()
-                width, height = image.size
-                turned = "exif" in image.info and image.getexif().get(EXIF_ORIENTATION, 1) >= 5
-    except DataError:
-        raise
-    except Exception as error:  # Pillow's readers raise many types on a broken header
-        reason = str(error).replace(f" {str(path)!r}", "")
-        raise DataError(f"{path}: {reason}") from error
-    return (height, width) if turned else (width, height)
 
 
 def read_annotation(path: str | Path) -> Annotation:

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from lbwdet.images import viewable
 from lbwdet.measuring.candidates import Candidate, Detections
 
 # Distinguishable without colour vision (Okabe and Ito), in BGR.
@@ -39,11 +40,13 @@ class Drawer:
         self.seconds: list[float] = []
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, list[dict[str, Any]]]:
-        """A drawn copy of a [H, W, 3] uint8 BGR image; and label, score and box of each."""
+        """A drawn [H, W, 3] uint8 BGR copy of an image; and label, score and box of each."""
         start = time.perf_counter()
         found = above(self.candidate.detect(image), self.score_thr)
         self.seconds.append(time.perf_counter() - start)
-        return draw(image, found, self.candidate.classes), as_json(found, self.candidate.classes)
+        return draw(viewable(image), found, self.candidate.classes), as_json(
+            found, self.candidate.classes
+        )
 
     def report(self, **found: Any) -> dict[str, Any]:
         """What ``detections.json`` says: who detected, ``found``, and how fast."""
@@ -52,7 +55,7 @@ class Drawer:
             checkpoint=self.candidate.checkpoint,
             engine=self.candidate.engine,
             **found,
-            median_ms=1000 * float(np.median(self.seconds)),
+            median_ms=1000 * float(np.median(self.seconds)) if self.seconds else None,
         )
 
 

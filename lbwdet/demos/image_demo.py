@@ -1,7 +1,7 @@
 """Detections drawn on images of the user's choice."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,17 @@ import cv2
 import numpy as np
 
 from lbwdet.configs import load_config
-from lbwdet.datasets.image_files import find_images, read_image
+from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.demos.drawing import Drawer
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.files import write_bytes, write_json
+from lbwdet.images import find_images, read_image
 from lbwdet.measuring.candidates import Candidate, TorchCandidate
+from lbwdet.measuring.detectors import test_dataset
 from lbwdet.progress import Progress
+from lbwdet.terminal import printable
+
+JPEG_SIDE = 65_500  # pixels; no encoder writes longer ones
 
 
 def image_demo(
@@ -35,22 +40,26 @@ def image_demo(
 
     Returns:
         What was written to ``detections.json``: per image the boxes, and under
-        ``failed`` the files that could not be read, with the reason.
+        ``failed`` the files that could not be used, with the reason.
 
     Raises:
         ConfigError: ``out_dir`` is the images' own folder.
-        DataError: no image is there, or none could be read.
+        DataError: no image is there, or none could be used; ``detections.json`` says why.
     """
-    candidate = TorchCandidate(
-        "demo", load_config(config, cfg_options), checkpoint, config=str(config), device=device
-    )
-    return draw_images(candidate, images, out_dir, score_thr)
+    cfg = load_config(config, cfg_options)
+    candidate = TorchCandidate("demo", cfg, checkpoint, config=str(config), device=device)
+    load = ImageLoader.of(test_dataset(cfg)["pipeline"])
+    return draw_images(candidate, images, out_dir, score_thr, load)
 
 
 def draw_images(
-    candidate: Candidate, images: str | Path, out_dir: str | Path, score_thr: float
+    candidate: Candidate,
+    images: str | Path,
+    out_dir: str | Path,
+    score_thr: float,
+    load: Callable[[Path], np.ndarray] = read_image,
 ) -> dict[str, Any]:
-    """As :func:`image_demo`, for any candidate."""
+    """As :func:`image_demo`, for any candidate, with images as ``load`` reads them."""
     paths = find_images(images)
     out_dir = Path(out_dir)
     if out_dir.resolve() == paths[0].parent.resolve():
@@ -59,21 +68,25 @@ def draw_images(
     found: dict[str, Any] = {}
     failed: dict[str, str] = {}
     drawer = Drawer(candidate, score_thr)
-    with Progress("detect", total=len(paths)) as progress:
-        for path in paths:
-            progress.step()
-            try:
-                image = read_image(path)
-            except DataError as error:
-                failed[path.name] = str(error)
-                continue
-            drawn, found[path.name] = drawer(image)
-            _write_jpeg(out_dir / names[path], drawn)
+    try:
+        with Progress("detect", total=len(paths)) as progress:
+            for path in paths:
+                progress.step()
+                try:
+                    drawn, objects = drawer(load(path))
+                except DataError as error:
+                    reason = str(error)
+                    failed[path.name] = reason if str(path) in reason else f"{path}: {reason}"
+                    continue
+                _write_picture(out_dir / names[path], drawn)
+                found[path.name] = objects
+    finally:  # whatever ended it: what was found is kept
+        result = drawer.report(images=found, failed=failed)
+        if found or failed:
+            write_json(out_dir / "detections.json", result)
     if not found:
-        reasons = "\n  ".join(failed.values())
-        raise DataError(f"{images}: none of {len(paths)} images could be read:\n  {reasons}")
-    result = drawer.report(images=found, failed=failed)
-    write_json(out_dir / "detections.json", result)
+        reasons = "\n  ".join(printable(reason) for reason in failed.values())
+        raise DataError(f"{images}: none of {len(paths)} images could be used:\n  {reasons}")
     return result
 
 
@@ -87,7 +100,9 @@ def picture_names(paths: Sequence[Path]) -> dict[Path, str]:
     return {path: f"{path.stem if stems[path.stem] == 1 else path.name}.jpg" for path in paths}
 
 
-def _write_jpeg(path: Path, image: np.ndarray) -> None:
+def _write_picture(path: Path, image: np.ndarray) -> None:
+    if max(image.shape) > JPEG_SIDE:
+        path = path.with_suffix(".png")
     # Not cv2.imwrite: it says nothing about a full disk.
-    _, encoded = cv2.imencode(".jpg", image)
+    _, encoded = cv2.imencode(path.suffix, image)
     write_bytes(path, encoded.tobytes())

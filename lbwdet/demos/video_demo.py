@@ -15,6 +15,9 @@ from lbwdet.measuring.candidates import Candidate
 from lbwdet.progress import Progress
 
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+# How files of these kinds begin; QuickTime's have a length before the word.
+STARTS = (b"RIFF", b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"G")
+QUICKTIME = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 CAMERA_FRAMES = 300  # of a camera, unless told otherwise: it never ends by itself
 CAMERA_RATE = 25.0
 
@@ -46,14 +49,18 @@ def draw_video(
             keeps what was drawn.
 
     Returns:
-        What was written to ``detections.json``: the boxes of each frame, and the speed.
+        What was written to ``detections.json``: the boxes of each frame, and the speed;
+        under ``failed`` the frames in which nothing can be detected, and why.
 
     Raises:
-        DataError: there is no such camera, or the file is no video that OpenCV can read.
+        DataError: there is no such camera, the file is no video that OpenCV can read, no
+            frame of it can be used, or the new video cannot be written whole.
     """
     camera = str(source).isdigit()
     if max_frames is not None and max_frames < 1:
         raise ConfigError(f"max_frames={max_frames}: give 1 or more")
+    if not camera:
+        _check_video(Path(source))
     opened: Any = int(str(source)) if camera else str(source)
     capture = cv2.VideoCapture(opened)
     try:
@@ -62,26 +69,46 @@ def draw_video(
         if first is None:
             what = f"camera {source}: there is none" if camera else f"{source}: no video to read"
             raise DataError(f"{what}; a source is an image, a folder, a video or a camera index")
-        total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        limit = max_frames or (CAMERA_FRAMES if camera else total if total > 0 else None)
+        # Only to show how much is left: joined recordings have more than the first announces.
+        announced = 0 if camera else max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        limit = max_frames or (CAMERA_FRAMES if camera else None)
         rate = capture.get(cv2.CAP_PROP_FPS)
         name = f"camera{source}.mp4" if camera else f"{Path(source).stem}.mp4"
         target = Path(out_dir) / name
         if not camera and target.resolve() == Path(source).resolve():
             raise ConfigError(f"--out-dir {out_dir}: the video itself is there; name another")
         drawer = Drawer(candidate, score_thr)
-        found = _write(
+        found, failed = _write(
             drawer,
             itertools.islice(itertools.chain([first], frames), limit),
             target,
             rate if rate and np.isfinite(rate) and rate > 0 else CAMERA_RATE,
-            limit or 0,
+            limit or announced,
         )
     finally:
         capture.release()
-    result = drawer.report(video=target.name, frames=found)
+    if limit is None and len(found) < announced:
+        failed["the end"] = f"{source}: {len(found)} of {announced} announced frames can be read"
+    result = drawer.report(video=target.name, frames=found, failed=failed)
     write_json(Path(out_dir) / "detections.json", result)
+    if not drawer.seconds:
+        raise DataError(f"{source}: no frame can be used: {next(iter(failed.values()))}")
     return result
+
+
+def _check_video(path: Path) -> None:
+    """OpenCV would take names of pipelines and addresses, and play lists that name other files."""
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no video to read; a source is an image, a folder, a video or a camera index"
+        )
+    with path.open("rb") as file:
+        start = file.read(12)
+    if not (start.startswith(STARTS) or start[4:8] in QUICKTIME):
+        raise DataError(
+            f"{path}: no video to read; it is none of MP4, MOV, AVI, MKV, WEBM, MPEG "
+            f"(it begins with {start!r})"
+        )
 
 
 def _frames(capture: Any) -> Iterator[np.ndarray]:
@@ -98,16 +125,23 @@ def _write(
     target: Path,
     rate: float,
     total: int,
-) -> list[Any]:
+) -> tuple[list[Any], dict[str, str]]:
     found: list[Any] = []
+    failed: dict[str, str] = {}
     with atomic_write(target) as path, Progress("detect", total=total) as progress:
         writer = None
         try:
             for frame in frames:
-                drawn, objects = drawer(frame)
+                try:
+                    drawn, objects = drawer(frame)
+                except DataError as error:
+                    failed[f"frame {len(found)}"] = f"frame {len(found)}: {error}"
+                    drawn, objects = frame, []
                 found.append(objects)
                 if writer is None:
-                    writer = _writer(path, rate, frame)
+                    writer, size = _writer(path, rate, frame), frame.shape[1::-1]
+                if drawn.shape[1::-1] != size:  # which the writer would drop without a word
+                    drawn = cv2.resize(drawn, size)
                 writer.write(drawn)
                 progress.step()
         except KeyboardInterrupt:
@@ -116,7 +150,19 @@ def _write(
         finally:
             if writer is not None:
                 writer.release()
-    return found
+        _check_written(path, target, len(found))
+    return found, failed
+
+
+def _check_written(path: Path, target: Path, count: int) -> None:
+    """OpenCV says nothing about a full disk."""
+    written = cv2.VideoCapture(str(path))
+    frames = int(written.get(cv2.CAP_PROP_FRAME_COUNT)) if written.isOpened() else 0
+    written.release()
+    if frames != count:
+        raise DataError(
+            f"{target}: {frames} of {count} frames could be written; is there room on the disk?"
+        )
 
 
 def _writer(path: Path, rate: float, frame: np.ndarray) -> Any:

@@ -15,6 +15,7 @@ from lbwdet.deploy.runtime.container import read_container
 from lbwdet.deploy.runtime.fields import to_json
 from lbwdet.deploy.runtime.operations import Program
 from lbwdet.deploy.runtime.weights import StoredWeight
+from lbwdet.terminal import printable
 
 
 def describe(path: str | os.PathLike[str], as_json: bool = False) -> str:
@@ -24,7 +25,7 @@ def describe(path: str | os.PathLike[str], as_json: bool = False) -> str:
         ArtifactError: the file cannot be run.
     """
     found = facts(path)
-    return json.dumps(found, indent=2, ensure_ascii=False) if as_json else _text(found)
+    return json.dumps(found, indent=2) if as_json else _text(found)
 
 
 def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _text(found: Mapping[str, Any]) -> str:
         "layers:",
         *_table(_layer_rows(layers), "<<<>>>>>>"),
     ]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(printable(line.rstrip()) for line in lines)  # names are of any origin
 
 
 def _origin(info: Mapping[str, Any]) -> list[str]:

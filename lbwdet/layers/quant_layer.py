@@ -114,6 +114,13 @@ class QuantLayer(nn.Module):
         super()._apply(*args, **kwargs)
         return self
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A class that was made here is pickled as its base class: its name is nowhere to find."""
+        base = _BASES.get(type(self))
+        if base is None:
+            return super().__reduce_ex__(protocol)
+        return _new_layer, (base,), self.__getstate__()
+
     def __getstate__(self) -> dict[str, Any]:  # copies and pickles carry no cache
         return {key: value for key, value in self.__dict__.items() if key != "_cache"}
 
@@ -229,6 +236,13 @@ _CLASSES: dict[type[nn.Module], type[QuantLayer]] = {
     nn.Conv2d: QuantConv2d,
     nn.Linear: QuantLinear,
 }
+_BASES: dict[type, type[nn.Module]] = {}  # of the classes that quantized_class has made
+
+
+def _new_layer(base: type[nn.Module]) -> QuantLayer:
+    """An instance without state, which a pickle then fills."""
+    kind = quantized_class(base)
+    return kind.__new__(kind)
 
 
 def quantized_class(base: type[nn.Module]) -> type[QuantLayer]:
@@ -241,4 +255,5 @@ def quantized_class(base: type[nn.Module]) -> type[QuantLayer]:
         # with the bases of `base` among them, the quantized class is found like `base`.
         bases: tuple[type, ...] = (mixin, base, *base.__bases__)
         _CLASSES[base] = type(f"Quant{base.__name__}", bases, {})
+        _BASES[_CLASSES[base]] = base
     return _CLASSES[base]

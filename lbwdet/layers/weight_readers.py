@@ -35,6 +35,22 @@ class WeightReader(nn.Module):
                     stack.enter_context(swapped(layer))
             return super().forward(*args, **kwargs)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:  # pickled as its base class, found by name
+        base = type(self).__mro__[2]
+        return _new_reader, (base,), self.__dict__.copy()
+
+
+def _new_reader(base: type[nn.Module]) -> WeightReader:
+    """An instance without state, which a pickle then fills."""
+    kind = _reader_class(base)
+    return kind.__new__(kind)
+
+
+def _reader_class(base: type[nn.Module]) -> type[WeightReader]:
+    if base not in _CLASSES:
+        _CLASSES[base] = type(f"Quant{base.__name__}", (WeightReader, base), {})
+    return _CLASSES[base]
+
 
 def weight_readers(module: nn.Module) -> Iterator[tuple[nn.Module, list[nn.Module]]]:
     """Each such module within ``module``, itself included, and the layers it reads."""
@@ -47,9 +63,7 @@ def let_read_quantized(reader: nn.Module) -> None:
     """Changes the class of ``reader`` to one with :class:`WeightReader`, once."""
     base = type(reader)
     if not issubclass(base, WeightReader):
-        if base not in _CLASSES:
-            _CLASSES[base] = type(f"Quant{base.__name__}", (WeightReader, base), {})
-        reader.__class__ = _CLASSES[base]
+        reader.__class__ = _reader_class(base)
 
 
 def _read_by(part: nn.Module) -> list[nn.Module]:

@@ -15,7 +15,7 @@ import numpy as np
 from mmdet.evaluation.functional import average_precision, bbox_overlaps
 from mmdet.evaluation.functional.mean_ap import tpfp_default
 
-from lbwdet.errors import LBWError
+from lbwdet.errors import DataError, LBWError
 from lbwdet.measuring.candidates import Detections
 from lbwdet.measuring.testset import GroundTruth, TestSet
 from lbwdet.progress import Progress
@@ -76,21 +76,42 @@ class Detects(Protocol):
     def detect(self, image: np.ndarray) -> Detections: ...
 
 
-def detect_all(detector: Detects, test_set: TestSet, quiet: bool = False) -> list[Detections]:
+def detect_all(
+    detector: Detects,
+    test_set: TestSet,
+    quiet: bool = False,
+    left_out: dict[int, str] | None = None,
+) -> list[Detections]:
     """Detections of every test image, with a progress line unless ``quiet``.
 
+    Args:
+        detector: what detects.
+        test_set: the images.
+        quiet: shows no progress.
+        left_out: gets the images that cannot be used, by index, and why; nothing is
+            detected in them. Without it, the first of them is an error.
+
     Raises:
-        LBWError: A detection is NaN or infinite, or an image cannot be read;
-            the message names both the model and the image.
+        LBWError: A detection is NaN or infinite, or an image (or, with ``left_out``, every
+            image) cannot be used; the message names both the model and the image.
     """
-    found = []
+    found: list[Detections] = []
+    failed: dict[int, str] = {}
     stream = io.StringIO() if quiet else None
     with Progress(f"{detector.name}: detect", len(test_set), stream) as progress:
         for index, image in enumerate(test_set.images):
-            detections = detector.detect(test_set.load(index))
+            try:
+                detections = detector.detect(test_set.load(index))
+            except DataError as error:
+                failed[index] = f"{image.path.name}: {error}"
+                if left_out is None or len(failed) == len(test_set):
+                    raise DataError(f"{detector.name}, {failed[index]}") from error
+                detections = Detections.none()
             detections.check(f"{detector.name}, {image.path.name}", len(test_set.classes))
             found.append(detections)
             progress.step()
+    if left_out is not None:
+        left_out.update(failed)
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from lbwdet.deploy.inspect import facts
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.detector import Detector
+from lbwdet.errors import DataError, LBWError
 from lbwdet.measuring.candidates import Detections, LayerFacts
 from lbwdet.measuring.code_digest import code_digest
 from lbwdet.measuring.size import FLOAT_BYTES, WeightSize
@@ -48,7 +49,10 @@ class ArtifactCandidate:
         self.digest = _digest(Path(path), engine)
 
     def detect(self, image: np.ndarray) -> Detections:
-        found = self._detector(image)
+        try:
+            found = self._detector(image)
+        except LBWError as error:  # the artifact was checked when it was read: it is the image
+            raise DataError(str(error)) from error
         return Detections(found.boxes, found.scores, found.labels)
 
     def layers(self) -> list[LayerFacts]:

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +22,18 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def detect_all(self, candidate: Candidate, test_set: TestSet) -> list[Detections]:
-        """The detections kept for these; or what ``candidate`` finds now, which is then kept."""
-        found = self.detections(candidate, test_set)
-        if found is None:
-            found = detect_all(candidate, test_set)
+    def detect_all(
+        self, candidate: Candidate, test_set: TestSet, left_out: dict[int, str] | None = None
+    ) -> list[Detections]:
+        """As :func:`~lbwdet.measuring.accuracy.detect_all`, or what that has found before."""
+        kept = self.detections(candidate, test_set)
+        if kept is not None:
+            return kept
+        failed: dict[int, str] | None = None if left_out is None else {}
+        found = detect_all(candidate, test_set, False, failed)
+        if failed:
+            left_out.update(failed)  # type: ignore[union-attr]
+        else:
             self.keep_detections(candidate, test_set, found)
         return found
 
@@ -35,11 +42,16 @@ class Cache:
         try:
             with np.load(self._detections_path(candidate, test_set)) as arrays:
                 boxes, scores, labels = (arrays[key] for key in ("boxes", "scores", "labels"))
-                ends = np.cumsum(arrays["counts"])[:-1]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                counts = arrays["counts"]
+            if (counts < 0).any() or (len(counts), counts.sum()) != (len(test_set), len(scores)):
+                return None
+            parts = (np.split(array, np.cumsum(counts)[:-1]) for array in (boxes, scores, labels))
+            found = [Detections(*image) for image in zip(*parts, strict=True)]
+            for detections in found:
+                detections.check("cache", len(test_set.classes))
+        except Exception:  # of readers of archives, on any bytes
             return None
-        parts = (np.split(array, ends) for array in (boxes, scores, labels))
-        return [Detections(*image) for image in zip(*parts, strict=True)]
+        return found
 
     def keep_detections(
         self, candidate: Candidate, test_set: TestSet, found: Sequence[Detections]
@@ -60,8 +72,8 @@ class Cache:
         """Earlier timings taken under exactly the conditions in ``key``, or None."""
         try:
             stored = json.loads(self._latency_path(key).read_text(encoding="utf-8"))
-            return {name: Latency(**entry) for name, entry in stored.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+            return {name: _latency(entry) for name, entry in stored.items()}
+        except Exception:  # whatever stands in the file
             return None
 
     def keep_latency(self, key: str, latency: dict[str, Latency]) -> None:
@@ -72,6 +84,12 @@ class Cache:
 
     def _latency_path(self, key: str) -> Path:
         return self.folder / f"latency-{_short(key)}.json"
+
+
+def _latency(entry: Mapping[str, Any]) -> Latency:
+    times = [float(value) for value in entry["milliseconds"]]
+    median, p10, p90 = (float(entry[name]) for name in ("median", "p10", "p90"))
+    return Latency(median, p10, p90, times)
 
 
 def _short(key: str) -> str:

@@ -1,14 +1,20 @@
 """Which images a quantizer is calibrated on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from mmcv.transforms import Compose
 from mmengine.config import Config
 
 from lbwdet.configs import SPLITS
 from lbwdet.datasets import check_data
-from lbwdet.datasets.image_files import find_images
+from lbwdet.datasets.image_loading import ImageLoader
+from lbwdet.datasets.voc_files import some
 from lbwdet.errors import ConfigError, DataError
+from lbwdet.images import find_images
+from lbwdet.measuring.candidates import array_pipeline
+from lbwdet.measuring.detectors import test_dataset
 from lbwdet.measuring.testset import build_dataset
 from lbwdet.training.build import register_scope
 
@@ -31,6 +37,33 @@ def calibration_images(cfg: Config, source: str, num: int) -> list[Path]:
     paths = _of_split(cfg, source) if source in SPLITS else find_images(source)
     chosen = np.linspace(0, len(paths) - 1, min(num, len(paths))).round().astype(int)
     return [paths[index] for index in chosen]
+
+
+def usable_images(cfg: Config, paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Those of these files that the test pipeline can load and resize; and why others cannot.
+
+    Raises:
+        DataError: none can.
+    """
+    loader = ImageLoader.of(test_dataset(cfg)["pipeline"])
+    pipeline = Compose(array_pipeline(cfg))
+    usable: list[Path] = []
+    left_out: list[str] = []
+    for path in paths:
+        try:
+            image = loader(path)
+            try:
+                pipeline(dict(img=image, img_id=0))
+            except Exception as error:  # of any step, on an image so long or so thin
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                raise DataError(f"{path}: shape {list(image.shape)}: {reason}") from error
+        except DataError as error:
+            left_out.append(str(error))
+        else:
+            usable.append(path)
+    if not usable:
+        raise DataError(f"no image to calibrate on can be used: {some(left_out)}")
+    return usable, left_out
 
 
 def _of_split(cfg: Config, split: str) -> list[Path]:

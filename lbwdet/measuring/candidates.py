@@ -13,7 +13,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 
 from lbwdet import __version__
-from lbwdet.errors import LBWError
+from lbwdet.errors import DataError, LBWError
 from lbwdet.layers import QuantLayer, quantized_layers
 from lbwdet.measuring.code_digest import code_digest
 from lbwdet.measuring.detectors import build_detector, test_dataset
@@ -45,6 +45,10 @@ class Detections:
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
+
+    @classmethod
+    def none(cls) -> "Detections":
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.float32, np.int64]]:
         """Box [4], score and label of each, in order."""
@@ -131,12 +135,23 @@ class ArrayDetector:
     def __init__(self, cfg: Config, model: Any, name: str = "detector") -> None:
         self.name = name
         self.model = model
-        self._pipeline = Compose(_array_pipeline(cfg))
+        self._pipeline = Compose(array_pipeline(cfg))
 
     @torch.no_grad()
     def detect(self, image: np.ndarray) -> Detections:
-        """Boxes found in one [H, W, 3] uint8 BGR image."""
-        found = self.model.test_step(self._batch(image))[0].pred_instances
+        """Boxes found in one image, as the config's pipeline loads it.
+
+        Raises:
+            DataError: the pipeline or the network cannot take an image of this shape.
+        """
+        try:
+            found = self.model.test_step(self._batch(image))[0].pred_instances
+        except LBWError:
+            raise
+        except Exception as error:  # of any step, any layer
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            shape = list(image.shape)
+            raise DataError(f"an image of shape {shape} cannot be processed: {reason}") from error
         return Detections(
             boxes=found.bboxes.cpu().numpy().astype(np.float32),
             scores=found.scores.cpu().numpy().astype(np.float32),
@@ -192,8 +207,8 @@ def _layer_facts(name: str, layer: QuantLayer) -> LayerFacts:
     )
 
 
-def _array_pipeline(cfg: Config) -> list[dict[str, Any]]:
-    """The config's test pipeline, fed with an array and without the steps that read annotations."""
+def array_pipeline(cfg: Config) -> list[dict[str, Any]]:
+    """The config's test pipeline from a loaded image on, without steps that read annotations."""
     steps = [
         copy.deepcopy(step)
         for step in test_dataset(cfg)["pipeline"]

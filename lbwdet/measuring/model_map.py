@@ -31,7 +31,12 @@ class ModelMap:
 
     def __call__(self, model: nn.Module) -> float:
         """mAP in 0..1 of a model in eval mode that knows its classes (``build_detector``)."""
-        found = detect_all(ArrayDetector(self._cfg, model), self._test_set, quiet=True)
-        value = evaluate(found, self._test_set.truths, self._test_set.classes).map_11point
-        assert value is not None  # there are objects
+        left_out: dict[int, str] = {}
+        found = detect_all(ArrayDetector(self._cfg, model), self._test_set, True, left_out)
+        test_set = self._test_set.without(left_out)
+        kept = [detections for index, detections in enumerate(found) if index not in left_out]
+        value = evaluate(kept, test_set.truths, test_set.classes).map_11point
+        if value is None:
+            reasons = "; ".join(left_out.values())
+            raise DataError(f"no object in the test images that can be used ({reasons})")
         return value

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from lbwdet.configs import default_work_dir, load_config
 from lbwdet.datasets.check import check_data
 from lbwdet.datasets.classes import join_metainfo
+from lbwdet.datasets.odd_images import name_odd_images
 from lbwdet.errors import ConfigError
 from lbwdet.training.cpu_distributed import join_cpu_processes
 from lbwdet.training.run import check_launcher, check_model
@@ -60,6 +61,7 @@ def test(
             cfg, ConfigDict(show=False, show_dir=show_dir, wait_time=0)
         )
     join_cpu_processes(cfg)
+    name_odd_images()
     setup_cache_size_limit_of_dynamo()
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     if out:

@@ -2,18 +2,20 @@
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmdet.registry import DATASETS, TRANSFORMS
+from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from lbwdet.datasets import check_data
 from lbwdet.datasets.classes import config_classes, dataset_classes
+from lbwdet.datasets.image_loading import ImageLoader
+from lbwdet.datasets.voc_files import some
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.measuring.detectors import test_dataset
 from lbwdet.training.build import register_scope
@@ -52,12 +54,18 @@ class TestSet:
     __test__ = False
 
     def __init__(
-        self, classes: tuple[str, ...], images: list[TestImage], description: str, loader: Any
+        self,
+        classes: tuple[str, ...],
+        images: list[TestImage],
+        description: str,
+        loader: ImageLoader,
+        left_out: Sequence[str] = (),
     ) -> None:
         self.classes = classes
         self.images = images
         self.description = description
-        self._loader = loader
+        self.loader = loader
+        self.left_out = tuple(left_out)  # images that cannot be used, and why
 
     def __len__(self) -> int:
         return len(self.images)
@@ -69,20 +77,28 @@ class TestSet:
 
     def first(self, count: int | None) -> "TestSet":
         """Only the first images; all of them where ``count`` is None or there are fewer."""
-        return TestSet(self.classes, self.images[:count], self.description, self._loader)
+        images = self.images[:count]
+        return TestSet(self.classes, images, self.description, self.loader, self.left_out)
+
+    def without(self, reasons: Mapping[int, str]) -> "TestSet":
+        """The set without the images at these indices, each for a reason.
+
+        Raises:
+            DataError: none would be left.
+        """
+        images = [image for index, image in enumerate(self.images) if index not in reasons]
+        left_out = (*self.left_out, *(reasons[index] for index in sorted(reasons)))
+        if not images:
+            raise DataError(f"{self.description}: no image can be used: {some(list(left_out))}")
+        return TestSet(self.classes, images, self.description, self.loader, left_out)
 
     def load(self, index: int) -> np.ndarray:
-        """The image as [H, W, 3] uint8 in BGR order.
+        """The image as the config's pipeline loads it: [H, W, 3] uint8 in BGR order, usually.
 
         Raises:
             DataError: The file is missing, truncated or no image.
         """
-        path = self.images[index].path
-        try:
-            image: np.ndarray = self._loader.transform(dict(img_path=str(path)))["img"]
-        except Exception as error:  # decoders raise whatever they like
-            raise DataError(f"{path}: cannot read this test image ({error})") from error
-        return image
+        return self.loader(self.images[index].path)
 
     @cached_property
     def digest(self) -> str:
@@ -106,6 +122,8 @@ class TestSet:
             return f"{len(names)} images against {len(other_names)} ({what})"
         if self.digest != other.digest:
             return "the same images with other ground truth"
+        if self.loader.settings != other.loader.settings:
+            return f"images loaded with {self.loader.settings} against {other.loader.settings}"
         return None
 
 
@@ -132,9 +150,14 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
         images.append(
             TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info["instances"]))
         )
-    loader = TRANSFORMS.build(test_dataset(cfg)["pipeline"][0])
-    classes = config_classes(cfg, ("test",)) or tuple(dataset.metainfo["classes"])
-    return TestSet(classes, images, _describe(cfg.test_dataloader.dataset), loader)
+    report = getattr(dataset, "annotation_report", None)  # of LBWVOCDataset
+    return TestSet(
+        config_classes(cfg, ("test",)) or tuple(dataset.metainfo["classes"]),
+        images,
+        _describe(cfg.test_dataloader.dataset),
+        ImageLoader.of(test_dataset(cfg)["pipeline"]),
+        report.bad_images if report else (),
+    )
 
 
 def build_dataset(cfg: Config, settings: Mapping[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 """Hooks of low-bit training."""
 
 import lbwdet.compat  # noqa: F401  (mmdet imports mmcv.ops)
+from lbwdet.checkpoint_file import close_other_doors
 from lbwdet.training.activation_hook import ActivationHook
 from lbwdet.training.cpu_amp import CPUAmpOptimWrapper
 from lbwdet.training.epoch_seed_hook import EpochSeedHook
@@ -18,3 +19,5 @@ __all__ = [
     "ResumeHook",
     "SchemeHook",
 ]
+
+close_other_doors()

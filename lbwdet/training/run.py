@@ -16,6 +16,7 @@ from lbwdet.checkpoints import check_fit, latest_checkpoint, read_checkpoint
 from lbwdet.configs import add_import, default_work_dir, load_config
 from lbwdet.datasets.check import check_data
 from lbwdet.datasets.classes import check_classes, join_metainfo
+from lbwdet.datasets.odd_images import name_odd_images
 from lbwdet.errors import CheckpointError, ConfigError, LBWError
 from lbwdet.layers import activation_keys
 from lbwdet.training import atomic_backend
@@ -71,12 +72,13 @@ def train(
         check_model(cfg, partial)
     except CheckpointError as error:
         checkpoint = Path(cfg.load_from)
-        if cfg.get("resume") or checkpoint.is_file():
+        if cfg.get("resume") or "://" in str(cfg.load_from) or checkpoint.is_file():
             raise
         raise CheckpointError(f"{error}\n{_how_to_make(checkpoint, Path(config))}") from error
 
     join_metainfo(cfg, _train_splits(cfg))
     join_cpu_processes(cfg)
+    name_odd_images()
     setup_cache_size_limit_of_dynamo()
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     try:
@@ -173,7 +175,7 @@ def check_model(cfg: Config, partial: bool = False, splits: tuple[str, ...] = ()
     splits = splits or _train_splits(cfg)
     model = build_model(cfg)
     checkpoint = cfg.get("load_from")
-    if not checkpoint or "://" in str(checkpoint):
+    if not checkpoint:
         check_classes(cfg, model, splits)
     else:
         state, meta = read_checkpoint(checkpoint)

@@ -61,8 +61,8 @@ def test_missing_files_are_named_and_counted(toy_root, tmp_path):
         (root / f"VOC2007/JPEGImages/trainval_{index:05d}.jpg").unlink()
     (root / "VOC2007/Annotations/test_00002.xml").unlink()
     message = _message(_config("toy", root))
-    assert "JPEGImages: 7 of 12 missing: trainval_00000.jpg, " in message
-    assert "trainval_00004.jpg and 2 more" in message
+    assert "JPEGImages: 7 of 12 images missing: trainval_00000, " in message
+    assert "trainval_00004 and 2 more (looked for .jpg, " in message
     assert "val/test:" in message and "Annotations: 1 of 6 missing: test_00002.xml" in message
     check = _message(_config("toy", root), splits=("test",))
     assert "trainval" not in check

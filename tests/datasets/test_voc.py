@@ -14,6 +14,7 @@ from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from PIL import Image
 
 from lbwdet.configs import set_data_root
 from lbwdet.datasets import LBWVOCDataset
@@ -202,9 +203,9 @@ def _damage(root, stem, how) -> None:
 def test_bad_image_stops_or_is_left_out(root, split, how):
     stem = f"{split}_00003"
     _damage(root, stem, how)
-    with pytest.raises(DataError, match=rf"1 of \d+ images .*{stem}\.jpg: .*bad_images='skip'"):
-        LBWVOCDataset(**_settings(root, split))
-    dataset = LBWVOCDataset(**_settings(root, split, bad_images="skip"))
+    with pytest.raises(DataError, match=rf"1 of \d+ images .*{stem}.*bad_images='skip'"):
+        LBWVOCDataset(**_settings(root, split, bad_images="stop"))
+    dataset = LBWVOCDataset(**_settings(root, split))
     assert len(dataset) == (12 if split == "trainval" else 6) - 1
     assert stem not in [entry["img_id"] for entry in _entries(dataset)]
     assert len(dataset.annotation_report.bad_images) == 1
@@ -228,7 +229,7 @@ def _looks_sound_but_is_not(root, stem=FIRST) -> None:
 
 def test_image_that_fails_to_decode_later(root, monkeypatch):
     kwargs = dict(pipeline=_pipeline())
-    stop = LBWVOCDataset(**_settings(root, **kwargs))
+    stop = LBWVOCDataset(**_settings(root, bad_images="stop", **kwargs))
     skip = LBWVOCDataset(**_settings(root, bad_images="skip", **kwargs))
     testing = LBWVOCDataset(**_settings(root, test_mode=True, bad_images="skip", **kwargs))
     _looks_sound_but_is_not(root)
@@ -240,6 +241,46 @@ def test_image_that_fails_to_decode_later(root, monkeypatch):
     np.random.seed(3)
     assert skip[0]["data_samples"].img_id != FIRST
     assert FIRST in logged[0]
+
+
+@pytest.mark.parametrize("test_mode", [False, True])
+def test_images_that_the_pipeline_cannot_take_are_left_out_at_once(root, test_mode):
+    thin = np.zeros((1, 20_000, 3), np.uint8)  # Resize would make it 0 pixels high
+    cv2.imwrite(str(_image(root)), thin)
+    settings = dict(pipeline=_pipeline(), test_mode=test_mode)
+    dataset = LBWVOCDataset(**_settings(root, **settings))
+    assert FIRST not in [entry["img_id"] for entry in _entries(dataset)]
+    (reason,) = dataset.annotation_report.bad_images
+    assert f"{FIRST}.jpg: 20000 x 1 pixels: " in reason
+    with pytest.raises(DataError, match="1 of 12 images cannot be used"):
+        LBWVOCDataset(**_settings(root, bad_images="stop", **settings))
+
+
+def test_a_test_loop_never_meets_an_image_that_cannot_be_decoded(root):
+    path = _image(root)
+    data = bytearray(cv2.imencode(".png", cv2.imread(str(path)))[1].tobytes())
+    path.unlink()
+    place = data.index(b"IDAT")
+    data[place : place + 2000] = bytes(2000)
+    path.with_suffix(".png").write_bytes(bytes(data))
+    dataset = LBWVOCDataset(**_settings(root, pipeline=_pipeline(), test_mode=True))
+    assert len(dataset) == 11 and FIRST in dataset.annotation_report.bad_images[0]
+
+
+@pytest.mark.parametrize(("color", "size"), [("color", (160, 192)), ("unchanged", (192, 160))])
+@pytest.mark.parametrize("suffix", ["", "_ignore_orientation"])
+def test_the_size_is_that_of_the_pipelines_image(root, color, size, suffix):
+    if color == "unchanged" and suffix:
+        return
+    path = _image(root)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(path).save(path, exif=exif, quality=95)
+    pipeline = [dict(type="LoadImageFromFile", color_type=color + suffix)]
+    dataset = LBWVOCDataset(**_settings(root, pipeline=pipeline, test_mode=True))
+    entry = _entries(dataset)[0]
+    expected = (192, 160) if suffix else size
+    assert (entry["width"], entry["height"]) == expected == dataset[0]["img"].shape[1::-1]
 
 
 def test_failure_of_another_step_is_not_blamed_on_the_image(root):
@@ -260,7 +301,7 @@ def test_other_suffixes(root, suffix):
 
 
 def test_unknown_options(toy_root):
-    with pytest.raises(ConfigError, match="bad_images='drop'; choose one of stop, skip"):
+    with pytest.raises(ConfigError, match="bad_images='drop'; choose one of skip, stop"):
         LBWVOCDataset(**_settings(toy_root, bad_images="drop"))
     with pytest.raises(ConfigError, match="backend_args"):
         LBWVOCDataset(**_settings(toy_root, backend_args=dict(backend="petrel")))

@@ -1,15 +1,19 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from lbwdet.cli import main
-from lbwdet.datasets.image_files import read_image
-from lbwdet.demos.image_demo import image_demo, picture_names
+from lbwdet.configs import load_config
+from lbwdet.demos.image_demo import draw_images, image_demo, picture_names
 from lbwdet.errors import ConfigError, DataError
+from lbwdet.images import read_image
+from lbwdet.measuring.candidates import TorchCandidate
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def test_draws_what_can_be_read_and_names_the_rest(tiny, images, tmp_path, capsy
     reasons = written["failed"]
     assert set(reasons) == {"cut.jpg", "empty.jpg", "text.png"}
     assert "truncated" in reasons["cut.jpg"] and "empty file" in reasons["empty.jpg"]
-    assert "cannot identify image file" in reasons["text.png"]
+    assert "not an image of a kind that is read" in reasons["text.png"]
     boxes = written["images"]["same.jpg"]
     assert boxes == written["images"]["a b.c.jpg"] and min(box["score"] for box in boxes) >= 0.2
     printed = capsys.readouterr()
@@ -70,9 +74,59 @@ def test_nothing_to_draw(tiny, images, tmp_path):
     with pytest.raises(DataError, match=r"deeper: no image in this folder \(looked for \.jpg"):
         (images / "nested.jpg" / "deeper" / "x.jpg").unlink()
         image_demo(images / "nested.jpg" / "deeper", *models)
-    with pytest.raises(DataError, match=r"none of 1 images could be read:\n.*empty file"):
-        image_demo(images / "empty.jpg", *models)
     assert not (tmp_path / "out").exists()
+    with pytest.raises(DataError, match=r"none of 1 images could be used:\n.*empty file"):
+        image_demo(images / "empty.jpg", *models)
+    written = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert written["images"] == {} and set(written["failed"]) == {"empty.jpg"}
+
+
+def odd_images(folder: Path) -> None:
+    cv2.imwrite(str(folder / "thin.png"), np.zeros((1, 20_000, 3), np.uint8))
+    cv2.imwrite(str(folder / "wide.png"), np.zeros((800, 66_000), np.uint8))
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "a\nleft out: \x1b[2J.jpg").touch()
+
+
+def test_odd_images_do_not_end_a_folder(tiny, images, tmp_path, capsys):
+    odd_images(images)
+    out = tmp_path / "drawn"
+    command = ["image-demo", str(images), tiny.float_config, tiny.checkpoint, "--out-dir", str(out)]
+    assert main(command) == 0
+    written = json.loads((out / "detections.json").read_text())
+    assert {"same.jpg", "wide.png"} <= set(written["images"])
+    assert {"thin.png", "pipe.jpg", "a\nleft out: \x1b[2J.jpg"} <= set(written["failed"])
+    assert "shape [1, 20000, 3] cannot be processed: " in written["failed"]["thin.png"]
+    assert cv2.imread(str(out / "wide.png")).shape == (800, 66_000, 3)  # no JPEG is so long
+    lines = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert len(lines) == 6 and not any("\x1b" in line for line in lines)
+
+
+def test_an_interrupt_keeps_what_was_found(tiny, images, tmp_path, monkeypatch):
+    def interrupt(path):
+        if path.name == "same.png":
+            raise KeyboardInterrupt
+        return read_image(path)
+
+    candidate = TorchCandidate("demo", load_config(tiny.float_config), tiny.checkpoint)
+    with pytest.raises(KeyboardInterrupt):
+        draw_images(candidate, images, tmp_path / "out", 0.3, interrupt)
+    assert "same.jpg" in json.loads((tmp_path / "out" / "detections.json").read_text())["images"]
+
+
+def test_the_configs_pipeline_loads_the_images(tiny, images, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(images / "same.jpg").save(images / "turned.jpg", exif=exif)
+    key = "test_dataloader.dataset.pipeline"
+    for color, upright in (("color", True), ("color_ignore_orientation", False)):
+        pipeline = load_config(tiny.float_config).test_dataloader.dataset.pipeline
+        pipeline[0]["color_type"] = color
+        models = (tiny.float_config, tiny.checkpoint, tmp_path / color)
+        image_demo(images / "turned.jpg", *models, cfg_options={key: pipeline})
+        drawn = cv2.imread(str(tmp_path / color / "turned.jpg"))
+        height, width = read_image(images / "same.jpg").shape[:2]
+        assert drawn.shape[:2] == ((width, height) if upright else (height, width))
 
 
 def test_images_are_never_replaced_by_their_drawings(tiny, images):

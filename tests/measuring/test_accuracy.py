@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from mmdet.evaluation import VOCMetric
 from mmengine.structures import InstanceData
 from numpy.testing import assert_array_equal
 
-from lbwdet.errors import LBWError
+from lbwdet.errors import DataError, LBWError
 from lbwdet.measuring.accuracy import detect_all, evaluate, match
 from lbwdet.measuring.candidates import Detections
 from lbwdet.measuring.testset import GroundTruth, TestImage, TestSet
@@ -203,10 +205,33 @@ def test_senseless_detections_are_refused(found, message, tmp_path):
     path = tmp_path / "one.jpg"
     cv2.imwrite(str(path), np.zeros((4, 4, 3), np.uint8))
 
-    class Loader:
-        def transform(self, results):
-            return dict(img=cv2.imread(results["img_path"]))
+    def load(path):
+        return cv2.imread(str(path))
 
-    test_set = TestSet(CLASSES, [TestImage("one", path, truth([]))], "one", Loader())
+    test_set = TestSet(CLASSES, [TestImage("one", path, truth([]))], "one", load)
     with pytest.raises(LBWError, match=message):
         detect_all(FixedCandidate(found), test_set)
+
+
+class FailsOnWide(FixedCandidate):
+    def detect(self, image):
+        if image.shape[1] > 5:
+            raise DataError("too wide")
+        return super().detect(image)
+
+
+def test_images_that_cannot_be_used_are_left_out_if_asked():
+    images = [TestImage(str(width), Path(f"{width}.jpg"), truth([])) for width in (4, 9, 5)]
+    test_set = TestSet(CLASSES, images, "three", lambda path: np.zeros((4, int(path.stem), 3)))
+    detector = FailsOnWide(detections([[0, 0, 1, 1]], [0.5]))
+    left_out = {}
+    found = detect_all(detector, test_set, True, left_out)
+    assert [len(each.scores) for each in found] == [1, 0, 1] and left_out == {1: "9.jpg: too wide"}
+    rest = test_set.without(left_out)
+    assert [image.name for image in rest.images] == ["4", "5"]
+    assert rest.left_out == ("9.jpg: too wide",)
+    with pytest.raises(DataError, match=r"broken, 9\.jpg: too wide"):
+        detect_all(detector, test_set)
+    only = TestSet(CLASSES, images[1:2], "one", test_set.loader)
+    with pytest.raises(DataError, match=r"broken, 9\.jpg: too wide"):
+        detect_all(detector, only, True, {})

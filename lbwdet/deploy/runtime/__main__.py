@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.detector import DetectionResult, Detector
-from lbwdet.errors import DataError, LBWError
+from lbwdet.errors import DataError
 from lbwdet.files import atomic_write
+from lbwdet.images import FORMATS, read_image
+from lbwdet.lettering import VARIABLE, font_for
+from lbwdet.terminal import printable, run_command
 
 Array = NDArray[Any]
 
@@ -21,49 +24,38 @@ _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the detections, and draws them if asked. Returns 0, or 2 after a message."""
+    """Prints the detections, and draws them if asked.
+
+    Returns:
+        The exit code of :func:`lbwdet.terminal.run_command`.
+    """
+    return run_command(lambda: _detect(arguments))
+
+
+def _detect(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m lbwdet.deploy.runtime", description="Detect objects in an image."
     )
-    parser.add_argument("image", help="any format that Pillow reads")
+    parser.add_argument("image", help=", ".join(FORMATS))
     parser.add_argument("model", help="an artifact, model.lbw")
     parser.add_argument("--engine", default="native", help="native or reference [%(default)s]")
     parser.add_argument("--threads", type=int, help="CPU threads of the native engine [all]")
     parser.add_argument("--score-thr", type=float, default=0.3, help="[%(default)s]")
     parser.add_argument("--out", metavar="IMAGE", help="write the image with its boxes")
     options = parser.parse_args(arguments)
-    try:
-        detector = Detector(
-            options.model,
-            threads=options.threads,
-            engine=options.engine,
-            score_threshold=options.score_thr,
-        )
-        image = read_image(options.image)
-        result = detector(image)
-        for box, score, name in zip(result.boxes, result.scores, result.names, strict=True):
-            print(f"{name} {score:.3f}  " + " ".join(f"{side:.1f}" for side in box))
-        if options.out:
-            draw(image, result, options.out)
-    except LBWError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def read_image(path: str) -> Array:
-    """uint8 [H, W, 3], channels in the order blue, green, red, upright.
-
-    Raises:
-        DataError: the file is missing, or no image.
-    """
-    pillow = _pillow()
-    try:
-        with pillow.Image.open(path) as opened:
-            upright = pillow.ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, SyntaxError, ValueError, pillow.Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: no image that can be read: {error}") from error
-    return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
+    detector = Detector(
+        options.model,
+        threads=options.threads,
+        engine=options.engine,
+        score_threshold=options.score_thr,
+    )
+    image = read_image(options.image)
+    result = detector(image)
+    for box, score, name in zip(result.boxes, result.scores, result.names, strict=True):
+        sides = " ".join(f"{side:.1f}" for side in box)
+        print(f"{printable(name)} {score:.3f}  {sides}")  # names are the artifact's
+    if options.out:
+        draw(image, result, options.out)
 
 
 def draw(image: Array, result: DetectionResult, path: str) -> None:
@@ -72,19 +64,32 @@ def draw(image: Array, result: DetectionResult, path: str) -> None:
     Raises:
         DataError: it cannot be written there, or not in the format of that name.
     """
-    pillow = _pillow()
-    canvas = pillow.Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
-    pen = pillow.ImageDraw.Draw(canvas)
+    import PIL.Image  # is here: the image was read by it
+    import PIL.ImageDraw
+
+    canvas = PIL.Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
+    pen = PIL.ImageDraw.Draw(canvas)
     width = max(1, max(canvas.size) // 400)
+    names = [printable(name) for name in result.names]
+    font = font_for(names)
+    if font is None:
+        print(
+            f"no font here has the letters of {', '.join(dict.fromkeys(names))}: drawn by their "
+            f"numbers; name a font by {VARIABLE}=FILE.ttf",
+            file=sys.stderr,
+        )
+        names = [f"class {label}" for label in result.labels]
+        font = font_for(names)
     # Worst first, so that the best lie on top.
     for index in reversed(range(len(result))):
-        box = [float(side) for side in result.boxes[index]]
+        x1, x2 = _inside(result.boxes[index][[0, 2]], canvas.width)
+        y1, y2 = _inside(result.boxes[index][[1, 3]], canvas.height)
         colour = _COLOURS[int(result.labels[index]) % len(_COLOURS)]
-        pen.rectangle(box, outline=colour, width=width)
-        text = f"{result.names[index]} {result.scores[index]:.2f}"
-        corner = (box[0], max(box[1] - 12, 0))
-        pen.rectangle(pen.textbbox(corner, text), fill=colour)
-        pen.text(corner, text, fill="white")
+        pen.rectangle((x1, y1, x2, y2), outline=colour, width=width)
+        text = f"{names[index]} {result.scores[index]:.2f}"
+        corner = (x1, max(y1 - 12, 0))
+        pen.rectangle(pen.textbbox(corner, text, font=font), fill=colour)
+        pen.text(corner, text, fill="white", font=font)
     try:
         with atomic_write(path) as temporary:
             canvas.save(temporary)
@@ -92,17 +97,9 @@ def draw(image: Array, result: DetectionResult, path: str) -> None:
         raise DataError(f"{path}: cannot be written: {error}") from error
 
 
-def _pillow() -> Any:
-    try:
-        import PIL
-        import PIL.Image
-        import PIL.ImageDraw
-        import PIL.ImageOps
-    except ImportError as error:
-        raise DataError(
-            "reading images needs Pillow, which is not installed: pip install 'lbwdet[runtime]'"
-        ) from error
-    return PIL
+def _inside(sides: Array, length: int) -> list[float]:
+    """Two sides of a box in order and within reach of the image, whatever they are."""
+    return sorted(np.clip(np.nan_to_num(sides), -1.0, float(length)).tolist())
 
 
 if __name__ == "__main__":

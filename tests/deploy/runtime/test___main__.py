@@ -1,5 +1,7 @@
 """The command line of the runtime: an image and an artifact in, boxes out."""
 
+import dataclasses
+import os
 import subprocess
 import sys
 
@@ -8,8 +10,8 @@ import pytest
 from PIL import Image
 
 from lbwdet.deploy.artifact_writer import write_artifact
-from lbwdet.deploy.runtime.__main__ import main, read_image
-from lbwdet.deploy.runtime.detector import Detector
+from lbwdet.deploy.runtime.__main__ import draw, main
+from lbwdet.deploy.runtime.detector import DetectionResult, Detector
 from lbwdet.deploy.testing import random_image, tiny_artifact
 
 IMAGE = random_image(2, 60, 80)
@@ -38,22 +40,60 @@ def test_nothing_above_the_threshold(files, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_images_are_upright_and_blue_first(tmp_path, files):
-    assert np.array_equal(read_image(files[0]), IMAGE)
-    turned = Image.fromarray(np.rot90(IMAGE)[..., ::-1].copy())
-    exif = Image.Exif()
-    exif[274] = 6  # to be turned clockwise
-    turned.save(tmp_path / "turned.png", exif=exif)
-    assert np.array_equal(read_image(str(tmp_path / "turned.png")), IMAGE)
-    Image.fromarray(IMAGE[..., 0]).save(tmp_path / "grey.png")
-    assert np.array_equal(read_image(str(tmp_path / "grey.png")), IMAGE[..., [0, 0, 0]])
+def result_of(names, boxes):
+    count = len(names)
+    labels = np.arange(count, dtype=np.int64)
+    return DetectionResult(np.array(boxes, np.float32), np.full(count, 0.5), labels, tuple(names))
+
+
+def test_any_box_can_be_drawn(tmp_path):
+    boxes = [(40, 30, 10, 5), (np.nan, 0, np.inf, 9), (-1e30, -5, 1e30, 1e9), (7, 7, 7, 7)]
+    draw(IMAGE, result_of("abcd", boxes), str(tmp_path / "a.png"))
+    assert np.asarray(Image.open(tmp_path / "a.png")).shape == IMAGE.shape
+
+
+def test_letters_that_no_font_has_are_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("lbwdet.lettering._FILES", ())
+    monkeypatch.delenv("LBWDET_FONT", raising=False)
+    draw(IMAGE, result_of(["猫"], [(5, 20, 30, 40)]), str(tmp_path / "a.png"))
+    assert "no font here has the letters of 猫: drawn by their numbers" in capsys.readouterr().err
+    draw(IMAGE, result_of(["class 0"], [(5, 20, 30, 40)]), str(tmp_path / "b.png"))
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_names_forge_no_lines(files, tmp_path, capsys):
+    name = "cat 1.000\ndog 1.000\x1b[2J"
+    artifact = dataclasses.replace(tiny_artifact(), classes=(name, *tiny_artifact().classes[1:]))
+    write_artifact(tmp_path / "model.lbw", artifact)
+    arguments = [*files, "--engine=reference", "--score-thr=0", f"--out={tmp_path / 'a.png'}"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(Detector(files[1], engine="reference")(IMAGE))
+    assert any(line.startswith("cat 1.000\\ndog 1.000\\x1b[2J ") for line in lines)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_nobody_reads_the_output(files, encoding):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "lbwdet.deploy.runtime", *files, "--score-thr=0"]
+    environment = dict(os.environ, PYTHONIOENCODING=encoding)
+    with os.fdopen(writer, "w") as closed:
+        run = subprocess.run(
+            [*command, "--engine=reference"],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+    assert (run.returncode, run.stderr) == (141, "")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere.png", "MODEL"], "nowhere.png: no image that can be read"),
-        (["MODEL", "MODEL"], "no image that can be read"),
+        (["nowhere.png", "MODEL"], "nowhere.png: no such file"),
+        (["MODEL", "MODEL"], "not an image of a kind that is read here"),
         (["IMAGE", "IMAGE"], "image.png"),
         (["IMAGE", "MODEL", "--engine=gpu"], "engine='gpu' is not known"),
         (["IMAGE", "MODEL", "--score-thr=2"], "score_threshold=2.0"),
