@@ -1,19 +1,14 @@
-"""Boxes: the exponential, decoding, suppression; see ``BoxCoder`` and ``Proposals``.
+"""Boxes: the exponential, overlap, suppression; see the coders and ``Suppress``.
 
 Everything is float32, one rounding per operation, unless it says float64.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lbwdet.deploy.runtime.operations import BoxCoder
-
 Array = NDArray[Any]
-
-_HALF = np.float32(0.5)
 
 
 def exp(x: Array) -> Array:
@@ -26,33 +21,6 @@ def exp(x: Array) -> Array:
         p = 1 + p * r / n
     # Below -1100 the result is 0 in any case; the exponent must fit an integer.
     return np.ldexp(p, np.maximum(k, -2000).astype(np.int64))
-
-
-def decode(coder: BoxCoder, boxes: Array, deltas: Array, height: int, width: int) -> Array:
-    """Moves and stretches boxes, and clamps them to the image.
-
-    Args:
-        coder: means, standard deviations and the largest stretch.
-        boxes: float32 [..., 4].
-        deltas: float32 [..., 4] that broadcasts with ``boxes``.
-        height, width: of the resized image, in pixels.
-
-    Returns:
-        float32 [..., 4].
-    """
-    d = deltas * np.array(coder.stds, np.float32) + np.array(coder.means, np.float32)
-    largest = np.float32(abs(math.log(coder.max_ratio)))
-    sides = []
-    for axis, length in ((0, width), (1, height)):
-        first, second = boxes[..., axis], boxes[..., axis + 2]
-        size, center = second - first, (first + second) * _HALF
-        stretch = exp(np.clip(d[..., axis + 2], -largest, largest)).astype(np.float32)
-        center, half = center + size * d[..., axis], (size * stretch) * _HALF
-        sides.append(
-            [np.clip(side, 0, np.float32(length)) for side in (center - half, center + half)]
-        )
-    (x1, x2), (y1, y2) = sides
-    return np.stack([x1, y1, x2, y2], -1)
 
 
 def area(boxes: Array) -> Array:
@@ -93,6 +61,22 @@ def suppress(boxes: Array, scores: Array, groups: Array, iou_threshold: float) -
             dropped[rest[close]] = True
             members = rest[~close]
     return order[~dropped[order]]
+
+
+def softmax(logits: Array) -> Array:
+    """float32 [n, c] to float32 [n, c], computed in float64, summed in order."""
+    wide = logits.astype(np.float64)
+    powers = exp(wide - wide.max(1, keepdims=True))
+    total = np.zeros(len(powers))
+    for column in powers.T:
+        total = total + column
+    return np.asarray((powers / total[:, None]).astype(np.float32))
+
+
+def sigmoid(logits: Array) -> Array:
+    """``f32(1 / (1 + exp(min(max(-x, -700), 700))))`` of float32, computed in float64."""
+    powers = exp(np.clip(-logits.astype(np.float64), -700, 700))
+    return np.asarray((1 / (1 + powers)).astype(np.float32))
 
 
 def best_first(scores: Array) -> Array:

@@ -1,16 +1,15 @@
-"""Features of boxes; see ``RoIAlign``."""
+"""What pixels count in the bins of a box; see ``RoIAlign``."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lbwdet.deploy.runtime.operations import Quantization, RoIAlign
-from lbwdet.deploy.runtime.reference.boxes import area
-from lbwdet.deploy.runtime.reference.requantize import centered, requantize
+from lbwdet.deploy.runtime.arithmetic.boxes import area
 
 Array = NDArray[Any]
+
+MAX_EXTENT = 1 << 20
 
 
 def levels_of(boxes: Array, finest_scale: float, count: int) -> Array:
@@ -38,6 +37,8 @@ def axis_weights(
     start = first * scale - half
     extent = second * scale - half - start
     bin_size = extent / np.float32(size)
+    if not 0 <= extent <= MAX_EXTENT:  # nor if it is no number
+        return weights
     grid = sampling_ratio if sampling_ratio > 0 else int(np.ceil(bin_size))
     if grid <= 0:
         return weights
@@ -84,36 +85,3 @@ def pool(features: Array, weights_y: Array, weights_x: Array) -> Array:
         for row in np.flatnonzero(weights):
             pooled[bin_y] += weights[row] * lines[row - top]
     return pooled
-
-
-def roi_align(
-    operation: RoIAlign,
-    maps: Sequence[Array],
-    boxes: Array,
-    quantizations: dict[str, Quantization],
-) -> Array:
-    """The whole operation.
-
-    Args:
-        operation: what to do.
-        maps: uint8 [1, h, w, c] per level.
-        boxes: float32 [n, 4].
-        quantizations: of the maps and the output, by name.
-
-    Returns:
-        uint8 [n, size, size, c].
-    """
-    size, ratio = operation.size, operation.sampling_ratio
-    q_y = quantizations[operation.output]
-    result = np.zeros((len(boxes), size, size, maps[0].shape[-1]), np.uint8)
-    levels = levels_of(boxes, operation.finest_scale, len(maps))
-    for level in np.unique(levels):
-        q_x, stride = quantizations[operation.inputs[level]], operation.strides[level]
-        features = centered(maps[level][0], q_x)
-        factor = np.float32(q_x.scale / q_y.scale)
-        for index in np.flatnonzero(levels == level):
-            x1, y1, x2, y2 = boxes[index]
-            weights_y = axis_weights(y1, y2, stride, size, ratio, features.shape[0])
-            weights_x = axis_weights(x1, x2, stride, size, ratio, features.shape[1])
-            result[index] = requantize(pool(features, weights_y, weights_x) * factor, q_y)
-    return result
