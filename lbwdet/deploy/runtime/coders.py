@@ -61,6 +61,10 @@ class DeltaCoder:
         """Largest change of a side's logarithm."""
         return abs(math.log(self.max_ratio))
 
+    def constants(self) -> dict[str, float]:
+        """Numbers for the native engine besides the fields."""
+        return {"coder.max_log_ratio": self.max_log_ratio}
+
 
 @dataclass(frozen=True)
 class DistanceCoder:
@@ -87,6 +91,10 @@ class DistanceCoder:
             sides.append(_clipped((low, high), length if self.clip else None))
         (x1, x2), (y1, y2) = sides
         return np.stack([x1, y1, x2, y2], -1)
+
+    def constants(self) -> dict[str, float]:
+        """Numbers for the native engine besides the fields."""
+        return {}
 
 
 Coder = DeltaCoder | DistanceCoder

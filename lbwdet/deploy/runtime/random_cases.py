@@ -103,5 +103,14 @@ def boxes(random: np.random.Generator, count: int, height: int, width: int) -> A
     return sides.astype(np.float32)
 
 
+def candidates(random: np.random.Generator, count: int) -> Array:
+    """float32 [count, 7] of three classes and two levels; many overlap, and many scores tie."""
+    rows = np.zeros((count, 7), np.float32)
+    rows[:, :4] = boxes(random, count, 60, 90)
+    rows[:, 4] = np.rint(random.uniform(0, 20, count)) / 20
+    rows[:, 5], rows[:, 6] = random.integers(0, 3, count), random.integers(0, 2, count)
+    return rows
+
+
 def _one_of(random: np.random.Generator, choices: list[Any]) -> Any:
     return choices[int(random.integers(len(choices)))]

@@ -90,6 +90,11 @@ class Rows:
     kind: Kind
     classes: int = 1
 
+    @property
+    def columns(self) -> int:
+        """Numbers per row."""
+        return 4 if self.kind is Kind.BOXES else 7
+
 
 Value = Map | Rows
 

@@ -3,6 +3,7 @@
 Everything is float32, one rounding per operation, unless it says float64.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -82,3 +83,10 @@ def sigmoid(logits: Array) -> Array:
 def best_first(scores: Array) -> Array:
     """Indices in descending order of the scores; ties keep their order."""
     return np.argsort(-scores, kind="stable")
+
+
+def anchors(base: Sequence[Sequence[float]], stride: int, height: int, width: int) -> Array:
+    """float32 [height * width * A, 4], in the order y, x, a."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32) * np.float32(stride)
+    shift = np.stack([x, y, x, y], -1)[:, :, None]
+    return (shift + np.array(base, np.float32)).reshape(-1, 4)

@@ -85,3 +85,31 @@ def pool(features: Array, weights_y: Array, weights_x: Array) -> Array:
         for row in np.flatnonzero(weights):
             pooled[bin_y] += weights[row] * lines[row - top]
     return pooled
+
+
+def cells(features: Array, weights_y: Array, weights_x: Array) -> Array:
+    """Every cell's weighted sum of its own map, columns first, each in ascending order.
+
+    Args:
+        features: float32 [h, w, D, k, k], the last two being a cell's row and column.
+        weights_y: float32 [k, h].
+        weights_x: float32 [k, w].
+
+    Returns:
+        float32 [D, k, k].
+    """
+    result = np.zeros(features.shape[2:], np.float32)
+    rows = np.flatnonzero(weights_y.any(0))
+    if not len(rows):
+        return result
+    top = rows[0]
+    features = features[top : rows[-1] + 1]
+    lines = np.zeros((len(features), *result.shape), np.float32)
+    # Weights of zero are left out: adding their zeros would change nothing.
+    for bin_x, weights in enumerate(weights_x):
+        for column in np.flatnonzero(weights):
+            lines[..., bin_x] += weights[column] * features[:, column, ..., bin_x]
+    for bin_y, weights in enumerate(weights_y):
+        for row in np.flatnonzero(weights):
+            result[:, bin_y] += weights[row] * lines[row - top, :, bin_y]
+    return result
