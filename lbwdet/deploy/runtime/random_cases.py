@@ -76,7 +76,9 @@ def weight(random: np.random.Generator, shape: tuple[int, int, int, int]) -> Sto
         drawn = np.clip(np.rint(random.normal(0, MAX_WEIGHT / 3, shape)), -MAX_WEIGHT, MAX_WEIGHT)
         scale = np.full(scales, 0.003, np.float32)
     else:
-        magnitudes = max(1, 1 << (bit_width - 2) if code == "paper" else (1 << (bit_width - 1)) - 1)
+        magnitudes = max(
+            1, (1 << bit_width) // 4 if code == "paper" else (1 << (bit_width - 1)) - 1
+        )
         octaves = np.rint(np.log2(np.abs(random.normal(0, 0.4, shape)))) + magnitudes
         drawn = np.clip(octaves, int(bit_width == 1), magnitudes) * random.choice([-1, 1], shape)
         scale = np.ldexp(np.float32(1), random.integers(-3, 2, scales)).astype(np.float32)
