@@ -118,7 +118,7 @@ def check_ranges(value: Any, place: str) -> None:
 
 
 @functools.cache
-def _markers(kind: type) -> dict[str, tuple[Any, ...]]:
+def _markers(kind: Any) -> dict[str, tuple[Any, ...]]:
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: _metadata(hints[field.name]) for field in dataclasses.fields(kind)}
 

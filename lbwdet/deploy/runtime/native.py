@@ -1,6 +1,5 @@
 """The native engine: an artifact handed to the compiled library, image by image."""
 
-import ctypes
 import os
 import re
 import threading

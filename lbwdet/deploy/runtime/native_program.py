@@ -1,6 +1,5 @@
 """An operation in the fields of the native library; see csrc/lbw.h."""
 
-import ctypes
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -91,7 +90,7 @@ class Fields:
         if isinstance(value, str):
             return self._array(name, np.frombuffer(value.encode(), np.uint8), FieldKind.TEXT)
         array = np.asarray(value)
-        if array.dtype.kind == "b" or array.dtype.kind == "i" and array.dtype != np.int8:
+        if array.dtype.kind == "b" or (array.dtype.kind == "i" and array.dtype != np.int8):
             array = array.astype(np.int32)
         elif array.dtype.kind == "f":
             array = array.astype(np.float32)

@@ -132,7 +132,8 @@ def _check_roles(operation: Operation, shapes: Shapes) -> None:
         for name in names:
             if isinstance(role, Reads):
                 shapes.expect(
-                    name in shapes.values, f"reads {shown(name)}, which no operation before it writes"
+                    name in shapes.values,
+                    f"reads {shown(name)}, which no operation before it writes",
                 )
                 kind = shapes.values[name].kind
                 shapes.expect(
