@@ -36,7 +36,9 @@ def test_the_golden_files_hold_what_they_held(name, golden_folder, golden_artifa
     assert_equal(read_artifact(golden_folder / f"{name}.lbw"), golden_artifact)
 
 
-@pytest.mark.parametrize(("name", "version"), [("plain", 1), ("coded", 1), ("plain2", 2), ("coded2", 2)])
+@pytest.mark.parametrize(
+    ("name", "version"), [("plain", 1), ("coded", 1), ("plain2", 2), ("coded2", 2)]
+)
 def test_the_golden_files_are_of_their_format(name, version, golden_folder):
     content = (golden_folder / f"{name}.lbw").read_bytes()
     assert b'{\\"format_version\\":%d,' % version in content

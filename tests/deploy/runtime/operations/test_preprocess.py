@@ -1,67 +1,18 @@
-import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lbwdet.deploy.runtime.operations import Preprocess, Quantization
-from lbwdet.deploy.runtime.reference.preprocess import preprocess, resize, resized_shape
-from lbwdet.deploy.testing import random_image
+from lbwdet.deploy.runtime.arithmetic.resize import resize
+from lbwdet.deploy.runtime.context import Run
+from lbwdet.deploy.runtime.operation import Example
+from lbwdet.deploy.runtime.operations.preprocess import Preprocess
+from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.testing import computed, random_image
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def operation(size=(128, 96), keep_ratio=True, divisor=32, to_rgb=True):
     return Preprocess("image", size, keep_ratio, MEAN, STD, to_rgb, divisor)
-
-
-@pytest.mark.parametrize(
-    ("source", "target"),
-    [
-        ((100, 150), (60, 90)),
-        ((37, 53), (128, 200)),
-        ((60, 80), (120, 160)),
-        ((80, 60), (40, 30)),
-        ((5, 300), (9, 31)),
-        ((1, 1), (7, 9)),
-        ((480, 640), (800, 1067)),
-    ],
-)
-def test_resized_pixels_are_those_of_opencv(source, target):
-    image = random_image(3, *source)
-    expected = cv2.resize(image, target[::-1], interpolation=cv2.INTER_LINEAR)
-    difference = np.abs(resize(image, *target).astype(int) - expected)
-    # Seen: none at all. OpenCV's code for another processor may round otherwise.
-    assert difference.max() <= 1
-    assert (difference > 0).mean() < 0.001
-
-
-@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 40), st.integers(1, 40))
-def test_resizing_pixel_by_pixel(height, width, new_height, new_width):
-    image = random_image(height * width, height, width)
-    found = resize(image, new_height, new_width)
-    random = np.random.default_rng(0)
-    for y, x in random.integers(0, (new_height, new_width), (5, 2)):
-        rows, columns = taps(height, new_height, y), taps(width, new_width, x)
-        for channel in range(3):
-            total = 2
-            for row, share in rows:
-                line = sum(int(image[row, column, channel]) * a for column, a in columns)
-                total += (line >> 4) * share >> 16
-            assert found[y, x, channel] == total >> 2
-
-
-def taps(source, target, index):
-    position = float(np.float32((index + 0.5) * (source / target) - 0.5))
-    first = int(np.floor(position))
-    weight = int(np.rint((position - first) * 2048))
-    neighbours = [(first, 2048 - weight), (first + 1, weight)]
-    return [(min(max(place, 0), source - 1), share) for place, share in neighbours]
-
-
-def test_an_image_of_the_right_size_stays():
-    image = random_image(0, 96, 128)
-    assert resize(image, 96, 128) is image
 
 
 @pytest.mark.parametrize(
@@ -75,21 +26,56 @@ def test_an_image_of_the_right_size_stays():
     ],
 )
 def test_size_with_its_ratio_kept(shape, size, expected):
-    assert resized_shape(operation(size), *shape) == expected
+    assert operation(size).resized(*shape) == expected
 
 
 def test_size_without():
-    assert resized_shape(operation((128, 96), keep_ratio=False), 5, 1000) == (96, 128)
+    assert operation((128, 96), keep_ratio=False).resized(5, 1000) == (96, 128)
 
 
 @pytest.mark.parametrize("to_rgb", [True, False])
 def test_normalized_quantized_padded(to_rgb):
     image = random_image(1, 40, 50)
     quantization = Quantization(float(np.float32(0.019)), 115)
-    found = preprocess(operation((50, 40), to_rgb=to_rgb), quantization, image)
+    example = Example(operation((50, 40), to_rgb=to_rgb), {}, {"image": quantization}, image=image)
+    found = computed(example)
+    assert found.dtype == np.uint8
     assert found.shape == (1, 64, 64, 3)
     pixels = image[:, :, ::-1] if to_rgb else image
     real = (pixels - np.array(MEAN)) / np.array(STD)
     expected = np.clip(np.rint(real / quantization.scale) + 115, 0, 255)
     assert np.array_equal(found[0, :40, :50], expected)
     assert (found[0, 40:] == 115).all() and (found[0, :, 50:] == 115).all()
+
+
+def test_in_reals_before_it_is_calibrated():
+    image = random_image(1, 40, 50)
+    found = computed(Example(operation((50, 40)), {}, image=image))
+    real = ((image[:, :, ::-1] - np.array(MEAN)) / np.array(STD)).astype(np.float32)
+    assert found.dtype == np.float32 and np.array_equal(found[0, :40, :50], real)
+    assert (found[0, 40:] == 0).all() and (found[0, :, 50:] == 0).all()
+
+
+def test_the_image_is_resized_before():
+    """And what comes later knows the size without the padding."""
+    image, quantizations = random_image(1, 40, 50), {"image": Quantization(0.019, 115)}
+    run = Run(quantizations, {}, image)
+    found = operation((100, 80)).compute(run)
+    assert found.shape == (1, 96, 128, 3) and run.resized == (80, 100)
+    twice = computed(Example(operation((100, 80)), {}, quantizations, image=resize(image, 80, 100)))
+    assert np.array_equal(found, twice)
+
+
+def test_the_range_of_what_a_pixel_can_become():
+    low, high = operation().input_range
+    assert low == -MEAN[0] / STD[0] and high == max(
+        (255 - mean) / std for mean, std in zip(MEAN, STD, strict=True)
+    )
+
+
+def test_the_table_of_a_pixel():
+    table = operation().table(Quantization(0.0625, 100, 200))
+    for channel in range(3):
+        for pixel in (0, 1, 100, 254, 255):
+            real = (pixel - MEAN[channel]) / STD[channel] / 0.0625
+            assert table[channel, pixel] == min(max(round(real) + 100, 0), 200)
