@@ -1,12 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from lbwdet.deploy.runtime.operations import Conv
-from lbwdet.deploy.runtime.reference.convolution import conv, convolve, output_shape, upsample
-from lbwdet.deploy.testing import random_conv_case
+from lbwdet.deploy.runtime.arithmetic.convolution import convolve
+from lbwdet.deploy.runtime.context import LayerNumbers, Run
+from lbwdet.deploy.runtime.operation import Example
+from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.testing import computed, random_weight
 
 SEEDS = range(120)
+
+
+def example(seed):
+    return Conv.example(np.random.default_rng(seed))
 
 
 def accumulators(operation, integers, x, zero_point):
@@ -24,15 +33,17 @@ def accumulators(operation, integers, x, zero_point):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_step_of_a_random_convolution(seed):
-    case = random_conv_case(seed)
-    operation, weight, quantizations = case.operation, case.weight, case.quantizations
+    case = example(seed)
+    operation, weight, quantizations = case.operation, case.weights["layer"], case.quantizations
     integers = weight.integers()
     q_x, q_y, q_r = (quantizations.get(name) for name in "xyr")
     acc = accumulators(operation, integers.integers, case.values["x"], q_x.zero_point)
-    assert np.array_equal(
-        convolve(operation, integers.integers, case.values["x"], q_x.zero_point), acc
-    )
-    found = conv(operation, weight, integers, quantizations, case.values)
+    centered = case.values["x"].astype(np.float32) - np.float32(q_x.zero_point)
+    window = operation.stride, operation.padding, operation.dilation
+    assert np.array_equal(convolve(integers.integers, centered, *window), acc)
+    found = computed(case)
+    assert found.shape == acc.shape
+    assert found.dtype == (np.float32 if q_y is None else np.uint8)
 
     # what follows, number by number, each rounded to float32 by itself
     f32, s_y = np.float32, q_y.scale if q_y else 1.0
@@ -57,7 +68,7 @@ def test_every_step_of_a_random_convolution(seed):
 
 
 def test_the_random_cases_meet_everything():
-    cases = [random_conv_case(seed) for seed in SEEDS]
+    cases = [example(seed) for seed in SEEDS]
     met = {
         (case.operation.relu, case.operation.residual, case.operation.upsample, "y" in values)
         for case in cases
@@ -67,38 +78,77 @@ def test_the_random_cases_meet_everything():
         len(met) == 8
     )  # residual or not, upsampled or not, float or not, each with and without ReLU
     assert {case.operation.stride for case in cases} == {(1, 1), (2, 2), (2, 1)}
-    assert {case.weight.code for case in cases} == {"paper", "dense", "uniform"}
-    assert any(case.weight.integers().dropped for case in cases)
+    assert {case.weights["layer"].code for case in cases} == {"paper", "dense", "uniform"}
+    assert any(case.weights["layer"].integers().dropped for case in cases)
+    assert {case.operation.dilation for case in cases} == {(1, 1), (2, 2), (1, 3)}
     assert {case.values["x"].shape[0] for case in cases} == {1, 2}
-
-
-def test_sums_too_large_for_float32_are_exact():
-    x = np.full((1, 1, 1, 3000), 255, np.uint8)
-    x[..., 0] = 254
-    integers = np.full((1, 3000, 1, 1), 64, np.int8)
-    operation = Conv("layer", "x", "y", kernel=(1, 1))
-    assert convolve(operation, integers, x, 0) == 64 * (255 * 3000 - 1)
-    integers[0, 0] = 1
-    odd = 64 * 255 * 2999 + 254 + 1  # has no float32
-    x[..., 0] = 255
-    assert convolve(operation, integers, x, 0) == odd
+    assert {case.quantizations["x"].maximum for case in cases} == {15, 255}
+    outputs = [case.quantizations["y"] for case in cases if "y" in case.quantizations]
+    assert {q.rounding for q in outputs} == {"nearest", "ceil"}
 
 
 def test_no_boxes_no_output():
-    case = random_conv_case(0)
+    case = example(0)
     values = {name: value[:0] for name, value in case.values.items()}
-    found = conv(case.operation, case.weight, case.weight.integers(), case.quantizations, values)
-    assert found.shape[0] == 0
+    expected = computed(case)
+    found = computed(replace(case, values=values))
+    assert found.shape == (0, *expected.shape[1:]) and found.dtype == expected.dtype
 
 
-def test_upsampling_reads_the_pixel_that_torch_reads():
-    value = np.arange(5 * 3, dtype=np.uint8).reshape(1, 5, 3, 1)
-    expected = torch.nn.functional.interpolate(
-        torch.from_numpy(value).permute(0, 3, 1, 2).float(), size=(10, 6), mode="nearest"
-    )
-    assert np.array_equal(upsample(value, 10, 6)[0, :, :, 0], expected[0, 0].numpy())
+def test_in_reals_before_it_is_calibrated():
+    """As torch has it, with the weights that training used: even where integers drop levels."""
+    for seed in range(20):
+        case = example(seed)
+        operation, weight = case.operation, case.weights["layer"]
+        random = np.random.default_rng(seed)
+        values = {
+            name: random.normal(0, 1, value.shape).astype(np.float32)
+            for name, value in case.values.items()
+        }
+        run = Run({}, {"layer": LayerNumbers.real(weight)}, case.image)
+        run.values.update(values)
+        found = operation.compute(run)
+        expected = torch.nn.functional.conv2d(
+            torch.from_numpy(values["x"]).permute(0, 3, 1, 2),
+            torch.from_numpy(weight.dequantize() * weight.gain.reshape(-1, 1, 1, 1)),
+            torch.from_numpy(weight.bias),
+            operation.stride,
+            operation.padding,
+            operation.dilation,
+        )
+        if operation.residual:
+            residual = torch.from_numpy(values["r"]).permute(0, 3, 1, 2)
+            if operation.upsample:
+                residual = torch.nn.functional.interpolate(residual, size=expected.shape[2:])
+            expected = expected + residual
+        if operation.relu:
+            expected = expected.relu()
+        assert found.dtype == np.float32
+        assert np.allclose(found, expected.permute(0, 2, 3, 1).numpy(), atol=1e-4)
 
 
-def test_output_shape():
-    operation = Conv("layer", "x", "y", (3, 2), stride=(2, 1), padding=(1, 0), dilation=(2, 3))
-    assert output_shape(operation, 10, 9) == (4, 6)
+def test_another_convolution_may_be_quicker():
+    case, calls = example(1), []
+
+    def recording(*arguments):
+        calls.append(arguments[2:])
+        return convolve(*arguments)
+
+    layers = {"layer": LayerNumbers.integer(case.weights["layer"])}
+    run = Run(case.quantizations, layers, case.image, recording)
+    run.values.update(case.values)
+    assert np.array_equal(case.operation.compute(run), computed(case))
+    operation = case.operation
+    assert calls == [(operation.stride, operation.padding, operation.dilation)]
+
+
+def test_a_fully_connected_layer():
+    random = np.random.default_rng(0)
+    weight = random_weight(random, (6, 3, 5, 5), 4)
+    x = random.integers(0, 256, (4, 5, 5, 3)).astype(np.uint8)
+    quantizations = {"x": Quantization(0.0625, 100)}
+    found = computed(Example(Conv("fc", "x", "y", (5, 5)), {"x": x}, quantizations, {"fc": weight}))
+    flat = ((x - 100.0) * 0.0625).transpose(0, 3, 1, 2).reshape(4, -1)
+    expected = flat @ weight.dequantize().reshape(6, -1).T * weight.gain + weight.bias
+    assert found.shape == (4, 1, 1, 6)
+    assert np.allclose(found[:, 0, 0], expected, rtol=1e-5, atol=1e-5)
