@@ -155,7 +155,7 @@ class Candidates(Operation):
             }
             for name, number in (channels | ({"factors": count} if factors else {})).items():
                 # Whole halves, so that ties occur.
-                drawn = np.rint(random.normal(0, 3, (1, height, width, count * number))) / 2
+                drawn = np.rint(random.normal(0, 3, (1, height, width, number))) / 2
                 values[f"{name}{level}"] = drawn.astype(np.float32)
         operation = cls(
             scores=tuple(f"scores{level}" for level in range(levels)),
