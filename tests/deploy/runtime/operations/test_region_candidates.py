@@ -2,10 +2,14 @@ import numpy as np
 import pytest
 import torch
 from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
-from scipy.special import softmax as scipy_softmax
 
-from lbwdet.deploy.runtime.operations import BoxCoder, Detections
-from lbwdet.deploy.runtime.reference.detections import detections, softmax
+from lbwdet.deploy.runtime.arithmetic.boxes import softmax
+from lbwdet.deploy.runtime.coders import DeltaCoder
+from lbwdet.deploy.runtime.operation import Example
+from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
+from lbwdet.deploy.runtime.operations.rescale import Rescale
+from lbwdet.deploy.runtime.operations.suppress import Suppress
+from lbwdet.deploy.testing import computed
 
 STDS = (0.1, 0.1, 0.2, 0.2)
 
@@ -15,14 +19,27 @@ def operation(**changes):
         scores="scores",
         deltas="deltas",
         boxes="boxes",
+        output="candidates",
         num_classes=3,
         class_agnostic=False,
-        coder=BoxCoder((0.0,) * 4, STDS, 16 / 1000),
+        coder=DeltaCoder((0.0,) * 4, STDS, 16 / 1000),
         score_threshold=0.05,
-        iou_threshold=0.5,
-        max_boxes=30,
     )
-    return Detections(**{**settings, **changes})
+    return RegionCandidates(**{**settings, **changes})
+
+
+def candidates(operation, scores, deltas, boxes, resized=(90, 120)):
+    values = dict(scores=scores, deltas=deltas, boxes=boxes)
+    found = computed(Example(operation, values, resized=resized))
+    assert found.dtype == np.float32 and found.shape[1:] == (7,)
+    return found
+
+
+def detections(rows, resized, original):
+    """As the region head's result: in the original's pixels, suppressed class by class."""
+    image = np.zeros((*original, 3), np.uint8)
+    rescaled = computed(Example(Rescale("x", "y"), {"x": rows}, image=image, resized=resized))
+    return computed(Example(Suppress("x", "y", 0.5, 30, "class"), {"x": rescaled}))
 
 
 def random_case(seed, count=60, classes=3, boxes_per_proposal=3):
@@ -41,9 +58,8 @@ def test_they_are_those_of_mmdetection(seed, class_agnostic):
     from mmdet.models.layers import multiclass_nms
 
     scores, deltas, boxes = random_case(seed, boxes_per_proposal=1 if class_agnostic else 3)
-    found, found_scores, labels = detections(
-        operation(class_agnostic=class_agnostic), scores, deltas, boxes, (90, 120), (180, 60)
-    )
+    rows = candidates(operation(class_agnostic=class_agnostic), scores, deltas, boxes)
+    found = detections(rows, (90, 120), (180, 60))
     coder = DeltaXYWHBBoxCoder(target_stds=STDS)
     each = torch.from_numpy(deltas).reshape(60, -1, 4)
     starts = torch.from_numpy(boxes)[:, None].expand_as(each)
@@ -56,34 +72,42 @@ def test_they_are_those_of_mmdetection(seed, class_agnostic):
         dict(type="nms", iou_threshold=0.5),
         30,
     )
-    assert labels.tolist() == expected_labels.tolist()
-    assert np.allclose(found, expected[:, :4].numpy(), atol=1e-3)
-    assert np.allclose(found_scores, expected[:, 4].numpy(), atol=1e-6)
-    assert (found.dtype, found_scores.dtype, labels.dtype) == (np.float32, np.float32, np.int64)
+    assert len(found) == 30
+    assert found[:, 5].tolist() == expected_labels.tolist()
+    assert np.allclose(found[:, :4], expected[:, :4].numpy(), atol=1e-3)
+    assert np.allclose(found[:, 4], expected[:, 4].numpy(), atol=1e-6)
 
 
-def test_softmax():
-    logits = np.random.default_rng(0).normal(0, 30, (100, 21)).astype(np.float32)
-    logits[0] = 1e30, *[-1e30] * 20
-    expected = scipy_softmax(logits.astype(np.float64), 1)
-    assert np.allclose(softmax(logits), expected, rtol=1e-7, atol=1e-44)
+@pytest.mark.parametrize("seed", range(10))
+def test_against_a_plain_loop(seed):
+    case = RegionCandidates.example(np.random.default_rng(seed))
+    one, values, rows = case.operation, case.values, []
+    for box, prior in enumerate(values["boxes"]):
+        scores = softmax(values["scores"][box].reshape(1, -1))[0]
+        for label in range(one.num_classes):
+            if scores[label] > np.float32(one.score_threshold):
+                first = 0 if one.class_agnostic else 4 * label
+                deltas = values["deltas"][box, 0, 0, first : first + 4]
+                decoded = one.coder.decode(prior[None], deltas[None], *case.resized)[0]
+                rows.append([*decoded, scores[label], label, 0])
+    assert np.array_equal(computed(case), np.array(rows, np.float32).reshape(-1, 7))
 
 
-def test_ties_go_to_the_lower_box_then_the_lower_class():
+def test_the_order_is_that_of_the_boxes_then_of_the_classes():
     scores, deltas = np.zeros((2, 1, 1, 3), np.float32), np.zeros((2, 1, 1, 4), np.float32)
     boxes = np.float32([[0, 0, 10, 10], [50, 50, 60, 60]])
     one = operation(num_classes=2, class_agnostic=True)
-    found, _, labels = detections(one, scores, deltas, boxes, (90, 90), (90, 90))
-    assert labels.tolist() == [0, 1, 0, 1]
-    assert found[:, 0].tolist() == [0, 0, 50, 50]
+    rows = candidates(one, scores, deltas, boxes, (90, 90))
+    assert rows[:, 5].tolist() == [0, 1, 0, 1]
+    assert rows[:, 0].tolist() == [0, 0, 50, 50]
+    # ties in suppression: the earlier one
+    assert np.array_equal(detections(rows, (90, 90), (90, 90)), rows)
 
 
-def test_no_proposals_no_detections():
+def test_no_proposals_no_candidates():
     scores, deltas, boxes = (value[:0] for value in random_case(0))
-    found = detections(operation(), scores, deltas, boxes, (90, 120), (90, 120))
-    assert [value.shape for value in found] == [(0, 4), (0,), (0,)]
+    assert candidates(operation(), scores, deltas, boxes).shape == (0, 7)
 
 
 def test_nothing_above_the_threshold():
-    found = detections(operation(score_threshold=1.0), *random_case(0), (90, 120), (90, 120))
-    assert len(found[1]) == 0
+    assert len(candidates(operation(score_threshold=1.0), *random_case(0))) == 0
