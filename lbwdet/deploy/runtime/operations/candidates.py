@@ -149,11 +149,8 @@ class Candidates(Operation):
             height, width = -(-64 // stride), -(-96 // stride)
             halves = random.uniform(0, 2 * stride, (count, 2)).astype(np.float32).tolist()
             base.append(tuple((-w, -h, w, h) for w, h in halves))
-            channels = {
-                "scores": count * (classes + (activation == "softmax")),
-                "deltas": 4 * count,
-            }
-            for name, number in (channels | ({"factors": count} if factors else {})).items():
+            per_anchor = {"scores": classes + (activation == "softmax"), "deltas": 4, "factors": 1}
+            for name, number in per_anchor.items():
                 # Whole halves, so that ties occur.
                 drawn = np.rint(random.normal(0, 3, (1, height, width, number))) / 2
                 values[f"{name}{level}"] = drawn.astype(np.float32)
