@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.coders import DeltaCoder
-from lbwdet.deploy.runtime.context import LayerNumbers, Run
-from lbwdet.deploy.runtime.operation import Example, Operation
+from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.candidates import Candidates
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.detections import Detections
@@ -37,15 +36,6 @@ Array = NDArray[Any]
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _IMAGE_SCALE = 4.9 / 255  # normalized pixels lie between -2.2 and 2.7
 _MAX_RATIO = 16 / 1000
-
-
-def computed(example: Example) -> Any:
-    """What an operation, alone with its example, computes."""
-    layers = {name: LayerNumbers.integer(weight) for name, weight in example.weights.items()}
-    run = Run(example.quantizations, layers, example.image)
-    run.values.update(example.values)
-    run.resized = example.resized or run.resized
-    return example.operation.compute(run)
 
 
 def random_image(seed: int, height: int, width: int) -> Array:

@@ -1,22 +1,18 @@
 import numpy as np
 import pytest
 
-from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.candidates import Candidates
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.detections import Detections
-from lbwdet.deploy.runtime.operations.lookup import Lookup
 from lbwdet.deploy.runtime.operations.max_pool import MaxPool
 from lbwdet.deploy.runtime.operations.ps_roi_align import PSRoIAlign
 from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
 from lbwdet.deploy.runtime.operations.rescale import Rescale
 from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.deploy.runtime.operations.suppress import Suppress
-from lbwdet.deploy.runtime.program import Quantization
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.deploy.runtime.validate import check_artifact
 from lbwdet.deploy.testing import (
-    computed,
     random_image,
     random_weight,
     tiny_artifact,
@@ -73,28 +69,3 @@ def test_a_random_weight_keeps_the_size_of_its_input():
         x = random.normal(0, 1, (288, 1000))
         y = (weight.dequantize().reshape(64, 288) @ x) * weight.gain[:, None]
         assert 0.8 < y.std() < 1.2
-
-
-def test_an_operation_alone_computes_what_it_computes_in_its_program():
-    artifact = tiny_artifact(activation_bits=4, channels=2)
-    image, quantizations = random_image(0, 60, 80), artifact.program.quantizations
-    names = [operation.written for operation in artifact.program.operations[:-1]]
-    values = ReferenceEngine(artifact).values(image, names)
-    resized = artifact.program.operations[0].resized(60, 80)
-    for operation in artifact.program.operations[:-1]:
-        example = Example(operation, values, quantizations, artifact.weights, image, resized)
-        assert np.array_equal(computed(example), values[operation.written]), operation.title
-
-
-def test_an_example_without_a_size_has_that_of_its_image():
-    rows = np.ones((1, 7), np.float32)
-    image = np.zeros((20, 40, 3), np.uint8)
-    for resized, expected in ((None, [1, 1, 1, 1]), ((10, 80), [0.5, 2, 0.5, 2])):
-        example = Example(Rescale("x", "y"), {"x": rows}, image=image, resized=resized)
-        assert computed(example)[0, :4].tolist() == expected
-
-
-def test_values_are_those_of_the_example():
-    x = np.array([[[[1, 2]]]], np.uint8)
-    example = Example(Lookup("x", "y"), {"x": x}, dict.fromkeys("xy", Quantization(0.5)))
-    assert np.array_equal(computed(example), x)

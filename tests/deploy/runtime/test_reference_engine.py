@@ -3,8 +3,8 @@ import sys
 
 import numpy as np
 import pytest
-
 from lbwdet.deploy.runtime.reference import ReferenceEngine
+
 from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ConfigError
 

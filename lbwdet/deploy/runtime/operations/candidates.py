@@ -152,7 +152,7 @@ class Candidates(Operation):
             per_anchor = {"scores": classes + (activation == "softmax"), "deltas": 4, "factors": 1}
             for name, number in per_anchor.items():
                 # Whole halves, so that ties occur.
-                drawn = np.rint(random.normal(0, 3, (1, height, width, number))) / 2
+                drawn = np.rint(random.normal(0, 3, (1, height, width, count * number))) / 2
                 values[f"{name}{level}"] = drawn.astype(np.float32)
         operation = cls(
             scores=tuple(f"scores{level}" for level in range(levels)),

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.add import Add
-from lbwdet.deploy.runtime.program import Quantization
-from lbwdet.deploy.testing import computed
+from lbwdet.deploy.runtime.quantization import Quantization
 
 f32 = np.float32
 
@@ -12,7 +12,7 @@ f32 = np.float32
 @pytest.mark.parametrize("seed", range(30))
 def test_number_by_number(seed):
     case = Add.example(np.random.default_rng(seed))
-    operation, q_y, found = case.operation, case.quantizations["y"], computed(case)
+    operation, q_y, found = case.operation, case.quantizations["y"], compute_alone(case)
     assert found.dtype == np.uint8
     assert {value.shape for value in case.values.values()} == {found.shape}
     for index in np.ndindex(*found.shape):
@@ -41,10 +41,10 @@ def test_sums_by_hand():
         "b": Quantization(0.25),
         "y": Quantization(0.5, 5, 100),
     }
-    found = computed(Example(Add(("a", "b"), "y"), values, quantizations))
+    found = compute_alone(Example(Add(("a", "b"), "y"), values, quantizations))
     # In halves: -10 + 0, 0 + 50, 10 + 1.5 (to the even 12), 245 + 127.5
     assert found.ravel().tolist() == [0, 55, 17, 100]
-    found = computed(Example(Add(("a", "b"), "y", relu=True), values, quantizations))
+    found = compute_alone(Example(Add(("a", "b"), "y", relu=True), values, quantizations))
     assert found.ravel().tolist() == [5, 55, 17, 100]
 
 
@@ -52,6 +52,6 @@ def test_in_reals_before_it_is_calibrated():
     random = np.random.default_rng(0)
     values = {name: random.normal(0, 1, (1, 2, 3, 4)).astype(f32) for name in "abc"}
     total = values["a"] + values["b"] + values["c"]
-    assert np.array_equal(computed(Example(Add(tuple("abc"), "y"), values)), total)
-    found = computed(Example(Add(tuple("abc"), "y", relu=True), values))
+    assert np.array_equal(compute_alone(Example(Add(tuple("abc"), "y"), values)), total)
+    found = compute_alone(Example(Add(tuple("abc"), "y", relu=True), values))
     assert np.array_equal(found, np.maximum(total, 0))

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.affine import Affine
-from lbwdet.deploy.testing import computed
 
 f32 = np.float32
 
@@ -13,7 +13,7 @@ f32 = np.float32
 def test_number_by_number(seed):
     case = Affine.example(np.random.default_rng(seed))
     operation, x, q_x = case.operation, case.values["x"], case.quantizations["x"]
-    q_y, found = case.quantizations.get("y"), computed(case)
+    q_y, found = case.quantizations.get("y"), compute_alone(case)
     s_y = q_y.scale if q_y else 1.0
     assert found.shape == x.shape and found.dtype == (np.uint8 if q_y else f32)
     for index in np.ndindex(*x.shape):
@@ -43,6 +43,6 @@ def test_in_reals_it_is_a_batch_norm():
     gain = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach()
     bias = (norm.bias - norm.running_mean * gain).detach()
     operation = Affine("x", "y", tuple(gain.tolist()), tuple(bias.tolist()))
-    found = computed(Example(operation, {"x": x}))
+    found = compute_alone(Example(operation, {"x": x}))
     expected = norm(torch.from_numpy(x).permute(0, 3, 1, 2)).detach().permute(0, 2, 3, 1)
     assert found.dtype == f32 and np.allclose(found, expected.numpy(), atol=1e-6)

@@ -6,12 +6,12 @@ from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.arithmetic.boxes import exp
 from lbwdet.deploy.runtime.coders import DeltaCoder, DistanceCoder
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.candidates import Candidates
 from lbwdet.deploy.runtime.operations.suppress import Suppress
-from lbwdet.deploy.testing import computed
 
 STRIDES, SIDES = (4, 8, 16), ((24, 32), (12, 16), (6, 8))
 GENERATOR = AnchorGenerator(strides=list(STRIDES), ratios=[0.5, 1.0, 2.0], scales=[4])
@@ -43,13 +43,13 @@ def candidates(operation, scores, deltas, factors=(), resized=(90, 120)):
         (operation.factors, factors),
     ):
         values.update(zip(names, arrays, strict=True))
-    found = computed(Example(operation, values, resized=resized))
+    found = compute_alone(Example(operation, values, resized=resized))
     assert found.dtype == np.float32 and found.shape[1:] == (7,)
     return found
 
 
 def suppressed(rows, iou_threshold=0.7, max_boxes=50, group="level"):
-    return computed(Example(Suppress("x", "y", iou_threshold, max_boxes, group), {"x": rows}))
+    return compute_alone(Example(Suppress("x", "y", iou_threshold, max_boxes, group), {"x": rows}))
 
 
 def random_heads(seed=0):
@@ -198,7 +198,7 @@ SEEDS = range(40)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_against_a_plain_loop(seed):
     case = Candidates.example(np.random.default_rng(seed))
-    found = computed(case)
+    found = compute_alone(case)
     assert np.array_equal(found, plain_candidates(case.operation, case.values, case.resized))
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.concat import Concat
-from lbwdet.deploy.testing import computed
 
 f32 = np.float32
 
@@ -11,7 +11,7 @@ f32 = np.float32
 @pytest.mark.parametrize("seed", range(30))
 def test_number_by_number(seed):
     case = Concat.example(np.random.default_rng(seed))
-    q_y, found = case.quantizations["y"], computed(case)
+    q_y, found = case.quantizations["y"], compute_alone(case)
     assert found.dtype == np.uint8
     assert found.shape[-1] == sum(value.shape[-1] for value in case.values.values())
     start = 0
@@ -39,7 +39,7 @@ def test_inputs_with_the_quantization_of_the_output_stay_what_they_are():
         top = quantization.maximum
         values = {name: np.minimum(value, top) for name, value in case.values.items()}
         quantizations = dict.fromkeys(case.quantizations, quantization)
-        found = computed(Example(case.operation, values, quantizations))
+        found = compute_alone(Example(case.operation, values, quantizations))
         assert np.array_equal(found, np.concatenate(list(values.values()), -1))
 
 
@@ -49,6 +49,6 @@ def test_in_reals_before_it_is_calibrated():
         name: random.normal(0, 1, (1, 2, 3, channels)).astype(f32)
         for name, channels in (("a", 4), ("b", 1))
     }
-    found = computed(Example(Concat(("b", "a"), "y"), values))
+    found = compute_alone(Example(Concat(("b", "a"), "y"), values))
     assert found.dtype == f32
     assert np.array_equal(found, np.concatenate([values["b"], values["a"]], -1))

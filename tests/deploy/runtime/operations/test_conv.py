@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.arithmetic.convolution import convolve
 from lbwdet.deploy.runtime.context import LayerNumbers, Run
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.conv import Conv
-from lbwdet.deploy.runtime.program import Quantization
-from lbwdet.deploy.testing import computed, random_weight
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.testing import random_weight
 
 SEEDS = range(120)
 
@@ -41,7 +42,7 @@ def test_every_step_of_a_random_convolution(seed):
     centered = case.values["x"].astype(np.float32) - np.float32(q_x.zero_point)
     window = operation.stride, operation.padding, operation.dilation
     assert np.array_equal(convolve(integers.integers, centered, *window), acc)
-    found = computed(case)
+    found = compute_alone(case)
     assert found.shape == acc.shape
     assert found.dtype == (np.float32 if q_y is None else np.uint8)
 
@@ -90,8 +91,8 @@ def test_the_random_cases_meet_everything():
 def test_no_boxes_no_output():
     case = example(0)
     values = {name: value[:0] for name, value in case.values.items()}
-    expected = computed(case)
-    found = computed(replace(case, values=values))
+    expected = compute_alone(case)
+    found = compute_alone(replace(case, values=values))
     assert found.shape == (0, *expected.shape[1:]) and found.dtype == expected.dtype
 
 
@@ -137,7 +138,7 @@ def test_another_convolution_may_be_quicker():
     layers = {"layer": LayerNumbers.integer(case.weights["layer"])}
     run = Run(case.quantizations, layers, case.image, recording)
     run.values.update(case.values)
-    assert np.array_equal(case.operation.compute(run), computed(case))
+    assert np.array_equal(case.operation.compute(run), compute_alone(case))
     operation = case.operation
     assert calls == [(operation.stride, operation.padding, operation.dilation)]
 
@@ -147,7 +148,9 @@ def test_a_fully_connected_layer():
     weight = random_weight(random, (6, 3, 5, 5), 4)
     x = random.integers(0, 256, (4, 5, 5, 3)).astype(np.uint8)
     quantizations = {"x": Quantization(0.0625, 100)}
-    found = computed(Example(Conv("fc", "x", "y", (5, 5)), {"x": x}, quantizations, {"fc": weight}))
+    found = compute_alone(
+        Example(Conv("fc", "x", "y", (5, 5)), {"x": x}, quantizations, {"fc": weight})
+    )
     flat = ((x - 100.0) * 0.0625).transpose(0, 3, 1, 2).reshape(4, -1)
     expected = flat @ weight.dequantize().reshape(6, -1).T * weight.gain + weight.bias
     assert found.shape == (4, 1, 1, 6)

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.lookup import Lookup, requantize
-from lbwdet.deploy.runtime.program import Quantization
-from lbwdet.deploy.testing import computed
+from lbwdet.deploy.runtime.quantization import Quantization
 
 steps = st.floats(1e-3, 1e3).map(np.float32).map(float)
 seeds = st.integers(0, 2**32 - 1)
@@ -135,7 +135,7 @@ def test_a_map_is_looked_up():
     x = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5)).astype(np.uint8)
     quantizations = {"x": Quantization(0.05, 120), "y": Quantization(1 / 256, 0)}
     operation = Lookup("x", "y", "sigmoid")
-    found = computed(Example(operation, {"x": x}, quantizations))
+    found = compute_alone(Example(operation, {"x": x}, quantizations))
     table = operation.table(quantizations["x"], quantizations["y"])
     assert found.dtype == np.uint8
     for index in np.ndindex(*x.shape):
@@ -145,10 +145,10 @@ def test_a_map_is_looked_up():
 def test_in_reals_before_it_is_calibrated():
     operation, x = Lookup("x", "y", "silu"), np.linspace(-5, 5, 24).astype(np.float32)
     x = x.reshape(1, 2, 3, 4)
-    found = computed(Example(operation, {"x": x}))
+    found = compute_alone(Example(operation, {"x": x}))
     assert found.dtype == np.float32
     assert np.allclose(found, F.silu(torch.from_numpy(x)).numpy(), atol=1e-6)
     wanted = Quantization(0.03125, 9)
-    quantized = computed(Example(operation, {"x": x}, {"y": wanted}))
+    quantized = compute_alone(Example(operation, {"x": x}, {"y": wanted}))
     exact = F.silu(torch.from_numpy(x.astype(np.float64))).numpy()
     assert np.array_equal(quantized, codes(exact, wanted))

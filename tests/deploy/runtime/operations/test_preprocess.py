@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.arithmetic.resize import resize
 from lbwdet.deploy.runtime.context import Run
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
-from lbwdet.deploy.runtime.program import Quantization
-from lbwdet.deploy.testing import computed, random_image
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.testing import random_image
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
@@ -38,7 +39,7 @@ def test_normalized_quantized_padded(to_rgb):
     image = random_image(1, 40, 50)
     quantization = Quantization(float(np.float32(0.019)), 115)
     example = Example(operation((50, 40), to_rgb=to_rgb), {}, {"image": quantization}, image=image)
-    found = computed(example)
+    found = compute_alone(example)
     assert found.dtype == np.uint8
     assert found.shape == (1, 64, 64, 3)
     pixels = image[:, :, ::-1] if to_rgb else image
@@ -50,7 +51,7 @@ def test_normalized_quantized_padded(to_rgb):
 
 def test_in_reals_before_it_is_calibrated():
     image = random_image(1, 40, 50)
-    found = computed(Example(operation((50, 40)), {}, image=image))
+    found = compute_alone(Example(operation((50, 40)), {}, image=image))
     real = ((image[:, :, ::-1] - np.array(MEAN)) / np.array(STD)).astype(np.float32)
     assert found.dtype == np.float32 and np.array_equal(found[0, :40, :50], real)
     assert (found[0, 40:] == 0).all() and (found[0, :, 50:] == 0).all()
@@ -62,7 +63,9 @@ def test_the_image_is_resized_before():
     run = Run(quantizations, {}, image)
     found = operation((100, 80)).compute(run)
     assert found.shape == (1, 96, 128, 3) and run.resized == (80, 100)
-    twice = computed(Example(operation((100, 80)), {}, quantizations, image=resize(image, 80, 100)))
+    twice = compute_alone(
+        Example(operation((100, 80)), {}, quantizations, image=resize(image, 80, 100))
+    )
     assert np.array_equal(found, twice)
 
 

@@ -3,10 +3,10 @@ import pytest
 import torch
 import torchvision
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.arithmetic.roi_axis import axis_weights
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.ps_roi_align import PSRoIAlign
-from lbwdet.deploy.testing import computed
 
 HEIGHT, WIDTH, STRIDE, OUTPUTS = 12, 16, 8, 5
 f32 = np.float32
@@ -23,7 +23,7 @@ def random_case(seed, size=3, ratio=2):
 
 
 def ps_roi_align(operation, scores, boxes):
-    return computed(Example(operation, {"maps": scores, "boxes": boxes}))
+    return compute_alone(Example(operation, {"maps": scores, "boxes": boxes}))
 
 
 @pytest.mark.parametrize("ratio", [0, 2])

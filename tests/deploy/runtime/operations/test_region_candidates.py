@@ -3,13 +3,13 @@ import pytest
 import torch
 from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.arithmetic.boxes import softmax
 from lbwdet.deploy.runtime.coders import DeltaCoder
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
 from lbwdet.deploy.runtime.operations.rescale import Rescale
 from lbwdet.deploy.runtime.operations.suppress import Suppress
-from lbwdet.deploy.testing import computed
 
 STDS = (0.1, 0.1, 0.2, 0.2)
 
@@ -30,7 +30,7 @@ def operation(**changes):
 
 def candidates(operation, scores, deltas, boxes, resized=(90, 120)):
     values = dict(scores=scores, deltas=deltas, boxes=boxes)
-    found = computed(Example(operation, values, resized=resized))
+    found = compute_alone(Example(operation, values, resized=resized))
     assert found.dtype == np.float32 and found.shape[1:] == (7,)
     return found
 
@@ -38,8 +38,8 @@ def candidates(operation, scores, deltas, boxes, resized=(90, 120)):
 def detections(rows, resized, original):
     """As the region head's result: in the original's pixels, suppressed class by class."""
     image = np.zeros((*original, 3), np.uint8)
-    rescaled = computed(Example(Rescale("x", "y"), {"x": rows}, image=image, resized=resized))
-    return computed(Example(Suppress("x", "y", 0.5, 30, "class"), {"x": rescaled}))
+    rescaled = compute_alone(Example(Rescale("x", "y"), {"x": rows}, image=image, resized=resized))
+    return compute_alone(Example(Suppress("x", "y", 0.5, 30, "class"), {"x": rescaled}))
 
 
 def random_case(seed, count=60, classes=3, boxes_per_proposal=3):
@@ -90,7 +90,7 @@ def test_against_a_plain_loop(seed):
                 deltas = values["deltas"][box, 0, 0, first : first + 4]
                 decoded = one.coder.decode(prior[None], deltas[None], *case.resized)[0]
                 rows.append([*decoded, scores[label], label, 0])
-    assert np.array_equal(computed(case), np.array(rows, np.float32).reshape(-1, 7))
+    assert np.array_equal(compute_alone(case), np.array(rows, np.float32).reshape(-1, 7))
 
 
 def test_the_order_is_that_of_the_boxes_then_of_the_classes():

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.rescale import Rescale
-from lbwdet.deploy.testing import computed
 
 f32 = np.float32
 
@@ -11,7 +11,7 @@ f32 = np.float32
 @pytest.mark.parametrize("seed", range(10))
 def test_number_by_number(seed):
     case = Rescale.example(np.random.default_rng(seed))
-    rows, found = case.values["x"], computed(case)
+    rows, found = case.values["x"], compute_alone(case)
     factors = [f32(f32(1) / f32(case.resized[axis] / case.image.shape[axis])) for axis in (1, 0)]
     assert found.dtype == f32 and found.shape == rows.shape
     assert np.array_equal(found[:, 4:], rows[:, 4:])
@@ -22,7 +22,7 @@ def test_number_by_number(seed):
 def test_each_axis_has_its_factor():
     rows = f32([[1, 2, 3, 4, 0.5, 7, 1]])
     image = np.zeros((180, 60, 3), np.uint8)
-    found = computed(Example(Rescale("x", "y"), {"x": rows}, image=image, resized=(90, 120)))
+    found = compute_alone(Example(Rescale("x", "y"), {"x": rows}, image=image, resized=(90, 120)))
     assert found.tolist() == [[0.5, 4, 1.5, 8, 0.5, 7, 1]]
     assert rows[0, 0] == 1  # what is read stays what it is
 
@@ -30,5 +30,5 @@ def test_each_axis_has_its_factor():
 def test_without_a_change_of_size():
     rows = f32([[0.1, 0.2, 0.3, 0.7, 0.5, 7, 1]])
     image = np.zeros((31, 77, 3), np.uint8)
-    found = computed(Example(Rescale("x", "y"), {"x": rows}, image=image, resized=(31, 77)))
+    found = compute_alone(Example(Rescale("x", "y"), {"x": rows}, image=image, resized=(31, 77)))
     assert np.array_equal(found, rows)

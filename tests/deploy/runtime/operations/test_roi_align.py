@@ -3,11 +3,11 @@ import pytest
 import torch
 import torchvision
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.arithmetic.roi_axis import axis_weights, levels_of, pool
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
-from lbwdet.deploy.runtime.program import Quantization
-from lbwdet.deploy.testing import computed
+from lbwdet.deploy.runtime.quantization import Quantization
 
 MAPS = ((24, 32), (12, 16), (6, 8))
 STRIDES = (4, 8, 16)
@@ -33,7 +33,7 @@ def random_case(seed, ratio=0, size=7):
 
 def roi_align(operation, maps, boxes, quantizations):
     values = {f"p{level}": features for level, features in enumerate(maps)}
-    return computed(Example(operation, {**values, "boxes": boxes}, quantizations))
+    return compute_alone(Example(operation, {**values, "boxes": boxes}, quantizations))
 
 
 @pytest.mark.parametrize("ratio", [0, 2])

@@ -3,15 +3,15 @@ import pytest
 import torch
 import torchvision
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.suppress import Suppress
-from lbwdet.deploy.testing import computed
 
 SEEDS = range(60)
 
 
 def suppressed(rows, iou_threshold=0.5, max_boxes=100, group="class"):
-    return computed(Example(Suppress("x", "y", iou_threshold, max_boxes, group), {"x": rows}))
+    return compute_alone(Example(Suppress("x", "y", iou_threshold, max_boxes, group), {"x": rows}))
 
 
 def rows_of(boxes, scores, labels=0, levels=0):
@@ -51,7 +51,7 @@ def test_against_a_plain_loop(seed):
         ):
             kept.append(row)
     expected = np.array(kept, np.float32).reshape(-1, 7)[: operation.max_boxes]
-    assert np.array_equal(computed(case), expected)
+    assert np.array_equal(compute_alone(case), expected)
 
 
 def plain_overlap(a, b):

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 import torch
 
+from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.upsample import Upsample
-from lbwdet.deploy.testing import computed
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_number_by_number(seed):
     case = Upsample.example(np.random.default_rng(seed))
-    operation, x, found = case.operation, case.values["x"], computed(case)
+    operation, x, found = case.operation, case.values["x"], compute_alone(case)
     n, h, w, c = x.shape
     if operation.like is None:
         size = h * operation.factor[0], w * operation.factor[1]
@@ -36,7 +36,7 @@ def test_the_random_cases_meet_everything():
 @pytest.mark.parametrize("factor", [(1, 1), (2, 2), (3, 2)])
 def test_it_is_that_of_torch(factor):
     x = np.random.default_rng(0).normal(0, 1, (2, 5, 4, 3)).astype(np.float32)
-    found = computed(Example(Upsample("x", "y", factor), {"x": x}))
+    found = compute_alone(Example(Upsample("x", "y", factor), {"x": x}))
     expected = torch.nn.functional.interpolate(
         torch.from_numpy(x).permute(0, 3, 1, 2), scale_factor=factor, mode="nearest"
     )
