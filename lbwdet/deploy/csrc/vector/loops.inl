@@ -1,4 +1,4 @@
-// Included once per instruction set, within a namespace of its own, after
+// Included once per instruction set, into an anonymous namespace within lbw, after
 //   Floats                                     a vector of floats
 //   Floats widen(const std::uint8_t*, Floats)  as many bytes as floats
 //   void narrow(Floats, std::uint8_t*)         floats, whole numbers 0 .. 255, as bytes
@@ -74,19 +74,19 @@ void mark_overlaps(const BoxColumns& boxes, std::size_t i, std::size_t count, fl
   }
 }
 
-// The contract's round, zero point and clamp. V: float, or a vector of them.
+// V: float, or a vector of them.
 template <typename V>
-inline void requantize(V value, const RoiTask& task, std::uint8_t* out) {
+inline void to_bytes(V value, const Rounding& to, std::uint8_t* out) {
   const V least = V{} - 512, most = V{} + 512;  // further away nothing changes after the clamp
-  value = value < least ? least : value;
-  value = value > most ? most : value;
+  value = value > least ? value : least;
+  value = value < most ? value : most;
   const V magic = V{} + 12582912.0f;  // 1.5 * 2**23: the sum has no place for a fraction
   V rounded = (value + magic) - magic;
-  if (task.ceil) rounded = rounded < value ? rounded + 1 : rounded;
-  rounded = rounded + static_cast<float>(task.zero_out);
-  const V zero = V{}, maximum = zero + static_cast<float>(task.maximum_out);
-  rounded = rounded < zero ? zero : rounded;
-  rounded = rounded > maximum ? maximum : rounded;
+  if (to.ceil) rounded = rounded < value ? rounded + 1 : rounded;
+  rounded = rounded + static_cast<float>(to.zero);
+  const V low = V{} + static_cast<float>(to.low), high = V{} + static_cast<float>(to.high);
+  rounded = rounded < low ? low : rounded;
+  rounded = rounded > high ? high : rounded;
   narrow(rounded, out);
 }
 
@@ -119,9 +119,9 @@ inline void roi_channels(const RoiTask& task, int first_row, int rows, int c) {
         for (int v = 0; v < vectors; ++v)
           sum[v] = sum[v] + top[(i * size + bx) * vectors + v] * weight;
       }
-      std::uint8_t* const out = task.out + (by * size + bx) * task.channels + c;
+      std::uint8_t* const out = task.out + by * task.out_row_stride + bx * task.channels + c;
       for (int v = 0; v < vectors; ++v)
-        requantize(sum[v] * task.ratio, task, out + v * lanes);
+        to_bytes(sum[v] * task.ratio, task.to, out + v * lanes);
     }
   }
 }
@@ -143,3 +143,48 @@ void roi_align(const RoiTask& task) {
   for (; c < task.channels; ++c)
     roi_channels<float, 1>(task, first_row, end_row - first_row, c);
 }
+
+inline void load(const float* in, float& value) { value = *in; }
+inline void load(const float* in, Floats& values) { __builtin_memcpy(&values, in, sizeof values); }
+inline void store(float value, float* out) { *out = value; }
+inline void store(Floats values, float* out) { __builtin_memcpy(out, &values, sizeof values); }
+
+// Calls step(i, zero vector) for whole vectors, then step(i, zero) for what is left.
+template <typename Step>
+inline void each(std::size_t count, Step step) {
+  constexpr std::size_t lanes = sizeof(Floats) / sizeof(float);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) step(i, Floats{});
+  for (; i < count; ++i) step(i, 0.0f);
+}
+
+void scale(const std::uint8_t* in, float zero, float factor, std::size_t count, float* out) {
+  each(count, [=](std::size_t i, auto v) { store((widen(in + i, v) - zero) * factor, out + i); });
+}
+
+void add_scaled(const std::uint8_t* in, float zero, float factor, std::size_t count, float* out) {
+  each(count, [=](std::size_t i, auto v) {
+    load(out + i, v);
+    store(v + (widen(in + i, v) - zero) * factor, out + i);
+  });
+}
+
+void affine(const std::uint8_t* in, float zero, const float* multiplier, const float* offset,
+            std::size_t count, float* out) {
+  each(count, [=](std::size_t i, auto v) {
+    auto shift = v;
+    load(multiplier + i, v);
+    load(offset + i, shift);
+    store((widen(in + i, v) - zero) * v + shift, out + i);
+  });
+}
+
+void round(const float* in, const Rounding& to, std::size_t count, std::uint8_t* out) {
+  each(count, [=, &to](std::size_t i, auto v) {
+    load(in + i, v);
+    to_bytes(v, to, out + i);
+  });
+}
+
+constexpr Loops kLoops = {exponentials,  resize_row, blend, maximum,    look_up, mark_overlaps,
+                          roi_align,     scale,      add_scaled, affine, round};

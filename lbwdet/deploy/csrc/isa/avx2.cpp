@@ -5,7 +5,9 @@
 
 #include <utility>
 
-#include "kernel.h"
+#include "../conv/kernel.h"
+#include "../vector/loops.h"
+#include "isa.h"
 #include "target.h"
 
 LBW_TARGET_BEGIN("avx2")
@@ -37,20 +39,35 @@ struct Vector : Avx2 {
   };
 };
 
-#include "row.inl"
-#include "winograd.inl"
+#include "../conv/row.inl"
+#include "../conv/winograd.inl"
+
+constexpr WinogradKernel kWinograd{Vector::lanes, run_winograd<Vector>};
+constexpr Kernel kKernel{Vector::lanes, Vector::vectors, Vector::narrow_quads, 0,
+                         run_row<Vector>, &kWinograd};
 
 }  // namespace
-
-const Kernel& avx2_kernel() {
-  static const WinogradKernel winograd{Vector::lanes, run_winograd<Vector>};
-  static const Kernel kernel{Isa::avx2, Vector::lanes, Vector::vectors,
-                             Vector::narrow_quads, 0, run_row<Vector>, &winograd};
-  return kernel;
-}
-
 }  // namespace lbw::conv
 
+namespace lbw {
+namespace {
+
+#include "avx2_floats.inl"
+#include "../vector/loops.inl"
+
+}  // namespace
+}  // namespace lbw
+
 LBW_TARGET_END
+
+namespace lbw {
+namespace {
+
+bool supported() { return __builtin_cpu_supports("avx2"); }
+
+const RegisteredIsa registered({"avx2", 20, supported, &conv::kKernel, &kLoops});
+
+}  // namespace
+}  // namespace lbw
 
 #endif

@@ -1,15 +1,5 @@
-#if defined(__x86_64__)
-#include <immintrin.h>
-
-#include "../conv/target.h"
-#include "loops.h"
-
-LBW_TARGET_BEGIN("avx2")
-
-namespace lbw {
-namespace avx2 {
-namespace {
-
+// The 256-bit vector of the inner loops: included into the anonymous namespace of a file, before
+// loops.inl.
 using Floats = float __attribute__((vector_size(32)));
 
 inline Floats widen(const std::uint8_t* bytes, Floats) {
@@ -23,17 +13,3 @@ inline void narrow(Floats values, std::uint8_t* out) {
       _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packus_epi16(half, half));
 }
-
-#include "loops.inc"
-
-}  // namespace
-}  // namespace avx2
-
-const Loops kAvx2Loops = {avx2::exponentials, avx2::resize_row, avx2::blend, avx2::maximum,
-                          avx2::look_up, avx2::mark_overlaps, avx2::roi_align};
-
-}  // namespace lbw
-
-LBW_TARGET_END
-
-#endif

@@ -4,9 +4,18 @@
 
 #include <arm_neon.h>
 
+#if defined(__linux__)
+#include <sys/auxv.h>
+#ifndef HWCAP_ASIMDDP
+#define HWCAP_ASIMDDP (1 << 20)
+#endif
+#endif
+
 #include <utility>
 
-#include "kernel.h"
+#include "../conv/kernel.h"
+#include "../vector/loops.h"
+#include "isa.h"
 #include "target.h"
 
 #if defined(__clang__)
@@ -80,18 +89,49 @@ struct Vector {
   }
 };
 
-#include "row.inl"
+#include "../conv/row.inl"
+
+constexpr Kernel kKernel{Vector::lanes, Vector::vectors, Vector::narrow_quads, 0x80,
+                         run_row<Vector>, nullptr};
 
 }  // namespace
-
-const Kernel& neon_dotprod_kernel() {
-  static const Kernel kernel{Isa::neon_dotprod, Vector::lanes, Vector::vectors,
-                             Vector::narrow_quads, 0x80, run_row<Vector>, nullptr};
-  return kernel;
-}
-
 }  // namespace lbw::conv
 
+namespace lbw {
+namespace {
+
+using Floats = float __attribute__((vector_size(16)));
+
+inline Floats widen(const std::uint8_t* bytes, Floats) {
+  return Floats{static_cast<float>(bytes[0]), static_cast<float>(bytes[1]),
+                static_cast<float>(bytes[2]), static_cast<float>(bytes[3])};
+}
+
+inline void narrow(Floats values, std::uint8_t* out) {
+  for (int lane = 0; lane < 4; ++lane) out[lane] = static_cast<std::uint8_t>(values[lane]);
+}
+
+#include "../vector/loops.inl"
+
+}  // namespace
+}  // namespace lbw
+
 LBW_TARGET_END
+
+namespace lbw {
+namespace {
+
+#if defined(__linux__)
+bool supported() { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP; }
+#elif defined(__APPLE__)
+bool supported() { return true; }  // every Apple CPU that runs aarch64 macOS has it
+#else
+bool supported() { return false; }
+#endif
+
+const RegisteredIsa registered({"neon_dotprod", 10, supported, &conv::kKernel, &kLoops});
+
+}  // namespace
+}  // namespace lbw
 
 #endif

@@ -1,7 +1,9 @@
 // Plain C++, for every CPU; compilers turn it into whatever vectors they may use.
 #include <utility>
 
-#include "kernel.h"
+#include "../conv/kernel.h"
+#include "../vector/loops.h"
+#include "isa.h"
 
 namespace lbw::conv {
 namespace {
@@ -29,10 +31,13 @@ struct Vector {
 
   static inline const uint8_t* broadcast(const uint8_t* p) { return p; }
   static inline const int8_t* weights(const int8_t* p) { return p; }
+  // Modulo 2**32, as vector instructions add: only the last sum must fit.
   static inline Int dot(Int acc, const uint8_t* x, const int8_t* w) {
     return each<Int>([&](int i) {
       const int8_t* four = w + 4 * i;
-      return acc.v[i] + x[0] * four[0] + x[1] * four[1] + x[2] * four[2] + x[3] * four[3];
+      const int products = x[0] * four[0] + x[1] * four[1] + x[2] * four[2] + x[3] * four[3];
+      return static_cast<int32_t>(static_cast<uint32_t>(acc.v[i]) +
+                                  static_cast<uint32_t>(products));
     });
   }
 
@@ -118,14 +123,39 @@ struct Vector {
   }
 };
 
-#include "row.inl"
+#include "../conv/row.inl"
+
+constexpr Kernel kKernel{Vector::lanes, Vector::vectors, Vector::narrow_quads, 0,
+                         run_row<Vector>, nullptr};
 
 }  // namespace
+}  // namespace lbw::conv
 
-const Kernel& portable_kernel() {
-  static const Kernel kernel{Isa::portable, Vector::lanes, Vector::vectors,
-                             Vector::narrow_quads, 0, run_row<Vector>, nullptr};
-  return kernel;
+namespace lbw {
+namespace {
+
+using Floats = float __attribute__((vector_size(16)));
+
+inline Floats widen(const std::uint8_t* bytes, Floats) {
+  return Floats{static_cast<float>(bytes[0]), static_cast<float>(bytes[1]),
+                static_cast<float>(bytes[2]), static_cast<float>(bytes[3])};
 }
 
-}  // namespace lbw::conv
+inline void narrow(Floats values, std::uint8_t* out) {
+  for (int lane = 0; lane < 4; ++lane) out[lane] = static_cast<std::uint8_t>(values[lane]);
+}
+
+#include "../vector/loops.inl"
+
+}  // namespace
+}  // namespace lbw
+
+namespace lbw {
+namespace {
+
+bool supported() { return true; }
+
+const RegisteredIsa registered({"portable", 0, supported, &conv::kKernel, &kLoops});
+
+}  // namespace
+}  // namespace lbw

@@ -5,7 +5,9 @@
 
 #include <utility>
 
-#include "kernel.h"
+#include "../conv/kernel.h"
+#include "../vector/loops.h"
+#include "isa.h"
 #include "target.h"
 
 LBW_TARGET_BEGIN("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
@@ -102,20 +104,83 @@ struct Vector {
   }
 };
 
-#include "row.inl"
-#include "winograd.inl"
+#include "../conv/row.inl"
+#include "../conv/winograd.inl"
+
+constexpr WinogradKernel kWinograd{Vector::lanes, run_winograd<Vector>};
+constexpr Kernel kKernel{Vector::lanes, Vector::vectors, Vector::narrow_quads, 0,
+                         run_row<Vector>, &kWinograd};
 
 }  // namespace
-
-const Kernel& avx512_vnni_kernel() {
-  static const WinogradKernel winograd{Vector::lanes, run_winograd<Vector>};
-  static const Kernel kernel{Isa::avx512_vnni, Vector::lanes, Vector::vectors,
-                             Vector::narrow_quads, 0, run_row<Vector>, &winograd};
-  return kernel;
-}
-
 }  // namespace lbw::conv
 
+namespace lbw {
+namespace {
+
+using Floats = float __attribute__((vector_size(64)));
+
+inline Floats widen(const std::uint8_t* bytes, Floats) {
+  const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(narrow));
+}
+
+inline void narrow(Floats values, std::uint8_t* out) {
+  const __m512i wide = _mm512_cvttps_epi32(values);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(wide));
+}
+
+
+#include "../vector/loops.inl"
+
+}  // namespace
+}  // namespace lbw
+
 LBW_TARGET_END
+
+LBW_TARGET_BEGIN("avx512f,avx512bw,avx512vbmi")
+
+namespace lbw {
+namespace {
+
+// The table in four registers: each instruction looks 64 bytes up in two of them.
+void look_up_vbmi(const std::uint8_t* table, const std::uint8_t* in, std::size_t count,
+                  std::uint8_t* out) {
+  __m512i part[4];
+  for (int i = 0; i < 4; ++i) part[i] = _mm512_loadu_si512(table + 64 * i);
+  for (std::size_t i = 0; i < count; i += 64) {
+    const std::size_t rest = count - i;
+    const __mmask64 some = rest < 64 ? (__mmask64{1} << rest) - 1 : ~__mmask64{0};
+    const __m512i index = _mm512_maskz_loadu_epi8(some, in + i);
+    const __m512i low = _mm512_permutex2var_epi8(part[0], index, part[1]);
+    const __m512i high = _mm512_permutex2var_epi8(part[2], index, part[3]);
+    _mm512_mask_storeu_epi8(out + i, some,
+                            _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high));
+  }
+}
+
+}  // namespace
+}  // namespace lbw
+
+LBW_TARGET_END
+
+namespace lbw {
+namespace {
+
+// Some CPUs have the rest of this instruction set, but not VBMI.
+const Loops* loops_of_this_cpu() {
+  static Loops loops = kLoops;
+  if (__builtin_cpu_supports("avx512vbmi")) loops.look_up = look_up_vbmi;
+  return &loops;
+}
+
+bool supported() {
+  return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+const RegisteredIsa registered({"avx512_vnni", 40, supported, &conv::kKernel, loops_of_this_cpu()});
+
+}  // namespace
+}  // namespace lbw
 
 #endif
