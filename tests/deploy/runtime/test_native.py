@@ -511,10 +511,12 @@ def test_the_library_checks_what_it_is_told(name, value, message, told):
 def test_the_library_knows_floats_from_integers(told):
     names = names_of(tiny_artifact())
     told(MaxPool, input=[names.index("p2.scores")])
-    with pytest.raises(NativeError, match="^MaxPool pooled: .*'input' names a float map; it takes"):
+    with pytest.raises(
+        NativeError, match=r"^MaxPool pooled: .*'input' names a float map; it takes"
+    ):
         NativeEngine(tiny_artifact())
     told(Candidates, scores=[0] * 5)
-    with pytest.raises(NativeError, match="^Candidates .*'scores' names a uint8 map; it takes a"):
+    with pytest.raises(NativeError, match=r"^Candidates .*'scores' names a uint8 map; it takes a"):
         NativeEngine(tiny_artifact())
 
 
@@ -625,5 +627,5 @@ def test_an_operation_that_this_build_lacks(monkeypatch):
     )
     artifact = replace(artifact, program=replace(artifact.program, operations=operations))
     assert len(ReferenceEngine(artifact).detect(random_image(0, 40, 40))[0]) > 0
-    with pytest.raises(NativeError, match="^Blur proposals: this build has no operation Blur"):
+    with pytest.raises(NativeError, match=r"^Blur proposals: this build has no operation Blur"):
         NativeEngine(artifact)
