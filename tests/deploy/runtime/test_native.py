@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -277,6 +278,32 @@ def test_closed_while_it_runs_in_another_thread(large):
         worker.join(60)
         assert not worker.is_alive() and not worker.wrong
         assert isinstance(worker.error, NativeError) and "was closed" in str(worker.error)
+
+
+def test_what_is_being_cancelled_is_not_freed_yet():
+    engine = NativeEngine(tiny_artifact(channels=2))
+    cancelling, free_to_go = threading.Event(), threading.Event()
+    library, calls = engine._library, []
+
+    def cancel(_):
+        cancelling.set()
+        free_to_go.wait(60)
+        calls.append("cancelled")
+
+    def destroy(address):
+        calls.append("freed")
+        library.lbw_destroy(address)
+
+    engine._library = SimpleNamespace(lbw_cancel=cancel, lbw_destroy=destroy)
+    threads = [threading.Thread(target=engine.cancel), threading.Thread(target=engine.close)]
+    threads[0].start()
+    cancelling.wait(60)
+    threads[1].start()
+    time.sleep(0.05)
+    free_to_go.set()
+    for thread in threads:
+        thread.join(60)
+    assert calls == ["cancelled", "freed"]
 
 
 @pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
