@@ -1,5 +1,6 @@
 // An array that the caller gives: how one operation runs alone. "shape": n, h, w, c; "bytes" or
-// "floats": what is in it, whichever the output is.
+// "floats": what is in it, whichever the output is. "resized", if given: height and width of the
+// image as the network is to see it.
 #include <algorithm>
 #include <cstring>
 
@@ -25,6 +26,7 @@ class Given : public Operation {
       for (const std::uint8_t byte : bytes_)
         expect(byte <= value.maximum, "a number is above the value's maximum");
     }
+    if (fields.has("resized")) resized_ = fields.pair("resized");
     const std::size_t count = value.is_float ? floats_.size() : bytes_.size();
     expect(shape_.size() == static_cast<double>(count), "shape is not that of the array");
   }
@@ -32,6 +34,7 @@ class Given : public Operation {
   Shape shape(const Sizes&) const override { return shape_; }
 
   void run(Frame& frame) const override {
+    if (resized_.h > 0) frame.resized = {resized_.h, resized_.w};
     const int n = static_cast<int>(shape_.n);
     if (frame.descriptions[output].is_float) {
       std::copy(floats_.begin(), floats_.end(), frame.begin_floats(output, n).data);
@@ -47,6 +50,7 @@ class Given : public Operation {
 
  private:
   Shape shape_{};
+  Pair resized_{};
   std::vector<std::uint8_t> bytes_;
   std::vector<float> floats_;
 };
