@@ -1,5 +1,6 @@
 // An array that the caller gives: how one operation runs alone. "shape": n, h, w, c; "bytes" or
-// "floats": what is in it, whichever the output is.
+// "floats": what is in it, whichever the output is; "resized", if given: height and width that the
+// image is taken to be resized to.
 #include <algorithm>
 #include <cstring>
 
@@ -15,6 +16,10 @@ class Given : public Operation {
     expect(sides.size == 4, "shape is n, h, w, c");
     for (const int side : sides) expect(side >= 0, "a side is negative");
     shape_ = {sides.data[0], sides.data[1], sides.data[2], sides.data[3]};
+    if (fields.has("resized")) {
+      const Pair resized = fields.pair("resized");
+      resized_ = {resized.h, resized.w};
+    }
     const Value& value = fields.description(output);
     if (value.is_float) {
       floats_ = fields.floats("floats");
@@ -32,6 +37,7 @@ class Given : public Operation {
   Shape shape(const Sizes&) const override { return shape_; }
 
   void run(Frame& frame) const override {
+    if (resized_.height > 0) frame.resized = resized_;
     const int n = static_cast<int>(shape_.n);
     if (frame.descriptions[output].is_float) {
       std::copy(floats_.begin(), floats_.end(), frame.begin_floats(output, n).data);
@@ -47,6 +53,7 @@ class Given : public Operation {
 
  private:
   Shape shape_{};
+  Size resized_{};
   std::vector<std::uint8_t> bytes_;
   std::vector<float> floats_;
 };
