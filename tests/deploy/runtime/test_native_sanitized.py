@@ -102,7 +102,7 @@ class Wrong(Fields):
 native.Fields = Wrong
 for make in (tiny_artifact, tiny_rfcn_artifact):
     artifact = make(channels=2, size=(48, 32))
-    for index in list(range(len(artifact.program.operations))) * 6:
+    for index in list(range(len(artifact.program.operations))) * 2:
         Wrong.countdown = iter(range(index, -1000, -1))
         runs += 1
         try:
@@ -125,7 +125,7 @@ def library():
 
 @pytest.mark.parametrize(
     ("program", "runs"),
-    [(DETECTORS, 12), (OPERATIONS, 6 * 14), (WRONG, 600)],
+    [(DETECTORS, 12), (OPERATIONS, 16 * 6 * 2), (WRONG, 150)],
     ids=["detectors", "operations", "wrong descriptions"],
 )
 def test_a_clean_run(library, program, runs):
