@@ -145,7 +145,7 @@ def encoded(name: str, entry: Any) -> tuple[str, int, int, Array | None]:
     if isinstance(entry, str):
         data: Array = np.frombuffer(entry.encode(), np.uint8)
         return name, TEXT, data.size, data
-    if isinstance(entry, Value) or isinstance(entry, list) and isinstance(entry[0], Value):
+    if isinstance(entry, Value) or (isinstance(entry, list) and isinstance(entry[0], Value)):
         data = np.array(entry, np.int32).reshape(-1)
         return name, VALUE, data.size, data
     data = np.ascontiguousarray(entry)
