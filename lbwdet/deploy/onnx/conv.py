@@ -60,7 +60,7 @@ def _weight_and_bias(operation: Conv, values: Values, connected: bool) -> tuple[
         scale = (layer.scale * layer.gain).astype(np.float32)
         weight = layer.factors * scale[:, None, None, None]
     else:
-        weight, scale = signed_integers(layer, source.scale if source else 1.0)
+        weight, scale = signed_integers(layer, bias, source.scale if source else 1.0)
     if connected:
         weight = weight.reshape(len(weight), -1)
     if layer.factors.dtype == np.float32:
@@ -73,18 +73,19 @@ def _weight_and_bias(operation: Conv, values: Values, connected: bool) -> tuple[
     return factors, graph("DequantizeLinear", whole, unit, np.zeros(len(unit), np.int32), axis=0)
 
 
-def signed_integers(layer: LayerNumbers, s_x: float) -> tuple[Array, Array]:
+def signed_integers(layer: LayerNumbers, bias: Array, s_x: float) -> tuple[Array, Array]:
     """Integer weights with the gain in their scale: int8 [o, i, kh, kw], float32 [o].
 
     A negative gain turns the integers' signs, because ONNX wants positive scales. A channel
     of small integers gets larger ones, up to 64, because biases are rounded to units of
-    ``s_x * scale``. Where a gain is so near to 0 that the bias would not fit int32 in these
-    units, the scale is larger and the integers smaller.
+    ``s_x * scale``. Where a gain is so near to 0 that the bias [o] would not fit int32 in these
+    units, the scale is larger and the integers smaller. A channel of zeros has the units that
+    its bias wants.
     """
-    largest = np.abs(layer.factors.reshape(len(layer.factors), -1)).max(1).clip(1)
-    room = 2.0 ** np.floor(np.log2(MAX_WEIGHT / largest))
-    real = layer.scale * layer.gain.astype(np.float64) / room
-    least = np.abs(layer.bias.astype(np.float64)) / (s_x * _LARGEST_BIAS)
+    largest = np.abs(layer.factors.reshape(len(layer.factors), -1)).max(1)
+    room = 2.0 ** np.floor(np.log2(MAX_WEIGHT / largest.clip(1)))
+    real = layer.scale * layer.gain.astype(np.float64) / room * (largest > 0)
+    least = np.abs(bias) / (s_x * _LARGEST_BIAS)
     scale = np.maximum(np.maximum(np.abs(real), least), 1e-30).astype(np.float32)
     # real / scale is 1 or -1 up to a rounding, except where the scale was raised
     signed = np.rint(layer.factors * (room * (real / scale))[:, None, None, None])
