@@ -103,7 +103,10 @@ def shapes_of(artifact: Artifact) -> dict[str, Value]:
 
 def _append(operations: tuple[Operation, ...], values: Values) -> None:
     for operation in operations:
-        tensor = export(operation, values)
+        try:
+            tensor = export(operation, values)
+        except ConfigError as error:
+            raise ConfigError(f"{operation.title}: {error}") from error
         if tensor is not None:
             values.tensors[operation.written] = tensor
 

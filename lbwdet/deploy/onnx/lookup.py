@@ -20,8 +20,8 @@ def lookup(operation: Lookup, values: Values) -> str:
         return graph("Gather", table, graph.cast(stored, TensorProto.INT32))
     if operation.function not in FUNCTIONS:
         raise ConfigError(
-            f"{operation.title}: ONNX export knows no function {operation.function!r} of float "
-            f"maps; it knows {', '.join(FUNCTIONS)}"
+            f"ONNX export knows no function {operation.function!r} of float maps; "
+            f"it knows {', '.join(FUNCTIONS)}"
         )
     real = FUNCTIONS[operation.function](graph, stored, *operation.parameters)
     return values.store(operation.output, real)

@@ -27,6 +27,5 @@ def export(operation: Operation, values: Values) -> str | None:
     """
     known = sorted(kind.__name__ for kind in export.registry if kind is not object)
     raise ConfigError(
-        f"{operation.title}: ONNX export knows no {type(operation).__name__}; "
-        f"it knows {', '.join(known)}"
+        f"ONNX export knows no {type(operation).__name__}; it knows {', '.join(known)}"
     )

@@ -9,6 +9,7 @@ from lbwdet.deploy.runtime.operations.suppress import Suppress
 _COLUMN = {"class": 5, "level": 6}
 _NONE = np.array([-np.inf], np.float32)
 _LEAST = np.array([np.finfo(np.float32).min], np.float32)
+_TOUCH = 1e-30  # at 0 OpenVINO drops boxes that do not overlap, too
 
 
 @export.register
@@ -24,7 +25,7 @@ def suppress(operation: Suppress, values: Values) -> str:
         graph("Unsqueeze", rows.boxes(graph, found), [0]),
         graph("Unsqueeze", each, [0]),
         [operation.max_boxes],
-        np.array([operation.iou_threshold], np.float32),
+        np.array([max(operation.iou_threshold, _TOUCH)], np.float32),
         _LEAST,
     )
     index = rows.column(graph, chosen, 2)
