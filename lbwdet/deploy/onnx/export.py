@@ -62,7 +62,7 @@ def export_onnx(
         _append(program.operations, values)
     else:
         _append_dense(program, values)
-    model = values.graph.model(_metadata(artifact, part, float_activations))
+    model = values.graph.model(_metadata(artifact, part, bool(quantizations)))
     try:
         with atomic_write(out) as path:
             onnx.save(model, str(path))
@@ -121,7 +121,7 @@ def _append_dense(program: Program, values: Values) -> None:
         values.graph.output(name, TensorProto.FLOAT, shape, values.read(name))
 
 
-def _metadata(artifact: Artifact, part: str, float_activations: bool) -> dict[str, str]:
+def _metadata(artifact: Artifact, part: str, quantized: bool) -> dict[str, str]:
     """What the model is, and the settings of its preprocessing."""
     first = artifact.program.operations[0]
     names = {field for field, _, _ in roles(first)}
@@ -129,7 +129,7 @@ def _metadata(artifact: Artifact, part: str, float_activations: bool) -> dict[st
     entries: dict[str, Any] = dict(
         lbwdet=__version__,
         part=part,
-        activations="float32" if float_activations else "uint8",
+        activations="uint8" if quantized else "float32",
         classes=artifact.classes,
         **settings,
     )

@@ -13,8 +13,8 @@ from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 def preprocess(operation: Preprocess, values: Values) -> str:
     """[1, 3, h, w] from the model's input ``image``, uint8 [H, W, 3].
 
-    Resizing is ONNX's linear interpolation in float32, rounded: now and then a pixel
-    comes out one grey level away from the integer arithmetic of ``Preprocess``.
+    Resizing is ONNX's linear interpolation in float32, rounded: now and then a pixel (of noise,
+    one in ten) comes out one grey level away from the integer arithmetic of ``Preprocess``.
     """
     graph = values.graph
     graph.input("image", TensorProto.UINT8, ["height", "width", 3])

@@ -18,7 +18,11 @@ def sides(graph: Graph, tensor: str) -> str:
 
 
 def nearest(graph: Graph, tensor: str, sides: Operand) -> str:
-    """A map in another size, by nearest neighbours."""
+    """A map in another size, by nearest neighbours.
+
+    Engines compute places in float32: where the sides are no multiples of one another, now and
+    then a row or column is its neighbour.
+    """
     count_and_channels = graph("Slice", graph("Shape", tensor), [0], [2])
     return graph(
         "Resize",
