@@ -128,9 +128,7 @@ def read_document(container: Container) -> Document:
         raise ArtifactError("damaged: the checksum does not fit the content; copy the file anew")
     if version == 1:
         old: OldDocument = from_json(OldDocument, value, "document")
-        return Document(
-            FORMAT_VERSION, old.classes, old.program.upgraded(), old.weights, old.info
-        )
+        return Document(FORMAT_VERSION, old.classes, old.program.upgraded(), old.weights, old.info)
     document: Document = from_json(Document, value, "document")
     return document
 

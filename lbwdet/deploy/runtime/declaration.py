@@ -86,8 +86,8 @@ Role = Reads | Writes | Layer
 
 def roles(operation: Any) -> Iterator[tuple[str, Role, tuple[str, ...]]]:
     """The fields that name values or layers: field, role, and the names it holds."""
-    for field, markers in _markers(type(operation)).items():
-        for marker in markers:
+    for field, found in markers(operation.__class__).items():
+        for marker in found:
             if isinstance(marker, Reads | Writes | Layer):
                 value = getattr(operation, field)
                 names = value if isinstance(value, tuple) else (value,)
@@ -100,11 +100,11 @@ def check_ranges(value: Any, place: str) -> None:
     Raises:
         ArtifactError: one is out of range.
     """
-    for field, markers in _markers(type(value)).items():
+    for field, found in markers(value.__class__).items():
         entry, name = getattr(value, field), f"{place}: {field}"
         for part in _dataclasses_in(entry):
             check_ranges(part, name)
-        for marker in markers:
+        for marker in found:
             if isinstance(marker, Range):
                 for number in _numbers(entry):
                     if not marker.low <= number <= marker.high:
@@ -118,7 +118,8 @@ def check_ranges(value: Any, place: str) -> None:
 
 
 @functools.cache
-def _markers(kind: type) -> dict[str, tuple[Any, ...]]:
+def markers(kind: Any) -> dict[str, tuple[Any, ...]]:
+    """What the annotations of a dataclass say, by field."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: _metadata(hints[field.name]) for field in dataclasses.fields(kind)}
 

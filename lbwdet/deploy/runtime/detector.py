@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.artifact import Artifact, read_artifact
@@ -80,7 +81,52 @@ class Detector:
         engine: str = "native",
         score_threshold: float | None = None,
     ) -> None:
-        if engine not in _ENGINES: dict[str, Callable[[Artifact, int | None], Engine]] = {
+        if engine not in _ENGINES:
+            raise ConfigError(f"engine={engine!r} is not known; choose from {', '.join(_ENGINES)}")
+        if score_threshold is not None and not 0 <= score_threshold <= 1:
+            raise ConfigError(f"score_threshold={score_threshold!r}: scores lie between 0 and 1")
+        source = artifact if isinstance(artifact, Artifact) else os.path.abspath(artifact)
+        self._arguments = (source, threads, engine, score_threshold)
+        if not isinstance(artifact, Artifact):
+            artifact = read_artifact(artifact)
+        self.classes = artifact.classes
+        self.engine = _ENGINES[engine](artifact, threads)
+        self._score_threshold = score_threshold
+
+    def __call__(self, image: Array) -> DetectionResult:
+        """Detects objects in one image.
+
+        Args:
+            image: uint8 [H, W, 3], channels in the order blue, green, red, as OpenCV reads it.
+
+        Raises:
+            DataError: it is something else, empty, or larger than 2**29 pixels.
+        """
+        boxes, scores, labels = self.engine.detect(check_image(image))
+        if self._score_threshold is not None:
+            kept = scores > np.float32(self._score_threshold)
+            boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
+        return DetectionResult(boxes, scores, labels, tuple(self.classes[n] for n in labels))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as what it was made of: a worker gets an engine of its own."""
+        return Detector, self._arguments
+
+
+def _reference(artifact: Artifact, threads: int | None) -> Engine:
+    if threads is not None:
+        raise ConfigError(
+            "the reference engine takes no threads=; numpy's are set in the environment, "
+            "for example OMP_NUM_THREADS=1"
+        )
+    return ReferenceEngine(artifact)
+
+
+def _native(artifact: Artifact, threads: int | None) -> Engine:
+    return NativeEngine(artifact, threads=threads)
+
+
+_ENGINES: dict[str, Callable[[Artifact, int | None], Engine]] = {
     "native": _native,
     "reference": _reference,
 }

@@ -23,9 +23,7 @@ def to_json(value: Any, kind: Any) -> Any:
     if dataclasses.is_dataclass(value):
         hints = _fields(value.__class__)
         fields = {name: to_json(getattr(value, name), hints[name]) for name in hints}
-        one_of_several = kind is Operation or (
-            _is_union(kind) and type(None) not in get_args(kind)
-        )
+        one_of_several = kind is Operation or (_is_union(kind) and type(None) not in get_args(kind))
         return {"type": type(value).__name__, **fields} if one_of_several else fields
     if isinstance(value, tuple):
         return [

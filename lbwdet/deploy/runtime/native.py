@@ -1,13 +1,12 @@
 """The native engine: an artifact handed to the compiled library, image by image."""
 
-import ctypes
 import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,6 +159,12 @@ class NativeEngine:
             for operation, time, count in zip(self._operations, nanoseconds, work, strict=True)
         ]
 
+    def cancel(self) -> None:
+        """Ends a run under way in another thread: it raises NativeError. Else nothing happens."""
+        engine = self._engine
+        if engine is not None and os.getpid() == self._process:
+            self._library.lbw_cancel(engine)
+
     def close(self) -> None:
         """Ends the engine's threads and frees its memory, once a run under way has ended.
 
@@ -184,15 +189,18 @@ class NativeEngine:
         if getattr(self, "_engine", None) is not None:
             self.close()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a native engine holds threads and memory of this process and cannot be copied; "
+            "pickle the Detector, or make an engine from the artifact in each process"
+        )
+
     def _describe(self, artifact: Artifact) -> None:
         """Hands the program over."""
         layers = {name: LayerNumbers.integer(weight) for name, weight in artifact.weights.items()}
         context = Context(artifact.program.quantizations, layers)
         for value in self._values.values():
-            added = self._library.lbw_add_value(
-                self._engine, value.is_float, value.zero_point, value.maximum, value.ceil, 0
-            )
-            if added < 0:
+            if self._library.lbw_add_value(self._engine, *value.described, 0) < 0:
                 raise self._error()
         for operation in self._operations:
             fields = Fields(operation, context, self._values)

@@ -1,6 +1,5 @@
 """An operation in the fields of the native library; see csrc/lbw.h."""
 
-import ctypes
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -39,6 +38,11 @@ class NativeValue:
     maximum: int = 0
     ceil: bool = False
 
+    @property
+    def described(self) -> tuple[int, int, int, int]:
+        """The arguments of ``lbw_add_value``, but the border."""
+        return self.is_float, self.zero_point, self.maximum, self.ceil
+
 
 def native_values(program: Program) -> dict[str, NativeValue]:
     """Every value of a program, by name, in the order in which it is written."""
@@ -62,55 +66,57 @@ class Fields:
 
     Every field of the dataclass under its own name, those of a dataclass in it after a dot; names
     of values as their indices; then what :meth:`Operation.constants` gives.
+
+    Attributes:
+        array: for the library; valid as long as this object lives.
     """
 
     def __init__(
-        self, operation: Operation, context: Context, indices: Mapping[str, NativeValue]
+        self, operation: Operation, context: Context, values: Mapping[str, NativeValue]
     ) -> None:
-        self._arrays: list[Any] = []
         named = {
-            field: names for field, role, names in roles(operation) if not isinstance(role, Layer)
+            name: names for name, role, names in roles(operation) if not isinstance(role, Layer)
         }
         fields = []
         for name, value in _flat(operation):
             if name in named:
-                numbers = np.array([indices[item].index for item in named[name]], np.int32)
-                fields.append(self._array(name, numbers, FieldKind.VALUE))
+                indices = np.array([values[item].index for item in named[name]], np.int32)
+                fields.append(field(name, indices, FieldKind.VALUE))
             else:
-                fields.append(self._field(name, value))
-        for name, constant in operation.constants(context).items():
-            fields.append(self._field(name, constant))
+                fields.append(field(name, value))
+        fields += [field(name, value) for name, value in operation.constants(context).items()]
         self.array = (Field * len(fields))(*fields)
+        self._fields = fields  # they keep their arrays
 
     def __len__(self) -> int:
         return len(self.array)
 
-    def _field(self, name: str, value: Any) -> Field:
-        if value is None:
-            return self._array(name, np.zeros(0, np.int32), FieldKind.INT32)
-        if isinstance(value, str):
-            return self._array(name, np.frombuffer(value.encode(), np.uint8), FieldKind.TEXT)
-        array = np.asarray(value)
-        if array.dtype.kind == "b" or array.dtype.kind == "i" and array.dtype != np.int8:
-            array = array.astype(np.int32)
-        elif array.dtype.kind == "f":
-            array = array.astype(np.float32)
-        return self._array(name, array, _KINDS[array.dtype])
 
-    def _array(self, name: str, array: Array, kind: FieldKind) -> Field:
-        dense, text = np.ascontiguousarray(array), name.encode()
-        self._arrays += [dense, text]
-        return Field(text, kind, dense.size, dense.ctypes.data)
+def field(name: str, value: Any, kind: FieldKind | None = None) -> Field:
+    """One field from an array, a number, a tuple, a text, or None; it keeps what it points to."""
+    if value is None:
+        value = np.zeros(0, np.int32)
+    if isinstance(value, str):
+        value, kind = np.frombuffer(value.encode(), np.uint8), FieldKind.TEXT
+    array = np.asarray(value)
+    if array.dtype not in _KINDS:
+        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
+    array = np.ascontiguousarray(array)
+    encoded = name.encode()
+    made = Field(encoded, _KINDS[array.dtype] if kind is None else kind, array.size)
+    made.data = array.ctypes.data
+    made.keep = (encoded, array)
+    return made
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Fields by name; of a dataclass in a field its class's name, and its own fields."""
-    for field in dataclasses.fields(value):
-        entry, name = getattr(value, field.name), prefix + field.name
-        if dataclasses.is_dataclass(entry):
-            yield name, type(entry).__name__
-            yield from _flat(entry, f"{name}.")
-        elif isinstance(entry, tuple) and any(isinstance(item, tuple) for item in entry):
+    for entry in dataclasses.fields(value):
+        content, name = getattr(value, entry.name), prefix + entry.name
+        if dataclasses.is_dataclass(content):
+            yield name, type(content).__name__
+            yield from _flat(content, f"{name}.")
+        elif isinstance(content, tuple) and any(isinstance(item, tuple) for item in content):
             continue  # of several levels: the operation's constants flatten it
         else:
-            yield name, entry
+            yield name, content

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import MAX_WEIGHT, StoredWeight
 
 Array = NDArray[Any]
@@ -92,7 +92,9 @@ def weight(random: np.random.Generator, shape: tuple[int, int, int, int]) -> Sto
         bias=random.normal(0, 0.2, outputs).astype(np.float32),
     )
     size = np.sqrt((stored.dequantize().reshape(outputs, -1) ** 2).sum(1)) + 1e-6
-    stored.gain[:] = random.uniform(0.8, 1.2, outputs) * random.choice([1, 1, 1, -1], outputs) / size
+    stored.gain[:] = (
+        random.uniform(0.8, 1.2, outputs) * random.choice([1, 1, 1, -1], outputs) / size
+    )
     return stored
 
 

@@ -3,7 +3,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.arithmetic.boxes import anchors, best_first, sigmoid, softmax
 from lbwdet.deploy.runtime.coders import Coder, DeltaCoder, DistanceCoder, Four
 from lbwdet.deploy.runtime.context import Array, Context, Run
@@ -150,10 +149,10 @@ class Candidates(Operation):
             height, width = -(-64 // stride), -(-96 // stride)
             halves = random.uniform(0, 2 * stride, (count, 2)).astype(np.float32).tolist()
             base.append(tuple((-w, -h, w, h) for w, h in halves))
-            channels = {"scores": count * (classes + (activation == "softmax")), "deltas": 4 * count}
-            for name, number in (channels | ({"factors": count} if factors else {})).items():
+            per_anchor = {"scores": classes + (activation == "softmax"), "deltas": 4, "factors": 1}
+            for name, number in per_anchor.items():
                 # Whole halves, so that ties occur.
-                drawn = np.rint(random.normal(0, 3, (1, height, width, number))) / 2
+                drawn = np.rint(random.normal(0, 3, (1, height, width, count * number))) / 2
                 values[f"{name}{level}"] = drawn.astype(np.float32)
         operation = cls(
             scores=tuple(f"scores{level}" for level in range(levels)),
@@ -173,4 +172,5 @@ class Candidates(Operation):
             factor_first=factors and bool(random.integers(2)),
         )
         image = np.zeros((64, 96, 3), np.uint8)
-        return Example(operation, values, image=image, resized=(60, 90))
+        read = {name: values[name] for name, _ in operation.reads()}
+        return Example(operation, read, image=image, resized=(60, 90))

@@ -60,10 +60,14 @@ class PSRoIAlign(Operation):
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
-        height, width, size, outputs = (int(n) for n in random.integers((4, 4, 1, 1), (20, 20, 5, 9)))
+        height, width, size, outputs = (
+            int(n) for n in random.integers((4, 4, 1, 1), (20, 20, 5, 9))
+        )
         shape = (1, height, width, outputs * size**2)
         values = {
             "x": random.normal(0, 1, shape).astype(np.float32),
-            "boxes": random_cases.boxes(random, int(random.integers(0, 9)), 16 * height, 16 * width),
+            "boxes": random_cases.boxes(
+                random, int(random.integers(0, 9)), 16 * height, 16 * width
+            ),
         }
         return Example(cls("x", "boxes", "y", 16, size, int(random.integers(0, 3))), values)
