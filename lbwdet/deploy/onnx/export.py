@@ -18,7 +18,8 @@ from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.context import LayerNumbers
 from lbwdet.deploy.runtime.declaration import Kind, roles
 from lbwdet.deploy.runtime.operation import Operation
-from lbwdet.deploy.runtime.program import Program, Quantization
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.shapes import Shapes, Value
 from lbwdet.errors import ConfigError
 from lbwdet.files import atomic_write

@@ -6,7 +6,7 @@ import numpy as np
 
 from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.runtime.context import LayerNumbers
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.shapes import Value
 
 # Engines round to the nearest integer. Rounding up is nearest after adding almost a half:

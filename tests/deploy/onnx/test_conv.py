@@ -8,9 +8,9 @@ from lbwdet.deploy.onnx.conv import signed_integers
 from lbwdet.deploy.runtime.context import LayerNumbers
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.conv import Conv
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization
 
-SEEDS = range(24)
+SEEDS = range(10)
 
 
 def example(seed):

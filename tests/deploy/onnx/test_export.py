@@ -26,7 +26,8 @@ from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 from lbwdet.deploy.runtime.operations.rescale import Rescale
 from lbwdet.deploy.runtime.operations.suppress import Suppress
 from lbwdet.deploy.runtime.operations.upsample import Upsample
-from lbwdet.deploy.runtime.program import Program, Quantization
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine, run_program
 from lbwdet.deploy.runtime.validate import check_artifact
 from lbwdet.deploy.testing import (
@@ -75,8 +76,11 @@ def test_the_dense_part_follows_the_reference(tmp_path, run, settings):
         assert np.abs(value - wanted).mean() < tolerance * wanted.std()
 
 
-@pytest.mark.parametrize("numbers", [LayerNumbers.integer, LayerNumbers.real])
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize(
+    ("settings", "numbers"),
+    [(SETTINGS[0], LayerNumbers.integer), *((each, LayerNumbers.real) for each in SETTINGS)],
+    ids=["integers", "0", "1", "2"],
+)
 def test_with_float_activations_it_is_the_program_in_reals(tmp_path, run, settings, numbers):
     artifact = tiny_artifact(**settings)
     layers = {name: numbers(weight) for name, weight in artifact.weights.items()}

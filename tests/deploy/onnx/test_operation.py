@@ -14,7 +14,9 @@ from lbwdet.errors import ConfigError
 OPERATIONS = {
     name: kind
     for name, kind in sorted(Operation.registry.items())
-    if kind.__module__.startswith("lbwdet.")  # other tests may have operations of their own
+    if kind.__module__.startswith(
+        "lbwdet.deploy.runtime.operations."
+    )  # other tests may have operations of their own
 }
 SEEDS = 30
 

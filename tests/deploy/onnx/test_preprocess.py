@@ -7,7 +7,7 @@ from lbwdet.deploy.onnx.preprocess import preprocess
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.context import Run
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.testing import random_image
 
 GREY_LEVEL = 1 / 57  # a grey level in normalized units, and the quantization's step

@@ -4,7 +4,7 @@ import pytest
 from lbwdet.deploy.runtime.arithmetic.roi_axis import levels_of
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization
 
 SIDES = ((24, 32), (12, 16), (6, 8))
 

@@ -5,7 +5,7 @@ from onnx import TensorProto
 from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.values import CEIL_MARGIN, Values
 from lbwdet.deploy.runtime.context import rounded
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization
 
 SCALE = 0.25  # quotients are exact
 
