@@ -118,6 +118,8 @@ def _append_dense(program: Program, values: Values) -> None:
     values.tensors[first.written] = values.quantize(first.written, "image")
     _append(tuple(operations), values)
     for name in outputs:
+        if name == first.written:
+            continue  # the model's input
         shape: list[int | str] = [1, f"{name}_channels", f"{name}_height", f"{name}_width"]
         values.graph.output(name, TensorProto.FLOAT, shape, values.read(name))
 

@@ -108,6 +108,12 @@ def test_a_program_before_calibration_stays_float(tmp_path):
     assert "DequantizeLinear" not in {node.op_type for node in model.graph.node}
 
 
+def test_what_is_read_of_the_image_itself_is_no_output(tmp_path, golden_artifact):
+    assert "image" in dense_part(golden_artifact.program)[1]
+    model = export_onnx(golden_artifact, tmp_path / "dense.onnx", part="dense")
+    assert [value.name for value in model.graph.output] == ["logits", "deltas"]
+
+
 def test_the_dense_part_of_rfcn():
     _, outputs = dense_part(tiny_rfcn_artifact().program)
     assert outputs == ("stage3.3.scores", "stage3.3.deltas", "scores.map", "deltas.map")
