@@ -27,7 +27,6 @@ TESTED_IN = {
     "training/cpu_distributed.py": "training/test_distributed.py",
     "compat/operators/__init__.py": "compat/test_extension.py",
     "quantizers/__init__.py": "quantizers/test_build_quantizer.py",
-    "deploy/testing.py": "deploy/runtime/test_validate.py",
     **{
         f"deploy/lower/{name}.py": "deploy/lower/test_two_stage.py"
         for name in ("checks", "faster_rcnn", "regions")
@@ -37,7 +36,7 @@ TESTED_IN = {
         f"evaluation/benchmark/{name}.py": "evaluation/benchmark/test_run.py"
         for name in ("graphs", "peers", "process", "report", "worker")
     },
-    "deploy/runtime/operations.py": "deploy/runtime/test_validate.py",
+    "deploy/runtime/program.py": "deploy/runtime/test_validate.py",
 }
 MODULES = [
     name

@@ -96,7 +96,8 @@ class NativeEngine:
         self._engine: int | None = None
         kinds = check_artifact(artifact.program, artifact.weights, artifact.classes)
         self._library = native_library.load(native_library.library_path())
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # held while the engine runs
+        self._existence = threading.Lock()  # held for a moment: none cancels what is being freed
         self._process = os.getpid()
         self._operations = artifact.program.operations
         self._columns = {
@@ -161,9 +162,11 @@ class NativeEngine:
 
     def cancel(self) -> None:
         """Ends a run under way in another thread: it raises NativeError. Else nothing happens."""
-        engine = self._engine
-        if engine is not None and os.getpid() == self._process:
-            self._library.lbw_cancel(engine)
+        if os.getpid() != self._process:
+            return
+        with self._existence:
+            if self._engine is not None:
+                self._library.lbw_cancel(self._engine)
 
     def close(self) -> None:
         """Ends the engine's threads and frees its memory, once a run under way has ended.
@@ -175,7 +178,8 @@ class NativeEngine:
             self._engine = None
             return
         with self._lock:
-            engine, self._engine = self._engine, None
+            with self._existence:
+                engine, self._engine = self._engine, None
             if engine is not None:
                 self._library.lbw_destroy(engine)
 

@@ -111,8 +111,7 @@ def check_operations(
     shapes = Shapes(quantizations, weights)
     shapes.values.update(given or {})
     for index, operation in enumerate(operations):
-        layer = "".join(f" {shown(layer)}" for layer in operation.layers())
-        shapes.place = f"operation {index} ({type(operation).__name__}{layer})"
+        shapes.place = _place(index, operation)
         check_ranges(operation, shapes.place)
         _check_roles(operation, shapes)
         _check_likeness(operation, shapes)
@@ -124,6 +123,11 @@ def check_operations(
             _check_kind(name, role, result, shapes)
             shapes.values[name] = result
     return shapes.values
+
+
+def _place(index: int, operation: Operation) -> str:
+    layer = "".join(f" {shown(layer)}" for layer in operation.layers())
+    return f"operation {index} ({type(operation).__name__}{layer})"
 
 
 def _check_roles(operation: Operation, shapes: Shapes) -> None:
@@ -201,8 +205,7 @@ def check_artifact(
         for index, operation in enumerate(operations):
             if isinstance(operation, kind) != (index == at):
                 raise ArtifactError(
-                    f"operation {index} ({type(operation).__name__}): a program {word} with its "
-                    f"one {kind.__name__}"
+                    f"{_place(index, operation)}: a program {word} with its one {kind.__name__}"
                 )
     for name, weight in weights.items():
         check_weight(name, weight)

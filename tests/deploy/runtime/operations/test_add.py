@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.alone import check_alone, compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.errors import ArtifactError
 
 f32 = np.float32
 
@@ -55,3 +56,18 @@ def test_in_reals_before_it_is_calibrated():
     assert np.array_equal(compute_alone(Example(Add(tuple("abc"), "y"), values)), total)
     found = compute_alone(Example(Add(tuple("abc"), "y", relu=True), values))
     assert np.array_equal(found, np.maximum(total, 0))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ([(1, 2, 3, 4), (1, 2, 3, 5)], "the maps that are added differ in size"),
+        ([(1, 2, 3, 4), (1, 3, 2, 4)], "the maps that are added differ in size"),
+        ([(1, 2, 3, 4)], "inputs has 1 entries; allowed are 2 to 64"),
+    ],
+)
+def test_what_cannot_be_added(shapes, message):
+    values = {f"x{n}": np.zeros(shape, np.uint8) for n, shape in enumerate(shapes)}
+    quantizations = dict.fromkeys([*values, "y"], Quantization(1.0))
+    with pytest.raises(ArtifactError, match=rf"^operation 0 \(Add\): {message}"):
+        check_alone(Example(Add(tuple(values), "y"), values, quantizations))

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.alone import check_alone, compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.affine import Affine
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.errors import ArtifactError
 
 f32 = np.float32
 
@@ -46,3 +48,11 @@ def test_in_reals_it_is_a_batch_norm():
     found = compute_alone(Example(operation, {"x": x}))
     expected = norm(torch.from_numpy(x).permute(0, 3, 1, 2)).detach().permute(0, 2, 3, 1)
     assert found.dtype == f32 and np.allclose(found, expected.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("gain", "bias"), [((1.0,), (1.0,)), ((1.0, 1.0), (1.0,))])
+def test_one_number_per_channel(gain, bias):
+    values = {"x": np.zeros((1, 2, 3, 2), np.uint8)}
+    message = f"{len(gain)} gains and {len(bias)} biases for 2 channels"
+    with pytest.raises(ArtifactError, match=rf"^operation 0 \(Affine\): {message}"):
+        check_alone(Example(Affine("x", "y", gain, bias), values, {"x": Quantization(1.0)}))

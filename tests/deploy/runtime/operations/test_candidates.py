@@ -6,12 +6,15 @@ from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.alone import check_alone, compute_alone
 from lbwdet.deploy.runtime.arithmetic.boxes import exp
 from lbwdet.deploy.runtime.coders import DeltaCoder, DistanceCoder
+from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.candidates import Candidates
 from lbwdet.deploy.runtime.operations.suppress import Suppress
+from lbwdet.deploy.runtime.shapes import Rows
+from lbwdet.errors import ArtifactError
 
 STRIDES, SIDES = (4, 8, 16), ((24, 32), (12, 16), (6, 8))
 GENERATOR = AnchorGenerator(strides=list(STRIDES), ratios=[0.5, 1.0, 2.0], scales=[4])
@@ -292,3 +295,48 @@ def test_distances_and_factors_are_those_of_mmdetection():
         base_anchors=tuple(((stride / 2,) * 4,) for stride in STRIDES),
     )
     assert_same_detections(candidates(one, scores, distances, factors), expected)
+
+
+def map_of(channels, height=2, width=3):
+    return np.zeros((1, height, width, channels), np.float32)
+
+
+ONE_LEVEL = dict(
+    scores=("s",), deltas=("d",), strides=(4,), base_anchors=(((-4.0, -4.0, 4.0, 4.0),) * 3,)
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "maps", "message"),
+    [
+        ({}, dict(s=map_of(2)), "3 anchors of 1 classes, 2 scores, 12 deltas"),
+        ({}, dict(d=map_of(9)), "3 anchors of 1 classes, 3 scores, 9 deltas"),
+        (dict(num_classes=2), {}, "3 anchors of 2 classes, 3 scores, 12 deltas"),
+        (dict(activation="softmax"), {}, "3 anchors of 1 classes, 3 scores, 12 deltas"),
+        (dict(base_anchors=((),)), {}, "0 anchors of 1 classes"),
+        ({}, dict(d=map_of(12, width=4)), "'s' and 'd' differ in size"),
+        (dict(strides=(4, 8)), {}, r"one entry per level .* given are \[1, 1, 2, 1\]"),
+        (
+            dict(base_anchors=(((-4.0, -4.0, 4.0, 4.0), (1.0, 0.0, 0.0, 0.0), (0.0,) * 4),)),
+            {},
+            "an anchor of level 0 ends before it begins",
+        ),
+        (dict(factor_first=True), {}, "factor_first, without factors"),
+        (dict(factors=("f", "f")), dict(f=map_of(3)), "2 factors for 1 levels"),
+        (dict(factors=("f",)), dict(f=map_of(1)), "'f' is not one factor per anchor"),
+        (dict(factors=("f",)), dict(f=map_of(3, height=3)), "'f' is not one factor per anchor"),
+        (dict(scores=("s",) * 65), {}, "scores has 65 entries; allowed are 1 to 64"),
+        (dict(coder=DistanceCoder(0.0)), {}, "coder: scale is 0.0; allowed is 1e-06 to"),
+    ],
+)
+def test_heads_that_do_not_fit_are_refused(changes, maps, message):
+    values = {"s": map_of(3), "d": map_of(12), **maps}
+    one = operation(**{**ONE_LEVEL, **changes})
+    with pytest.raises(ArtifactError, match=rf"^operation 0 \(Candidates\): {message}"):
+        check_alone(Example(one, values))
+
+
+def test_a_head_that_fits():
+    values = {"s": map_of(9), "d": map_of(12), "f": map_of(3)}
+    one = operation(**ONE_LEVEL, num_classes=2, activation="softmax", factors=("f",))
+    assert check_alone(Example(one, values)) == Rows(Kind.CANDIDATES, 2)

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.alone import check_alone, compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.concat import Concat
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.errors import ArtifactError
 
 f32 = np.float32
 
@@ -52,3 +54,11 @@ def test_in_reals_before_it_is_calibrated():
     found = compute_alone(Example(Concat(("b", "a"), "y"), values))
     assert found.dtype == f32
     assert np.array_equal(found, np.concatenate([values["b"], values["a"]], -1))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 2, 4), (1, 2, 4, 4), (1, 1, 3, 4)])
+def test_what_cannot_be_joined(shape):
+    values = {"a": np.zeros((1, 2, 3, 4), np.uint8), "b": np.zeros(shape, np.uint8)}
+    quantizations = dict.fromkeys("aby", Quantization(1.0))
+    with pytest.raises(ArtifactError, match="the maps that are joined differ in size"):
+        check_alone(Example(Concat(("a", "b"), "y"), values, quantizations))

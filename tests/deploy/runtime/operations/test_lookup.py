@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.alone import check_alone, compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.lookup import Lookup, requantize
 from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.errors import ArtifactError
 
+UNIT = Quantization(1.0)
 steps = st.floats(1e-3, 1e3).map(np.float32).map(float)
 seeds = st.integers(0, 2**32 - 1)
 roundings = st.sampled_from(["nearest", "ceil"])
@@ -152,3 +154,18 @@ def test_in_reals_before_it_is_calibrated():
     quantized = compute_alone(Example(operation, {"x": x}, {"y": wanted}))
     exact = F.silu(torch.from_numpy(x.astype(np.float64))).numpy()
     assert np.array_equal(quantized, codes(exact, wanted))
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters", "message"),
+    [
+        ("sine", (), "the function 'sine' is not known; there are identity, relu, clamp, "),
+        ("relu", (1.0,), r"relu takes 0 parameters; given are \[1.0\]"),
+        ("clamp", (1.0,), r"clamp takes 2 parameters; given are \[1.0\]"),
+        ("clamp", (1.0, 1e9), "parameters is 1000000000.0; allowed is -1e"),
+    ],
+)
+def test_functions_that_are_none(function, parameters, message):
+    values, quantizations = {"x": np.zeros((1, 2, 3, 4), np.uint8)}, dict.fromkeys("xy", UNIT)
+    with pytest.raises(ArtifactError, match=rf"^operation 0 \(Lookup\): {message}"):
+        check_alone(Example(Lookup("x", "y", function, parameters), values, quantizations))

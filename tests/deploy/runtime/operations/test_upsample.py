@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.alone import check_alone, compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.upsample import Upsample
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.shapes import Map, Side
+from lbwdet.deploy.runtime.validate import check_operations
+from lbwdet.errors import ArtifactError
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -41,3 +45,25 @@ def test_it_is_that_of_torch(factor):
         torch.from_numpy(x).permute(0, 3, 1, 2), scale_factor=factor, mode="nearest"
     )
     assert np.array_equal(found, expected.permute(0, 2, 3, 1).numpy())
+
+
+def test_a_factor_or_a_map():
+    x = np.zeros((1, 2, 3, 4), np.uint8)
+    example = Example(
+        Upsample("x", "y", (2, 2), like="like"),
+        {"x": x, "like": x},
+        dict.fromkeys(["x", "y", "like"], Quantization(1.0)),
+    )
+    with pytest.raises(ArtifactError, match="it has a factor beside the size of another map"):
+        check_alone(example)
+
+
+def test_multiples_of_a_side_that_is_rounded_down_are_those_of_no_map():
+    quantizations = dict.fromkeys("xy", Quantization(1.0))
+    given = {"x": Map(4, Side(3, 1, 2), Side(8), quantization=quantizations["x"])}
+    message = "the input's sides are rounded down, .*; give the map whose size it takes"
+    with pytest.raises(ArtifactError, match=message):
+        check_operations([Upsample("x", "y", (2, 2))], quantizations, {}, given)
+    given["like"] = Map(1, Side(3), Side(16))
+    found = check_operations([Upsample("x", "y", like="like")], quantizations, {}, given)
+    assert found["y"] == Map(4, Side(3), Side(16), quantization=quantizations["y"])
