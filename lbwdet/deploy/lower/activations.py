@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from lbwdet.deploy.lower.draft import LayerParameters
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.errors import ConfigError
 
 

@@ -12,7 +12,7 @@ from lbwdet.deploy.lower.rules import RULES  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.trace import trace
 from lbwdet.deploy.lower.weights import store_weights
 from lbwdet.deploy.runtime.operation import Operation
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import StoredWeight
 
 

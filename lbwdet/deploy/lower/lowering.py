@@ -11,7 +11,8 @@ from lbwdet.deploy.lower.fusions import FUSIONS, Fusion
 from lbwdet.deploy.lower.head import head_of
 from lbwdet.deploy.lower.heads import HEADS  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.preprocess import read_preprocess
-from lbwdet.deploy.runtime.program import Program, Quantization
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.errors import ConfigError
 

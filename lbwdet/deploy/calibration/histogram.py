@@ -7,9 +7,8 @@ rounding and clipping errors have the least sum of squares.
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from lbwdet.deploy.runtime.operations import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import Array
 from lbwdet.errors import DataError
 
@@ -21,7 +20,7 @@ _HALF = 4096  # bins of a histogram on each side of zero
 
 
 class Histogram:
-    """Counts of the values of a tensor, zeros apart, whatever their range.
+    """Counts of the values of arrays, zeros apart, whatever their range.
 
     The bins divide ``-limit .. limit`` evenly; ``limit`` is a power of two that doubles, and
     bins merge in pairs, when a larger value comes. So the order of the images does not matter.
@@ -32,10 +31,11 @@ class Histogram:
         self.limit = 0.0
         self.low = self.high = 0.0
 
-    def add(self, values: Tensor) -> None:
-        """Raises DataError if a value is NaN or infinite."""
-        if values.numel() == 0:
+    def add(self, array: Array) -> None:
+        """Counts float32 values; raises DataError if one is NaN or infinite."""
+        if array.size == 0:
             return
+        values = torch.from_numpy(array)
         low, high = (float(end) for end in torch.aminmax(values))
         largest = max(-low, high)
         if not np.isfinite(largest):

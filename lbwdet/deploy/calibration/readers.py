@@ -5,12 +5,12 @@ while residuals and RoIAlign read it as it is. Deployed, a value is stored once:
 
 - A value that only layers of one and the same quantization read has that quantization.
 - Any other value is stored in 8 bits. A layer that was trained with something else gets its
-  own integers by ``Requantize``.
+  own integers by a ``Lookup``.
 
 Rounding twice is not rounding once, unless the 8-bit steps divide those of the layer (see
-:func:`~lbwdet.deploy.runtime.requantize_table.requantize_table`). So the steps tried are those
-that suit the values best, and whole parts of the readers' steps; of these, the one whose readers
-together get what is nearest to what they got in training.
+``Lookup.table``). So the steps tried are those that suit the values best, and whole parts of the
+readers' steps; of these, the one whose readers together get what is nearest to what they got in
+training.
 """
 
 import dataclasses
@@ -19,17 +19,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lbwdet.deploy.histogram import Histogram, codes, real
-from lbwdet.deploy.runtime.operations import (
-    Conv,
-    MaxPool,
-    Operation,
-    Program,
-    Quantization,
-    Requantize,
-    RoIAlign,
-)
-from lbwdet.deploy.runtime.requantize_table import requantize_table
+from lbwdet.deploy.calibration.histogram import Histogram, codes, real
+from lbwdet.deploy.runtime.declaration import Kind, Reads, Writes, roles
+from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations.lookup import requantize
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import Array
 
 EIGHT_BITS = 255
@@ -38,7 +33,7 @@ SUMMED = 100  # inputs of a layer's sums, roughly: errors cancel there, a common
 
 @dataclasses.dataclass
 class Readers:
-    """Who reads a value, or what max pooling makes of it.
+    """Who reads a value, or what has its quantization.
 
     Attributes:
         trained: quantizations that layers were trained with, each once.
@@ -54,7 +49,7 @@ class AllReaders:
     """The readers of every value.
 
     Attributes:
-        sources: of the results of max pooling: the value whose quantization they have.
+        sources: of values that have the quantization of another: the other.
     """
 
     sources: dict[str, str]
@@ -68,20 +63,27 @@ def readers_of(program: Program, trained: Mapping[str, Quantization]) -> AllRead
     """Finds the readers of every value of a lowered program; ``trained`` is by layer."""
     found = AllReaders({}, defaultdict(Readers))
     for operation in program.operations:
-        if isinstance(operation, MaxPool):
-            found.sources[operation.output] = found.sources.get(operation.input, operation.input)
-        elif isinstance(operation, RoIAlign):
-            for name in operation.inputs:
-                found.of(name).unrounded = True
-        elif isinstance(operation, Conv):
-            readers, wanted = found.of(operation.input), trained.get(operation.layer)
+        passed_on = ""
+        for _, role, names in roles(operation):
+            if isinstance(role, Writes) and role.quantized_like is not None:
+                passed_on = getattr(operation, role.quantized_like)
+                found.sources[names[0]] = found.sources.get(passed_on, passed_on)
+        for name, role in operation.reads():
+            if name == passed_on or not role.kind & Kind.UINT8:
+                continue
+            readers, wanted = found.of(name), _trained_for(operation, role, trained)
             if wanted is None:
                 readers.unrounded = True
             elif wanted not in readers.trained:
                 readers.trained.append(wanted)
-            if operation.residual is not None:
-                found.of(operation.residual).unrounded = True
     return found
+
+
+def _trained_for(
+    operation: Operation, role: Reads, trained: Mapping[str, Quantization]
+) -> Quantization | None:
+    """What training rounded this value to, for the layer that reads it."""
+    return None if role.layer is None else trained.get(getattr(operation, role.layer))
 
 
 def quantization_for(readers: Readers, histogram: Histogram, fitted: Quantization) -> Quantization:
@@ -95,21 +97,25 @@ def add_requantize(program: Program, trained: Mapping[str, Quantization]) -> Pro
     """Every layer reads the integers that it was trained with, made right before their first use.
 
     Args:
-        program: calibrated.
+        program: calibrated; or without quantizations, and then nothing else is rounded.
         trained: by layer.
     """
     quantizations = dict(program.quantizations)
     operations: list[Operation] = []
     copies: dict[tuple[str, Quantization], str] = {}
     for operation in program.operations:
-        if isinstance(operation, Conv) and operation.layer in trained:
-            name, wanted = operation.input, trained[operation.layer]
-            if wanted != quantizations[name]:
-                if (name, wanted) not in copies:
-                    copy = copies[name, wanted] = f"{name}@{operation.layer}"
-                    operations.append(Requantize(name, copy))
-                    quantizations[copy] = wanted
-                operation = dataclasses.replace(operation, input=copies[name, wanted])
+        for field, role, names in roles(operation):
+            if not isinstance(role, Reads) or role.layer is None:
+                continue
+            wanted = _trained_for(operation, role, trained)
+            if wanted is None or wanted == quantizations.get(names[0]):
+                continue
+            key = (names[0], wanted)
+            if key not in copies:
+                copies[key] = f"{names[0]}@{getattr(operation, role.layer)}"
+                operations.append(requantize(names[0], copies[key]))
+                quantizations[copies[key]] = wanted
+            operation = dataclasses.replace(operation, **{field: copies[key]})
         operations.append(operation)
     return Program(tuple(operations), quantizations)
 
@@ -140,6 +146,6 @@ def _error(readers: Readers, histogram: Histogram, stored: Quantization) -> floa
 
     total = of(real(integers, stored) - values) if readers.unrounded else 0.0
     for wanted in readers.trained:
-        read = integers if wanted == stored else requantize_table(stored, wanted)[integers]
+        read = integers if wanted == stored else requantize("", "").table(stored, wanted)[integers]
         total += of(real(read, wanted) - real(codes(values, wanted), wanted))
     return total
