@@ -12,7 +12,8 @@ Pair = tuple[int, int]
 def convolve(factors: Array, x: Array, stride: Pair, padding: Pair, dilation: Pair) -> Array:
     """Arguments and result as of :func:`lbwdet.deploy.runtime.arithmetic.convolution.convolve`.
 
-    >>> convolve(np.ones((2, 3, 1, 1), np.int8), np.ones((1, 4, 5, 3)), (2, 2), (0, 0), (1, 1)).shape
+    >>> ones = np.ones((2, 3, 1, 1), np.int8)
+    >>> convolve(ones, np.ones((1, 4, 5, 3)), (2, 2), (0, 0), (1, 1)).shape
     (1, 2, 3, 2)
     """
     weight = torch.from_numpy(np.ascontiguousarray(factors, np.float32))
