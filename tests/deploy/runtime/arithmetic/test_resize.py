@@ -4,15 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbwdet.deploy.runtime.operations import Preprocess, Quantization
-from lbwdet.deploy.runtime.reference.preprocess import preprocess, resize, resized_shape
+from lbwdet.deploy.runtime.arithmetic.resize import resize
 from lbwdet.deploy.testing import random_image
-
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-
-
-def operation(size=(128, 96), keep_ratio=True, divisor=32, to_rgb=True):
-    return Preprocess("image", size, keep_ratio, MEAN, STD, to_rgb, divisor)
 
 
 @pytest.mark.parametrize(
@@ -62,34 +55,3 @@ def taps(source, target, index):
 def test_an_image_of_the_right_size_stays():
     image = random_image(0, 96, 128)
     assert resize(image, 96, 128) is image
-
-
-@pytest.mark.parametrize(
-    ("shape", "size", "expected"),
-    [
-        ((480, 640), (1333, 800), (800, 1067)),
-        ((375, 500), (1000, 600), (600, 800)),
-        ((100, 1000), (800, 1333), (133, 1333)),  # order of the size does not matter
-        ((1, 20000), (1000, 600), (1, 1000)),  # never no pixel
-        ((1, 1), (1000, 600), (600, 600)),
-    ],
-)
-def test_size_with_its_ratio_kept(shape, size, expected):
-    assert resized_shape(operation(size), *shape) == expected
-
-
-def test_size_without():
-    assert resized_shape(operation((128, 96), keep_ratio=False), 5, 1000) == (96, 128)
-
-
-@pytest.mark.parametrize("to_rgb", [True, False])
-def test_normalized_quantized_padded(to_rgb):
-    image = random_image(1, 40, 50)
-    quantization = Quantization(float(np.float32(0.019)), 115)
-    found = preprocess(operation((50, 40), to_rgb=to_rgb), quantization, image)
-    assert found.shape == (1, 64, 64, 3)
-    pixels = image[:, :, ::-1] if to_rgb else image
-    real = (pixels - np.array(MEAN)) / np.array(STD)
-    expected = np.clip(np.rint(real / quantization.scale) + 115, 0, 255)
-    assert np.array_equal(found[0, :40, :50], expected)
-    assert (found[0, 40:] == 115).all() and (found[0, :, 50:] == 115).all()

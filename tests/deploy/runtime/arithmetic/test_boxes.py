@@ -4,10 +4,20 @@ import torch
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
-from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
+from mmdet.models.task_modules.prior_generators import AnchorGenerator
+from scipy.special import expit
+from scipy.special import softmax as scipy_softmax
 
-from lbwdet.deploy.runtime.operations import BoxCoder
-from lbwdet.deploy.runtime.reference.boxes import decode, exp, overlap, suppress
+from lbwdet.deploy.runtime.arithmetic.boxes import (
+    anchors,
+    area,
+    best_first,
+    exp,
+    overlap,
+    sigmoid,
+    softmax,
+    suppress,
+)
 
 
 def random_boxes(random, count, side=100):
@@ -37,26 +47,61 @@ class TestExp:
         assert exp(np.float32([1.7]))[0] == p * 2**k
 
 
-def test_decoding_is_that_of_mmdetection():
-    random = np.random.default_rng(0)
-    boxes = random_boxes(random, 500)
-    deltas = random.normal(0, 3, (500, 4)).astype(np.float32)
-    means, stds = (0.1, -0.1, 0.05, 0.0), (0.1, 0.1, 0.2, 0.2)
-    found = decode(BoxCoder(means, stds, 16 / 1000), boxes, deltas, 90, 120)
-    expected = DeltaXYWHBBoxCoder(target_means=means, target_stds=stds).decode(
-        torch.from_numpy(boxes), torch.from_numpy(deltas), max_shape=(90, 120)
-    )
-    assert np.allclose(found, expected.numpy(), atol=1e-3, rtol=1e-5)
+class TestSoftmax:
+    def test_it_is_that_of_scipy(self):
+        logits = np.random.default_rng(0).normal(0, 30, (100, 21)).astype(np.float32)
+        logits[0] = 1e30, *[-1e30] * 20
+        expected = scipy_softmax(logits.astype(np.float64), 1)
+        assert np.allclose(softmax(logits), expected, rtol=1e-7, atol=1e-44)
+
+    def test_one_row_by_hand(self):
+        row = np.float32([0.3, -1.2, 2.5, 2.5])
+        total, powers = 0.0, [float(exp(np.float64([x]) - 2.5)[0]) for x in row]
+        for power in powers:
+            total = total + power
+        assert softmax(row[None]).tolist() == [[float(np.float32(p / total)) for p in powers]]
+
+
+class TestSigmoid:
+    def test_it_is_that_of_scipy(self):
+        x = np.linspace(-120, 120, 100_001).astype(np.float32)
+        assert np.allclose(sigmoid(x), expit(x.astype(np.float64)), rtol=1e-7, atol=1e-44)
+        assert sigmoid(x).dtype == np.float32
+
+    def test_ends(self):
+        ends = np.float32([-np.inf, -3e38, -800, 0, 800, 3e38, np.inf])
+        assert sigmoid(ends).tolist() == [0, 0, 0, 0.5, 1, 1, 1]
+
+    def test_one_number_by_hand(self):
+        x = np.float32(-1.7)
+        expected = np.float32(1 / (1 + float(exp(np.float32([1.7]))[0])))
+        assert sigmoid(np.array([x]))[0] == expected
+
+
+def test_anchors_are_those_of_mmdetection():
+    strides, sides = (4, 8, 16), ((24, 32), (12, 16), (6, 8))
+    generator = AnchorGenerator(strides=list(strides), ratios=[0.5, 1.0, 2.0], scales=[4])
+    expected = generator.grid_priors(sides, device="cpu")
+    for level, (height, width) in enumerate(sides):
+        base = generator.base_anchors[level].tolist()
+        found = anchors(base, strides[level], height, width)
+        assert found.dtype == np.float32
+        assert np.array_equal(found, expected[level].numpy())
+
+
+def test_areas():
+    assert area(np.float32([[1, 2, 4, 7], [3, 3, 3, 9]])).tolist() == [15, 0]
+    assert area(np.float32([1, 2, 4, 7])) == 15
+
+
+def test_ties_keep_their_order():
+    assert best_first(np.float32([1, 3, 1, 3, 2])).tolist() == [1, 3, 4, 0, 2]
+
+
+def test_an_overlap_by_hand():
+    found = overlap(np.float32([0, 0, 10, 10]), np.float32([[5, 5, 15, 15], [20, 0, 30, 10]]))
     assert found.dtype == np.float32
-    assert found[:, 2].max() == 120 and found[:, 3].max() == 90 and found.min() == 0
-
-
-def test_a_stretch_has_its_limit():
-    boxes, deltas = np.float32([[10, 10, 11, 11]]), np.float32([[0, 0, 50, -50]])
-    coder = BoxCoder((0.0,) * 4, (1.0,) * 4, 0.5)
-    assert np.allclose(
-        decode(coder, boxes, deltas, 100, 100), [[9.5, 10.25, 11.5, 10.75]], atol=1e-5
-    )
+    assert found.tolist() == [np.float32(25) / np.float32(175), 0]
 
 
 def test_overlap_of_empty_boxes_is_zero():

@@ -3,9 +3,10 @@ import pytest
 import torch
 import torchvision
 
-from lbwdet.deploy.runtime.operations import PSRoIAlign
-from lbwdet.deploy.runtime.reference.ps_roi_align import ps_roi_align
-from lbwdet.deploy.runtime.reference.roi_align import axis_weights
+from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.arithmetic.roi_axis import axis_weights
+from lbwdet.deploy.runtime.operation import Example
+from lbwdet.deploy.runtime.operations.ps_roi_align import PSRoIAlign
 
 HEIGHT, WIDTH, STRIDE, OUTPUTS = 12, 16, 8, 5
 f32 = np.float32
@@ -19,6 +20,10 @@ def random_case(seed, size=3, ratio=2):
     boxes[0] = 0, 0, WIDTH * STRIDE, HEIGHT * STRIDE
     boxes[1] = WIDTH * STRIDE, HEIGHT * STRIDE, WIDTH * STRIDE, HEIGHT * STRIDE
     return PSRoIAlign("maps", "boxes", "votes", STRIDE, size, ratio), scores, boxes
+
+
+def ps_roi_align(operation, scores, boxes):
+    return compute_alone(Example(operation, {"maps": scores, "boxes": boxes}))
 
 
 @pytest.mark.parametrize("ratio", [0, 2])
@@ -69,3 +74,11 @@ def test_boxes_without_extent_give_zeros():
 def test_no_boxes():
     operation, scores, _ = random_case(2)
     assert ps_roi_align(operation, scores, np.zeros((0, 4), f32)).shape == (0, 1, 1, OUTPUTS)
+
+
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_boxes_that_are_none_give_zeros(ratio):
+    operation, scores, _ = random_case(2, ratio=ratio)
+    boxes = f32([[np.nan, 0, 9, 9], [0, 0, np.inf, 9], [20, 20, 10, 10], [0, 0, 3e38, 9]])
+    with np.errstate(invalid="ignore", over="ignore"):
+        assert (ps_roi_align(operation, scores, boxes) == 0).all()

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from lbwdet.deploy.runtime.operations import MaxPool
-from lbwdet.deploy.runtime.reference.pooling import max_pool
+from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.operation import Example
+from lbwdet.deploy.runtime.operations.max_pool import MaxPool
 
 
 @pytest.mark.parametrize(
@@ -13,9 +14,13 @@ from lbwdet.deploy.runtime.reference.pooling import max_pool
 @pytest.mark.parametrize("side", [3, 8, 11])
 def test_torch_finds_the_same(kernel, stride, padding, side):
     x = np.random.default_rng(side).integers(0, 256, (2, side, side + 2, 5)).astype(np.uint8)
-    found = max_pool(MaxPool("x", "y", kernel, stride, padding), x)
+    found = compute_alone(Example(MaxPool("x", "y", kernel, stride, padding), {"x": x}))
     expected = torch.nn.functional.max_pool2d(
         torch.from_numpy(x).permute(0, 3, 1, 2).float(), kernel, stride, padding
     )
     assert found.dtype == np.uint8
     assert np.array_equal(found, expected.permute(0, 2, 3, 1).numpy())
+    reals = x.astype(np.float32) - 200  # outside of the map nothing counts: not even a zero
+    found = compute_alone(Example(MaxPool("x", "y", kernel, stride, padding), {"x": reals}))
+    assert found.dtype == np.float32
+    assert np.array_equal(found, expected.permute(0, 2, 3, 1).numpy() - 200)

@@ -3,8 +3,11 @@ import pytest
 import torch
 import torchvision
 
-from lbwdet.deploy.runtime.operations import Quantization, RoIAlign
-from lbwdet.deploy.runtime.reference.roi_align import axis_weights, levels_of, pool, roi_align
+from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.arithmetic.roi_axis import axis_weights, levels_of, pool
+from lbwdet.deploy.runtime.operation import Example
+from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
+from lbwdet.deploy.runtime.quantization import Quantization
 
 MAPS = ((24, 32), (12, 16), (6, 8))
 STRIDES = (4, 8, 16)
@@ -26,6 +29,11 @@ def random_case(seed, ratio=0, size=7):
     }
     operation = RoIAlign(("p0", "p1", "p2"), "boxes", "rois", STRIDES, size, ratio, 16.0)
     return operation, maps, boxes, quantizations
+
+
+def roi_align(operation, maps, boxes, quantizations):
+    values = {f"p{level}": features for level, features in enumerate(maps)}
+    return compute_alone(Example(operation, {**values, "boxes": boxes}, quantizations))
 
 
 @pytest.mark.parametrize("ratio", [0, 2])
@@ -118,8 +126,40 @@ def test_no_boxes():
     assert found.shape == (0, 7, 7, 2)
 
 
-def test_levels():
-    sides = f32([15, 31.9, 32, 63.9, 64, 1000])
-    boxes = np.stack([0 * sides, 0 * sides, sides, sides], 1)
-    assert levels_of(boxes, 16.0, 3).tolist() == [0, 0, 1, 1, 2, 2]
-    assert levels_of(boxes, 16.0, 1).tolist() == [0] * 6
+BAD = f32(
+    [
+        [np.nan, 0, 10, 10],
+        [0, 0, np.inf, 10],
+        [-np.inf, 0, np.inf, 10],
+        [20, 20, 10, 10],
+        [0, 0, 3e38, 10],
+        [-3e38, 0, 3e38, 10],
+    ]
+)
+
+
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_boxes_that_are_none_give_zeros(ratio):
+    """Inverted, endless, no numbers: whatever a network may come up with."""
+    operation, maps, _, quantizations = random_case(2, ratio)
+    with np.errstate(invalid="ignore", over="ignore"):
+        assert (roi_align(operation, maps, BAD, quantizations) == 110).all()
+
+
+def test_in_reals_before_it_is_calibrated():
+    operation, maps, boxes, quantizations = random_case(3)
+    centered = [
+        features.astype(f32) - f32(quantizations[name].zero_point)
+        for name, features in zip(operation.inputs, maps, strict=True)
+    ]
+    reals = [
+        features * f32(quantizations[name].scale)
+        for name, features in zip(operation.inputs, centered, strict=True)
+    ]
+    found = roi_align(operation, reals, boxes, {})
+    q = quantizations["rois"]
+    integers = roi_align(operation, maps, boxes, quantizations)
+    assert found.dtype == f32
+    expected = np.clip(np.rint(found / q.scale) + q.zero_point, 0, 255)
+    assert np.abs(integers - expected).max() <= 1
+    assert np.mean(integers != expected) < 0.01
