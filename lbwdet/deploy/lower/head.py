@@ -14,8 +14,8 @@ from lbwdet.errors import ConfigError
 class Head(ABC):
     """A kind of detector, of which one was read.
 
-    ``dense`` and ``region`` are its network, for whoever runs it: they are traced here, and other
-    engines are given them as graphs. What is between and behind them is in ``add_to``.
+    ``dense`` is its network, for whoever runs it: it is traced here, and other engines are given it
+    as a graph. What is behind it is in ``add_to``.
 
     Args:
         model: MMDetection's detector in eval mode.
@@ -36,9 +36,6 @@ class Head(ABC):
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         """From the network's input [1, 3, h, w] to every map that boxes are made from."""
 
-    region: ClassVar[Callable[[Any, Tensor], tuple[Tensor, ...]] | None] = None
-    """``region(model, features)``: the network behind features [n, c, h, w] of n boxes, if any."""
-
     @abstractmethod
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
         """Adds everything behind the dense part, up to the detections.
@@ -47,6 +44,15 @@ class Head(ABC):
             program: has the dense part.
             maps: names of the values that ``dense`` returns.
         """
+
+
+class RegionHead(Head):
+    """A head with a second network, behind the features of each box."""
+
+    @staticmethod
+    @abstractmethod
+    def region(model: Any, features: Tensor) -> tuple[Tensor, ...]:
+        """From features [n, c, h, w] of n boxes to what their candidates are made from."""
 
 
 HEADS: dict[str, type[Head]] = {}

@@ -10,7 +10,7 @@ from mmdet.models import BBoxHead, SingleRoIExtractor, StandardRoIHead
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
-from lbwdet.deploy.lower.head import Head, head
+from lbwdet.deploy.lower.head import RegionHead, head
 from lbwdet.deploy.lower.settings import check_exactly, check_type, one_of_pair
 from lbwdet.deploy.lower.two_stage import DETECTORS, PROPOSALS, TwoStage
 from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
@@ -20,7 +20,7 @@ NUM_SAMPLES = 2  # any number of regions to trace with; a program has none
 
 
 @head("StandardRoIHead", DETECTORS)
-class FasterRCNN(Head):
+class FasterRCNN(RegionHead):
     """``dense``: the pyramid's levels that regions are cut from, then the proposal head's maps."""
 
     def __init__(self, model: Any) -> None:
