@@ -3,8 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lbwdet.deploy.calibrate import calibrate, quantized_values
-from lbwdet.deploy.runtime.operations import Conv, MaxPool, Quantization, Requantize
+from lbwdet.deploy.calibration import calibrate
+from lbwdet.deploy.calibration.storage import quantized_values
+from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.lookup import Lookup
+from lbwdet.deploy.runtime.operations.max_pool import MaxPool
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.errors import ConfigError, DataError
 
 
@@ -50,7 +54,7 @@ class TestCalibrate:
         assert found["backbone.layer1.0.conv1"] == alone
         pooled = "backbone.maxpool:max_pool2d"  # a residual, too
         assert found["backbone.conv1"] == found[pooled] and found[pooled].maximum == 255
-        (operation,) = (op for op in calibrated.operations if isinstance(op, Requantize))
+        (operation,) = (op for op in calibrated.operations if isinstance(op, Lookup))
         assert operation.input == pooled and found[operation.output] == shared
 
     def test_bad_input(self, tiny, images):

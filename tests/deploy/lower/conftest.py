@@ -49,9 +49,10 @@ class Lowering:
         part, graph = self._lower(compute, sample, fusions, net)
         layers = {
             name: LayerNumbers(
-                graph.constants[layer.weight].detach().numpy().reshape(
-                    len(layer.gain), -1, *layer.kernel
-                ),
+                graph.constants[layer.weight]
+                .detach()
+                .numpy()
+                .reshape(len(layer.gain), -1, *layer.kernel),
                 np.ones(len(layer.gain)),
                 np.float32(layer.gain),
                 np.float32(layer.bias),
@@ -80,4 +81,3 @@ class Lowering:
 @pytest.fixture(scope="package")
 def lowering() -> Lowering:
     return Lowering()
-

@@ -56,7 +56,11 @@ def test_names_are_those_of_layers_numbered_where_they_are_several():
         Conv("s", "r", "s", (1, 1)),
     ]
     layers = dict(
-        p=layer("stem"), q=layer("head"), unused=layer("head"), r=layer("head"), s=layer("head", 2.0)
+        p=layer("stem"),
+        q=layer("head"),
+        unused=layer("head"),
+        r=layer("head"),
+        s=layer("head", 2.0),
     )
     part = draft(*operations, layers=layers.items(), outputs=("s", "x")).finished({"x": "image"})
     assert part.operations == (

@@ -29,7 +29,11 @@ CASES = {
         ["Conv", "Conv", "Affine"],
         ["Conv", "Conv"],
     ),
-    "norms": (lambda n, x: n.norm(n.stem(x)) * 3 - 1, ["Conv", *["Affine"] * 3], ["Conv", "Affine"]),
+    "norms": (
+        lambda n, x: n.norm(n.stem(x)) * 3 - 1,
+        ["Conv", *["Affine"] * 3],
+        ["Conv", "Affine"],
+    ),
     "residual": (
         lambda n, x: n.a(n.stem(x)) + n.stem(x),
         ["Conv", "Conv", "Conv", "Add"],
@@ -68,7 +72,9 @@ def test_a_convolution_takes_all_that_follows_it(lowering):
     assert a == Conv("a", "stem", "a", (3, 3), padding=(1, 1), relu=True)
     assert part.outputs == ("a",)
     assert set(part.layers["stem"].gain) == {1.0}
-    gain = lowering.net.norm.weight.double() / (lowering.net.norm.running_var.double() + 1e-5).sqrt()
+    gain = (
+        lowering.net.norm.weight.double() / (lowering.net.norm.running_var.double() + 1e-5).sqrt()
+    )
     torch.testing.assert_close(torch.tensor(part.layers["a"].gain, dtype=gain.dtype), gain.detach())
 
 
@@ -116,13 +122,15 @@ def test_what_somebody_else_reads_stays(lowering):
 
 
 def test_nothing_is_added_or_normed_behind_a_relu(lowering):
-    _, add = lowering.check(lambda n, x: n.stem(x).relu() + n.stem(x).relu(), fusions=FUSIONS)\
-        .operations[-2:]
+    _, add = lowering.check(
+        lambda n, x: n.stem(x).relu() + n.stem(x).relu(), fusions=FUSIONS
+    ).operations[-2:]
     assert type(add).__name__ == "Add"
     *_, norm = lowering.check(lambda n, x: n.norm(n.stem(x).relu())).operations
     assert isinstance(norm, Affine)
-    *_, second = lowering.check(lambda n, x: n.other(n.norm(F.max_pool2d(n.stem(x), 2)).relu()))\
-        .operations
+    *_, second = lowering.check(
+        lambda n, x: n.other(n.norm(F.max_pool2d(n.stem(x), 2)).relu())
+    ).operations
     assert isinstance(second, Affine)
 
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
+from lbwdet.deploy.runtime.reference.detections import detections as reference_detections
+from lbwdet.deploy.runtime.reference.proposals import proposals as reference_proposals
 from onnx import TensorProto
 
 from lbwdet.deploy.onnx.boxes import ImageSize, best_first, detections, proposals
 from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.operations import BoxCoder, Detections, Proposals
-from lbwdet.deploy.runtime.reference.detections import detections as reference_detections
-from lbwdet.deploy.runtime.reference.proposals import proposals as reference_proposals
 
 SIDES = ((24, 32), (12, 16), (3, 4))
 ANCHORS = ((-8.0, -16.0, 8.0, 16.0), (-11.0, -11.0, 11.0, 11.0), (-16.0, -8.0, 16.0, 8.0))

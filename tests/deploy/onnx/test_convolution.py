@@ -3,14 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from lbwdet.deploy.runtime.reference.convolution import conv as reference
+from lbwdet.deploy.runtime.reference.pooling import max_pool as reference_pool
 from onnx import TensorProto
 
 from lbwdet.deploy.onnx.convolution import conv, max_pool, signed_integers
 from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.operations import Conv, MaxPool, Quantization
-from lbwdet.deploy.runtime.reference.convolution import conv as reference
-from lbwdet.deploy.runtime.reference.pooling import max_pool as reference_pool
 from lbwdet.deploy.testing import random_conv_case
 
 SEEDS = range(24)

@@ -4,12 +4,12 @@ import sys
 import numpy as np
 import onnx
 import pytest
+from lbwdet.deploy.float_program import FloatProgram
+from lbwdet.deploy.runtime.reference import ReferenceEngine
 
 from lbwdet.cli import main
 from lbwdet.deploy.artifact_writer import write_artifact
-from lbwdet.deploy.float_program import FloatProgram
 from lbwdet.deploy.onnx.export import dense_outputs, export_onnx
-from lbwdet.deploy.runtime.reference import ReferenceEngine
 from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ConfigError
 

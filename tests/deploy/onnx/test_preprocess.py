@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
+from lbwdet.deploy.runtime.reference.preprocess import preprocess as reference
+from lbwdet.deploy.runtime.reference.preprocess import resized_shape
 from onnx import TensorProto
 
 from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.preprocess import preprocess
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.operations import Preprocess, Quantization
-from lbwdet.deploy.runtime.reference.preprocess import preprocess as reference
-from lbwdet.deploy.runtime.reference.preprocess import resized_shape
 from lbwdet.deploy.testing import random_image
 
 GREY_LEVEL = 1 / 57  # a grey level in normalized units, and the quantization's step

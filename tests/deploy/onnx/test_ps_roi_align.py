@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+from lbwdet.deploy.runtime.reference.ps_roi_align import ps_roi_align as reference
 from onnx import TensorProto
 
 from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.ps_roi_align import ps_roi_align
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.operations import PSRoIAlign
-from lbwdet.deploy.runtime.reference.ps_roi_align import ps_roi_align as reference
 
 
 @pytest.mark.parametrize("ratio", [0, 2])

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
+from lbwdet.deploy.runtime.reference.roi_align import levels_of
+from lbwdet.deploy.runtime.reference.roi_align import roi_align as reference
 from onnx import TensorProto
 
 from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.roi_align import roi_align
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.operations import Quantization, RoIAlign
-from lbwdet.deploy.runtime.reference.roi_align import levels_of
-from lbwdet.deploy.runtime.reference.roi_align import roi_align as reference
 
 SIDES = ((24, 32), (12, 16), (6, 8))
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+from lbwdet.deploy.runtime.reference.requantize import requantize
+from lbwdet.deploy.runtime.requantize_table import requantize_table
 from onnx import TensorProto
 
 from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.values import CEIL_MARGIN, Values
 from lbwdet.deploy.runtime.operations import Quantization
-from lbwdet.deploy.runtime.reference.requantize import requantize
-from lbwdet.deploy.runtime.requantize_table import requantize_table
 
 SCALE = 0.25  # quotients are exact
 

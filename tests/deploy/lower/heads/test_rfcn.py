@@ -3,16 +3,20 @@ import copy
 import pytest
 
 from lbwdet.deploy.lower import lower
-from lbwdet.deploy.runtime.operations import Conv, Detections, Proposals, PSRoIAlign
+from lbwdet.deploy.runtime.operations.candidates import Candidates
+from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.ps_roi_align import PSRoIAlign
+from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
 from lbwdet.errors import ConfigError
 
 
 def test_the_program_of_rfcn(tiny_rfcn):
     operations = tiny_rfcn.lowered.program.operations
     kinds = [type(operation).__name__ for operation in operations]
-    assert kinds[-4:] == ["Proposals", "PSRoIAlign", "PSRoIAlign", "Detections"]
+    assert kinds[-9:-4] == ["Candidates", "Suppress", "Regions", "PSRoIAlign", "PSRoIAlign"]
+    assert kinds[-4:] == ["RegionCandidates", "Rescale", "Suppress", "Detections"]
     assert kinds.count("Conv") == len(tiny_rfcn.lowered.weights) == 20 + 3 + 3
-    by_output = {operation.output: operation for operation in operations[:-1]}
+    by_output = {operation.written: operation for operation in operations}
     assert by_output["backbone.layer4.1.conv1"].dilation == (2, 2)
     assert by_output["rpn_head.rpn_conv"].input == "backbone.layer3.1.conv2"
     reduced = by_output["roi_head.bbox_head.reduce.conv"]
@@ -21,13 +25,14 @@ def test_the_program_of_rfcn(tiny_rfcn):
 
 
 def test_the_settings_of_the_heads(tiny_rfcn):
-    *_, proposals, scores, deltas, result = tiny_rfcn.lowered.program.operations
-    assert isinstance(proposals, Proposals) and proposals.strides == (8,)
+    operations = tiny_rfcn.lowered.program.operations
+    proposals, _, _, scores, deltas, result = operations[-9:-3]
+    assert isinstance(proposals, Candidates) and proposals.strides == (8,)
     for votes, name in ((scores, "fc_cls"), (deltas, "fc_reg")):
-        assert isinstance(votes, PSRoIAlign) and votes.boxes == proposals.output
+        assert isinstance(votes, PSRoIAlign) and votes.boxes == "proposals"
         assert votes.input == f"roi_head.bbox_head.{name}"
         assert (votes.stride, votes.size, votes.sampling_ratio) == (8, 3, 2)
-    assert isinstance(result, Detections) and result.class_agnostic
+    assert isinstance(result, RegionCandidates) and result.class_agnostic
     assert (result.scores, result.deltas) == (scores.output, deltas.output)
 
 
@@ -61,7 +66,10 @@ def set_other_pooling(model):
     ("change", "message"),
     [
         (set_pool, "bbox_roi_extractor: pooling='pool' cannot be lowered; supported is pooling="),
-        (set_other_vote, "bbox_head MaximumVote cannot be lowered; supported is .*RFCNHead"),
+        (
+            set_other_vote,
+            "bbox_head MaximumVote cannot be lowered; supported is RFCNHead with its own",
+        ),
         (set_other_pooling, "bbox_roi_extractor OtherPooling cannot be lowered"),
     ],
 )
