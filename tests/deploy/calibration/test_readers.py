@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from lbwdet.deploy.runtime.reference import ReferenceEngine
 
 from lbwdet.deploy.calibration import calibrate
 from lbwdet.deploy.calibration.convolution import convolve

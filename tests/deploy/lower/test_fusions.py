@@ -68,7 +68,7 @@ def test_one_operation_of_two(lowering, name):
 
 def test_a_convolution_takes_all_that_follows_it(lowering):
     part = lowering.check(lambda n, x: n.norm(n.a(n.stem(x))).relu())
-    stem, a = part.operations
+    _, a = part.operations
     assert a == Conv("a", "stem", "a", (3, 3), padding=(1, 1), relu=True)
     assert part.outputs == ("a",)
     assert set(part.layers["stem"].gain) == {1.0}

@@ -32,7 +32,7 @@ def test_types():
     message = "conv Convolution cannot be lowered; supported is Conv2d with its own forward"
     with pytest.raises(ConfigError, match=message):
         check_type("conv", Convolution(3, 4, 1), nn.Conv2d, "forward")
-    with pytest.raises(ConfigError, match="conv: Convolution cannot .*; supported is Conv2d"):
+    with pytest.raises(ConfigError, match=r"conv: Convolution cannot .*; supported is Conv2d"):
         check_exactly("conv", Convolution(3, 4, 1), nn.Conv2d)
 
 

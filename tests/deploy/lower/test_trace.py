@@ -108,7 +108,7 @@ def test_what_is_computed_from_parameters_alone_is_a_constant():
 
 def test_of_several_results_each_has_its_name():
     graph = trace(Net().eval(), lambda net, x: x.chunk(3, 1)[1:], SAMPLE)
-    chunk, second, third = graph.calls
+    _, second, third = graph.calls
     assert second.op.startswith("result 1 of") and third.op.startswith("result 2 of")
     assert graph.outputs == (second.output, third.output)
 

@@ -68,7 +68,7 @@ def set_other_pooling(model):
         (set_pool, "bbox_roi_extractor: pooling='pool' cannot be lowered; supported is pooling="),
         (
             set_other_vote,
-            "bbox_head MaximumVote cannot be lowered; supported is RFCNHead with its own",
+            "bbox_head MaximumVote cannot be lowered; supported is RFCNHead with its",
         ),
         (set_other_pooling, "bbox_roi_extractor OtherPooling cannot be lowered"),
     ],

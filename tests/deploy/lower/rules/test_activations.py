@@ -47,5 +47,5 @@ def test_in_place_is_the_same(lowering):
 def test_variants_without_a_table_are_named(lowering):
     with pytest.raises(ConfigError, match="elu with a scale"):
         lowering.part(lambda n, x: torch.ops.aten.elu(x, 1.0, 2.0))
-    with pytest.raises(ConfigError, match="there is no rule for exp; there are rules for .*add, "):
+    with pytest.raises(ConfigError, match=r"there is no rule for exp; there are rules for .*add, "):
         lowering.part(lambda n, x: x.exp())
