@@ -28,11 +28,8 @@ TESTED_IN = {
     "compat/operators/__init__.py": "compat/test_extension.py",
     "quantizers/__init__.py": "quantizers/test_build_quantizer.py",
     "deploy/testing.py": "deploy/runtime/test_validate.py",
-    **{
-        f"deploy/lower/{name}.py": "deploy/lower/test_two_stage.py"
-        for name in ("checks", "faster_rcnn", "regions")
-    },
-    "deploy/benchmark_engine.py": "evaluation/benchmark/test_run.py",
+    "deploy/lower/building.py": "deploy/lower/test_lowering.py",
+    "deploy/lower/two_stage.py": "deploy/lower/heads/test_faster_rcnn.py",
     **{
         f"evaluation/benchmark/{name}.py": "evaluation/benchmark/test_run.py"
         for name in ("graphs", "peers", "process", "report", "worker")
