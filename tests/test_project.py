@@ -29,6 +29,7 @@ TESTED_IN = {
     "quantizers/__init__.py": "quantizers/test_build_quantizer.py",
     "deploy/testing.py": "deploy/runtime/test_validate.py",
     "deploy/lower/building.py": "deploy/lower/test_lowering.py",
+    "deploy/lower/one_stage.py": "deploy/lower/heads/test_retina.py",
     "deploy/lower/two_stage.py": "deploy/lower/heads/test_faster_rcnn.py",
     **{
         f"evaluation/benchmark/{name}.py": "evaluation/benchmark/test_run.py"

@@ -36,13 +36,12 @@ class Fusion:
 
 
 def fuse(draft: Draft, fusions: Sequence[Fusion]) -> None:
-    """Applies fusions to a draft, one after the other, each wherever it fits.
+    """Applies fusions to a draft, one after the other, each wherever it fits, until none does.
 
     The new operation stands in the reader's place, so that all it reads was computed before.
     """
-    for fusion in fusions:
-        while _fused(draft, fusion):
-            pass
+    while any([_fused(draft, fusion) for fusion in fusions]):
+        pass
 
 
 def _fused(draft: Draft, fusion: Fusion) -> bool:
@@ -66,22 +65,27 @@ def _fused(draft: Draft, fusion: Fusion) -> bool:
 
 def norm(draft: Draft, conv: Conv, affine: Affine) -> Conv | None:
     """``norm(w * x + b)``: the layer's own factor and offset."""
-    if conv.relu or conv.residual is not None:
+    if (conv.relu and not _keeps_signs(affine)) or conv.residual is not None:
         return None
     draft.layers[conv.layer] = draft.layers[conv.layer].then(affine.gain, affine.bias)
-    return replace(conv, relu=affine.relu)
+    return replace(conv, relu=conv.relu or affine.relu)
 
 
 def norms(_: Draft, first: Affine, second: Affine) -> Affine | None:
     """A factor and an offset after others."""
-    if first.relu:
+    if first.relu and not _keeps_signs(second):
         return None
     gain = tuple(a * b for a, b in zip(first.gain, second.gain, strict=True))
     bias = tuple(
         own * factor + offset
         for own, factor, offset in zip(first.bias, second.gain, second.bias, strict=True)
     )
-    return replace(first, gain=gain, bias=bias, relu=second.relu)
+    return replace(first, gain=gain, bias=bias, relu=first.relu or second.relu)
+
+
+def _keeps_signs(affine: Affine) -> bool:
+    """Whether it is the same before a ReLU and after it."""
+    return all(factor > 0 for factor in affine.gain) and not any(affine.bias)
 
 
 def residual(_: Draft, conv: Conv, add: Add) -> Conv | None:

@@ -50,17 +50,22 @@ def four(values: Sequence[float]) -> Four:
 
 
 @dataclass(frozen=True)
-class Anchors:
-    """The priors of a dense head, by level."""
+class Priors:
+    """What a dense head predicts boxes from.
+
+    Attributes:
+        strides: of each level.
+        boxes: of each level, those at its first pixel.
+    """
 
     strides: tuple[int, ...]
-    base_anchors: tuple[tuple[Four, ...], ...]
+    boxes: tuple[tuple[Four, ...], ...]
 
 
-def read_anchors(name: str, generator: Any) -> Anchors:
+def read_anchors(name: str, generator: Any) -> Priors:
     """Raises ConfigError if they are no plain anchors."""
     check_exactly(name, generator, AnchorGenerator)
-    return Anchors(
+    return Priors(
         tuple(one_of_pair(f"{name}.strides", stride) for stride in generator.strides),
         tuple(tuple(four(anchor) for anchor in level.tolist()) for level in generator.base_anchors),
     )

@@ -95,7 +95,7 @@ def _read_proposals(head: Any) -> tuple[Candidates, Suppress]:
         deltas=(),
         output=f"{PROPOSALS}.candidates",
         strides=anchors.strides,
-        base_anchors=anchors.base_anchors,
+        base_anchors=anchors.boxes,
         coder=read_coder("rpn_head.bbox_coder", head.bbox_coder),
         num_classes=1,
         activation="none",  # only the order of the scores matters

@@ -161,3 +161,10 @@ def test_one_layer_under_two_norms_is_two_layers(lowering):
 def test_functions_one_after_the_other(lowering):
     operations = lowering.check(lambda n, x: F.silu(n.stem(x)).sigmoid()).operations
     assert [op.function for op in operations if isinstance(op, Lookup)] == ["silu", "sigmoid"]
+
+
+@pytest.mark.parametrize("factor", [2.5, -2.5])
+def test_a_positive_factor_is_the_same_before_a_relu(lowering, factor):
+    behind = ["Affine"] if factor < 0 else []
+    assert kinds(lowering.check(lambda n, x: n.stem(x).relu() * factor)) == ["Conv", *behind]
+    assert kinds(lowering.check(lambda n, x: (x + 1).relu() * factor)) == ["Affine", *behind]

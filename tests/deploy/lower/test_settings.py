@@ -46,7 +46,7 @@ def test_anchors():
     generator = AnchorGenerator(strides=[8, 16], ratios=[0.5, 1.0], scales=[4])
     anchors = read_anchors("head", generator)
     assert anchors.strides == (8, 16)
-    torch.testing.assert_close(torch.tensor(anchors.base_anchors[1]), generator.base_anchors[1])
+    torch.testing.assert_close(torch.tensor(anchors.boxes[1]), generator.base_anchors[1])
     legacy = LegacyAnchorGenerator(strides=[8], ratios=[1.0], scales=[4], center_offset=0.5)
     with pytest.raises(ConfigError, match="head: LegacyAnchorGenerator cannot be lowered"):
         read_anchors("head", legacy)
