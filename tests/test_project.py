@@ -28,10 +28,23 @@ TESTED_IN = {
     "compat/operators/__init__.py": "compat/test_extension.py",
     "quantizers/__init__.py": "quantizers/test_build_quantizer.py",
     **{
-        f"deploy/lower/{name}.py": "deploy/lower/test_two_stage.py"
-        for name in ("checks", "faster_rcnn", "regions")
+        f"deploy/onnx/{name}.py": "deploy/onnx/test_operation.py"
+        for name in (
+            "add",
+            "affine",
+            "candidates",
+            "concat",
+            "detections",
+            "max_pool",
+            "region_candidates",
+            "regions",
+            "rescale",
+            "upsample",
+        )
     },
-    "deploy/benchmark_engine.py": "evaluation/benchmark/test_run.py",
+    "deploy/lower/building.py": "deploy/lower/test_lowering.py",
+    "deploy/lower/one_stage.py": "deploy/lower/heads/test_retina.py",
+    "deploy/lower/two_stage.py": "deploy/lower/heads/test_faster_rcnn.py",
     **{
         f"evaluation/benchmark/{name}.py": "evaluation/benchmark/test_run.py"
         for name in ("graphs", "peers", "process", "report", "worker")

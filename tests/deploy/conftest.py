@@ -89,6 +89,7 @@ def tiny() -> SimpleNamespace:
         lowered=lower(model, PIPELINE),
         image=np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8),
         build=tiny_detector,
+        randomize_=randomize_,
     )
 
 

@@ -58,9 +58,12 @@ class Reads:
 
     Attributes:
         kind: what the value must be.
+        layer: a field; the weight of the layer that it names multiplies the value, which training
+            may have rounded for it.
     """
 
     kind: Kind
+    layer: str | None = None
 
 
 @dataclass(frozen=True)

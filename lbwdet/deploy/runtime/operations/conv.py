@@ -51,7 +51,7 @@ class Conv(Operation):
     """
 
     layer: Annotated[str, Layer()]
-    input: Annotated[str, Reads(Kind.UINT8)]
+    input: Annotated[str, Reads(Kind.UINT8, layer="layer")]
     output: Annotated[str, Writes(Kind.MAP)]
     kernel: Annotated[Pair, Range(1, 128)]
     stride: Annotated[Pair, Range(1, 128)] = (1, 1)
