@@ -51,10 +51,10 @@ def convolve(
         ]
 
     if inputs == 1 and outputs == groups:  # depthwise: no matrix products
-        total = np.zeros((*shape, outputs), dtype)
+        depthwise = np.zeros((*shape, outputs), dtype)
         for ky, kx in np.ndindex(kernel_h, kernel_w):
-            total += window(ky, kx) * factors[:, 0, ky, kx].astype(dtype)
-        return total
+            depthwise += window(ky, kx) * factors[:, 0, ky, kx].astype(dtype)
+        return depthwise
     total = np.zeros((*shape, groups, outputs // groups), dtype)
     for ky in range(kernel_h):
         # All taps of one kernel row at once: few matrix products, and not too much memory.

@@ -16,8 +16,8 @@ Pair = tuple[int, int]
 class Slice(Operation):
     """Some rows, columns and channels of a map.
 
-    Pixel (i, j) of the output is that at ``(start[0] + i * step[0], start[1] + j * step[1])`` of the
-    input, as far as the input goes; of its channels those from ``channels[0]`` on,
+    Pixel (i, j) of the output is pixel ``(start[0] + i * step[0], start[1] + j * step[1])`` of
+    the input, as far as the input goes; of its channels those from ``channels[0]`` on,
     ``channels[1]`` of them, or all that follow if that is 0.
     """
 
@@ -32,7 +32,7 @@ class Slice(Operation):
         first, count = self.channels
         count = count or source.channels - first
         shapes.expect(
-            0 < count and first + count <= source.channels,
+            count > 0 and first + count <= source.channels,
             f"channels {first} to {first + count} of {source.channels}",
         )
         # The last pixel that is read starts a window of one: what is before start is cut off.
