@@ -51,11 +51,11 @@ def convolve(
         ]
 
     if inputs == 1 and outputs == groups:  # depthwise: no matrix products
-        depthwise = np.zeros((*shape, outputs), dtype)
+        depthwise: Array = np.zeros((*shape, outputs), dtype)
         for ky, kx in np.ndindex(kernel_h, kernel_w):
             depthwise += window(ky, kx) * factors[:, 0, ky, kx].astype(dtype)
         return depthwise
-    total = np.zeros((*shape, groups, outputs // groups), dtype)
+    total: Array = np.zeros((*shape, groups, outputs // groups), dtype)
     for ky in range(kernel_h):
         # All taps of one kernel row at once: few matrix products, and not too much memory.
         taps = np.stack([window(ky, kx) for kx in range(kernel_w)], -2)
