@@ -58,7 +58,7 @@ def convolve(
     total: Array = np.zeros((*shape, groups, outputs // groups), dtype)
     for ky in range(kernel_h):
         # All taps of one kernel row at once: few matrix products, and not too much memory.
-        taps = np.stack([window(ky, kx) for kx in range(kernel_w)], -2)
+        taps: Array = np.stack([window(ky, kx) for kx in range(kernel_w)], -2)
         taps = taps.reshape(*shape, kernel_w, groups, inputs).swapaxes(-2, -3)
         matrix = factors[:, :, ky].reshape(groups, outputs // groups, inputs, kernel_w)
         matrix = matrix.transpose(0, 3, 2, 1).reshape(groups, kernel_w * inputs, -1)
