@@ -51,16 +51,16 @@ def convolve(
         ]
 
     if inputs == 1 and outputs == groups:  # depthwise: no matrix products
-        depthwise: Array = np.zeros((*shape, outputs), dtype)
+        depthwise = np.zeros((*shape, outputs), dtype)
         for ky, kx in np.ndindex(kernel_h, kernel_w):
             depthwise += window(ky, kx) * factors[:, 0, ky, kx].astype(dtype)
         return depthwise
-    total: Array = np.zeros((*shape, groups, outputs // groups), dtype)
+    total = np.zeros((*shape, groups, outputs // groups), dtype)
     for ky in range(kernel_h):
         # All taps of one kernel row at once: few matrix products, and not too much memory.
-        taps: Array = np.stack([window(ky, kx) for kx in range(kernel_w)], -2)
+        taps = np.stack([window(ky, kx) for kx in range(kernel_w)], -2)
         taps = taps.reshape(*shape, kernel_w, groups, inputs).swapaxes(-2, -3)
-        matrix = factors[:, :, ky].reshape(groups, outputs // groups, inputs, kernel_w)
+        matrix: Array = factors[:, :, ky].reshape(groups, outputs // groups, inputs, kernel_w)
         matrix = matrix.transpose(0, 3, 2, 1).reshape(groups, kernel_w * inputs, -1)
         for group in range(groups):
             flat = taps[:, :, :, group].reshape(*shape, kernel_w * inputs)
