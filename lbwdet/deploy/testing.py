@@ -26,7 +26,8 @@ from lbwdet.deploy.runtime.operations.regions import Regions
 from lbwdet.deploy.runtime.operations.rescale import Rescale
 from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.deploy.runtime.operations.suppress import Suppress
-from lbwdet.deploy.runtime.program import Program, Quantization
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import MAX_WEIGHT, StoredWeight
 from lbwdet.quantizers.levels import num_magnitudes
 

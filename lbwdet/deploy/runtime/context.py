@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization, rounded
 from lbwdet.deploy.runtime.weights import StoredWeight
 
 Array = NDArray[Any]
@@ -111,18 +111,3 @@ class Run(Context):
         if quantization is None:
             return np.maximum(value, np.float32(0)) if positive else value
         return rounded(value, quantization, quantization.zero_point if positive else 0)
-
-
-def rounded(value: Array, quantization: Quantization, low: int = 0) -> Array:
-    """``clamp(round(value) + zero_point, low, maximum)`` as uint8.
-
-    Args:
-        value: float32 or float64, in units of the scale.
-        quantization: of the result.
-        low: the least result; the zero point, after a ReLU.
-    """
-    whole = np.rint(value) if quantization.rounding == "nearest" else np.ceil(value)
-    # In floats: a sum too large for them to hold exactly is far outside of the range.
-    shifted = whole + value.dtype.type(quantization.zero_point)
-    clamped: Array = np.clip(shifted, low, quantization.maximum)
-    return clamped.astype(np.uint8)

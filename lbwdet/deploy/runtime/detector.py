@@ -85,6 +85,8 @@ class Detector:
             raise ConfigError(f"engine={engine!r} is not known; choose from {', '.join(_ENGINES)}")
         if score_threshold is not None and not 0 <= score_threshold <= 1:
             raise ConfigError(f"score_threshold={score_threshold!r}: scores lie between 0 and 1")
+        source = artifact if isinstance(artifact, Artifact) else os.path.abspath(artifact)
+        self._arguments = (source, threads, engine, score_threshold)
         if not isinstance(artifact, Artifact):
             artifact = read_artifact(artifact)
         self.classes = artifact.classes
@@ -105,6 +107,10 @@ class Detector:
             kept = scores > np.float32(self._score_threshold)
             boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
         return DetectionResult(boxes, scores, labels, tuple(self.classes[n] for n in labels))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as what it was made of: a worker gets an engine of its own."""
+        return Detector, self._arguments
 
 
 def _reference(artifact: Artifact, threads: int | None) -> Engine:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,6 +188,12 @@ class NativeEngine:
     def __del__(self) -> None:
         if getattr(self, "_engine", None) is not None:
             self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a native engine holds threads and memory of this process and cannot be copied; "
+            "pickle the Detector, or make an engine from the artifact in each process"
+        )
 
     def _describe(self, artifact: Artifact) -> None:
         """Hands the program over."""

@@ -8,18 +8,16 @@ annotations say what its fields are (:mod:`.declaration`).
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lbwdet.deploy.runtime.context import Context, Run
 from lbwdet.deploy.runtime.declaration import Layer, Reads, Writes, roles
-
-if TYPE_CHECKING:  # these know operations
-    from lbwdet.deploy.runtime.context import Context, Run
-    from lbwdet.deploy.runtime.program import Quantization
-    from lbwdet.deploy.runtime.shapes import Shapes, Value
-    from lbwdet.deploy.runtime.weights import StoredWeight
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.shapes import Shapes, Value
+from lbwdet.deploy.runtime.weights import StoredWeight
 
 Array = NDArray[Any]
 Constant = Array | int | float
@@ -41,8 +39,8 @@ class Example:
 
     operation: "Operation"
     values: Mapping[str, Array]
-    quantizations: Mapping[str, "Quantization"] = field(default_factory=dict)
-    weights: Mapping[str, "StoredWeight"] = field(default_factory=dict)
+    quantizations: Mapping[str, Quantization] = field(default_factory=dict)
+    weights: Mapping[str, StoredWeight] = field(default_factory=dict)
     image: Array = field(default_factory=lambda: np.zeros((32, 32, 3), np.uint8))
     resized: tuple[int, int] | None = None
 
@@ -66,7 +64,7 @@ class Operation:
             )
         Operation.registry[cls.__name__] = cls  # slots and reloads make a class anew
 
-    def infer(self, shapes: "Shapes") -> "Value | None":
+    def infer(self, shapes: Shapes) -> Value | None:
         """What the output is, for every image; None if the operation has none.
 
         Whether the inputs are there, and are what the fields' roles say, was checked before.
@@ -76,14 +74,14 @@ class Operation:
         """
         raise NotImplementedError
 
-    def compute(self, run: "Run") -> Any:
+    def compute(self, run: Run) -> Any:
         """The output, exactly as the class says; of the last operation, the detections.
 
         Values that are not quantized (before calibration) are float32, and so is the result.
         """
         raise NotImplementedError
 
-    def constants(self, context: "Context") -> Mapping[str, Constant]:
+    def constants(self, context: Context) -> Mapping[str, Constant]:
         """Numbers that the native engine needs besides the fields, by name.
 
         Python's ints become int32, floats float32.

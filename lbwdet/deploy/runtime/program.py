@@ -22,28 +22,9 @@ runs before it is calibrated.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
-from lbwdet.deploy.runtime.declaration import Range
 from lbwdet.deploy.runtime.operation import Operation
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """How a uint8 value stands for real numbers: ``(q - zero_point) * scale``.
-
-    Attributes:
-        scale: positive, a float32 number.
-        zero_point: 0 to 255; 0 for values that are never negative.
-        maximum: largest ``q``: 255 at 8 bits, 15 at 4.
-        rounding: of ``real / scale``: to the ``nearest`` integer, or up (``ceil``),
-            as activations with a trained resolution have it.
-    """
-
-    scale: Annotated[float, Range(2.0**-126, 2.0**126)]
-    zero_point: Annotated[int, Range(0, 255)] = 0
-    maximum: Annotated[int, Range(1, 255)] = 255
-    rounding: Literal["nearest", "ceil"] = "nearest"
+from lbwdet.deploy.runtime.quantization import Quantization
 
 
 @dataclass(frozen=True)

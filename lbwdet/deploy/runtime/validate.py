@@ -17,7 +17,8 @@ from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.conv import MAX_ACCUMULATOR
 from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
-from lbwdet.deploy.runtime.program import Program, Quantization
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.shapes import Map, Shapes, Value
 from lbwdet.deploy.runtime.weights import MAX_WEIGHT, StoredWeight
 from lbwdet.errors import ArtifactError, shown

@@ -17,7 +17,7 @@ from lbwdet.deploy.runtime.declaration import Range, markers
 from lbwdet.deploy.runtime.fields import from_json, to_json
 from lbwdet.deploy.runtime.native_library import library_path
 from lbwdet.deploy.runtime.operation import Operation
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.shapes import Map, Rows
 from lbwdet.deploy.runtime.validate import check_weight
 from lbwdet.errors import ArtifactError

@@ -9,7 +9,7 @@ from lbwdet.deploy.runtime.arithmetic.convolution import convolve, upsample
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Layer, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.shapes import Map, Shapes
 from lbwdet.errors import shown
 

@@ -5,10 +5,10 @@ import numpy as np
 
 from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.arithmetic.functions import FUNCTIONS
-from lbwdet.deploy.runtime.context import Array, Context, Run, rounded
+from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Length, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization, rounded
 from lbwdet.deploy.runtime.shapes import Map, Shapes
 from lbwdet.errors import shown
 

@@ -4,10 +4,10 @@ from typing import Annotated
 import numpy as np
 
 from lbwdet.deploy.runtime.arithmetic.resize import resize
-from lbwdet.deploy.runtime.context import Array, Context, Run, rounded
+from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
-from lbwdet.deploy.runtime.program import Quantization
+from lbwdet.deploy.runtime.quantization import Quantization, rounded
 from lbwdet.deploy.runtime.shapes import Map, Shapes, Side
 
 Three = tuple[float, float, float]
