@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from lbwdet.deploy.runtime.reference import ReferenceEngine
 from mmcv.transforms import Compose
 
 from lbwdet.deploy.calibrate import calibrate
@@ -8,7 +9,6 @@ from lbwdet.deploy.float_program import FloatProgram, fake_quantize
 from lbwdet.deploy.lower import lower
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.operations import Quantization
-from lbwdet.deploy.runtime.reference import ReferenceEngine
 
 CLASSES = ("red", "green")
 

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from lbwdet.deploy.runtime.reference import ReferenceEngine
+from lbwdet.deploy.runtime.requantize_table import requantize_table
 
 from lbwdet.deploy.calibrate import calibrate
 from lbwdet.deploy.float_program import FloatProgram, fake_quantize, requantize
@@ -15,8 +17,6 @@ from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.native import NativeEngine
 from lbwdet.deploy.runtime.native_library import library_path
 from lbwdet.deploy.runtime.operations import Conv, MaxPool, Program, Quantization, Requantize
-from lbwdet.deploy.runtime.reference import ReferenceEngine
-from lbwdet.deploy.runtime.requantize_table import requantize_table
 from lbwdet.deploy.runtime.validate import check_artifact
 from lbwdet.layers import InputQuantizer, calibration
 

@@ -2,10 +2,10 @@ import sys
 
 import numpy as np
 import pytest
+from lbwdet.deploy.runtime.reference import ReferenceEngine
 
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.runtime.detector import DetectionResult, Detector
-from lbwdet.deploy.runtime.reference import ReferenceEngine
 from lbwdet.deploy.testing import random_image, tiny_artifact
 from lbwdet.errors import ArtifactError, ConfigError, DataError
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lbwdet.deploy.runtime.reference import ReferenceEngine
 
 from lbwdet.deploy.runtime import native
 from lbwdet.deploy.runtime.native import NativeEngine, NativeError
 from lbwdet.deploy.runtime.native_library import library_path
 from lbwdet.deploy.runtime.native_program import Describer
 from lbwdet.deploy.runtime.operations import Conv, Detections, PSRoIAlign, Requantize
-from lbwdet.deploy.runtime.reference import ReferenceEngine
 from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ArtifactError, DataError
 

@@ -18,6 +18,36 @@ std::size_t image_bytes(const Slot& slot) {
   return (slot.shape.h + 2 * slot.border) * row_bytes(slot);
 }
 
+double bytes_of(const Slot& slot, bool is_float) {
+  const Shape& s = slot.shape;
+  const double one = is_float ? sizeof(float) * (1.0 * s.h * s.w * s.c)
+                              : (s.h + 2.0 * slot.border) * (s.w + 2.0 * slot.border) * s.c;
+  return s.n * one + conv::kSlack;
+}
+
+// What is below this, integers of 32 bits can count.
+void check_size(const Shape& s) {
+  constexpr double kMost = std::numeric_limits<int>::max();
+  for (const std::int64_t side : {s.n, s.h, s.w, s.c})
+    if (side < 0 || side > kMost) throw Error("an output of " + s.text() + " is too large");
+  if (1.0 * s.h * s.w * s.c > kMost) throw Error("an output of " + s.text() + " is too large");
+}
+
+int checked_border(std::int64_t border) {
+  if (border > 1 << 28) throw Error("it needs a border that is too large");
+  return static_cast<int>(border);
+}
+
+void check_memory(double bytes, Size image, std::int64_t limit) {
+  if (bytes <= static_cast<double>(limit)) return;
+  const auto mebibytes = [](double count) {
+    return std::to_string(static_cast<std::int64_t>(std::min(count / (1 << 20), 1e15)));
+  };
+  throw Error("the feature maps of an image of " + std::to_string(image.height) + " x " +
+              std::to_string(image.width) + " pixels take " + mebibytes(bytes) +
+              " MiB, more than the limit of " + mebibytes(static_cast<double>(limit)) + " MiB");
+}
+
 // Largest values first, each at the lowest place that is free throughout its life.
 void place(std::vector<Slot>& slots, MemoryPlan& plan) {
   std::vector<Slot*> order, placed;
@@ -62,28 +92,30 @@ Tensor Slot::tensor(const Value& value, std::uint8_t* arena) const {
 }
 
 MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& values, Size image,
-                       bool keep) {
-  MemoryPlan plan{image, keep, std::vector<Slot>(values.size()), 0};
-  std::vector<Shape> shapes(values.size());
+                       int threads, bool keep, std::int64_t memory_limit) {
+  MemoryPlan plan{image, keep, std::vector<Slot>(values.size())};
+  Sizes sizes{image, threads, std::vector<Shape>(values.size())};
+  double scratch = 0;
   const int end = static_cast<int>(operations.size());
   for (int i = 0; i < end; ++i) {
     const Operation& operation = *operations[i];
     try {
-      const Shape shape = operation.shape(shapes, image);
-      // What is below this, integers of 32 bits can count.
-      if (1.0 * shape.h * shape.w * shape.c > std::numeric_limits<int>::max())
-        throw Error("its output of " + std::to_string(shape.h) + " x " + std::to_string(shape.w) +
-                    " x " + std::to_string(shape.c) + " is too large");
+      const Shape shape = operation.shape(sizes);
       for (const int input : operation.inputs) {
         Slot& slot = plan.slots[input];
-        slot.border = std::max(slot.border, operation.border(input, slot.shape));
+        slot.border = std::max(slot.border, checked_border(operation.border(input, slot.shape)));
         slot.last = i;
       }
-      if (operation.output < 0) continue;
-      shapes[operation.output] = shape;
-      Slot& slot = plan.slots[operation.output];
-      slot.shape = shape;
-      slot.first = slot.last = i;
+      if (operation.output >= 0) {
+        check_size(shape);
+        sizes.values[operation.output] = shape;
+        Slot& slot = plan.slots[operation.output];
+        slot.shape = shape;
+        slot.border = values[operation.output].border;
+        slot.first = slot.last = i;
+      }
+      scratch = std::max(scratch, operation.scratch(sizes));
+      plan.work += operation.work(sizes);
     } catch (const std::exception& error) {
       throw Error("operation " + std::to_string(i) + ": " + error.what());
     }
@@ -92,12 +124,14 @@ MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& v
     Slot& slot = plan.slots[i];
     if (slot.first < 0) continue;
     if (keep) slot.first = 0, slot.last = end;
-    const std::size_t one = values[i].is_float
-                                ? sizeof(float) * slot.shape.h * slot.shape.w * slot.shape.c
-                                : image_bytes(slot);
-    slot.bytes = rounded_up(slot.shape.n * one + conv::kSlack);
+    const double bytes = bytes_of(slot, values[i].is_float);
+    check_memory(bytes + scratch, image, memory_limit);
+    slot.bytes = rounded_up(static_cast<std::size_t>(bytes));
   }
   place(plan.slots, plan);
+  check_memory(plan.bytes + scratch, image, memory_limit);
+  plan.scratch = static_cast<std::size_t>(scratch);
+  plan.bytes += plan.scratch;
   return plan;
 }
 

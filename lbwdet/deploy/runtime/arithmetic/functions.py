@@ -40,14 +40,15 @@ def tanh(x: Array) -> Array:
 
 
 def erf(x: Array) -> Array:
-    """``2 / sqrt(pi) * exp(-x**2) * sum over n of 2**n x**(2n+1) / (2n+1)!!``, |x| clamped to 6."""
+    """``2 / sqrt(pi) * exp(-x**2) * sum over n of 2**n x**(2n+1) / (2n+1)!!``; ±1 from ±6 on."""
+    sign, beyond = np.sign(x), np.abs(x) >= 6
     x = np.clip(x, -6, 6)
     term = x.copy()
     total = term.copy()
     for n in range(1, 160):
         term = term * (2 * x * x) / (2 * n + 1)
         total = total + term
-    return np.asarray(1.1283791670955126 * exp(-x * x) * total)
+    return np.where(beyond, sign, 1.1283791670955126 * exp(-x * x) * total)
 
 
 def softplus(x: Array) -> Array:
