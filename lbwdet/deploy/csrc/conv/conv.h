@@ -81,6 +81,7 @@ class Packed {
 
   const Spec& spec() const;
   bool winograd() const;
+  const int8_t* weight() const;  // in kernel order
   std::size_t bytes() const;
   // Memory that each thread needs to run plans on outputs of this size or less.
   std::size_t scratch_bytes(std::int64_t height, std::int64_t width) const;

@@ -194,6 +194,7 @@ Packed::Packed(Packed&&) noexcept = default;
 Packed& Packed::operator=(Packed&&) noexcept = default;
 const Spec& Packed::spec() const { return layout_->spec; }
 bool Packed::winograd() const { return layout_->winograd != nullptr; }
+const int8_t* Packed::weight() const { return layout_->weight->data(); }
 std::size_t Packed::bytes() const {
   const Layout& l = *layout_;
   return l.weight->size() + (l.winograd ? l.winograd->start.size() : l.start.size()) * 12;

@@ -1,6 +1,7 @@
 #include "memory_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace lbw {
@@ -38,14 +39,18 @@ int checked_border(std::int64_t border) {
   return static_cast<int>(border);
 }
 
+std::string amount(double bytes) {
+  const bool large = bytes >= 1 << 20;
+  const double units = bytes / (large ? 1 << 20 : 1 << 10);
+  return std::to_string(static_cast<std::int64_t>(std::ceil(std::min(units, 1e15)))) +
+         (large ? " MiB" : " KiB");
+}
+
 void check_memory(double bytes, Size image, std::int64_t limit) {
   if (bytes <= static_cast<double>(limit)) return;
-  const auto mebibytes = [](double count) {
-    return std::to_string(static_cast<std::int64_t>(std::min(count / (1 << 20), 1e15)));
-  };
   throw Error("the feature maps of an image of " + std::to_string(image.height) + " x " +
-              std::to_string(image.width) + " pixels take " + mebibytes(bytes) +
-              " MiB, more than the limit of " + mebibytes(static_cast<double>(limit)) + " MiB");
+              std::to_string(image.width) + " pixels take " + amount(bytes) +
+              ", more than the limit of " + amount(static_cast<double>(limit)));
 }
 
 // Largest values first, each at the lowest place that is free throughout its life.

@@ -69,6 +69,7 @@ class CandidatesOperation : public Operation {
     if (!sigmoid_ && !softmax_ && activation != "none")
       throw Error("this build has no scores by " + activation);
     expect(classes_ > 0 && pre_nms_ > 0, "num_classes and pre_nms must be positive");
+    expect(has_factors_ || !factor_first_, "factor_first, without factors");
 
     const auto strides = fields.integers("strides"), anchors = fields.integers("anchors_per_level");
     const auto base = fields.floats("base_anchors");

@@ -1,6 +1,6 @@
 // An array that the caller gives: how one operation runs alone. "shape": n, h, w, c; "bytes" or
-// "floats": what is in it, whichever the output is. "resized", if given: height and width of the
-// image as the network is to see it.
+// "floats": what is in it, whichever the output is; "resized", if given: height and width that the
+// image is taken to be resized to.
 #include <algorithm>
 #include <cstring>
 
@@ -16,6 +16,10 @@ class Given : public Operation {
     expect(sides.size == 4, "shape is n, h, w, c");
     for (const int side : sides) expect(side >= 0, "a side is negative");
     shape_ = {sides.data[0], sides.data[1], sides.data[2], sides.data[3]};
+    if (fields.has("resized")) {
+      const Pair resized = fields.pair("resized");
+      resized_ = {resized.h, resized.w};
+    }
     const Value& value = fields.description(output);
     if (value.is_float) {
       floats_ = fields.floats("floats");
@@ -26,7 +30,6 @@ class Given : public Operation {
       for (const std::uint8_t byte : bytes_)
         expect(byte <= value.maximum, "a number is above the value's maximum");
     }
-    if (fields.has("resized")) resized_ = fields.pair("resized");
     const std::size_t count = value.is_float ? floats_.size() : bytes_.size();
     expect(shape_.size() == static_cast<double>(count), "shape is not that of the array");
   }
@@ -34,7 +37,7 @@ class Given : public Operation {
   Shape shape(const Sizes&) const override { return shape_; }
 
   void run(Frame& frame) const override {
-    if (resized_.h > 0) frame.resized = {resized_.h, resized_.w};
+    if (resized_.height > 0) frame.resized = resized_;
     const int n = static_cast<int>(shape_.n);
     if (frame.descriptions[output].is_float) {
       std::copy(floats_.begin(), floats_.end(), frame.begin_floats(output, n).data);
@@ -50,7 +53,7 @@ class Given : public Operation {
 
  private:
   Shape shape_{};
-  Pair resized_{};
+  Size resized_{};
   std::vector<std::uint8_t> bytes_;
   std::vector<float> floats_;
 };
