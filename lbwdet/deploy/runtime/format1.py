@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lbwdet.deploy.runtime.coders import DeltaCoder, Four
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.candidates import Candidates
-from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.conv import Conv as Convolution
 from lbwdet.deploy.runtime.operations.detections import Detections as Result
 from lbwdet.deploy.runtime.operations.lookup import requantize
 from lbwdet.deploy.runtime.operations.max_pool import MaxPool
@@ -21,6 +21,27 @@ from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.deploy.runtime.operations.suppress import Suppress
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution without groups."""
+
+    layer: str
+    input: str
+    output: str
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    relu: bool
+    residual: str | None
+    upsample: bool
+
+    def upgraded(self) -> tuple[Operation, ...]:
+        return (Convolution(**vars(self)),)
 
 
 @dataclass(frozen=True)

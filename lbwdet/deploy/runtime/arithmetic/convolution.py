@@ -9,7 +9,9 @@ Array = NDArray[Any]
 Pair = tuple[int, int]
 
 
-def convolve(factors: Array, x: Array, stride: Pair, padding: Pair, dilation: Pair) -> Array:
+def convolve(
+    factors: Array, x: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int = 1
+) -> Array:
     """Sums of products; outside of the map there are zeros.
 
     Of integers they are exact, although in floats, with which BLAS is quick: integers below
@@ -17,9 +19,10 @@ def convolve(factors: Array, x: Array, stride: Pair, padding: Pair, dilation: Pa
     if the sum of all magnitudes stays below; that sum is bounded by the factors.
 
     Args:
-        factors: [o, i, kh, kw], int8; or float32, if ``x`` is in reals.
+        factors: [o, i / groups, kh, kw], int8; or float32, if ``x`` is in reals.
         x: float32 [n, h, w, i]: whole numbers of -255 to 255, or reals.
         stride, padding, dilation: along the height and the width.
+        groups: output channels of the g-th part read input channels of the g-th part alone.
 
     Returns:
         float32 or float64 [n, h', w', o].
@@ -36,18 +39,33 @@ def convolve(factors: Array, x: Array, stride: Pair, padding: Pair, dilation: Pa
             padded.shape[1:3], (kernel_h, kernel_w), stride, dilation, strict=True
         )
     )
-    total = np.zeros((x.shape[0], height, width, outputs), dtype)
-    for ky in range(kernel_h):
-        row = ky * dilation[0]
-        rows = padded[:, row : row + (height - 1) * step_y + 1 : step_y]
-        # All taps of one kernel row at once: few matrix products, and not too much memory.
-        taps = [
-            rows[:, :, column : column + (width - 1) * step_x + 1 : step_x]
-            for column in range(0, kernel_w * dilation[1], dilation[1])
+    shape = (x.shape[0], height, width)
+
+    def window(ky: int, kx: int) -> Array:
+        """The pixels that one tap of the kernel meets, [n, h', w', i]."""
+        row, column = ky * dilation[0], kx * dilation[1]
+        return padded[
+            :,
+            row : row + (height - 1) * step_y + 1 : step_y,
+            column : column + (width - 1) * step_x + 1 : step_x,
         ]
-        matrix = factors[:, :, ky].transpose(2, 1, 0).reshape(kernel_w * inputs, outputs)
-        total += np.concatenate(taps, -1) @ matrix.astype(dtype)
-    return total
+
+    if inputs == 1 and outputs == groups:  # depthwise: no matrix products
+        depthwise = np.zeros((*shape, outputs), dtype)
+        for ky, kx in np.ndindex(kernel_h, kernel_w):
+            depthwise += window(ky, kx) * factors[:, 0, ky, kx].astype(dtype)
+        return depthwise
+    total = np.zeros((*shape, groups, outputs // groups), dtype)
+    for ky in range(kernel_h):
+        # All taps of one kernel row at once: few matrix products, and not too much memory.
+        taps = np.stack([window(ky, kx) for kx in range(kernel_w)], -2)
+        taps = taps.reshape(*shape, kernel_w, groups, inputs).swapaxes(-2, -3)
+        matrix: Array = factors[:, :, ky].reshape(groups, outputs // groups, inputs, kernel_w)
+        matrix = matrix.transpose(0, 3, 2, 1).reshape(groups, kernel_w * inputs, -1)
+        for group in range(groups):
+            flat = taps[:, :, :, group].reshape(*shape, kernel_w * inputs)
+            total[:, :, :, group] += flat @ matrix[group].astype(dtype)
+    return total.reshape(*shape, outputs)
 
 
 def upsample(value: Array, height: int, width: int) -> Array:

@@ -28,7 +28,8 @@ class Candidates(Operation):
        classes in float64: subtract the largest logit, ``exp``, sum in the order of the classes,
        quotient, rounded to f32. ``exp`` is that of :mod:`lbwdet.deploy.runtime.coders`.
     2. With ``factor_first``, times the sigmoid of the anchor's factor, in float32.
-    3. Pairs (anchor, class) with score > ``score_threshold`` (None: all) are numbered in the order
+    3. With ``best_class``, only the highest score of an anchor counts (ties: the lower class).
+       Pairs (anchor, class) with score > ``score_threshold`` (None: all) are numbered in the order
        y, x, a, c; the ``pre_nms`` best survive (ties: the lower number), best first.
     4. Unless ``factor_first``, times the sigmoid of the factor.
     5. Boxes are decoded by ``coder``; those whose width or height is not more than ``min_size``
@@ -50,6 +51,7 @@ class Candidates(Operation):
     min_size: Annotated[float, Range(-1, 1e6)] = -1.0
     factors: Maps = ()
     factor_first: bool = False
+    best_class: bool = False
 
     def infer(self, shapes: Shapes) -> Rows:
         shapes.per_level(self.scores, self.deltas, self.strides, self.base_anchors)
@@ -96,10 +98,11 @@ class Candidates(Operation):
             if self.factor_first:
                 scores = scores * factor
         flat = scores.reshape(-1)
-        if self.score_threshold is None:
-            chosen = np.arange(len(flat))
-        else:
-            chosen = np.flatnonzero(flat > np.float32(self.score_threshold))
+        chosen = np.arange(len(flat))
+        if self.best_class:
+            chosen = chosen[:: self.num_classes] + scores.argmax(1)
+        if self.score_threshold is not None:
+            chosen = chosen[flat[chosen] > np.float32(self.score_threshold)]
         chosen = chosen[best_first(flat[chosen])[: self.pre_nms]]
         anchor, label = chosen // self.num_classes, chosen % self.num_classes
         kept = flat[chosen]
@@ -170,6 +173,7 @@ class Candidates(Operation):
             min_size=float(random.choice([-1, 0, 4])),
             factors=tuple(f"factors{level}" for level in range(levels)) if factors else (),
             factor_first=factors and bool(random.integers(2)),
+            best_class=bool(random.integers(2)),
         )
         image = np.zeros((64, 96, 3), np.uint8)
         read = {name: values[name] for name, _ in operation.reads()}

@@ -1,3 +1,4 @@
+import math
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -47,6 +48,9 @@ class Conv(Operation):
     The residual ``r`` has the output's shape. With ``upsample`` it may have another size:
     then pixel (i, j) of it is read at ``(i * h_r) // h, (j * w_r) // w``.
 
+    With ``groups``, channels fall into as many parts of equal size, and an output channel sums
+    over the input channels of its own part alone: the weight is ``w[o, i / groups, ky, kx]``.
+
     A fully connected layer is a convolution whose kernel covers its input [n, h, w, c].
     """
 
@@ -60,15 +64,19 @@ class Conv(Operation):
     relu: bool = False
     residual: Annotated[str, Reads(Kind.UINT8)] | None = None
     upsample: bool = False
+    groups: Annotated[int, Range(1, 1 << 16)] = 1
 
     def infer(self, shapes: Shapes) -> Map:
         source, quantization = shapes.map(self.input), shapes.quantizations.get(self.output)
         weight = shapes.weights[self.layer]
-        outputs, *expected = weight.codes.shape
+        outputs, inputs, *kernel = weight.codes.shape
         shapes.expect(
-            [source.channels, *self.kernel] == expected,
-            f"{source.channels} channels and the kernel {self.kernel} meet a weight of the shape "
-            f"{weight.codes.shape}",
+            (source.channels, self.kernel) == (inputs * self.groups, tuple(kernel)),
+            f"{source.channels} channels in {self.groups} groups and the kernel {self.kernel} meet "
+            f"a weight of the shape {weight.codes.shape}",
+        )
+        shapes.expect(
+            outputs % self.groups == 0, f"{outputs} outputs do not fall into {self.groups} groups"
         )
         extents = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
         window = tuple(zip(extents, self.stride, self.padding, strict=True))
@@ -100,7 +108,12 @@ class Conv(Operation):
         layer = run.layers[self.layer]
         multiplier, offset = self._multiplier_and_offset(run)
         sums = (run.convolve or convolve)(
-            layer.factors, run.centered(self.input), self.stride, self.padding, self.dilation
+            layer.factors,
+            run.centered(self.input),
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
         )
         t: Array = sums.astype(np.float32) * multiplier + offset
         if self.residual is not None:
@@ -115,7 +128,7 @@ class Conv(Operation):
         multiplier, offset = self._multiplier_and_offset(context)
         return {
             "integers": factors,
-            "in_channels": factors.shape[1],
+            "in_channels": factors.shape[1] * self.groups,
             "out_channels": factors.shape[0],
             "multiplier": multiplier,
             "offset": offset,
@@ -137,7 +150,10 @@ class Conv(Operation):
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
         kernel, padding, dilation, stride, x = random_cases.window(random)
-        channels, outputs = x.shape[-1], int(random.integers(1, 41))
+        channels, outputs, groups = x.shape[-1], int(random.integers(1, 41)), 1
+        if random.random() < 0.3:  # depthwise, or some channels together
+            groups = channels if random.random() < 0.7 else math.gcd(channels, 12)
+            outputs = groups * int(random.integers(1, 3))
         padded = [side + 2 * p for side, p in zip(x.shape[1:3], padding, strict=True)]
         sides = [
             (side - (k - 1) * d - 1) // s + 1
@@ -164,6 +180,7 @@ class Conv(Operation):
             relu=relu,
             residual="r" if residual else None,
             upsample=upsampled,
+            groups=groups,
         )
-        weight = random_cases.weight(random, (outputs, channels, *kernel))
+        weight = random_cases.weight(random, (outputs, channels // groups, *kernel))
         return Example(operation, values, quantizations, {"layer": weight})
