@@ -39,6 +39,7 @@ TESTED_IN = {
             "region_candidates",
             "regions",
             "rescale",
+            "slice",
             "upsample",
         )
     },

@@ -22,7 +22,7 @@ def _level(operation: Candidates, level: int, values: Values) -> str:
     scores = _scores(operation, level, values)
     if factor is not None and operation.factor_first:
         scores = graph("Mul", scores, graph("Unsqueeze", factor, [1]))
-    score, pair = _best(operation, graph, graph("Reshape", scores, [-1]))
+    score, pair = _best(operation, graph, scores)
     anchor, label = graph("Div", pair, classes), graph("Mod", pair, classes)
     if factor is not None and not operation.factor_first:
         score = graph("Mul", score, graph("Gather", factor, anchor))
@@ -60,7 +60,23 @@ def _factor(operation: Candidates, level: int, values: Values) -> str | None:
 
 
 def _best(operation: Candidates, graph: Graph, scores: str) -> tuple[str, str]:
-    """Scores [n] of the best pairs of anchor and class, and the pairs' numbers."""
+    """Scores [n] of the best pairs of anchor and class, and the pairs' numbers.
+
+    ``scores`` is [anchors, classes].
+    """
+    best = None
+    if operation.best_class:
+        best = graph("ArgMax", scores, axis=1, keepdims=0)
+        scores = graph("ReduceMax", scores, axes=[1], keepdims=0)
+    score, index = _highest(operation, graph, graph("Reshape", scores, [-1]))
+    if best is None:
+        return score, index
+    first = graph("Mul", index, operation.num_classes)
+    return score, graph("Add", first, graph("Gather", best, index))
+
+
+def _highest(operation: Candidates, graph: Graph, scores: str) -> tuple[str, str]:
+    """The ``pre_nms`` highest scores of [n] above the threshold, and their numbers."""
     if operation.score_threshold is None:
         return rows.best_first(graph, scores, operation.pre_nms)
     above = rows.where(graph, graph("Greater", scores, float(operation.score_threshold)))

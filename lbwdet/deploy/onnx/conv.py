@@ -31,6 +31,7 @@ def conv(operation: Conv, values: Values) -> str:
             strides=operation.stride,
             dilations=operation.dilation,
             pads=operation.padding * 2,
+            group=operation.groups,
         )
     if operation.residual is not None:
         residual = values.tensors[operation.residual]

@@ -48,6 +48,7 @@ def test_of_reals_it_is_torchs_convolution(run, case, seed):
         operation.stride,
         operation.padding,
         operation.dilation,
+        operation.groups,
     )
     if operation.residual:
         r = torch.from_numpy(made.inputs["r"].copy())
