@@ -16,9 +16,6 @@ namespace {
 using lbw::expect;
 using lbw::Isa;
 
-// Sums of this many bytes of many values fit 64 bits.
-constexpr std::int64_t kMostMemory = std::int64_t{1} << 46;
-
 thread_local std::string last_error;
 
 // Calls `function` and returns what it returns; of an exception, the message is kept and
@@ -65,7 +62,7 @@ lbw_engine* lbw_create(const char* isa, int32_t threads, int64_t memory_limit,
         expect(threads >= 1 && threads <= 1024, "threads must be 1 to 1024");
         expect(memory_limit > 0 && work_limit > 0, "the limits must be positive");
         const Isa& chosen = isa == nullptr ? lbw::fastest_isa() : lbw::isa_named(isa);
-        return new lbw_engine{{chosen, threads, std::min(memory_limit, kMostMemory), work_limit}};
+        return new lbw_engine{{chosen, threads, memory_limit, work_limit}};
       },
       static_cast<lbw_engine*>(nullptr));
 }

@@ -8,6 +8,8 @@ namespace lbw {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
+// Of one value: then the sums of many fit 64 bits. No limit on memory is above.
+constexpr double kMostBytes = kMostMemory;
 
 std::size_t rounded_up(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -98,6 +100,7 @@ Tensor Slot::tensor(const Value& value, std::uint8_t* arena) const {
 
 MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& values, Size image,
                        int threads, bool keep, std::int64_t memory_limit) {
+  memory_limit = std::min(memory_limit, kMostMemory);
   MemoryPlan plan{image, keep, std::vector<Slot>(values.size())};
   Sizes sizes{image, threads, std::vector<Shape>(values.size())};
   double scratch = 0;
@@ -130,7 +133,7 @@ MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& v
     if (slot.first < 0) continue;
     if (keep) slot.first = 0, slot.last = end;
     const double bytes = bytes_of(slot, values[i].is_float);
-    check_memory(bytes + scratch, image, memory_limit);
+    if (bytes > kMostBytes) check_memory(bytes, image, memory_limit);
     slot.bytes = rounded_up(static_cast<std::size_t>(bytes));
   }
   place(plan.slots, plan);

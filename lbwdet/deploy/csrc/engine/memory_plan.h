@@ -9,6 +9,8 @@
 
 namespace lbw {
 
+constexpr std::int64_t kMostMemory = std::int64_t{1} << 46;  // no limit is above
+
 // A value's place in the arena: border and slack included.
 struct Slot {
   Shape shape{};

@@ -43,7 +43,8 @@ class Suppress : public Operation {
   double work(const Sizes& sizes) const override {
     // Each kept box meets the rest of its group; no group needs to keep more than max_boxes.
     const auto count = static_cast<double>(sizes[inputs[0]].n);
-    return count * (std::min(count, static_cast<double>(max_boxes_)) + std::log2(count + 1));
+    const double kept = std::min(count, static_cast<double>(max_boxes_));
+    return kept * (count - kept / 2) + count * std::log2(count + 1);
   }
 
   void run(Frame& frame) const override {

@@ -110,6 +110,7 @@ inline void roi_channels(const RoiTask& task, int first_row, int rows, int c) {
       for (int v = 0; v < vectors; ++v) lines[(row * size + bin) * vectors + v] = sum[v];
     }
   }
+  const Rounding to = task.to;  // a copy, which writing bytes cannot change
   for (int by = 0; by < size; ++by) {
     const V* const top = lines + (task.y.first[by] - first_row) * size * vectors;
     for (int bx = 0; bx < size; ++bx) {
@@ -121,7 +122,7 @@ inline void roi_channels(const RoiTask& task, int first_row, int rows, int c) {
       }
       std::uint8_t* const out = task.out + by * task.out_row_stride + bx * task.channels + c;
       for (int v = 0; v < vectors; ++v)
-        to_bytes(sum[v] * task.ratio, task.to, out + v * lanes);
+        to_bytes(sum[v] * task.ratio, to, out + v * lanes);
     }
   }
 }
@@ -180,7 +181,7 @@ void affine(const std::uint8_t* in, float zero, const float* multiplier, const f
 }
 
 void round(const float* in, const Rounding& to, std::size_t count, std::uint8_t* out) {
-  each(count, [=, &to](std::size_t i, auto v) {
+  each(count, [=](std::size_t i, auto v) {  // copies, which writing bytes cannot change
     load(in + i, v);
     to_bytes(v, to, out + i);
   });
