@@ -10,9 +10,8 @@ Pair = tuple[int, int]
 
 @rule("conv2d", "convolution")
 def convolution(site: Site) -> Conv:
-    groups = site.argument("groups")
-    if groups != 1 or site.argument("transposed"):
-        raise site.refused("(transposed)" if site.argument("transposed") else f"(groups={groups})")
+    if site.argument("transposed"):
+        raise site.refused("(transposed)")
     weight = site.argument("weight")
     if weight is None or not site.is_constant("weight"):
         raise site.refused("with a weight that depends on the image")
@@ -26,6 +25,7 @@ def convolution(site: Site) -> Conv:
         stride=site.pair("stride"),
         padding=_padding(site, (height, width), dilation),
         dilation=dilation,
+        groups=int(site.argument("groups")),
     )
 
 
