@@ -13,6 +13,7 @@ from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.operations.affine import Affine
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.lookup import Lookup
+from lbwdet.deploy.runtime.operations.slice import Slice
 from lbwdet.deploy.runtime.operations.upsample import Upsample
 
 Make = Callable[[Draft, Any, Any], Operation | None]
@@ -134,6 +135,25 @@ def functions(_: Draft, first: Lookup, second: Lookup) -> Lookup | None:
     return None
 
 
+def slices(_: Draft, first: Slice, second: Slice) -> Slice | None:
+    """Some pixels and channels of some."""
+    (begin, count), (offset, kept) = first.channels, second.channels
+    return Slice(
+        input=first.input,
+        output=first.output,
+        start=_pair(
+            a + b * s for a, b, s in zip(first.start, second.start, first.step, strict=True)
+        ),
+        step=_pair(a * b for a, b in zip(first.step, second.step, strict=True)),
+        channels=(begin + offset, kept or (count and count - offset)),
+    )
+
+
+def _pair(values: Iterable[int]) -> tuple[int, int]:
+    first, second = values
+    return first, second
+
+
 FUSIONS = (
     Fusion("norm", (Conv,), Affine, norm),
     Fusion("norms", (Affine,), Affine, norms),
@@ -142,4 +162,5 @@ FUSIONS = (
     Fusion("sums", (Add,), Add, sums),
     Fusion("relu", (Conv, Affine, Add), Lookup, relu),
     Fusion("functions", (Lookup,), Lookup, functions),
+    Fusion("slices", (Slice,), Slice, slices),
 )

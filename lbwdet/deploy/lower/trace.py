@@ -23,9 +23,9 @@ class Call:
 
     Attributes:
         op: its name, without overload and without the mark of in-place variants.
-        output: name of its result; of several, the first.
+        output: name of its result; of a tuple, the first.
         arguments: by the operator's own argument names, defaults included; tensors are
-            :class:`Name`.
+            :class:`Name`. With ``index``, where the operator returns a list: a call for each.
         module: dotted name of the module that calls it.
         shape: of its result.
     """
@@ -189,6 +189,10 @@ class _Reader:
             self._made_of[name] = frozenset().union(
                 *(self._made_of.get(source, {source}) for source in sources)
             )
+        elif _is_list(node):
+            pass  # each of its results that is read is a call
+        elif node.target is operator.getitem and _is_list(node.all_input_nodes[0]):
+            self._calls.append(self._call(node.all_input_nodes[0], node))
         elif node.target is operator.getitem and node.args[1] == 0:
             name = self._names[node.all_input_nodes[0]]
         else:
@@ -214,28 +218,36 @@ class _Reader:
         assert callable(node.target)
         return node.target(*arguments[0], **arguments[1])
 
-    def _call(self, node: fx.Node) -> Call:
+    def _call(self, node: fx.Node, result: fx.Node | None = None) -> Call:
         schema = getattr(node.target, "_schema", None)
         arguments: dict[str, Any] = {}
         if schema is not None:
             arguments = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
             order = [argument.name for argument in schema.arguments]
             arguments |= dict(zip(order, node.args, strict=False)) | node.kwargs
+        if result is not None:
+            arguments["index"] = result.args[1]
         op = _op(node)
         if node.target is operator.getitem:
             source, index = node.args
             assert isinstance(source, fx.Node)
             op = f"result {index} of {_op(source)}"
         stack = list((node.meta.get("nn_module_stack") or {}).values())
-        value = node.meta.get("val")
+        value = (result or node).meta.get("val")
         first = value[0] if isinstance(value, tuple | list) else value
         return Call(
             op=op,
-            output=node.name,
+            output=(result or node).name,
             arguments=fx.node.map_arg(arguments, lambda argument: self._names[argument]),
             module=stack[-1][0].removeprefix("model.") if stack else "",
             shape=tuple(getattr(first, "shape", ())),
         )
+
+
+def _is_list(node: fx.Node) -> bool:
+    """Whether its results are alike and as many as there happen to be, as those of a split."""
+    returns = _returns(node)
+    return len(returns) == 1 and str(returns[0].type) == "List[Tensor]"
 
 
 def _op(node: fx.Node) -> str:

@@ -11,7 +11,7 @@ def test_it_is_the_reference_but_for_the_order_of_sums():
         example = Conv.example(random)
         operation, weight = example.operation, example.weights["layer"]
         x = random.normal(0, 1, example.values["x"].shape).astype(np.float32)
-        settings = (operation.stride, operation.padding, operation.dilation)
+        settings = (operation.stride, operation.padding, operation.dilation, operation.groups)
         for factors in (weight.integers().integers, weight.dequantize()):
             found = convolve(factors, x, *settings)
             expected = convolution.convolve(factors, x, *settings)

@@ -50,6 +50,11 @@ CASES = {
         ["Affine", "Add"],
     ),
     "relu": (lambda n, x: n.stem(x).relu(), ["Conv", "Lookup"], ["Conv"]),
+    "slices": (
+        lambda n, x: x[:, 1:][:, 1:, 1:, ::2][..., 1:, 1::2],
+        ["Slice"] * 6,
+        ["Slice"],
+    ),
     "functions": (lambda n, x: x.relu().relu(), ["Lookup", "Lookup"], ["Lookup"]),
 }
 

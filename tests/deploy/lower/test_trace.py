@@ -108,9 +108,15 @@ def test_what_is_computed_from_parameters_alone_is_a_constant():
 
 def test_of_several_results_each_has_its_name():
     graph = trace(Net().eval(), lambda net, x: x.chunk(3, 1)[1:], SAMPLE)
-    _, second, third = graph.calls
-    assert second.op.startswith("result 1 of") and third.op.startswith("result 2 of")
-    assert graph.outputs == (second.output, third.output)
+    second, third = graph.calls
+    assert [call.op for call in graph.calls] == ["chunk", "chunk"]
+    assert [call.arguments["index"] for call in graph.calls] == [1, 2]
+    assert second.shape == (1, 1, 8, 8) and graph.outputs == (second.output, third.output)
+    pooled = trace(Net().eval(), lambda _, x: F.max_pool2d(x, 2, return_indices=True), SAMPLE)
+    assert [call.op for call in pooled.calls] == [
+        "max_pool2d_with_indices",
+        "result 1 of max_pool2d_with_indices",
+    ]
 
 
 def test_relus_of_the_identity_estimator_are_relus():

@@ -43,7 +43,5 @@ def test_what_it_has_no_operation_for(tiny, build, monkeypatch):
         lower(model, tiny.pipeline)
     anchors = AnchorGenerator(strides=[8], ratios=[1.0], scales=[4])
     monkeypatch.setattr(model.bbox_head, "prior_generator", anchors)
-    with pytest.raises(
-        ConfigError, match=r"prior_generator: AnchorGenerator .* MlvlPoint"
-    ):
+    with pytest.raises(ConfigError, match=r"prior_generator: AnchorGenerator .* MlvlPoint"):
         lower(model, tiny.pipeline)

@@ -17,6 +17,13 @@ def test_a_convolution_with_all_its_settings(lowering):
     assert other == Conv("0", "input", "0", (3, 5), (1, 2), (2, 1), dilation=(2, 1))
 
 
+@pytest.mark.parametrize(("outputs", "groups"), [(3, 3), (6, 3)])
+def test_in_groups(lowering, outputs, groups):
+    net = nn.Sequential(nn.Conv2d(3, outputs, 3, groups=groups), nn.BatchNorm2d(outputs)).eval()
+    (conv,) = lowering.check(lambda n, x: n(x), net=net).operations
+    assert conv.groups == groups
+
+
 @pytest.mark.parametrize(("padding", "expected"), [("same", (2, 1)), ("valid", (0, 0))])
 def test_paddings_that_have_names(lowering, padding, expected):
     net = nn.Sequential(nn.Conv2d(3, 2, (3, 3), padding=padding, dilation=(2, 1))).eval()
@@ -52,7 +59,6 @@ def test_weights_that_are_computed_from_parameters(lowering):
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        (nn.Conv2d(3, 3, 3, groups=3), r"conv2d \(groups=3\)"),
         (nn.Conv2d(3, 4, 2, padding="same"), r"conv2d \(padding='same'\) with more on one side"),
         (nn.ConvTranspose2d(3, 4, 2), "there is no rule for conv_transpose2d"),
     ],
