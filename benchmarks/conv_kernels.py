@@ -49,7 +49,8 @@ def build(folder: Path) -> Path:
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     if compiler is None:
         sys.exit("error: no C++ compiler: install g++, or name one in CXX")
-    sources = [*sorted((SOURCES / "conv").glob("*.cpp")), SOURCES / "bench" / "conv_bench.cpp"]
+    sources = [path for room in ("conv", "isa") for path in sorted((SOURCES / room).glob("*.cpp"))]
+    sources.append(SOURCES / "bench" / "conv_bench.cpp")
     program = folder / "conv_bench"
     subprocess.run([compiler, *FLAGS, *map(str, sources), "-o", str(program)], check=True)
     return program

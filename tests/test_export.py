@@ -10,7 +10,7 @@ import torch
 from lbwdet.cli import main
 from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
-from lbwdet.deploy.runtime.reference import ReferenceEngine
+from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.export import export
 from lbwdet.testing import TINY_CLASSES, tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model

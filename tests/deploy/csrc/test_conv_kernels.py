@@ -2,56 +2,20 @@
 
 import importlib.util
 import json
-import shutil
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-SOURCES = REPOSITORY / "lbwdet" / "deploy" / "csrc"
-BENCHMARKS = REPOSITORY / "benchmarks"
+from tests.deploy.csrc import build
+
+BENCHMARKS = build.REPOSITORY / "benchmarks"
 SHAPES = json.loads((BENCHMARKS / "conv_shapes.json").read_text())
-KERNELS = {source.stem for source in (SOURCES / "conv").glob("*.cpp")}
-FLAGS = ["-std=c++17", "-ffp-contract=off", "-pthread"]
+TEST = build.CSRC / "tests" / "test_conv.cpp"
+BENCH = build.CSRC / "bench" / "conv_bench.cpp"
+ROOMS = ("conv", "isa")
 
-COMPILER = shutil.which("g++") or shutil.which("clang++")
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
-
-
-def compile_objects(folder: Path, *flags: str) -> list[Path]:
-    """Objects of the kernels, the test and the benchmark program; two compilers at a time."""
-    sources = sorted((SOURCES / "conv").glob("*.cpp"))
-    sources += [SOURCES / "tests" / "test_conv.cpp", SOURCES / "bench" / "conv_bench.cpp"]
-    objects = [folder / f"{source.stem}.o" for source in sources]
-
-    def compile_one(source: Path, target: Path) -> None:
-        warnings = ["-Wall", "-Wextra", "-Werror"]
-        call_compiler(*FLAGS, *warnings, *flags, "-c", str(source), "-o", str(target))
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(compile_one, sources, objects))
-    return objects
-
-
-def link(objects: list[Path], program: str, *flags: str) -> Path:
-    """``test_conv`` or ``conv_bench`` out of what ``compile_objects`` made."""
-    target = objects[0].parent / program
-    parts = [str(path) for path in objects if path.stem in KERNELS or path.stem == program]
-    call_compiler(*FLAGS, *flags, *parts, "-o", str(target))
-    return target
-
-
-def call_compiler(*arguments: str) -> None:
-    assert COMPILER is not None
-    result = subprocess.run([COMPILER, *arguments], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-
-
-@pytest.fixture(scope="module")
-def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return compile_objects(tmp_path_factory.mktemp("kernels"), "-O2")
+pytestmark = pytest.mark.skipif(build.COMPILER is None, reason="no C++ compiler")
 
 
 def real_layers() -> str:
@@ -70,21 +34,20 @@ def run(program: Path, *arguments: str) -> str:
     return result.stdout
 
 
-def test_every_kernel_of_this_cpu_equals_the_definition(objects: list[Path]) -> None:
-    output = run(link(objects, "test_conv"))
-    assert "portable" in output.splitlines()[0]
-    assert output.splitlines()[-1].endswith(" 0 failures")
-    assert int(output.splitlines()[-1].split()[0]) > 50_000
+def test_every_kernel_of_this_cpu_equals_the_definition() -> None:
+    first, *_, last = run(build.program(TEST, ROOMS)).splitlines()
+    kernels = first.removeprefix("kernels: ").split()
+    assert "portable" in kernels
+    assert last.endswith(" 0 failures")
+    assert int(last.split()[0]) > 20_000 * len(kernels)
 
 
-def test_no_access_out_of_bounds_and_no_undefined_arithmetic(tmp_path: Path) -> None:
-    flags = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    program = link(compile_objects(tmp_path, *flags), "test_conv", *flags)
+def test_no_access_out_of_bounds_and_no_undefined_arithmetic() -> None:
+    program = build.program(TEST, ROOMS, build.SANITIZED)
     assert run(program, "--reduced").splitlines()[-1].endswith(" 0 failures")
 
 
 def test_the_benchmark_runs(
-    objects: list[Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -99,7 +62,7 @@ def test_the_benchmark_runs(
         ["roi.fc", 5, 3, 3, 16, 4, 3, 1, 0, "float"],
     ]
     monkeypatch.setitem(benchmark.SHAPES["networks"], "r18", layers)
-    monkeypatch.setattr(benchmark, "build", lambda folder: link(objects, "conv_bench"))
+    monkeypatch.setattr(benchmark, "build", lambda folder: build.program(BENCH, ROOMS))
     out = tmp_path / "result.json"
     arguments = ["--network", "r18", "--repeats", "2", "--threads", "1", "2", "--out", str(out)]
     monkeypatch.setattr("sys.argv", ["conv_kernels.py", *arguments])
@@ -111,5 +74,5 @@ def test_the_benchmark_runs(
     assert "with RoI head" in capsys.readouterr().out
 
     monkeypatch.setattr("sys.argv", ["conv_kernels.py", "--isa", "abacus"])
-    with pytest.raises(SystemExit, match="no kernel 'abacus' on this CPU"):
+    with pytest.raises(SystemExit, match="no instruction set abacus"):
         benchmark.main()

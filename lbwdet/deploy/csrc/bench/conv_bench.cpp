@@ -31,6 +31,7 @@
 #include "../conv/conv.h"
 
 using namespace lbw::conv;
+using lbw::Isa;
 
 namespace {
 
@@ -86,26 +87,26 @@ class Pool {
 };
 
 // Multiplications per call of the loop below, by the instructions of a kernel.
-long peak_loop(Isa isa, long count) {
+long peak_loop(const std::string& isa, long count) {
 #if defined(__x86_64__)
 #define LBW_CLOBBERED                                                                        \
   "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
       "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
-  if (isa == Isa::avx512_vnni) {
+  if (isa == "avx512_vnni") {
     for (long i = 0; i < count; ++i)
       asm volatile(
           ".irp r,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23\n"
           "vpdpbusd %%zmm30, %%zmm31, %%zmm\\r\n.endr" ::: LBW_CLOBBERED);
     return 24 * 64 * count;
   }
-  if (isa == Isa::avx_vnni) {
+  if (isa == "avx_vnni") {
     for (long i = 0; i < count; ++i)
       asm volatile(
           ".irp r,0,1,2,3,4,5,6,7,8,9,10,11\n"
           "%{vex%} vpdpbusd %%ymm14, %%ymm15, %%ymm\\r\n.endr" ::: LBW_CLOBBERED);
     return 12 * 32 * count;
   }
-  if (isa == Isa::avx2) {
+  if (isa == "avx2") {
     for (long i = 0; i < count; ++i)
       asm volatile(
           ".irp r,0,1,2,3,4,5,6,7,8,9\n"
@@ -119,16 +120,16 @@ long peak_loop(Isa isa, long count) {
   return 0;
 }
 
-double peak(Isa isa, Pool& pool, int threads) {
+double peak(const Isa& isa, Pool& pool, int threads) {
   constexpr long kCount = 40000;
   double best = 1e9;
   long multiplications = 0;
   for (int i = 0; i < 20; ++i) {
     const double begin = now();
-    pool.run([&] { peak_loop(isa, kCount); });
+    pool.run([&] { peak_loop(isa.name, kCount); });
     best = std::min(best, now() - begin);
   }
-  multiplications = peak_loop(isa, kCount) * threads;
+  multiplications = peak_loop(isa.name, kCount) * threads;
   return multiplications / best / 1e9;
 }
 
@@ -167,11 +168,8 @@ int main(int argc, char** argv) try {
   cpu_time = std::string(argv[5]) == "cpu";
   const int octaves = std::atoi(argv[4]);
   if (octaves < 1 || octaves > 7) throw std::invalid_argument("OCTAVES: 1 to 7");
-  Isa isa = best();
-  for (Isa candidate : all_supported())
-    if (std::string(argv[1]) == name(candidate)) isa = candidate;
-  if (std::string(argv[1]) != "best" && std::string(argv[1]) != name(isa))
-    throw std::invalid_argument(std::string("no kernel '") + argv[1] + "' on this CPU");
+  const std::string wanted = argv[1];
+  const Isa& isa = wanted == "best" ? lbw::fastest_isa() : lbw::isa_named(wanted);
   const int threads = std::atoi(argv[2]), repetitions = std::atoi(argv[3]);
   if (threads < 1 || repetitions < 1) throw std::invalid_argument("THREADS, REPETITIONS: from 1");
   if (cpu_time && threads > 1) throw std::invalid_argument("cpu time: of 1 thread");
@@ -207,6 +205,11 @@ int main(int argc, char** argv) try {
     largest = std::max({largest, pixels * s.in_channels, pixels * s.out_channels * element});
     layers.push_back(std::move(layer));
   }
+  std::size_t scratch_bytes = 0;
+  for (const Layer& layer : layers)
+    scratch_bytes = std::max(scratch_bytes, layer.packed[0].scratch_bytes(layer.h, layer.w));
+  std::vector<uint8_t*> scratches;
+  for (int t = 0; t < threads; ++t) scratches.push_back(allocate(scratch_bytes));
   uint8_t* buffers[3];
   for (uint8_t*& buffer : buffers) buffer = allocate(largest + (1 << 20));
 
@@ -217,9 +220,10 @@ int main(int argc, char** argv) try {
     for (std::size_t i = 0; i < layers.size(); ++i) {
       Layer& layer = layers[i];
       const Spec& s = layer.spec;
-      const int oh = output_height(s, layer.h), ow = output_width(s, layer.w);
+      const int oh = static_cast<int>(output_height(s, layer.h));
+      const int ow = static_cast<int>(output_width(s, layer.w));
       const Map in = map_in(buffers[i % 3], layer.n, layer.h, layer.w, s.in_channels,
-                            needed_border(s, layer.h, layer.w));
+                            static_cast<int>(needed_border(s, layer.h, layer.w)));
       const Map out = map_in(buffers[(i + 1) % 3], layer.n, oh, ow, s.out_channels, 0);
       const Map residual = map_in(buffers[(i + 2) % 3], layer.n, s.upsample ? (oh + 1) / 2 : oh,
                                   s.upsample ? (ow + 1) / 2 : ow, s.out_channels, 0);
@@ -229,9 +233,12 @@ int main(int argc, char** argv) try {
       const Plan plan = s.to_float ? Plan(layer.packed[0], in, values, threads)
                                    : Plan(layer.packed[0], in, out,
                                           s.residual ? &residual : nullptr, threads);
-      std::atomic<int> next{0};
+      std::atomic<std::int64_t> next{0};
+      std::atomic<int> thread{0};
       pool.run([&] {
-        for (int unit; (unit = next.fetch_add(1)) < plan.units();) plan.run(unit, unit + 1);
+        uint8_t* const scratch = scratches[thread.fetch_add(1)];
+        for (std::int64_t unit; (unit = next.fetch_add(1)) < plan.units();)
+          plan.run(unit, unit + 1, scratch);
       });
       layer.seconds.push_back(now() - begin);
       multiplications[i] = plan.multiplications();

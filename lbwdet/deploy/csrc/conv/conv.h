@@ -1,4 +1,4 @@
-// Exact u8 x s8 convolutions: the class Conv of runtime/operations.py, to the last bit.
+// Exact u8 x s8 convolutions: the class Conv of runtime/operations, to the last bit.
 //
 //   Spec, integer weights, multiplier, offset --Packed--> kernel order (once per layer)
 //   Packed, maps of one image size --Plan--> units of work (once per image size)
@@ -10,17 +10,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
+#include "../isa/isa.h"
+
 namespace lbw::conv {
-
-enum class Isa { portable, neon_dotprod, avx2, avx_vnni, avx512_vnni };
-
-const char* name(Isa isa);
-bool supported(Isa isa);  // by this build and this CPU
-Isa best();               // the fastest of the supported ones
-std::vector<Isa> all_supported();
 
 // A uint8 feature map, NHWC, channels dense. `data` is pixel (0, 0) of image 0. Around every
 // image lie `border` pixels on each of the four sides that hold the zero point: a convolution
@@ -34,6 +28,9 @@ struct Map {
   std::ptrdiff_t row_stride;    // bytes; at least (w + 2 * border) * c
   std::ptrdiff_t image_stride;  // bytes
   int border;
+  int pixel = 0;                // bytes between pixels, of some channels among others; 0: c
+
+  std::ptrdiff_t pixel_stride() const { return pixel ? pixel : c; }
 };
 
 // A float32 map, NHWC, without border; strides in floats.
@@ -41,6 +38,9 @@ struct FloatMap {
   float* data;
   int n, h, w, c;
   std::ptrdiff_t row_stride, image_stride;
+  int pixel = 0;  // floats between pixels; 0: c
+
+  std::ptrdiff_t pixel_stride() const { return pixel ? pixel : c; }
 };
 
 struct Spec {
@@ -49,6 +49,8 @@ struct Spec {
   int stride_h = 1, stride_w = 1;
   int padding_h = 0, padding_w = 0;
   int dilation_h = 1, dilation_w = 1;
+  int groups = 1;          // of channels, see class Conv; a Packed has one
+  bool among = false;      // maps hold other channels beside those that are read and written
   bool relu = false;
   int zero_in = 0;         // zero point of the input
   int maximum_in = 255;    // largest q of the input
@@ -57,35 +59,40 @@ struct Spec {
   int maximum_out = 255;   // largest q,
   bool ceil = false;       // and rounding of the output
   bool residual = false;
-  bool upsample = false;   // the residual may be smaller than the output
+  bool upsample = false;   // the residual may have another size than the output
   int zero_residual = 0;
   float ratio = 0;         // scale of the residual over that of the output
 };
 
-int output_height(const Spec& spec, int height);
-int output_width(const Spec& spec, int width);
+// Of any numbers in `spec`; below 1 if the window is larger than the map.
+std::int64_t output_height(const Spec& spec, std::int64_t height);
+std::int64_t output_width(const Spec& spec, std::int64_t width);
 // The border that the layer needs of an input of this size.
-int needed_border(const Spec& spec, int height, int width);
+std::int64_t needed_border(const Spec& spec, std::int64_t height, std::int64_t width);
 
-struct Row;     // see kernel.h
-struct Layout;  // how the kernel wants its weights, see pack.cpp
+struct Row;         // see kernel.h
+struct Layout;      // how the kernel wants its weights, see pack.cpp
+class WeightStore;  // see weight_store.h
 
 class Packed {
  public:
   // weight: int8 [o, i, kh, kw], |w| <= 64; multiplier, offset: float32 [o], finite.
-  // Throws std::invalid_argument if the CPU lacks `isa`, if a field of `spec` is out of range,
-  // or if an accumulator could overflow int32 for some input.
+  // Throws std::invalid_argument if the CPU lacks `isa`, if a field of `spec` makes no sense, or
+  // if an accumulator could overflow int32 for some input.
   // `winograd` allows the Winograd form where it is exact and faster (see winograd.h).
+  // With a `store`, layers of the same packed weight share it.
   Packed(const Spec& spec, const int8_t* weight, const float* multiplier, const float* offset,
-         Isa isa, bool winograd = true);
+         const Isa& isa, bool winograd = true, WeightStore* store = nullptr);
   ~Packed();
   Packed(Packed&&) noexcept;
   Packed& operator=(Packed&&) noexcept;
 
   const Spec& spec() const;
-  Isa isa() const;
   bool winograd() const;
+  const int8_t* weight() const;  // in kernel order
   std::size_t bytes() const;
+  // Memory that each thread needs to run plans on outputs of this size or less.
+  std::size_t scratch_bytes(std::int64_t height, std::int64_t width) const;
   const Layout& layout() const { return *layout_; }
 
  private:
@@ -100,16 +107,19 @@ class Plan {
   Plan(const Packed& packed, const Map& in, const FloatMap& out, int threads);
 
   // Pieces of work of like size, at least a few for each of `threads`.
-  int units() const { return images_ * row_groups_ * column_groups_ * block_groups_; }
-  // Executes units begin..end-1. Units write disjoint parts of the output.
-  void run(int begin, int end) const;
+  std::int64_t units() const {
+    return static_cast<std::int64_t>(images_) * row_groups_ * column_groups_ * block_groups_;
+  }
+  // Executes units begin..end-1. Units write disjoint parts of the output. `scratch`: the calling
+  // thread's own memory, Packed::scratch_bytes, aligned to 64 bytes.
+  void run(std::int64_t begin, std::int64_t end, void* scratch) const;
 
   std::int64_t multiplications() const;
 
  private:
   Row row_of_layer() const;
   void init_winograd(const Map& in, int threads);
-  void run_winograd(int begin, int end) const;
+  void run_winograd(std::int64_t begin, std::int64_t end, void* scratch) const;
   void init(const Map& in, int out_n, int out_h, int out_w, int out_c, int threads);
 
   const Layout* layout_;

@@ -83,7 +83,6 @@ struct WinogradKernel {
 int position_of(int channel, int lanes);
 
 struct Kernel {
-  Isa isa;
   int lanes;    // output channels of one vector
   int vectors;  // vectors of a full block
   int narrow_quads;  // from this mean length on it uses stretches; 0: never
@@ -91,17 +90,5 @@ struct Kernel {
   void (*row)(const Row& row);
   const WinogradKernel* winograd;  // or null
 };
-
-const Kernel& portable_kernel();
-#if defined(__x86_64__)
-const Kernel& avx2_kernel();
-const Kernel& avx_vnni_kernel();
-const Kernel& avx512_vnni_kernel();
-#endif
-#if defined(__aarch64__)
-const Kernel& neon_dotprod_kernel();
-#endif
-
-const Kernel& kernel_of(Isa isa);  // throws std::invalid_argument if not supported
 
 }  // namespace lbw::conv

@@ -17,25 +17,30 @@ void require(bool condition, const char* what) {
 }
 
 void check(const Spec& s) {
+  require(s.groups == 1, "a group is packed by itself");
   require(s.in_channels > 0 && s.out_channels > 0, "channels must be positive");
   require(s.kernel_h > 0 && s.kernel_w > 0, "kernel must be positive");
   require(s.stride_h > 0 && s.stride_w > 0, "stride must be positive");
   require(s.padding_h >= 0 && s.padding_w >= 0, "padding must not be negative");
   require(s.dilation_h > 0 && s.dilation_w > 0, "dilation must be positive");
+  // Counted in int, everywhere.
+  require(s.out_channels <= 1 << 30 &&
+              1.0 * s.in_channels * s.kernel_h * s.kernel_w <= 1 << 29,
+          "the weight is too large");
   require(0 < s.maximum_in && s.maximum_in <= 255, "maximum_in must be 1 to 255");
-  require(0 <= s.zero_in && s.zero_in <= s.maximum_in, "zero_in must be 0 to maximum_in");
+  require(0 <= s.zero_in && s.zero_in <= 255, "zero_in must be 0 to 255");
   if (s.to_float) {
     require(!s.residual, "a float output takes no residual");
     return;
   }
   require(0 < s.maximum_out && s.maximum_out <= 255, "maximum_out must be 1 to 255");
-  require(0 <= s.zero_out && s.zero_out <= s.maximum_out, "zero_out must be 0 to maximum_out");
+  require(0 <= s.zero_out && s.zero_out <= 255, "zero_out must be 0 to 255");
   require(0 <= s.zero_residual && s.zero_residual <= 255, "zero_residual must be 0 to 255");
   require(std::isfinite(s.ratio), "ratio must be finite");
 }
 
-// The runs of a window: kernel rows, whose pixels are neighbours; single pixels if dilated.
-bool whole_rows(const Spec& s) { return s.dilation_w == 1 || s.kernel_w == 1; }
+// The runs of a window: kernel rows, whose pixels are neighbours; single pixels if they are not.
+bool whole_rows(const Spec& s) { return (s.dilation_w == 1 && !s.among) || s.kernel_w == 1; }
 
 // Lengths of the stretches of quads that can be summed in int16, in all lanes of a block and
 // whatever the input is; a stretch ends with its run. `weight` is [run * quad][lanes][4].
@@ -87,8 +92,8 @@ Range checked_range(const Spec& s, const int8_t* weight, const float* multiplier
       require(w <= kMaxWeight, "a weight is beyond 64");
       magnitude += w;
     }
-    // Twice: the correction for the zero point and the sum of products may both be that large.
-    require(2 * 255 * magnitude <= INT32_MAX, "the weights could overflow an int32 accumulator");
+    // Of the accumulator at its end: until then sums are those of integers modulo 2**32.
+    require(255 * magnitude <= INT32_MAX, "the weights could overflow an int32 accumulator");
     require(std::isfinite(multiplier[o]) && std::fabs(multiplier[o]) < 1e25f &&
                 std::isfinite(offset[o]) && std::fabs(offset[o]) < 1e25f,
             "a multiplier or offset is not finite, or is beyond 1e25");
@@ -107,17 +112,25 @@ int position_of(int channel, int lanes) {
 }
 
 Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
-               const float* offset, Isa isa, bool winograd)
+               const float* offset, const Isa& isa, bool winograd, WeightStore* store)
     : layout_(std::make_unique<Layout>()) {
   check(spec);
+  require(isa.supported(), (std::string("this CPU lacks ") + isa.name).c_str());
   Layout& l = *layout_;
   l.spec = spec;
-  l.kernel = &kernel_of(isa);
+  l.kernel = isa.kernel;
+  const auto shared = [store](AlignedBytes bytes) {
+    return store ? store->shared(std::move(bytes))
+                 : std::make_shared<const AlignedBytes>(std::move(bytes));
+  };
   l.range = checked_range(spec, weight, multiplier, offset);
   const WinogradKernel* other = l.kernel->winograd;
-  if (winograd && other && winograd_fits(spec, weight, *other)) {
-    l.winograd = std::make_unique<WinogradWeights>(
-        winograd_pack(spec, weight, multiplier, offset, *other));
+  if (winograd && other && !spec.among && winograd_fits(spec, weight, *other)) {
+    AlignedBytes packed(winograd_weight_bytes(spec, *other));
+    l.winograd = std::make_unique<WinogradWeights>(winograd_pack(
+        spec, weight, multiplier, offset, *other, reinterpret_cast<int16_t*>(packed.data())));
+    l.weight = shared(std::move(packed));
+    l.winograd->begin = reinterpret_cast<const int16_t*>(l.weight->data());
     return;
   }
   const int ci = spec.in_channels, co = spec.out_channels;
@@ -130,8 +143,7 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   const int group = l.kernel->lanes * (spec.to_float ? 1 : 2);
   const int padded = (co + group - 1) / group * group;
   const std::size_t window = static_cast<std::size_t>(l.run_count) * l.quads * 4;
-  l.weight_bytes = padded * window;
-  l.weight.reset(static_cast<int8_t*>(::operator new[](l.weight_bytes, std::align_val_t(64))));
+  AlignedBytes packed(padded * window);
   l.start.assign(padded, 0);
   l.multiplier.assign(padded, 0);
   l.offset.assign(padded, 0);
@@ -156,17 +168,20 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
     }
     const int block = o / l.width;
     const int block_width = block + 1 < l.blocks ? l.width : padded - block * l.width;
-    int8_t* target = l.weight.get() + l.block_begin(block) + (position - block * l.width) * 4;
+    int8_t* target = packed.data() + l.block_begin(block) + (position - block * l.width) * 4;
     for (std::size_t q = 0; q < window / 4; ++q)
       std::memcpy(target + q * block_width * 4, lane.data() + q * 4, 4);
   }
 
+  l.weight = shared(std::move(packed));
+
   if (l.kernel->narrow_quads == 0) return;
+  const int largest = std::max(spec.maximum_in, spec.zero_in);  // of the map, and of its border
   std::size_t count = 0;
   for (int block = 0; block < l.blocks; ++block) {
     const int lanes = std::min(l.width, padded - block * l.width);
-    l.stretches.push_back(stretches(l.weight.get() + l.block_begin(block), l.run_count, l.quads,
-                                    lanes, spec.maximum_in));
+    l.stretches.push_back(stretches(l.weight->data() + l.block_begin(block), l.run_count, l.quads,
+                                    lanes, largest));
     count += l.stretches.back().size();
   }
   const std::size_t all_quads = static_cast<std::size_t>(l.blocks) * l.run_count * l.quads;
@@ -179,12 +194,14 @@ Packed::~Packed() = default;
 Packed::Packed(Packed&&) noexcept = default;
 Packed& Packed::operator=(Packed&&) noexcept = default;
 const Spec& Packed::spec() const { return layout_->spec; }
-Isa Packed::isa() const { return layout_->kernel->isa; }
 bool Packed::winograd() const { return layout_->winograd != nullptr; }
+const int8_t* Packed::weight() const { return layout_->weight->data(); }
 std::size_t Packed::bytes() const {
   const Layout& l = *layout_;
-  if (l.winograd) return l.winograd->storage.size() * 2 + l.winograd->start.size() * 12;
-  return l.weight_bytes + l.start.size() * 12;
+  return l.weight->size() + (l.winograd ? l.winograd->start.size() : l.start.size()) * 12;
+}
+std::size_t Packed::scratch_bytes(std::int64_t height, std::int64_t width) const {
+  return layout_->winograd ? winograd_scratch_bytes(*layout_->winograd, height, width) : 0;
 }
 
 }  // namespace lbw::conv

@@ -3,16 +3,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <new>
 #include <vector>
 
+#include "weight_store.h"
 #include "winograd.h"
 
 namespace lbw::conv {
-
-struct AlignedDelete {
-  void operator()(int8_t* p) const { ::operator delete[](p, std::align_val_t(64)); }
-};
 
 struct Layout {
   Spec spec;
@@ -23,8 +19,7 @@ struct Layout {
   int blocks;
   Range range;    // see Row
   std::unique_ptr<WinogradWeights> winograd;  // or null; if not, nothing below is filled
-  std::size_t weight_bytes = 0;
-  std::unique_ptr<int8_t[], AlignedDelete> weight;
+  SharedBytes weight;
   std::vector<int32_t> start;  // these three: in the order of the lanes, padded
   std::vector<float> multiplier, offset;
   std::vector<std::vector<uint16_t>> stretches;  // of each block, or none: see Row

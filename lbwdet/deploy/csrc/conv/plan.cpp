@@ -36,26 +36,34 @@ void require(bool condition, const char* what) {
   if (!condition) throw std::invalid_argument(std::string("convolution: ") + what);
 }
 
-int output_size(int size, int kernel, int stride, int padding, int dilation) {
-  return (size + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1;
+std::int64_t output_size(std::int64_t size, std::int64_t kernel, std::int64_t stride,
+                         std::int64_t padding, std::int64_t dilation) {
+  const std::int64_t room = size + 2 * padding - dilation * (kernel - 1) - 1;
+  return room < 0 ? 0 : room / stride + 1;
+}
+
+// How far the last window reaches beyond the map.
+std::int64_t excess(std::int64_t output, std::int64_t size, std::int64_t kernel,
+                    std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
+  return (output - 1) * stride - padding + (kernel - 1) * dilation - (size - 1);
 }
 
 }  // namespace
 
-int output_height(const Spec& s, int height) {
+std::int64_t output_height(const Spec& s, std::int64_t height) {
   return output_size(height, s.kernel_h, s.stride_h, s.padding_h, s.dilation_h);
 }
 
-int output_width(const Spec& s, int width) {
+std::int64_t output_width(const Spec& s, std::int64_t width) {
   return output_size(width, s.kernel_w, s.stride_w, s.padding_w, s.dilation_w);
 }
 
-int needed_border(const Spec& s, int height, int width) {
-  const int below = (output_height(s, height) - 1) * s.stride_h - s.padding_h +
-                    (s.kernel_h - 1) * s.dilation_h - (height - 1);
-  const int right = (output_width(s, width) - 1) * s.stride_w - s.padding_w +
-                    (s.kernel_w - 1) * s.dilation_w - (width - 1);
-  return std::max({s.padding_h, s.padding_w, below, right, 0});
+std::int64_t needed_border(const Spec& s, std::int64_t height, std::int64_t width) {
+  const std::int64_t below = excess(output_height(s, height), height, s.kernel_h, s.stride_h,
+                                    s.padding_h, s.dilation_h);
+  const std::int64_t right = excess(output_width(s, width), width, s.kernel_w, s.stride_w,
+                                    s.padding_w, s.dilation_w);
+  return std::max<std::int64_t>({s.padding_h, s.padding_w, below, right, 0});
 }
 
 void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int threads) {
@@ -63,11 +71,10 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
   const Spec& s = l.spec;
   require(in.c == s.in_channels && out_c == s.out_channels, "channels of a map do not fit");
   require(in.n == out_n && in.n > 0 && in.h > 0 && in.w > 0, "empty maps, or other batch sizes");
-  require(in.h + 2 * s.padding_h > s.dilation_h * (s.kernel_h - 1) &&
-              in.w + 2 * s.padding_w > s.dilation_w * (s.kernel_w - 1),
-          "the kernel is larger than the padded input");
+  require(out_h > 0 && out_w > 0, "the kernel is larger than the padded input");
   require(out_h == output_height(s, in.h) && out_w == output_width(s, in.w),
           "the output has another size than the input gives");
+  require(in.pixel_stride() == in.c || s.among, "the map holds other channels, too");
   require(in.border >= needed_border(s, in.h, in.w), "the border of the input is too small");
   require(threads > 0, "threads must be positive");
 
@@ -76,15 +83,15 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
     init_winograd(in, threads);
     return;
   }
-  x_ = in.data - s.padding_h * in.row_stride - s.padding_w * static_cast<std::ptrdiff_t>(in.c);
+  x_ = in.data - s.padding_h * in.row_stride - s.padding_w * in.pixel_stride();
   x_image_ = in.image_stride;
   x_row_ = s.stride_h * in.row_stride;
-  x_column_ = static_cast<std::ptrdiff_t>(s.stride_w) * in.c;
+  x_column_ = s.stride_w * in.pixel_stride();
   const int runs_per_row = l.run_count / s.kernel_h;
   for (int ky = 0; ky < s.kernel_h; ++ky)
     for (int kx = 0; kx < runs_per_row; ++kx)
-      runs_.push_back(ky * s.dilation_h * in.row_stride +
-                      static_cast<std::ptrdiff_t>(kx) * s.dilation_w * in.c);
+      runs_.push_back(static_cast<std::ptrdiff_t>(ky) * s.dilation_h * in.row_stride +
+                      kx * s.dilation_w * in.pixel_stride());
 
   images_ = out_n, height_ = out_h, width_ = out_w;
   if (height_ == 1 && width_ == 1) {  // fully connected: images are the columns of one row
@@ -104,10 +111,11 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
   rows_per_unit_ = equal_size(height_, std::min(cache / 4 / in_row, cache / 5 / out_row));
   // Enough units to share, from rows first: their inputs hardly overlap.
   const int wanted = threads == 1 ? 1 : kUnitsPerThread * threads;
-  while (rows_per_unit_ > 4 && images_ * column_groups_ * groups(height_, rows_per_unit_) < wanted)
+  const std::int64_t strips = static_cast<std::int64_t>(images_) * column_groups_;
+  while (rows_per_unit_ > 4 && strips * groups(height_, rows_per_unit_) < wanted)
     rows_per_unit_ = equal_size(height_, rows_per_unit_ - 1);
   row_groups_ = groups(height_, rows_per_unit_);
-  const int have = images_ * column_groups_ * row_groups_;
+  const int have = static_cast<int>(std::min<std::int64_t>(strips * row_groups_, wanted));
   blocks_per_unit_ = equal_size(l.blocks, l.blocks / std::min(l.blocks, groups(wanted, have)));
   block_groups_ = groups(l.blocks, blocks_per_unit_);
   const std::ptrdiff_t block_bytes = window * l.width;
@@ -123,11 +131,12 @@ void Plan::init_winograd(const Map& in, int threads) {
   columns_per_unit_ = equal_size(tiles, most);
   // Every unit reads all weights of its blocks: smaller units only until each thread has some.
   const int wanted = threads == 1 ? 1 : 2 * threads;
-  while (columns_per_unit_ > 14 && images_ * groups(tiles, columns_per_unit_) < wanted)
+  const std::int64_t images = images_;
+  while (columns_per_unit_ > 14 && images * groups(tiles, columns_per_unit_) < wanted)
     columns_per_unit_ = equal_size(tiles, columns_per_unit_ - 1);
   rows_per_unit_ = row_groups_ = 1;
   column_groups_ = groups(tiles, columns_per_unit_);
-  const int have = images_ * column_groups_;
+  const int have = static_cast<int>(std::min<std::int64_t>(images * column_groups_, threads));
   const int parts = std::min(weights.blocks, groups(threads, have));
   blocks_per_unit_ = equal_size(weights.blocks, weights.blocks / parts);
   block_groups_ = groups(weights.blocks, blocks_per_unit_);
@@ -139,7 +148,7 @@ Plan::Plan(const Packed& packed, const Map& in, const Map& out, const Map* resid
   require(!s.to_float, "the layer has a float output");
   require(s.residual == (residual != nullptr), "residual missing, or not wanted");
   y_ = out.data;
-  y_image_ = out.image_stride, y_row_ = out.row_stride, y_column_ = out.c;
+  y_image_ = out.image_stride, y_row_ = out.row_stride, y_column_ = out.pixel_stride();
   init(in, out.n, out.h, out.w, out.c, threads);
   if (!residual) return;
   const Map& r = *residual;
@@ -152,14 +161,14 @@ Plan::Plan(const Packed& packed, const Map& in, const Map& out, const Map* resid
     r_rows_.push_back(static_cast<std::int64_t>(i) * r.h / out.h * r.row_stride);
   for (int j = 0; j < width_; ++j)
     r_columns_.push_back(rows_are_images ? j * r.image_stride
-                                         : static_cast<std::int64_t>(j) * r.w / out.w * r.c);
+                                         : static_cast<std::int64_t>(j) * r.w / out.w * r.pixel_stride());
 }
 
 Plan::Plan(const Packed& packed, const Map& in, const FloatMap& out, int threads)
     : layout_(&packed.layout()) {
   require(layout_->spec.to_float, "the layer has a uint8 output");
   y_float_ = out.data;
-  y_image_ = out.image_stride, y_row_ = out.row_stride, y_column_ = out.c;
+  y_image_ = out.image_stride, y_row_ = out.row_stride, y_column_ = out.pixel_stride();
   init(in, out.n, out.h, out.w, out.c, threads);
 }
 
@@ -185,7 +194,7 @@ Row Plan::row_of_layer() const {
   return row;
 }
 
-void Plan::run_winograd(int begin, int end) const {
+void Plan::run_winograd(std::int64_t begin, std::int64_t end, void* scratch) const {
   const Layout& l = *layout_;
   const WinogradWeights& weights = *l.winograd;
   const int tiles = groups(height_, 4) * groups(width_, 4);
@@ -199,11 +208,11 @@ void Plan::run_winograd(int begin, int end) const {
   job.row = row_of_layer();
   job.row.r_columns = r_columns_.data();
   job.r_rows = r_ ? r_rows_.data() : nullptr;
-  job.scratch = winograd_scratch(weights, columns_per_unit_);
-  for (int unit = begin; unit < end; ++unit) {
-    const int block = unit % block_groups_ * blocks_per_unit_;
-    const int group = unit / block_groups_ % column_groups_;
-    const int image = unit / block_groups_ / column_groups_;
+  job.scratch = winograd_scratch(weights, columns_per_unit_, scratch);
+  for (std::int64_t unit = begin; unit < end; ++unit) {
+    const int block = static_cast<int>(unit % block_groups_) * blocks_per_unit_;
+    const int group = static_cast<int>(unit / block_groups_ % column_groups_);
+    const std::int64_t image = unit / block_groups_ / column_groups_;
     const int channel = block * weights.width;
     job.x = x_ + image * x_image_;
     job.first_tile = group * columns_per_unit_;
@@ -220,8 +229,8 @@ void Plan::run_winograd(int begin, int end) const {
   }
 }
 
-void Plan::run(int begin, int end) const {
-  if (layout_->winograd) return run_winograd(begin, end);
+void Plan::run(std::int64_t begin, std::int64_t end, void* scratch) const {
+  if (layout_->winograd) return run_winograd(begin, end, scratch);
   const Layout& l = *layout_;
   const Spec& s = l.spec;
   Row row = row_of_layer();
@@ -231,22 +240,22 @@ void Plan::run(int begin, int end) const {
   row.quads = l.quads;
   // Columns far apart are images: their next tile is too large to be fetched ahead.
   row.ahead = x_column_ > 4096 ? 0 : (x_column_ + l.quads - 1) / l.quads;
-  for (int unit = begin; unit < end; ++unit) {
+  for (std::int64_t unit = begin; unit < end; ++unit) {
     // Neighbouring units share input rows: blocks of channels change fastest.
-    int rest = unit;
-    const int block_group = rest % block_groups_;
+    std::int64_t rest = unit;
+    const int block_group = static_cast<int>(rest % block_groups_);
     rest /= block_groups_;
-    const int column = rest % column_groups_ * columns_per_unit_;
+    const int column = static_cast<int>(rest % column_groups_) * columns_per_unit_;
     rest /= column_groups_;
-    const int first_row = rest % row_groups_ * rows_per_unit_;
-    const int image = rest / row_groups_;
+    const int first_row = static_cast<int>(rest % row_groups_) * rows_per_unit_;
+    const std::int64_t image = rest / row_groups_;
     row.columns = std::min(columns_per_unit_, width_ - column);
     const int end_row = std::min(first_row + rows_per_unit_, height_);
     const int end_block = std::min((block_group + 1) * blocks_per_unit_, l.blocks);
     for (int block = block_group * blocks_per_unit_; block < end_block; block += blocks_per_row_) {
       const int channel = block * l.width;
       const int last_block = std::min(block + blocks_per_row_, end_block);
-      row.weight = l.weight.get() + l.block_begin(block);
+      row.weight = l.weight->data() + l.block_begin(block);
       if (!l.stretches.empty()) row.stretches = &l.stretches_of_block[block];
       row.start = l.start.data() + channel;
       row.multiplier = l.multiplier.data() + channel;

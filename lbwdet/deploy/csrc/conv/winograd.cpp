@@ -13,14 +13,17 @@ constexpr int kMostChannelPairs = 1 << 17;
 constexpr std::size_t kScratchBytes = 600 << 10;
 constexpr int kMinimumTiles = 14, kMaximumTiles = 112;
 
-template <class T>
-T* aligned(std::vector<T>& storage, std::size_t size) {
-  storage.resize(size + 64 / sizeof(T));
-  const auto address = reinterpret_cast<std::uintptr_t>(storage.data());
-  return reinterpret_cast<T*>((address + 63) & ~std::uintptr_t{63});
-}
-
 int rounded_up(int value, int step) { return (value + step - 1) / step * step; }
+
+WinogradScratch scratch_steps(const WinogradWeights& weights, int tiles) {
+  WinogradScratch scratch{};
+  // The kernel transforms whole vectors of channels, some of which may not exist. The odd steps
+  // keep the 36 products of a tile from falling into the same few sets of the cache.
+  scratch.v_tile = rounded_up(weights.pairs * 2, weights.width);
+  scratch.v_step = scratch.v_tile * tiles + 96;
+  scratch.m_step = static_cast<std::ptrdiff_t>(weights.width) * tiles + 16;
+  return scratch;
+}
 
 }  // namespace
 
@@ -32,19 +35,26 @@ bool winograd_fits(const Spec& s, const int8_t* weight, const WinogradKernel& ke
       static_cast<std::int64_t>(s.in_channels) * s.out_channels > kMostChannelPairs)
     return false;
   const std::int64_t window = static_cast<std::int64_t>(s.in_channels) * 9;
+  const int largest = std::max(s.maximum_in, s.zero_in);  // of the map, and of its border
   for (int o = 0; o < s.out_channels; ++o) {
     std::int64_t up = 0, down = 0;
     for (std::int64_t i = 0; i < window; ++i) {
       const int w = weight[o * window + i];
       (w > 0 ? up : down) += std::abs(w);
     }
-    if (up * s.maximum_in >= (1 << 25) || down * s.maximum_in > (1 << 25)) return false;
+    if (up * largest >= (1 << 25) || down * largest > (1 << 25)) return false;
   }
   return true;
 }
 
+std::size_t winograd_weight_bytes(const Spec& s, const WinogradKernel& kernel) {
+  const int width = 2 * kernel.lanes;
+  const std::size_t blocks = (s.out_channels + width - 1) / width, pairs = (s.in_channels + 1) / 2;
+  return blocks * 36 * pairs * width * 2 * sizeof(int16_t);
+}
+
 WinogradWeights winograd_pack(const Spec& s, const int8_t* weight, const float* multiplier,
-                              const float* offset, const WinogradKernel& kernel) {
+                              const float* offset, const WinogradKernel& kernel, int16_t* target) {
   WinogradWeights result;
   const int ci = s.in_channels, co = s.out_channels, width = 2 * kernel.lanes;
   result.width = width;
@@ -52,7 +62,6 @@ WinogradWeights winograd_pack(const Spec& s, const int8_t* weight, const float* 
   result.pairs = (ci + 1) / 2;
   const std::size_t product = static_cast<std::size_t>(result.pairs) * width * 2;
   result.block_size = 36 * product;
-  int16_t* target = aligned(result.storage, result.block_size * result.blocks);
   result.begin = target;
   const int padded = result.blocks * width;
   result.start.assign(padded, 0);
@@ -105,21 +114,19 @@ int winograd_tiles_per_unit(const WinogradWeights& weights) {
   return std::clamp(tiles / 14 * 14, kMinimumTiles, kMaximumTiles);
 }
 
-WinogradScratch winograd_scratch(const WinogradWeights& weights, int tiles) {
-  static thread_local std::vector<int16_t> v;
-  static thread_local std::vector<int32_t> m;
-  WinogradScratch scratch;
-  // The kernel transforms whole vectors of channels, some of which may not exist. The odd steps
-  // keep the 36 products of a tile from falling into the same few sets of the cache.
-  scratch.v_tile = rounded_up(weights.pairs * 2, weights.width);
-  scratch.v_step = scratch.v_tile * tiles + 96;
-  scratch.m_step = static_cast<std::ptrdiff_t>(weights.width) * tiles + 16;
-  const std::size_t v_size = 36 * scratch.v_step, m_size = 36 * scratch.m_step;
-  if (v.size() < v_size + 32) v.resize(v_size + 32);
-  if (m.size() < m_size + 16) m.resize(m_size + 16);
-  scratch.v = aligned(v, v.size() - 32);
-  scratch.m = aligned(m, m.size() - 16);
+WinogradScratch winograd_scratch(const WinogradWeights& weights, int tiles, void* memory) {
+  WinogradScratch scratch = scratch_steps(weights, tiles);
+  scratch.v = static_cast<int16_t*>(memory);
+  scratch.m = reinterpret_cast<int32_t*>(scratch.v + 36 * scratch.v_step);
   return scratch;
+}
+
+std::size_t winograd_scratch_bytes(const WinogradWeights& weights, std::int64_t height,
+                                   std::int64_t width) {
+  const std::int64_t tiles = ((height + 3) / 4) * ((width + 3) / 4);
+  const WinogradScratch scratch = scratch_steps(
+      weights, static_cast<int>(std::min<std::int64_t>(tiles, winograd_tiles_per_unit(weights))));
+  return 36 * (scratch.v_step * sizeof(int16_t) + scratch.m_step * sizeof(int32_t));
 }
 
 }  // namespace lbw::conv

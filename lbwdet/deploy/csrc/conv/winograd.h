@@ -29,7 +29,6 @@ struct WinogradWeights {
   int blocks;
   int pairs;   // of input channels
   std::size_t block_size;  // int16 numbers of a block
-  std::vector<int16_t> storage;
   const int16_t* begin;    // aligned: [block][36][pair][width][2]
   std::vector<int32_t> start;
   std::vector<float> multiplier, offset;  // these three: in the order of the lanes, padded
@@ -38,13 +37,18 @@ struct WinogradWeights {
 // Whether this convolution can be done this way, exactly, and gains by it.
 bool winograd_fits(const Spec& spec, const int8_t* weight, const WinogradKernel& kernel);
 
+std::size_t winograd_weight_bytes(const Spec& spec, const WinogradKernel& kernel);
+
+// Writes the weights to `target`, of winograd_weight_bytes.
 WinogradWeights winograd_pack(const Spec& spec, const int8_t* weight, const float* multiplier,
-                              const float* offset, const WinogradKernel& kernel);
+                              const float* offset, const WinogradKernel& kernel, int16_t* target);
 
 // Tiles of one unit of work, so that their transformed inputs stay in the second-level cache.
 int winograd_tiles_per_unit(const WinogradWeights& weights);
 
-// Memory of the calling thread, kept until it ends.
-WinogradScratch winograd_scratch(const WinogradWeights& weights, int tiles);
+// Memory of one thread for outputs of this size, and what lies where in it for units of `tiles`.
+std::size_t winograd_scratch_bytes(const WinogradWeights& weights, std::int64_t height,
+                                   std::int64_t width);
+WinogradScratch winograd_scratch(const WinogradWeights& weights, int tiles, void* memory);
 
 }  // namespace lbw::conv

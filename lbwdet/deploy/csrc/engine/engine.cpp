@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <iomanip>
+#include <sstream>
 
 namespace lbw {
 namespace {
@@ -11,40 +13,36 @@ namespace {
 constexpr std::size_t kPlans = 4;
 constexpr std::size_t kPage = 4096;
 
-const Loops& loops_of(conv::Isa isa) {
-#if defined(__x86_64__)
-  if (isa == conv::Isa::avx512_vnni) return kAvx512Loops;
-  if (isa == conv::Isa::avx2 || isa == conv::Isa::avx_vnni) return kAvx2Loops;
-#endif
-  static_cast<void>(isa);
-  return kPortableLoops;
+std::string rounded(double count) {  // "1.3e+12"
+  std::ostringstream text;
+  text << std::setprecision(2) << count;
+  return text.str();
 }
 
 }  // namespace
 
 void Engine::FreeArena::operator()(void* memory) const { std::free(memory); }
 
-Engine::Engine(conv::Isa isa, int threads, std::int64_t memory_limit)
-    : isa_(isa), loops_(loops_of(isa)), pool_(threads), memory_limit_(memory_limit) {}
+Engine::Engine(const Isa& isa, int threads, std::int64_t memory_limit, std::int64_t work_limit)
+    : isa_(isa), pool_(threads), memory_limit_(memory_limit), work_limit_(work_limit) {}
 
 int Engine::add_value(const Value& value) {
   values_.push_back(value);
   written_.push_back(false);
+  plans_.clear();
   return static_cast<int>(values_.size()) - 1;
 }
 
-void Engine::add(std::unique_ptr<Operation> operation) {
+void Engine::add(const std::string& name, const lbw_field* fields, int count) {
+  auto operation = make(name, Fields(fields, count, values_, isa_, weights_));
   for (const int input : operation->inputs)
     if (!written_.at(input)) throw Error("a value is read before it is written");
   if (operation->output >= 0) {
     if (written_.at(operation->output)) throw Error("a value is written twice");
     written_[operation->output] = true;
   }
-  const auto* preprocess = dynamic_cast<const Preprocess*>(operation.get());
-  if ((preprocess != nullptr) != operations_.empty())
-    throw Error("a program begins with its one Preprocess");
-  if (preprocess) preprocess_ = preprocess;
   operations_.push_back(std::move(operation));
+  plans_.clear();
 }
 
 const MemoryPlan& Engine::plan_for(Size image, bool keep) {
@@ -56,12 +54,13 @@ const MemoryPlan& Engine::plan_for(Size image, bool keep) {
     plans_.splice(plans_.begin(), plans_, found);
     return plans_.front();
   }
-  MemoryPlan plan = plan_memory(operations_, values_, image, keep);
-  if (plan.bytes > static_cast<std::uint64_t>(memory_limit_))
-    throw Error("the feature maps of an image of " + std::to_string(image.height) + " x " +
-                std::to_string(image.width) + " pixels take " +
-                std::to_string(plan.bytes >> 20) + " MiB, more than the limit of " +
-                std::to_string(memory_limit_ >> 20) + " MiB");
+  MemoryPlan plan =
+      plan_memory(operations_, values_, image, pool_.threads(), keep, memory_limit_);
+  if (plan.work > static_cast<double>(work_limit_))
+    throw Error("an image of " + std::to_string(image.height) + " x " +
+                std::to_string(image.width) + " pixels takes " + rounded(plan.work) +
+                " multiplications and comparisons, more than the limit of " +
+                rounded(static_cast<double>(work_limit_)));
   plans_.push_front(std::move(plan));
   if (plans_.size() > kPlans) plans_.pop_back();
   return plans_.front();
@@ -80,27 +79,35 @@ void Engine::reserve(std::size_t bytes) {
 const std::vector<Detection>& Engine::run(const Image& image, bool keep) {
   if (operations_.empty()) throw Error("a program without operations");
   kept_ = false;
+  detections_.clear();
+  costs_.clear();
+  pool_.allow();
   const MemoryPlan& plan = plan_for(image.size, keep);
   reserve(plan.bytes);
-  Frame frame{image, preprocess_->resized(image.size), std::move(tensors_), {}, values_, loops_,
-              pool_};
+  const Scratch scratch(arena_.get() + plan.bytes - plan.scratch, plan.scratch);
+  Frame frame{image, image.size, std::move(tensors_), {}, values_, *isa_.loops, pool_, scratch};
   frame.values.clear();
   for (std::size_t i = 0; i < values_.size(); ++i)
     frame.values.push_back(plan.slots[i].tensor(values_[i], arena_.get()));
-  costs_.assign(operations_.size(), {});
+  std::vector<Cost> costs(operations_.size());
   for (std::size_t i = 0; i < operations_.size(); ++i) {
     const auto start = std::chrono::steady_clock::now();
+    frame.scratch = scratch;
     try {
+      pool_.check();
       operations_[i]->run(frame);
+    } catch (const Cancelled&) {
+      throw;
     } catch (const std::exception& error) {
       throw Error("operation " + std::to_string(i) + ": " + error.what());
     }
     const auto took = std::chrono::steady_clock::now() - start;
-    costs_[i] = {std::chrono::duration_cast<std::chrono::nanoseconds>(took).count(),
+    costs[i] = {std::chrono::duration_cast<std::chrono::nanoseconds>(took).count(),
                  operations_[i]->multiplications(frame)};
   }
   tensors_ = std::move(frame.values);
   detections_ = std::move(frame.detections);
+  costs_ = std::move(costs);
   kept_ = keep;
   return detections_;
 }

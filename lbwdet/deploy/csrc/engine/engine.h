@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "../conv/weight_store.h"
+#include "../isa/isa.h"
 #include "../operations/operation.h"
-#include "../operations/preprocess.h"
 #include "memory_plan.h"
 #include "thread_pool.h"
 
@@ -15,18 +17,22 @@ namespace lbw {
 
 class Engine {
  public:
-  // memory_limit: bytes that the feature maps of one image may take.
-  Engine(conv::Isa isa, int threads, std::int64_t memory_limit);
+  // memory_limit: bytes that one image may take. work_limit: multiplications, comparisons and
+  // the like that it may take. Both are held before anything is computed.
+  Engine(const Isa& isa, int threads, std::int64_t memory_limit, std::int64_t work_limit);
 
-  conv::Isa isa() const { return isa_; }
+  const Isa& isa() const { return isa_; }
   const std::vector<Value>& values() const { return values_; }
 
   int add_value(const Value& value);
-  // Takes the operations in the order of execution: every input has been written before.
-  void add(std::unique_ptr<Operation> operation);
+  // In the order of execution: every input has been written before.
+  void add(const std::string& operation, const lbw_field* fields, int count);
 
   // keep: leave every value in memory, for value(); else memory is reused.
   const std::vector<Detection>& run(const Image& image, bool keep);
+  const std::vector<Detection>& detections() const { return detections_; }
+  // From any thread: the run under way ends with Cancelled.
+  void cancel() { pool_.cancel(); }
 
   // A value of the last run, if it kept them.
   Shape value_shape(int value) const;
@@ -47,14 +53,13 @@ class Engine {
     void operator()(void* memory) const;
   };
 
-  const conv::Isa isa_;
-  const Loops& loops_;
+  const Isa& isa_;
   ThreadPool pool_;
-  const std::int64_t memory_limit_;
+  const std::int64_t memory_limit_, work_limit_;
+  conv::WeightStore weights_;
   std::vector<Value> values_;
   std::vector<bool> written_;
   Operations operations_;
-  const Preprocess* preprocess_ = nullptr;
 
   std::list<MemoryPlan> plans_;  // the last few sizes, latest first
   std::unique_ptr<std::uint8_t, FreeArena> arena_;

@@ -1,12 +1,15 @@
 #include "memory_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace lbw {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
+// Of one value: then the sums of many fit 64 bits. No limit on memory is above.
+constexpr double kMostBytes = kMostMemory;
 
 std::size_t rounded_up(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -16,6 +19,40 @@ std::size_t rounded_up(std::size_t bytes) {
 std::size_t row_bytes(const Slot& slot) { return (slot.shape.w + 2 * slot.border) * slot.shape.c; }
 std::size_t image_bytes(const Slot& slot) {
   return (slot.shape.h + 2 * slot.border) * row_bytes(slot);
+}
+
+double bytes_of(const Slot& slot, bool is_float) {
+  const Shape& s = slot.shape;
+  const double one = is_float ? sizeof(float) * (1.0 * s.h * s.w * s.c)
+                              : (s.h + 2.0 * slot.border) * (s.w + 2.0 * slot.border) * s.c;
+  return s.n * one + conv::kSlack;
+}
+
+// What is below this, integers of 32 bits can count.
+void check_size(const Shape& s) {
+  constexpr double kMost = std::numeric_limits<int>::max();
+  for (const std::int64_t side : {s.n, s.h, s.w, s.c})
+    if (side < 0 || side > kMost) throw Error("an output of " + s.text() + " is too large");
+  if (1.0 * s.h * s.w * s.c > kMost) throw Error("an output of " + s.text() + " is too large");
+}
+
+int checked_border(std::int64_t border) {
+  if (border > 1 << 28) throw Error("it needs a border that is too large");
+  return static_cast<int>(border);
+}
+
+std::string amount(double bytes) {
+  const bool large = bytes >= 1 << 20;
+  const double units = bytes / (large ? 1 << 20 : 1 << 10);
+  return std::to_string(static_cast<std::int64_t>(std::ceil(std::min(units, 1e15)))) +
+         (large ? " MiB" : " KiB");
+}
+
+void check_memory(double bytes, Size image, std::int64_t limit) {
+  if (bytes <= static_cast<double>(limit)) return;
+  throw Error("the feature maps of an image of " + std::to_string(image.height) + " x " +
+              std::to_string(image.width) + " pixels take " + amount(bytes) +
+              ", more than the limit of " + amount(static_cast<double>(limit)));
 }
 
 // Largest values first, each at the lowest place that is free throughout its life.
@@ -62,28 +99,31 @@ Tensor Slot::tensor(const Value& value, std::uint8_t* arena) const {
 }
 
 MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& values, Size image,
-                       bool keep) {
-  MemoryPlan plan{image, keep, std::vector<Slot>(values.size()), 0};
-  std::vector<Shape> shapes(values.size());
+                       int threads, bool keep, std::int64_t memory_limit) {
+  memory_limit = std::min(memory_limit, kMostMemory);
+  MemoryPlan plan{image, keep, std::vector<Slot>(values.size())};
+  Sizes sizes{image, threads, std::vector<Shape>(values.size())};
+  double scratch = 0;
   const int end = static_cast<int>(operations.size());
   for (int i = 0; i < end; ++i) {
     const Operation& operation = *operations[i];
     try {
-      const Shape shape = operation.shape(shapes, image);
-      // What is below this, integers of 32 bits can count.
-      if (1.0 * shape.h * shape.w * shape.c > std::numeric_limits<int>::max())
-        throw Error("its output of " + std::to_string(shape.h) + " x " + std::to_string(shape.w) +
-                    " x " + std::to_string(shape.c) + " is too large");
+      const Shape shape = operation.shape(sizes);
       for (const int input : operation.inputs) {
         Slot& slot = plan.slots[input];
-        slot.border = std::max(slot.border, operation.border(input, slot.shape));
+        slot.border = std::max(slot.border, checked_border(operation.border(input, slot.shape)));
         slot.last = i;
       }
-      if (operation.output < 0) continue;
-      shapes[operation.output] = shape;
-      Slot& slot = plan.slots[operation.output];
-      slot.shape = shape;
-      slot.first = slot.last = i;
+      if (operation.output >= 0) {
+        check_size(shape);
+        sizes.values[operation.output] = shape;
+        Slot& slot = plan.slots[operation.output];
+        slot.shape = shape;
+        slot.border = values[operation.output].border;
+        slot.first = slot.last = i;
+      }
+      scratch = std::max(scratch, operation.scratch(sizes));
+      plan.work += operation.work(sizes);
     } catch (const std::exception& error) {
       throw Error("operation " + std::to_string(i) + ": " + error.what());
     }
@@ -92,12 +132,14 @@ MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& v
     Slot& slot = plan.slots[i];
     if (slot.first < 0) continue;
     if (keep) slot.first = 0, slot.last = end;
-    const std::size_t one = values[i].is_float
-                                ? sizeof(float) * slot.shape.h * slot.shape.w * slot.shape.c
-                                : image_bytes(slot);
-    slot.bytes = rounded_up(slot.shape.n * one + conv::kSlack);
+    const double bytes = bytes_of(slot, values[i].is_float);
+    if (bytes > kMostBytes) check_memory(bytes, image, memory_limit);
+    slot.bytes = rounded_up(static_cast<std::size_t>(bytes));
   }
   place(plan.slots, plan);
+  check_memory(plan.bytes + scratch, image, memory_limit);
+  plan.scratch = static_cast<std::size_t>(scratch);
+  plan.bytes += plan.scratch;
   return plan;
 }
 

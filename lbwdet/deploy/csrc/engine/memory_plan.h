@@ -1,4 +1,4 @@
-// Where every value lies in memory, for one size of image.
+// Where every value lies in memory, for one size of image, and what the image takes.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,8 @@
 #include "../operations/operation.h"
 
 namespace lbw {
+
+constexpr std::int64_t kMostMemory = std::int64_t{1} << 46;  // no limit is above
 
 // A value's place in the arena: border and slack included.
 struct Slot {
@@ -22,15 +24,18 @@ struct Slot {
 struct MemoryPlan {
   Size image;
   bool keep;
-  std::vector<Slot> slots;  // by value
-  std::size_t bytes = 0;    // of the arena
+  std::vector<Slot> slots;   // by value
+  std::size_t scratch = 0;   // bytes for the operation that runs, at the arena's end
+  std::size_t bytes = 0;     // of the arena
+  double work = 0;           // multiplications, comparisons and the like of all operations
 };
 
 using Operations = std::vector<std::unique_ptr<Operation>>;
 
 // Values that are not alive together share memory, unless `keep`: then all survive the run.
-// Throws Error, with the operation's place in the program, if sizes do not fit.
+// Throws Error, with the operation's place in the program, if sizes do not fit; and if the whole
+// takes more than `memory_limit` bytes.
 MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& values, Size image,
-                       bool keep);
+                       int threads, bool keep, std::int64_t memory_limit);
 
 }  // namespace lbw

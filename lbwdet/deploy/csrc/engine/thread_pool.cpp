@@ -89,6 +89,7 @@ void ThreadPool::take_pieces(int thread) {
     for (;;) {
       const std::int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
       if (begin >= count_) return;
+      check();
       (*work_)(begin, std::min(begin + grain_, count_), thread);
     }
   } catch (...) {

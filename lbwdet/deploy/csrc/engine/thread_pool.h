@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "error.h"
+
 namespace lbw {
 
 class ThreadPool {
@@ -27,6 +29,14 @@ class ThreadPool {
   // An exception of `work` is thrown again here, after every thread has stopped.
   using Work = std::function<void(std::int64_t begin, std::int64_t end, int thread)>;
   void parallel(std::int64_t count, std::int64_t grain, const Work& work);
+
+  // From any thread: until allow(), every piece of work that would begin throws Cancelled.
+  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  void allow() { cancelled_.store(false, std::memory_order_relaxed); }
+  // For long pieces of work: throws Cancelled if it was.
+  void check() const {
+    if (cancelled_.load(std::memory_order_relaxed)) throw Cancelled();
+  }
 
  private:
   void stop();
@@ -46,6 +56,7 @@ class ThreadPool {
   std::int64_t grain_ = 1;
   std::atomic<std::int64_t> next_{0};
   std::exception_ptr failure_;
+  std::atomic<bool> cancelled_{false};
 };
 
 }  // namespace lbw

@@ -1,51 +1,84 @@
-#include "max_pool.h"
-
+// Class MaxPool.
 #include <algorithm>
 #include <cstring>
 
+#include "operation.h"
+
 namespace lbw {
+namespace {
 
-Shape MaxPool::shape(const std::vector<Shape>& shapes, Size) const {
-  const Shape& in = shapes[inputs[0]];
-  const std::int64_t h = in.h + 2 * settings_.padding_h - settings_.kernel_h;
-  const std::int64_t w = in.w + 2 * settings_.padding_w - settings_.kernel_w;
-  if (h < 0 || w < 0)
-    throw Error("a map of " + std::to_string(in.h) + " x " + std::to_string(in.w) +
-                " is smaller than the window");
-  return {in.n, h / settings_.stride_h + 1, w / settings_.stride_w + 1, in.c};
-}
+class MaxPool : public Operation {
+ public:
+  explicit MaxPool(const Fields& fields)
+      : Operation({fields.value("input", Kind::bytes)}, fields.value("output", Kind::bytes)),
+        kernel_(fields.pair("kernel")),
+        stride_(fields.pair("stride")),
+        padding_(fields.pair("padding")) {
+    expect(stride_.h > 0 && stride_.w > 0, "stride must be positive");
+    // Else a window could lie in the padding alone, where nothing counts.
+    expect(padding_.h >= 0 && padding_.h < kernel_.h && padding_.w >= 0 && padding_.w < kernel_.w,
+           "padding must be 0 to kernel - 1");
+  }
 
-void MaxPool::run(Frame& frame) const {
-  const conv::Map& in = frame.values[inputs[0]].bytes;
-  const conv::Map& out = frame.begin_bytes(output, in.n);
-  const std::size_t channels = in.c;
-  std::vector<std::vector<std::uint8_t>> scratch(frame.pool.threads());
+  Shape shape(const Sizes& sizes) const override {
+    const Shape& in = sizes[inputs[0]];
+    const std::int64_t h = in.h + 2 * std::int64_t{padding_.h} - kernel_.h;
+    const std::int64_t w = in.w + 2 * std::int64_t{padding_.w} - kernel_.w;
+    if (in.h < 1 || in.w < 1 || h < 0 || w < 0)
+      throw Error("a map of " + in.text() + " is smaller than the window");
+    return {in.n, h / stride_.h + 1, w / stride_.w + 1, in.c};
+  }
 
-  frame.pool.parallel(static_cast<std::int64_t>(out.n) * out.h, 4, [&](std::int64_t begin,
-                                                                       std::int64_t end,
-                                                                       int thread) {
-    // The maximum of the window's rows, then, along that, of its columns.
-    auto& line = scratch[thread];
-    line.resize(in.w * channels);
-    for (std::int64_t index = begin; index < end; ++index) {
-      const std::int64_t image = index / out.h, y = index % out.h;
-      const int top = static_cast<int>(y) * settings_.stride_h - settings_.padding_h;
-      const int first_row = std::max(top, 0), end_row = std::min(top + settings_.kernel_h, in.h);
-      const std::uint8_t* const rows = in.data + image * in.image_stride;
-      std::memcpy(line.data(), rows + first_row * in.row_stride, line.size());
-      for (int row = first_row + 1; row < end_row; ++row)
-        frame.loops.maximum(rows + row * in.row_stride, line.size(), line.data());
+  double scratch(const Sizes& sizes) const override {
+    const Shape& in = sizes[inputs[0]];
+    return scratch_bytes<std::uint8_t>(1.0 * in.w * in.c) * sizes.threads;
+  }
 
-      std::uint8_t* target = out.data + image * out.image_stride + y * out.row_stride;
-      for (int x = 0; x < out.w; ++x, target += channels) {
-        const int left = x * settings_.stride_w - settings_.padding_w;
-        const int first = std::max(left, 0), end_column = std::min(left + settings_.kernel_w, in.w);
-        std::memcpy(target, line.data() + first * channels, channels);
-        for (int column = first + 1; column < end_column; ++column)
-          frame.loops.maximum(line.data() + column * channels, channels, target);
+  double work(const Sizes& sizes) const override {
+    const Shape& in = sizes[inputs[0]];
+    const double height = static_cast<double>(std::min<std::int64_t>(kernel_.h, in.h));
+    const double width = static_cast<double>(std::min<std::int64_t>(kernel_.w, in.w));
+    return sizes[output].size() * width + 1.0 * sizes[output].n * sizes[output].h * in.w * in.c * height;
+  }
+
+  void run(Frame& frame) const override {
+    const conv::Map& in = frame.bytes(inputs[0]);
+    const conv::Map& out = frame.begin_bytes(output, in.n);
+    const std::size_t channels = in.c, line_bytes = in.w * channels;
+    const auto scratch = frame.scratch.parts(
+        scratch_bytes<std::uint8_t>(static_cast<double>(line_bytes)), frame.pool.threads());
+    const std::int64_t rows = static_cast<std::int64_t>(out.n) * out.h;
+    frame.pool.parallel(rows, 4, [&](std::int64_t begin, std::int64_t end, int thread) {
+      // The maximum of the window's rows, then, along that, of its columns.
+      auto* const line = scratch.of(thread).take<std::uint8_t>(line_bytes);
+      for (std::int64_t index = begin; index < end; ++index) {
+        const std::int64_t image = index / out.h, y = index % out.h;
+        const std::int64_t top = y * stride_.h - padding_.h;
+        const std::int64_t first_row = std::max<std::int64_t>(top, 0);
+        const std::int64_t end_row = std::min<std::int64_t>(top + kernel_.h, in.h);
+        const std::uint8_t* const map = in.data + image * in.image_stride;
+        std::memcpy(line, map + first_row * in.row_stride, line_bytes);
+        for (std::int64_t row = first_row + 1; row < end_row; ++row)
+          frame.loops.maximum(map + row * in.row_stride, line_bytes, line);
+
+        std::uint8_t* target = out.data + image * out.image_stride + y * out.row_stride;
+        for (int x = 0; x < out.w; ++x, target += channels) {
+          const std::int64_t left = std::int64_t{x} * stride_.w - padding_.w;
+          const std::int64_t first = std::max<std::int64_t>(left, 0);
+          const std::int64_t end_column = std::min<std::int64_t>(left + kernel_.w, in.w);
+          std::memcpy(target, line + first * channels, channels);
+          for (std::int64_t column = first + 1; column < end_column; ++column)
+            frame.loops.maximum(line + column * channels, channels, target);
+        }
       }
-    }
-  });
-}
+    });
+  }
 
+ private:
+  Pair kernel_, stride_, padding_;
+};
+
+const Registered<MaxPool> registered("MaxPool");
+
+}  // namespace
 }  // namespace lbw

@@ -1,10 +1,38 @@
 #include "operation.h"
 
 #include <cstring>
+#include <map>
 
 namespace lbw {
+namespace {
 
-conv::Map& Frame::begin_bytes(int value, int n) {
+// A function's own object: it is there before the first static object that registers itself.
+std::map<std::string, Maker>& registry() {
+  static std::map<std::string, Maker> all;
+  return all;
+}
+
+}  // namespace
+
+RegisteredMaker::RegisteredMaker(const char* name, Maker maker) { registry()[name] = maker; }
+
+std::unique_ptr<Operation> make(const std::string& name, const Fields& fields) {
+  const auto found = registry().find(name);
+  if (found == registry().end()) throw Error("this build has no operation " + name);
+  return found->second(fields);
+}
+
+std::string Shape::text() const {
+  return std::to_string(n) + " x " + std::to_string(h) + " x " + std::to_string(w) + " x " +
+         std::to_string(c);
+}
+
+Rounding Frame::rounding(int value, bool relu) const {
+  const Value& to = descriptions[value];
+  return {to.zero_point, relu ? to.zero_point : 0, to.maximum, to.ceil};
+}
+
+const conv::Map& Frame::begin_bytes(int value, int n) {
   conv::Map& map = values[value].bytes;
   map.n = n;
   if (map.border == 0) return map;
@@ -26,7 +54,7 @@ conv::Map& Frame::begin_bytes(int value, int n) {
   return map;
 }
 
-conv::FloatMap& Frame::begin_floats(int value, int n) {
+const conv::FloatMap& Frame::begin_floats(int value, int n) {
   values[value].floats.n = n;
   return values[value].floats;
 }

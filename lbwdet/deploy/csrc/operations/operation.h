@@ -1,36 +1,41 @@
 // What every operation of a program has to say about itself, and what it finds when it runs.
+//
+// One operation is one file: a class in an anonymous namespace, made from Fields, and
+//   const Registered<MaxPool> registered("MaxPool");
+// Nothing else lists operations. A field has the name that the Python class gives it; ranges are
+// stated there alone: here sizes are computed in 64 bits, and what does not fit is an Error.
 #pragma once
 
 #include <cstdint>
-#include <stdexcept>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../conv/conv.h"
+#include "../engine/error.h"
+#include "../engine/fields.h"
+#include "../engine/scratch.h"
 #include "../engine/thread_pool.h"
 #include "../vector/loops.h"
 
 namespace lbw {
 
-// A message for the user, who gave something that cannot be done.
-struct Error : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
 struct Shape {
   std::int64_t n, h, w, c;
+
+  // Numbers in it; floating point, which no sizes overflow.
+  double size() const { return 1.0 * n * h * w * c; }
+  std::string text() const;  // "1 x 20 x 30 x 256"
 };
+
+inline bool operator==(const Shape& a, const Shape& b) {
+  return a.n == b.n && a.h == b.h && a.w == b.w && a.c == b.c;
+}
+inline bool operator!=(const Shape& a, const Shape& b) { return !(a == b); }
 
 struct Size {
   int height, width;
-};
-
-// A value of the program: a uint8 map, or a float32 map; boxes are float32 [n, 1, 1, 4].
-struct Value {
-  bool is_float = false;
-  int zero_point = 0;  // the rest: of a uint8 map, see class Quantization
-  int maximum = 255;
-  bool ceil = false;
 };
 
 // A value in memory. Of the two maps, the one that `Value::is_float` says.
@@ -50,36 +55,80 @@ struct Detection {
   std::int64_t label;
 };
 
+// The sizes of an image and of the values that are written so far; `n` is the most there can be.
+struct Sizes {
+  Size image;
+  int threads;
+  std::vector<Shape> values;
+
+  const Shape& operator[](int value) const { return values[value]; }
+};
+
 // One image on its way through the operations.
 struct Frame {
   Image image;
-  Size resized;  // before padding
+  Size resized;  // before padding; the image's own unless an operation resizes it
   std::vector<Tensor> values;
   std::vector<Detection> detections;
   const std::vector<Value>& descriptions;
   const Loops& loops;
   ThreadPool& pool;
+  Scratch scratch;  // what the running operation asked for
 
-  // Makes a uint8 output of `n` images ready to be written: fills its border.
-  conv::Map& begin_bytes(int value, int n);
-  conv::FloatMap& begin_floats(int value, int n);
+  const conv::Map& bytes(int value) const { return values[value].bytes; }
+  const conv::FloatMap& floats(int value) const { return values[value].floats; }
+  // How real numbers become integers of a value: clamped at 0, or at zero with `relu`.
+  Rounding rounding(int value, bool relu = false) const;
+
+  // Makes an output of `n` images ready to be written: of a uint8 one, fills its border.
+  const conv::Map& begin_bytes(int value, int n);
+  const conv::FloatMap& begin_floats(int value, int n);
 };
 
 class Operation {
  public:
+  // output: -1: none
   Operation(std::vector<int> inputs, int output) : inputs(std::move(inputs)), output(output) {}
   virtual ~Operation() = default;
 
-  // Shape of the output, `n` the most there can be. `shapes` holds those of all values so far.
-  virtual Shape shape(const std::vector<Shape>& shapes, Size image) const = 0;
+  // Shape of the output; throws Error if what it reads does not fit together.
+  virtual Shape shape(const Sizes& sizes) const = 0;
   // Border that it needs around the value `input`, of this shape.
-  virtual int border(int /*input*/, const Shape& /*shape*/) const { return 0; }
+  virtual std::int64_t border(int /*input*/, const Shape& /*shape*/) const { return 0; }
+  // Bytes that it needs while it runs, a sum of scratch_bytes(). Its output has a size by now.
+  virtual double scratch(const Sizes& /*sizes*/) const { return 0; }
+  // Multiplications, comparisons and the like, at most; as it is: one per number of the output.
+  virtual double work(const Sizes& sizes) const {
+    return output < 0 ? 0 : sizes[output].size();
+  }
   // Multiplications of weights with activations.
   virtual std::int64_t multiplications(const Frame& /*frame*/) const { return 0; }
   virtual void run(Frame& frame) const = 0;
 
   const std::vector<int> inputs;
-  const int output;  // -1: none
+  const int output;
 };
+
+using Maker = std::unique_ptr<Operation> (*)(const Fields& fields);
+
+// A static object of this type adds an operation to those that make() knows.
+struct RegisteredMaker {
+  RegisteredMaker(const char* name, Maker maker);
+};
+
+template <class T>
+struct Registered : RegisteredMaker {
+  explicit Registered(const char* name)
+      : RegisteredMaker(name, [](const Fields& fields) -> std::unique_ptr<Operation> {
+          return std::make_unique<T>(fields);
+        }) {}
+};
+
+std::unique_ptr<Operation> make(const std::string& name, const Fields& fields);
+
+// Throws Error with the message unless the condition holds.
+inline void expect(bool condition, const char* problem) {
+  if (!condition) throw Error(problem);
+}
 
 }  // namespace lbw

@@ -1,8 +1,10 @@
-#include "preprocess.h"
-
+// Class Preprocess: resize, normalize, quantize, pad.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+
+#include "operation.h"
 
 namespace lbw {
 namespace {
@@ -21,95 +23,141 @@ ResizeTap tap(int i, int source, int target) {
 // the output share them.
 class Rows {
  public:
-  Rows(const Image& image, const std::vector<ResizeTap>& columns, const Loops& loops)
-      : image_(image), columns_(columns), loops_(loops) {}
+  Rows(const Image& image, const ResizeTap* columns, std::size_t count, const Loops& loops,
+       Scratch& memory)
+      : image_(image),
+        columns_(columns),
+        count_(count),
+        loops_(loops),
+        buffers_{memory.take<std::int16_t>(3 * count), memory.take<std::int16_t>(3 * count)} {}
+
+  static double scratch(double count) { return 2 * scratch_bytes<std::int16_t>(3 * count); }
 
   const std::int16_t* get(int row) {
-    if (rows_[1] == row) {
+    if (rows_[0] != row) {
       std::swap(rows_[0], rows_[1]);
       std::swap(buffers_[0], buffers_[1]);
     }
     if (rows_[0] != row) {
-      std::swap(rows_[0], rows_[1]);
-      std::swap(buffers_[0], buffers_[1]);
-      buffers_[0].resize(3 * columns_.size());
       loops_.resize_row(image_.data + 3 * static_cast<std::size_t>(row) * image_.size.width,
-                        columns_.data(), columns_.size(), buffers_[0].data());
+                        columns_, count_, buffers_[0]);
       rows_[0] = row;
     }
-    return buffers_[0].data();
+    return buffers_[0];
   }
 
  private:
   const Image& image_;
-  const std::vector<ResizeTap>& columns_;
+  const ResizeTap* columns_;
+  std::size_t count_;
   const Loops& loops_;
   int rows_[2] = {-1, -1};  // latest first
-  std::vector<std::int16_t> buffers_[2];
+  std::int16_t* buffers_[2];
 };
 
-}  // namespace
-
-Size Preprocess::resized(Size image) const {
-  if (!settings_.keep_ratio) return {settings_.height, settings_.width};
-  const double longer = std::max(settings_.width, settings_.height);
-  const double shorter = std::min(settings_.width, settings_.height);
-  const double factor = std::min(longer / std::max(image.height, image.width),
-                                 shorter / std::min(image.height, image.width));
-  return {std::max(static_cast<int>(image.height * factor + 0.5), 1),
-          std::max(static_cast<int>(image.width * factor + 0.5), 1)};
-}
-
-Shape Preprocess::shape(const std::vector<Shape>&, Size image) const {
-  const Size size = resized(image);
-  const int divisor = settings_.size_divisor;
-  return {1, (size.height + divisor - 1) / divisor * divisor,
-          (size.width + divisor - 1) / divisor * divisor, 3};
-}
-
-void Preprocess::run(Frame& frame) const {
-  const Image& image = frame.image;
-  const Size size = frame.resized;
-  const conv::Map& out = frame.begin_bytes(output, 1);
-  const int zero_point = frame.descriptions[output].zero_point;
-  const bool resize = size.height != image.size.height || size.width != image.size.width;
-  std::vector<ResizeTap> columns(resize ? size.width : 0);
-  for (int x = 0; x < static_cast<int>(columns.size()); ++x) {
-    columns[x] = tap(x, image.size.width, size.width);
-    columns[x].first *= 3, columns[x].second *= 3;
+class Preprocess : public Operation {
+ public:
+  explicit Preprocess(const Fields& fields)
+      : Operation({}, fields.value("output", Kind::bytes)),
+        keep_ratio_(fields.flag("keep_ratio")),
+        to_rgb_(fields.flag("to_rgb")),
+        divisor_(fields.integer("size_divisor")) {
+    const auto size = fields.integers("size");  // width, height
+    expect(size.size == 2 && size.data[0] > 0 && size.data[1] > 0, "size must be positive");
+    size_ = {size.data[1], size.data[0]};
+    expect(divisor_ > 0, "size_divisor must be positive");
+    const auto table = fields.bytes("table", table_.size());
+    std::copy(table.begin(), table.end(), table_.begin());
+    expect(*std::max_element(table_.begin(), table_.end()) <= fields.description(output).maximum,
+           "the table goes beyond the output's maximum");
   }
-  const std::size_t line = 3 * static_cast<std::size_t>(size.width);
 
-  frame.pool.parallel(out.h, 16, [&](std::int64_t begin, std::int64_t end, int) {
-    Rows rows(image, columns, frame.loops);
-    std::vector<std::uint8_t> resized(resize ? line : 0);
-    for (int y = static_cast<int>(begin); y < end; ++y) {
-      std::uint8_t* const target = out.data + y * out.row_stride;
-      const std::size_t used = y < size.height ? line : 0;
-      if (used > 0) {
-        const std::uint8_t* pixels = image.data + y * line;
-        if (resize) {
-          const ResizeTap at = tap(y, image.size.height, size.height);
-          const std::int16_t* const above = rows.get(at.first);
-          frame.loops.blend(above, rows.get(at.second), at.weight, line, resized.data());
-          pixels = resized.data();
-        }
-        quantize(pixels, line, target);
+  Shape shape(const Sizes& sizes) const override {
+    const Size size = resized(sizes.image);
+    return {1, (size.height + divisor_ - 1) / divisor_ * divisor_,
+            (size.width + divisor_ - 1) / divisor_ * divisor_, 3};
+  }
+
+  double scratch(const Sizes& sizes) const override {
+    const double width = resized(sizes.image).width;
+    return scratch_bytes<ResizeTap>(width) + of_thread(width) * sizes.threads;
+  }
+
+  double work(const Sizes& sizes) const override {
+    // Rows are resized along the width once or twice per row of the output.
+    return 4 * sizes[output].size();
+  }
+
+  void run(Frame& frame) const override {
+    const Image& image = frame.image;
+    const Size size = frame.resized = resized(image.size);
+    const conv::Map& out = frame.begin_bytes(output, 1);
+    const int zero_point = frame.descriptions[output].zero_point;
+    const bool resize = size.height != image.size.height || size.width != image.size.width;
+    const std::size_t width = size.width, line = 3 * width;
+    auto* const columns = frame.scratch.take<ResizeTap>(width);
+    if (resize)
+      for (int x = 0; x < size.width; ++x) {
+        columns[x] = tap(x, image.size.width, size.width);
+        columns[x].first *= 3, columns[x].second *= 3;
       }
-      std::memset(target + used, zero_point, 3 * static_cast<std::size_t>(out.w) - used);
-    }
-  });
-}
-
-void Preprocess::quantize(const std::uint8_t* pixels, std::size_t count,
-                          std::uint8_t* out) const {
-  const int first = settings_.to_rgb ? 2 : 0;
-  const std::uint8_t* const table = settings_.table.data();
-  for (std::size_t i = 0; i < count; i += 3) {
-    out[i] = table[pixels[i + first]];
-    out[i + 1] = table[256 + pixels[i + 1]];
-    out[i + 2] = table[512 + pixels[i + 2 - first]];
+    const auto scratch =
+        frame.scratch.parts(of_thread(static_cast<double>(width)), frame.pool.threads());
+    frame.pool.parallel(out.h, 16, [&](std::int64_t begin, std::int64_t end, int thread) {
+      Scratch memory = scratch.of(thread);
+      Rows rows(image, columns, width, frame.loops, memory);
+      auto* const blended = memory.take<std::uint8_t>(line);
+      for (int y = static_cast<int>(begin); y < end; ++y) {
+        std::uint8_t* const target = out.data + y * out.row_stride;
+        const std::size_t used = y < size.height ? line : 0;
+        if (used > 0) {
+          const std::uint8_t* pixels = image.data + y * line;
+          if (resize) {
+            const ResizeTap at = tap(y, image.size.height, size.height);
+            const std::int16_t* const above = rows.get(at.first);
+            frame.loops.blend(above, rows.get(at.second), at.weight, line, blended);
+            pixels = blended;
+          }
+          quantize(pixels, line, target);
+        }
+        std::memset(target + used, zero_point, 3 * static_cast<std::size_t>(out.w) - used);
+      }
+    });
   }
-}
 
+ private:
+  Size resized(Size image) const {
+    if (!keep_ratio_) return size_;
+    const double longer = std::max(size_.width, size_.height);
+    const double shorter = std::min(size_.width, size_.height);
+    const double factor = std::min(longer / std::max(image.height, image.width),
+                                   shorter / std::min(image.height, image.width));
+    return {std::max(static_cast<int>(image.height * factor + 0.5), 1),
+            std::max(static_cast<int>(image.width * factor + 0.5), 1)};
+  }
+
+  static double of_thread(double width) {
+    return Rows::scratch(width) + scratch_bytes<std::uint8_t>(3 * width);
+  }
+
+  // Pixels by the table, channels reversed if the settings say so.
+  void quantize(const std::uint8_t* pixels, std::size_t count, std::uint8_t* out) const {
+    const int first = to_rgb_ ? 2 : 0;
+    const std::uint8_t* const table = table_.data();
+    for (std::size_t i = 0; i < count; i += 3) {
+      out[i] = table[pixels[i + first]];
+      out[i + 1] = table[256 + pixels[i + 1]];
+      out[i + 2] = table[512 + pixels[i + 2 - first]];
+    }
+  }
+
+  Size size_{};  // of the resized image, or the box it has to fit with keep_ratio
+  bool keep_ratio_, to_rgb_;
+  std::int64_t divisor_;
+  std::array<std::uint8_t, 3 * 256> table_;  // of channel, pixel: channels in output order
+};
+
+const Registered<Preprocess> registered("Preprocess");
+
+}  // namespace
 }  // namespace lbw

@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <memory>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -16,14 +18,16 @@
 #include <vector>
 
 #include "../conv/conv.h"
+#include "../conv/weight_store.h"
 
 using namespace lbw::conv;
+using lbw::Isa;
 
 namespace {
 
 int failures = 0;
 long checks = 0;
-std::vector<Isa> isas;
+std::vector<const lbw::Isa*> isas;
 
 void fail(const std::string& what) {
   if (++failures <= 20) std::printf("FAILED: %s\n", what.c_str());
@@ -74,10 +78,10 @@ struct Case {
   float factor = 1;           // of all multipliers
   int residual_h = 0, residual_w = 0;
 
-  std::string text(Isa isa) const {
+  std::string text(const Isa& isa) const {
     std::ostringstream out;
     const Spec& s = spec;
-    out << name(isa) << " n,h,w=" << n << ',' << h << ',' << w << " ci,co=" << s.in_channels
+    out << isa.name << " n,h,w=" << n << ',' << h << ',' << w << " ci,co=" << s.in_channels
         << ',' << s.out_channels << " k=" << s.kernel_h << 'x' << s.kernel_w
         << " s=" << s.stride_h << ',' << s.stride_w << " p=" << s.padding_h << ','
         << s.padding_w << " d=" << s.dilation_h << ',' << s.dilation_w << " relu=" << s.relu
@@ -129,15 +133,19 @@ std::vector<float> expected(const Case& c, Owned& in, const std::vector<int8_t>&
   return result;
 }
 
-void run_plan(const Plan& plan, int threads) {
-  if (threads == 1) {
-    plan.run(0, plan.units());
-    return;
-  }
+// Of exactly the promised size, so that a sanitizer sees what goes beyond.
+std::unique_ptr<uint8_t, void (*)(void*)> scratch_of(const Packed& packed, int height, int width) {
+  const std::size_t bytes = (packed.scratch_bytes(height, width) + 63) / 64 * 64;
+  return {static_cast<uint8_t*>(std::aligned_alloc(64, bytes)), std::free};
+}
+
+void run_plan(const Plan& plan, const Packed& packed, int height, int width, int threads) {
   std::vector<std::thread> pool;  // units dealt out backwards, one by one
   for (int t = 0; t < threads; ++t)
     pool.emplace_back([&, t] {
-      for (int unit = plan.units() - 1 - t; unit >= 0; unit -= threads) plan.run(unit, unit + 1);
+      const auto scratch = scratch_of(packed, height, width);
+      for (std::int64_t unit = plan.units() - 1 - t; unit >= 0; unit -= threads)
+        plan.run(unit, unit + 1, scratch.get());
     });
   for (std::thread& thread : pool) thread.join();
 }
@@ -180,7 +188,8 @@ void check(const Case& c) {
       expected(c, in, weight, multiplier, offset, s.residual ? &residual : nullptr);
   const std::vector<uint8_t> in_before = in.bytes, residual_before = residual.bytes;
 
-  for (Isa isa : isas) {
+  for (const Isa* each : isas) {
+    const Isa& isa = *each;
     ++checks;
     try {
       const Packed packed(s, weight.data(), multiplier.data(), offset.data(), isa);
@@ -189,7 +198,7 @@ void check(const Case& c) {
         const FloatMap out{got.data() + 16, c.n, oh, ow, s.out_channels, ow * s.out_channels,
                            oh * ow * s.out_channels};
         const Plan plan(packed, in.map, out, c.threads);
-        run_plan(plan, c.threads);
+        run_plan(plan, packed, oh, ow, c.threads);
         if (std::memcmp(got.data() + 16, want.data(), want.size() * sizeof(float)))
           fail(c.text(isa) + ": values");
         for (int i = 0; i < 16; ++i)
@@ -199,7 +208,7 @@ void check(const Case& c) {
         Owned out(c.n, oh, ow, s.out_channels, c.extra_border, 99, c.misalign);
         std::vector<uint8_t> before = out.bytes;
         const Plan plan(packed, in.map, out.map, s.residual ? &residual.map : nullptr, c.threads);
-        run_plan(plan, c.threads);
+        run_plan(plan, packed, oh, ow, c.threads);
         std::size_t index = 0;
         bool same = true;
         for (int n = 0; n < c.n; ++n)
@@ -254,8 +263,8 @@ void vary(Case& c, int kind) {
   }
   if (kind % 5 == 4) {
     s.upsample = true;
-    c.residual_h = random_int(1, output_height(s, c.h));
-    c.residual_w = random_int(1, output_width(s, c.w));
+    c.residual_h = random_int(1, static_cast<int>(output_height(s, c.h)) + 2);
+    c.residual_w = random_int(1, static_cast<int>(output_width(s, c.w)) + 2);
   }
 }
 
@@ -331,6 +340,16 @@ void extremes() {
     c.spec.to_float = fill > 0;
     check(c);
   }
+  // The largest sums that fit int32, with zero points that drive them beyond on the way.
+  for (int fill : {-64, 64})
+    for (int x : {0, 255})
+      for (int zero : {0, 128, 255}) {
+        Case full = layer(131586, 3, 1, 1, 0, 1, 3);
+        full.fill_x = x, full.fill_w = fill;
+        full.spec.zero_in = zero;
+        full.spec.to_float = true;
+        check(full);
+      }
   // Mixed magnitudes: where a bound is per channel and per position, not the largest weight.
   for (int kind = 0; kind < 60; ++kind) {
     Case mixed = layer(random_int(1, 300), random_int(1, 40), kind % 2 ? 3 : 1, 1, kind % 2, 3, 17);
@@ -397,7 +416,7 @@ void rejections() {
   const std::vector<int8_t> weight(64 * 64 * 9, 1);
   std::vector<float> ones(64, 1.0f);
   const Spec good = layer(64, 64, 3, 1, 1, 8, 8).spec;
-  const Isa isa = isas.front();
+  const Isa& isa = *isas.front();
   const auto pack = [&](const Spec& spec, const int8_t* w = nullptr) {
     return Packed(spec, w ? w : weight.data(), ones.data(), ones.data(), isa);
   };
@@ -415,8 +434,8 @@ void rejections() {
   ones[3] = NAN;
   must_throw("multiplier NaN", [&] { pack(good); });
   ones[3] = 1;
-  const std::vector<int8_t> many(70000, 64);
-  must_throw("int32 overflow", [&] { pack(layer(70000, 1, 1, 1, 0, 1, 1).spec, many.data()); });
+  const std::vector<int8_t> many(131587, 64);
+  must_throw("int32 overflow", [&] { pack(layer(131587, 1, 1, 1, 0, 1, 1).spec, many.data()); });
 
   const Packed packed = pack(good);
   Owned in(1, 8, 8, 64, 1, 0), bare(1, 8, 8, 64, 0, 0), out(1, 8, 8, 64, 0, 0),
@@ -427,18 +446,44 @@ void rejections() {
   must_throw("channels", [&] { Plan(packed, thin.map, out.map, nullptr, 1); });
   must_throw("unwanted residual", [&] { Plan(packed, in.map, out.map, &out.map, 1); });
   must_throw("threads 0", [&] { Plan(packed, in.map, out.map, nullptr, 0); });
-  for (Isa other : {Isa::portable, Isa::neon_dotprod, Isa::avx2, Isa::avx_vnni, Isa::avx512_vnni})
-    if (!supported(other))
-      must_throw(name(other), [&] {
+  for (const Isa& other : lbw::instruction_sets())
+    if (!other.supported())
+      must_throw(other.name, [&] {
         Packed(good, weight.data(), ones.data(), ones.data(), other);
       });
+}
+
+// Zero points and residuals of any size: what no valid layer has must not be met by a crash.
+void unusual() {
+  Case c = layer(8, 9, 3, 1, 1, 6, 7);
+  c.spec.maximum_in = 15, c.spec.zero_in = 255;  // a border beyond the maximum
+  c.spec.maximum_out = 15, c.spec.zero_out = 200, c.spec.relu = true;
+  check(c);
+  c = layer(64, 64, 3, 1, 1, 9, 9);
+  c.spec.maximum_in = 1, c.spec.zero_in = 255;
+  check(c);
+}
+
+void shared_weights() {
+  ++checks;
+  const std::vector<int8_t> one(8 * 8, 3), other(8 * 8, -3);
+  const std::vector<float> ones(8, 1.0f), twos(8, 2.0f);
+  WeightStore store;
+  const Isa& isa = *isas.front();
+  const Spec spec = layer(8, 8, 1, 1, 0, 1, 1).spec;
+  const Packed a(spec, one.data(), ones.data(), ones.data(), isa, true, &store);
+  const Packed b(spec, one.data(), twos.data(), ones.data(), isa, true, &store);
+  const Packed c(spec, other.data(), ones.data(), ones.data(), isa, true, &store);
+  if (a.weight() != b.weight()) fail("one weight is packed twice");
+  if (a.weight() == c.weight()) fail("two weights are taken for one");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   bool reduced = false;
-  isas = all_supported();
+  for (const Isa& isa : lbw::instruction_sets())
+    if (isa.supported()) isas.push_back(&isa);
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--reduced") {
@@ -446,7 +491,7 @@ int main(int argc, char** argv) {
     } else if (argument == "--isa" && i + 1 < argc) {
       const std::string wanted = argv[++i];
       isas.erase(std::remove_if(isas.begin(), isas.end(),
-                                [&](Isa isa) { return wanted != name(isa); }),
+                                [&](const Isa* isa) { return wanted != isa->name; }),
                  isas.end());
       if (isas.empty()) {
         std::printf("no kernel '%s' on this CPU\n", wanted.c_str());
@@ -458,9 +503,11 @@ int main(int argc, char** argv) {
     }
   }
   std::printf("kernels:");
-  for (Isa isa : isas) std::printf(" %s", name(isa));
+  for (const Isa* isa : isas) std::printf(" %s", isa->name);
   std::printf("\n");
   rejections();
+  unusual();
+  shared_weights();
   sweep_sizes(reduced);
   sweep_windows(reduced);
   fully_connected(reduced);

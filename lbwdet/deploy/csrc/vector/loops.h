@@ -1,7 +1,7 @@
 // The inner loops besides convolution that gain from wide vectors, once per instruction set.
 //
-// loops.inc is compiled for each by portable.cpp, avx2.cpp, avx512.cpp. Every version gives
-// the same bytes: the order of float operations is per channel, and lanes are channels.
+// loops.inl is compiled for each, by the files in ../isa. Every version gives the same bytes:
+// the order of float operations is per channel, and lanes are channels.
 #pragma once
 
 #include <cstddef>
@@ -27,6 +27,13 @@ struct RoiAxis {
   int stride;
 };
 
+// From a real number t, in units of a value's scale, to its integer:
+// clamp(round(t) + zero, low, high), where round is to the nearest, or up. Of no number: low.
+struct Rounding {
+  int zero, low, high;
+  bool ceil;
+};
+
 // One box of RoIAlign.
 struct RoiTask {
   const std::uint8_t* map;  // pixel (0, 0)
@@ -35,16 +42,35 @@ struct RoiTask {
   RoiAxis x, y;
   int zero_in;  // zero point of the map
   float ratio;  // scale of the map over that of the output
-  int zero_out, maximum_out;
-  bool ceil;
+  Rounding to;
   std::uint8_t* out;  // [size, size, channels]
+  std::ptrdiff_t out_row_stride;
   float* lines;       // scratch, aligned to 64 bytes: rows of the box * size * kRoiLanes floats
 };
 
 constexpr int kRoiLanes = 64;
 
+// One row of the output of a depthwise convolution: every channel has a kernel of its own.
+struct DepthwiseTask {
+  const std::uint8_t* x;       // the window of the first column begins here
+  const std::ptrdiff_t* taps;  // of the window's pixels: offsets
+  int tap_count;
+  std::ptrdiff_t x_column;     // from a column's window to the next
+  int columns, channels;
+  const float* weight;         // [tap][channel], whole numbers
+  const float* start;          // [channel]: the zero point's share; all sums are below 2**24
+  const float *multiplier, *offset;  // [channel]
+  const std::uint8_t* r;       // the residual's row, or null
+  const std::ptrdiff_t* r_columns;
+  float zero_residual, ratio;
+  Rounding to;                 // of a uint8 output
+  std::uint8_t* y;             // one of these two is null: [columns][channel]
+  float* y_float;
+  float low_float;             // limit of a float output
+};
+
 struct Loops {
-  // values[i] = exp(values[i]) by the float64 sequence of class BoxCoder: the same on every
+  // values[i] = exp(values[i]) by the float64 sequence of the box coders: the same on every
   // machine, unlike the C library's. For values up to 700; 0 or next to it below -708.
   void (*exponentials)(double* values, std::size_t count);
   // Resizing, first along the width: per tap, three sums of two weighted pixels, >> 4.
@@ -62,12 +88,16 @@ struct Loops {
   void (*mark_overlaps)(const BoxColumns& boxes, std::size_t i, std::size_t count, float threshold,
                         std::int32_t* dropped);
   void (*roi_align)(const RoiTask& task);
+  // out[i] = (in[i] - zero) * factor
+  void (*scale)(const std::uint8_t* in, float zero, float factor, std::size_t count, float* out);
+  // out[i] = out[i] + (in[i] - zero) * factor
+  void (*add_scaled)(const std::uint8_t* in, float zero, float factor, std::size_t count,
+                     float* out);
+  // out[i] = (in[i] - zero) * multiplier[i] + offset[i]
+  void (*affine)(const std::uint8_t* in, float zero, const float* multiplier, const float* offset,
+                 std::size_t count, float* out);
+  void (*depthwise)(const DepthwiseTask& task);
+  void (*round)(const float* in, const Rounding& to, std::size_t count, std::uint8_t* out);
 };
-
-extern const Loops kPortableLoops;
-#if defined(__x86_64__)
-extern const Loops kAvx2Loops;
-extern const Loops kAvx512Loops;
-#endif
 
 }  // namespace lbw

@@ -1,0 +1,64 @@
+// AVX-VNNI: vpdpbusd on 256 bits, for CPUs without AVX-512.
+#if defined(__x86_64__)
+
+#include <cpuid.h>
+#include <immintrin.h>
+
+#include <utility>
+
+#include "../conv/kernel.h"
+#include "../vector/loops.h"
+#include "isa.h"
+#include "target.h"
+
+LBW_TARGET_BEGIN("avx2,avxvnni")
+
+namespace lbw::conv {
+namespace {
+
+#include "avx2.inl"
+
+struct Vector : Avx2 {
+  static constexpr int narrow_quads = 0;
+  static inline Int dot(Int acc, Int x, Int w) { return _mm256_dpbusd_avx_epi32(acc, x, w); }
+  static inline Int dot_pairs(Int acc, Int x, Int w) { return _mm256_dpwssd_avx_epi32(acc, x, w); }
+};
+
+#include "../conv/row.inl"
+#include "../conv/winograd.inl"
+
+constexpr WinogradKernel kWinograd{Vector::lanes, run_winograd<Vector>};
+constexpr Kernel kKernel{Vector::lanes, Vector::vectors, Vector::narrow_quads, 0,
+                         run_row<Vector>, &kWinograd};
+
+}  // namespace
+}  // namespace lbw::conv
+
+namespace lbw {
+namespace {
+
+#include "avx2_floats.inl"
+#include "../vector/loops.inl"
+
+}  // namespace
+}  // namespace lbw
+
+LBW_TARGET_END
+
+namespace lbw {
+namespace {
+
+// Not every compiler knows "avxvnni" here: leaf 7.1, EAX bit 4. The registers are those of
+// AVX2, whose check covers the operating system's part.
+bool supported() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+         (a >> 4 & 1);
+}
+
+const RegisteredIsa registered({"avx_vnni", 30, supported, &conv::kKernel, &kLoops});
+
+}  // namespace
+}  // namespace lbw
+
+#endif

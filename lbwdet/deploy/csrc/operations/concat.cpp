@@ -1,0 +1,73 @@
+// Class Concat: maps of one size, along the channels.
+#include <array>
+
+#include "operation.h"
+
+namespace lbw {
+namespace {
+
+class Concat : public Operation {
+ public:
+  explicit Concat(const Fields& fields)
+      : Operation(fields.values("inputs", Kind::bytes), fields.value("output", Kind::bytes)) {
+    expect(!inputs.empty(), "it reads no map");
+    const auto ratios = fields.floats("ratios", inputs.size());
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      tables_.push_back(table(fields.description(inputs[i]).zero_point, ratios[i],
+                              fields.description(output), *fields.isa.loops));
+  }
+
+  Shape shape(const Sizes& sizes) const override {
+    Shape out = sizes[inputs[0]];
+    out.c = 0;
+    for (const int input : inputs) {
+      const Shape& in = sizes[input];
+      out.c += in.c;
+      if (in.n != out.n || in.h != out.h || in.w != out.w)
+        throw Error("maps of " + sizes[inputs[0]].text() + " and " + in.text());
+    }
+    return out;
+  }
+
+  void run(Frame& frame) const override {
+    const int n = frame.bytes(inputs[0]).n;
+    for (const int input : inputs)
+      expect(frame.bytes(input).n == n, "the maps that are joined differ in number");
+    const conv::Map& out = frame.begin_bytes(output, n);
+    const std::int64_t rows = static_cast<std::int64_t>(n) * out.h;
+    frame.pool.parallel(rows, 4, [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t index = begin; index < end; ++index) {
+        const std::int64_t image = index / out.h, y = index % out.h;
+        std::uint8_t* to = out.data + image * out.image_stride + y * out.row_stride;
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+          const conv::Map& in = frame.bytes(inputs[i]);
+          const std::uint8_t* from = in.data + image * in.image_stride + y * in.row_stride;
+          for (std::ptrdiff_t x = 0; x < in.w; ++x)
+            frame.loops.look_up(tables_[i].data(), from + x * in.c, in.c, to + x * out.c);
+          to += in.c;
+        }
+      }
+    });
+  }
+
+ private:
+  using Table = std::array<std::uint8_t, 256>;
+
+  // What each number of an input becomes.
+  static Table table(int zero, float ratio, const Value& to, const Loops& loops) {
+    Table numbers, result;
+    for (int q = 0; q < 256; ++q) numbers[q] = static_cast<std::uint8_t>(q);
+    std::array<float, 256> reals;
+    loops.scale(numbers.data(), static_cast<float>(zero), ratio, numbers.size(), reals.data());
+    loops.round(reals.data(), {to.zero_point, 0, to.maximum, to.ceil}, reals.size(),
+                result.data());
+    return result;
+  }
+
+  std::vector<Table> tables_;  // by input
+};
+
+const Registered<Concat> registered("Concat");
+
+}  // namespace
+}  // namespace lbw

@@ -1,0 +1,119 @@
+// Class RegionCandidates: boxes of each class from a region head.
+#include <algorithm>
+
+#include "../arithmetic/candidates.h"
+#include "../arithmetic/coder.h"
+#include "operation.h"
+
+namespace lbw {
+namespace {
+
+class RegionCandidates : public Operation {
+ public:
+  explicit RegionCandidates(const Fields& fields)
+      : Operation({fields.value("scores", Kind::floats), fields.value("deltas", Kind::floats),
+                   fields.value("boxes", Kind::floats)},
+                  fields.value("output", Kind::floats)),
+        classes_(fields.integer("num_classes")),
+        class_agnostic_(fields.flag("class_agnostic")),
+        coder_(fields),
+        threshold_(fields.real("score_threshold")) {
+    expect(classes_ > 0, "num_classes must be positive");
+  }
+
+  Shape shape(const Sizes& sizes) const override {
+    const Shape &scores = sizes[inputs[0]], &deltas = sizes[inputs[1]], &boxes = sizes[inputs[2]];
+    if (scores != Shape{boxes.n, 1, 1, classes_ + 1} ||
+        deltas != Shape{boxes.n, 1, 1, class_agnostic_ ? 4 : 4 * classes_} ||
+        boxes != Shape{boxes.n, 1, 1, kBoxColumns})
+      throw Error("scores of " + scores.text() + ", deltas of " + deltas.text() +
+                  " and boxes of " + boxes.text() + " for " + std::to_string(classes_) +
+                  " classes");
+    return {boxes.n * classes_, 1, 1, kCandidateColumns};
+  }
+
+  double scratch(const Sizes& sizes) const override {
+    const auto count = static_cast<double>(sizes[inputs[2]].n);
+    return scratch_bytes<float>(count * static_cast<double>(classes_ + 1)) +
+           scratch_bytes<std::int64_t>(count) + of_thread() * sizes.threads;
+  }
+
+  double work(const Sizes& sizes) const override {
+    constexpr double kExponential = 16;
+    return sizes[inputs[0]].size() * kExponential + sizes[output].size();
+  }
+
+  void run(Frame& frame) const override {
+    const conv::FloatMap &logits = frame.floats(inputs[0]), &deltas = frame.floats(inputs[1]),
+                         &boxes = frame.floats(inputs[2]);
+    const int count = boxes.n;
+    expect(logits.n == count && deltas.n == count, "scores, deltas and boxes differ in number");
+    const std::int64_t columns = classes_ + 1;
+    auto* const scores = frame.scratch.take<float>(count * columns);
+    auto* const begins = frame.scratch.take<std::int64_t>(count);  // rows of a box; the first one
+    const auto scratch = frame.scratch.parts(of_thread(), frame.pool.threads());
+    frame.pool.parallel(count, kGrain, [&](std::int64_t begin, std::int64_t end, int thread) {
+      auto* const terms = scratch.of(thread).take<double>(columns);
+      for (std::int64_t i = begin; i < end; ++i) {
+        float* const row = scores + i * columns;
+        softmax(logits.data + i * logits.image_stride, columns, frame.loops, terms, row);
+        begins[i] =
+            std::count_if(row, row + classes_, [&](float score) { return score > threshold_; });
+      }
+    });
+    std::int64_t total = 0;
+    for (int i = 0; i < count; ++i) {
+      const std::int64_t rows = begins[i];
+      begins[i] = total;
+      total += rows;
+    }
+    auto* const out = reinterpret_cast<Candidate*>(
+        frame.begin_floats(output, static_cast<int>(total)).data);
+    frame.pool.parallel(count, kGrain, [&](std::int64_t begin, std::int64_t end, int) {
+      Block block{out + begins[begin]};
+      for (std::int64_t i = begin; i < end; ++i)
+        for (std::int64_t label = 0; label < classes_; ++label) {
+          const float score = scores[i * columns + label];
+          if (!(score > threshold_)) continue;
+          block.boxes[block.count] = reinterpret_cast<const Box*>(boxes.data)[i];
+          block.deltas[block.count] =
+              deltas.data + i * deltas.image_stride + (class_agnostic_ ? 0 : 4 * label);
+          block.rows[block.count++] = {{}, score, static_cast<float>(label), 0};
+          if (block.count == kBlock) finish(block, frame);
+        }
+      finish(block, frame);
+    });
+  }
+
+ private:
+  static constexpr std::int64_t kGrain = 64;
+  static constexpr int kBlock = 64;
+
+  // Rows that are decoded together.
+  struct Block {
+    Candidate* rows;
+    int count = 0;
+    Box boxes[kBlock] = {};
+    const float* deltas[kBlock] = {};
+  };
+
+  void finish(Block& block, const Frame& frame) const {
+    coder_.decode(block.boxes, block.deltas, block.count, frame.resized.height,
+                  frame.resized.width, frame.loops);
+    for (int i = 0; i < block.count; ++i) block.rows[i].box = block.boxes[i];
+    block.rows += block.count;
+    block.count = 0;
+  }
+
+  double of_thread() const { return scratch_bytes<double>(static_cast<double>(classes_ + 1)); }
+
+  std::int64_t classes_;
+  bool class_agnostic_;
+  Coder coder_;
+  float threshold_;
+};
+
+const Registered<RegionCandidates> registered("RegionCandidates");
+
+}  // namespace
+}  // namespace lbw

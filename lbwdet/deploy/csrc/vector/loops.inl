@@ -1,0 +1,237 @@
+// Included once per instruction set, into an anonymous namespace within lbw, after
+//   Floats                                     a vector of floats
+//   Floats widen(const std::uint8_t*, Floats)  as many bytes as floats
+//   void narrow(Floats, std::uint8_t*)         floats, whole numbers 0 .. 255, as bytes
+// No function of the standard library here: an inline one, compiled for a newer instruction
+// set, could be the copy that the linker keeps for everyone.
+
+inline float widen(const std::uint8_t* bytes, float) { return static_cast<float>(*bytes); }
+inline void narrow(float value, std::uint8_t* out) { *out = static_cast<std::uint8_t>(value); }
+
+inline float smaller(float a, float b) { return a < b ? a : b; }
+inline float larger(float a, float b) { return a > b ? a : b; }
+
+void exponentials(double* __restrict values, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double x = values[i] < -5000 ? -5000 : values[i];
+    const double magic = 6755399441055744.0;  // 1.5 * 2**52: the sum has no place for a fraction
+    const double k = (x * 1.4426950408889634 + magic) - magic;
+    const double r = x - k * 0.6931471805599453;
+    double p = 1;
+    for (int n = 13; n >= 1; --n) p = 1 + p * r / n;
+    const double normal = k < -1022 ? -1022 : k;
+    // 2**k is the float whose exponent is k; the sum holds k in its lowest bits
+    const double sum = normal + (magic + 1023);
+    std::uint64_t bits;
+    __builtin_memcpy(&bits, &sum, sizeof bits);
+    bits <<= 52;
+    double power;
+    __builtin_memcpy(&power, &bits, sizeof power);
+    values[i] = p * power;
+  }
+}
+
+void resize_row(const std::uint8_t* pixels, const ResizeTap* taps, std::size_t count,
+                std::int16_t* __restrict out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint8_t* const a = pixels + taps[i].first;
+    const std::uint8_t* const b = pixels + taps[i].second;
+    const int weight = taps[i].weight, rest = 2048 - weight;
+    for (int c = 0; c < 3; ++c)
+      out[3 * i + c] = static_cast<std::int16_t>((a[c] * rest + b[c] * weight) >> 4);
+  }
+}
+
+void blend(const std::int16_t* __restrict a, const std::int16_t* __restrict b, int weight,
+           std::size_t count, std::uint8_t* __restrict out) {
+  const auto below = static_cast<std::int16_t>(weight);
+  const auto above = static_cast<std::int16_t>(2048 - weight);
+  for (std::size_t i = 0; i < count; ++i)
+    out[i] = static_cast<std::uint8_t>(((a[i] * above >> 16) + (b[i] * below >> 16) + 2) >> 2);
+}
+
+void maximum(const std::uint8_t* __restrict in, std::size_t count, std::uint8_t* __restrict out) {
+  for (std::size_t i = 0; i < count; ++i) out[i] = out[i] < in[i] ? in[i] : out[i];
+}
+
+void look_up(const std::uint8_t* __restrict table, const std::uint8_t* __restrict in,
+             std::size_t count, std::uint8_t* __restrict out) {
+  for (std::size_t i = 0; i < count; ++i) out[i] = table[in[i]];
+}
+
+void mark_overlaps(const BoxColumns& boxes, std::size_t i, std::size_t count, float threshold,
+                   std::int32_t* __restrict dropped) {
+  const float x1 = boxes.x1[i], y1 = boxes.y1[i], x2 = boxes.x2[i], y2 = boxes.y2[i];
+  const float area = boxes.area[i];
+  const float *bx1 = boxes.x1, *by1 = boxes.y1, *bx2 = boxes.x2, *by2 = boxes.y2;
+  const float* areas = boxes.area;
+  for (std::size_t j = i + 1; j < count; ++j) {
+    const float w = smaller(x2, bx2[j]) - larger(x1, bx1[j]);
+    const float h = smaller(y2, by2[j]) - larger(y1, by1[j]);
+    const float inter = larger(w, 0) * larger(h, 0);
+    // 0 / 0 is not a number, and not above any threshold
+    dropped[j] |= inter / (area + areas[j] - inter) > threshold;
+  }
+}
+
+// V: float, or a vector of them.
+template <typename V>
+inline void to_bytes(V value, const Rounding& to, std::uint8_t* out) {
+  const V least = V{} - 512, most = V{} + 512;  // further away nothing changes after the clamp
+  value = value > least ? value : least;
+  value = value < most ? value : most;
+  const V magic = V{} + 12582912.0f;  // 1.5 * 2**23: the sum has no place for a fraction
+  V rounded = (value + magic) - magic;
+  if (to.ceil) rounded = rounded < value ? rounded + 1 : rounded;
+  rounded = rounded + static_cast<float>(to.zero);
+  const V low = V{} + static_cast<float>(to.low), high = V{} + static_cast<float>(to.high);
+  rounded = rounded < low ? low : rounded;
+  rounded = rounded > high ? high : rounded;
+  narrow(rounded, out);
+}
+
+// Channels c .. c + vectors * lanes of a box, all bins. V: a vector of `lanes` floats.
+template <typename V, int vectors>
+inline void roi_channels(const RoiTask& task, int first_row, int rows, int c) {
+  constexpr int lanes = sizeof(V) / sizeof(float);
+  const int size = task.size;
+  const float zero_point = static_cast<float>(task.zero_in);
+  V* const lines = reinterpret_cast<V*>(task.lines);
+  for (int row = 0; row < rows; ++row) {
+    const std::uint8_t* pixels = task.map + (first_row + row) * task.row_stride + c;
+    for (int bin = 0; bin < size; ++bin) {
+      V sum[vectors] = {};
+      const std::uint8_t* pixel = pixels + task.x.first[bin] * task.pixel_stride;
+      for (int i = 0; i < task.x.count[bin]; ++i, pixel += task.pixel_stride) {
+        const float weight = task.x.weights[bin * task.x.stride + i];
+        for (int v = 0; v < vectors; ++v)
+          sum[v] = sum[v] + (widen(pixel + v * lanes, V{}) - zero_point) * weight;
+      }
+      for (int v = 0; v < vectors; ++v) lines[(row * size + bin) * vectors + v] = sum[v];
+    }
+  }
+  const Rounding to = task.to;  // a copy, which writing bytes cannot change
+  for (int by = 0; by < size; ++by) {
+    const V* const top = lines + (task.y.first[by] - first_row) * size * vectors;
+    for (int bx = 0; bx < size; ++bx) {
+      V sum[vectors] = {};
+      for (int i = 0; i < task.y.count[by]; ++i) {
+        const float weight = task.y.weights[by * task.y.stride + i];
+        for (int v = 0; v < vectors; ++v)
+          sum[v] = sum[v] + top[(i * size + bx) * vectors + v] * weight;
+      }
+      std::uint8_t* const out = task.out + by * task.out_row_stride + bx * task.channels + c;
+      for (int v = 0; v < vectors; ++v)
+        to_bytes(sum[v] * task.ratio, to, out + v * lanes);
+    }
+  }
+}
+
+void roi_align(const RoiTask& task) {
+  int first_row = 0, end_row = 0;
+  for (int bin = 0; bin < task.size; ++bin) {
+    const int first = task.y.first[bin], end = first + task.y.count[bin];
+    if (first == end) continue;
+    if (end_row == 0 || first < first_row) first_row = first;
+    if (end > end_row) end_row = end;
+  }
+  constexpr int lanes = sizeof(Floats) / sizeof(float);
+  int c = 0;
+  for (; c + kRoiLanes <= task.channels; c += kRoiLanes)
+    roi_channels<Floats, kRoiLanes / lanes>(task, first_row, end_row - first_row, c);
+  for (; c + lanes <= task.channels; c += lanes)
+    roi_channels<Floats, 1>(task, first_row, end_row - first_row, c);
+  for (; c < task.channels; ++c)
+    roi_channels<float, 1>(task, first_row, end_row - first_row, c);
+}
+
+inline void load(const float* in, float& value) { value = *in; }
+inline void load(const float* in, Floats& values) { __builtin_memcpy(&values, in, sizeof values); }
+inline void store(float value, float* out) { *out = value; }
+inline void store(Floats values, float* out) { __builtin_memcpy(out, &values, sizeof values); }
+
+// Calls step(i, zero vector) for whole vectors, then step(i, zero) for what is left.
+template <typename Step>
+inline void each(std::size_t count, Step step) {
+  constexpr std::size_t lanes = sizeof(Floats) / sizeof(float);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) step(i, Floats{});
+  for (; i < count; ++i) step(i, 0.0f);
+}
+
+void scale(const std::uint8_t* in, float zero, float factor, std::size_t count, float* out) {
+  each(count, [=](std::size_t i, auto v) { store((widen(in + i, v) - zero) * factor, out + i); });
+}
+
+void add_scaled(const std::uint8_t* in, float zero, float factor, std::size_t count, float* out) {
+  each(count, [=](std::size_t i, auto v) {
+    load(out + i, v);
+    store(v + (widen(in + i, v) - zero) * factor, out + i);
+  });
+}
+
+void affine(const std::uint8_t* in, float zero, const float* multiplier, const float* offset,
+            std::size_t count, float* out) {
+  each(count, [=](std::size_t i, auto v) {
+    auto shift = v;
+    load(multiplier + i, v);
+    load(offset + i, shift);
+    store((widen(in + i, v) - zero) * v + shift, out + i);
+  });
+}
+
+void round(const float* in, const Rounding& to, std::size_t count, std::uint8_t* out) {
+  each(count, [=](std::size_t i, auto v) {  // copies, which writing bytes cannot change
+    load(in + i, v);
+    to_bytes(v, to, out + i);
+  });
+}
+
+// Channels c .. c + lanes of `columns` neighbouring columns. Whole numbers below 2**24: exact.
+template <typename V, int columns>
+inline void depthwise_channels(const DepthwiseTask& task, int column, int c) {
+  V sum[columns], v;
+  load(task.start + c, v);
+  for (int i = 0; i < columns; ++i) sum[i] = v;
+  const std::uint8_t* const x = task.x + column * task.x_column + c;
+  const float* weight = task.weight + c;
+  for (int tap = 0; tap < task.tap_count; ++tap, weight += task.channels) {
+    load(weight, v);
+    const std::uint8_t* const pixel = x + task.taps[tap];
+    for (int i = 0; i < columns; ++i) sum[i] = sum[i] + widen(pixel + i * task.x_column, v) * v;
+  }
+  V multiplier, offset;
+  load(task.multiplier + c, multiplier);
+  load(task.offset + c, offset);
+  for (int i = 0; i < columns; ++i) {
+    V t = sum[i] * multiplier + offset;
+    if (task.r) {
+      const std::uint8_t* const r = task.r + task.r_columns[column + i] + c;
+      t = t + (widen(r, v) - task.zero_residual) * task.ratio;
+    }
+    const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(column + i) * task.channels + c;
+    if (task.y_float) {
+      const V low = V{} + task.low_float;
+      store(t < low ? low : t, task.y_float + at);
+    } else {
+      to_bytes(t, task.to, task.y + at);
+    }
+  }
+}
+
+template <typename V>
+inline void depthwise_columns(const DepthwiseTask& task, int c) {
+  int column = 0;
+  for (; column + 4 <= task.columns; column += 4) depthwise_channels<V, 4>(task, column, c);
+  for (; column < task.columns; ++column) depthwise_channels<V, 1>(task, column, c);
+}
+
+void depthwise(const DepthwiseTask& task) {
+  constexpr int lanes = sizeof(Floats) / sizeof(float);
+  int c = 0;
+  for (; c + lanes <= task.channels; c += lanes) depthwise_columns<Floats>(task, c);
+  for (; c < task.channels; ++c) depthwise_columns<float>(task, c);
+}
+
+constexpr Loops kLoops = {exponentials,  resize_row, blend, maximum,    look_up, mark_overlaps,
+                          roi_align,     scale,      add_scaled, affine, depthwise, round};
