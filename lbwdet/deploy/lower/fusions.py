@@ -137,21 +137,14 @@ def functions(_: Draft, first: Lookup, second: Lookup) -> Lookup | None:
 
 def slices(_: Draft, first: Slice, second: Slice) -> Slice | None:
     """Some pixels and channels of some."""
-    (begin, count), (offset, kept) = first.channels, second.channels
-    return Slice(
-        input=first.input,
-        output=first.output,
-        start=_pair(
-            a + b * s for a, b, s in zip(first.start, second.start, first.step, strict=True)
-        ),
-        step=_pair(a * b for a, b in zip(first.step, second.step, strict=True)),
+    (top, left), (step_y, step_x), (begin, count) = first.start, first.step, first.channels
+    offset, kept = second.channels
+    return replace(
+        first,
+        start=(top + second.start[0] * step_y, left + second.start[1] * step_x),
+        step=(step_y * second.step[0], step_x * second.step[1]),
         channels=(begin + offset, kept or (count and count - offset)),
     )
-
-
-def _pair(values: Iterable[int]) -> tuple[int, int]:
-    first, second = values
-    return first, second
 
 
 FUSIONS = (
