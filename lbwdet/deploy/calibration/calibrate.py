@@ -49,16 +49,20 @@ def calibrate(
     trained = trained or {}
     histograms = _observe(program, weights, images, trained, on_image)
     readers = readers_of(program, trained)
+    inputs = {
+        operation.output: affine(*operation.input_range)
+        for operation in program.operations
+        if isinstance(operation, Preprocess) and not readers.of(operation.output).trained
+    }
     quantizations: dict[str, Quantization] = {}
     for name, histogram in histograms.items():
-        if name in readers.sources:
+        if name in inputs:
+            quantizations[name] = inputs[name]
+        elif name in readers.sources:
             quantizations[name] = quantizations[readers.sources[name]]
         else:
             fitted = fit(histogram, method)
             quantizations[name] = quantization_for(readers.of(name), histogram, fitted)
-    for operation in program.operations:
-        if isinstance(operation, Preprocess) and not readers.of(operation.output).trained:
-            quantizations[operation.output] = affine(*operation.input_range)
     return add_requantize(Program(program.operations, quantizations), trained)
 
 

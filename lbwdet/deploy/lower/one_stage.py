@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
@@ -27,38 +28,31 @@ class OneStage(Head):
         ConfigError: the head makes boxes in another way, or with other settings.
     """
 
+    base: ClassVar[type] = BaseDenseHead
+    methods: ClassVar[tuple[str, ...]] = (
+        "predict",
+        "predict_by_feat",
+        "_predict_by_feat_single",
+        "_bbox_post_process",
+    )
+    """What makes boxes of maps; a head that has another of these methods of ``base`` is refused."""
+
     has_factors: ClassVar[bool] = False
     """Whether scores are multiplied, in the end, by a factor of their place (centerness)."""
 
     def __init__(self, model: Any) -> None:
-        head, name = model.bbox_head, "bbox_head"
-        check_type(
-            name,
-            head,
-            BaseDenseHead,
-            "predict",
-            "predict_by_feat",
-            "_predict_by_feat_single",
-            "_bbox_post_process",
-        )
+        head = model.bbox_head
+        check_type("bbox_head", head, self.base, *self.methods)
         if getattr(head.loss_cls, "custom_cls_channels", False):
             raise ConfigError(
-                f"{name}: {type(head.loss_cls).__name__} has scores of its own, which cannot be "
+                f"bbox_head: {type(head.loss_cls).__name__} has scores of its own, which cannot be "
                 "lowered; supported are sigmoid and softmax"
             )
         config = TestConfig("test_cfg", head.test_cfg)
-        smallest = config.number("min_bbox_size", -1)
-        if smallest > 0:
-            raise ConfigError(f"test_cfg.min_bbox_size={smallest:g} cannot be lowered; give 0")
-        self._priors = self.priors(head)
-        self._coder = self.coder(head)
-        self._num_classes = int(head.num_classes)
-        self._sigmoid = bool(head.use_sigmoid_cls)
-        self._score_threshold = config.number("score_thr", 0)
-        self._pre_nms = config.positive("nms_pre")
-        self._min_size = smallest
-        self._iou_threshold = config.nms_threshold()
-        self._max_boxes = config.positive("max_per_img")
+        self._candidates = self.candidates(head, config)
+        self._suppress = Suppress(
+            RESCALED, KEPT, config.nms_threshold(), self.max_boxes(config), "class"
+        )
 
     @abstractmethod
     def priors(self, head: Any) -> Priors:
@@ -68,29 +62,49 @@ class OneStage(Head):
     def coder(self, head: Any) -> Coder:
         """How they are predicted; raises ConfigError if no operation has it."""
 
+    def candidates(self, head: Any, config: TestConfig) -> Candidates:
+        """The settings of the candidates; the names of maps come from the traced graph."""
+        smallest = config.number("min_bbox_size", -1)
+        if smallest > 0:  # of pixels of the original image
+            raise ConfigError(f"test_cfg.min_bbox_size={smallest:g} cannot be lowered; give 0")
+        priors = self.priors(head)
+        return Candidates(
+            scores=(),
+            deltas=(),
+            output=CANDIDATES,
+            strides=priors.strides,
+            base_anchors=priors.boxes,
+            coder=self.coder(head),
+            num_classes=int(head.num_classes),
+            activation="sigmoid" if head.use_sigmoid_cls else "softmax",
+            pre_nms=self.pre_nms(config),
+            score_threshold=config.number("score_thr", 0),
+            min_size=smallest,
+        )
+
+    def pre_nms(self, config: TestConfig) -> int:
+        """Candidates of a level."""
+        return config.positive("nms_pre")
+
+    def max_boxes(self, config: TestConfig) -> int:
+        """Detections of an image."""
+        return config.positive("max_per_img")
+
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         outputs = model.bbox_head(model.extract_feat(image))
         return tuple(level for kind in outputs for level in kind)
 
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
-        levels = len(self._priors.strides)
+        levels = len(self._candidates.strides)
         program.add(
-            Candidates(
+            replace(
+                self._candidates,
                 scores=tuple(maps[:levels]),
                 deltas=tuple(maps[levels : 2 * levels]),
-                output=CANDIDATES,
-                strides=self._priors.strides,
-                base_anchors=self._priors.boxes,
-                coder=self._coder,
-                num_classes=self._num_classes,
-                activation="sigmoid" if self._sigmoid else "softmax",
-                pre_nms=self._pre_nms,
-                score_threshold=self._score_threshold,
-                min_size=self._min_size,
                 factors=tuple(maps[2 * levels :]) if self.has_factors else (),
             ),
             Rescale(CANDIDATES, RESCALED),
-            Suppress(RESCALED, KEPT, self._iou_threshold, self._max_boxes, "class"),
-            Detections(KEPT, self._num_classes),
+            self._suppress,
+            Detections(KEPT, self._candidates.num_classes),
         )

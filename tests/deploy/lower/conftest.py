@@ -17,6 +17,8 @@ from lbwdet.deploy.runtime.context import LayerNumbers, Run
 from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.reference_engine import run_program
 
+BOXES, SCORES = dict(atol=1e-2, rtol=1e-4), dict(atol=2e-5, rtol=1e-4)
+
 
 class Net(nn.Module):
     """Layers to compute something with; what, is given from outside."""
@@ -104,9 +106,15 @@ class Whole:
             difference = torch.from_numpy(values[name]).permute(0, 3, 1, 2) - expected
             assert difference.abs().max() < 1e-4 * expected.abs().max(), name
         assert len(found.bboxes) > 5
-        torch.testing.assert_close(torch.from_numpy(boxes), found.bboxes, atol=1e-2, rtol=1e-4)
-        torch.testing.assert_close(torch.from_numpy(scores), found.scores, atol=1e-5, rtol=1e-4)
-        assert np.array_equal(labels, found.labels)
+        rows = torch.from_numpy(np.column_stack([boxes, scores, labels]))
+        expected = torch.column_stack([found.bboxes, found.scores, found.labels])
+        assert rows.shape == expected.shape
+        # Scores that differ in their last bits alone may come in the other order.
+        nearest = torch.cdist(rows, expected.to(rows.dtype)).argmin(1)
+        assert len(nearest.unique()) == len(rows)
+        torch.testing.assert_close(rows[:, :4], expected[nearest, :4].to(rows.dtype), **BOXES)
+        torch.testing.assert_close(rows[:, 4:], expected[nearest, 4:].to(rows.dtype), **SCORES)
+        assert (scores[:-1] >= scores[1:]).all()
 
     @torch.no_grad()
     def _mmdet_values(self, model, pipeline, image):
