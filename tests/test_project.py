@@ -27,17 +27,30 @@ TESTED_IN = {
     "training/cpu_distributed.py": "training/test_distributed.py",
     "compat/operators/__init__.py": "compat/test_extension.py",
     "quantizers/__init__.py": "quantizers/test_build_quantizer.py",
-    "deploy/testing.py": "deploy/runtime/test_validate.py",
     **{
-        f"deploy/lower/{name}.py": "deploy/lower/test_two_stage.py"
-        for name in ("checks", "faster_rcnn", "regions")
+        f"deploy/onnx/{name}.py": "deploy/onnx/test_operation.py"
+        for name in (
+            "add",
+            "affine",
+            "candidates",
+            "concat",
+            "detections",
+            "max_pool",
+            "region_candidates",
+            "regions",
+            "rescale",
+            "slice",
+            "upsample",
+        )
     },
-    "deploy/benchmark_engine.py": "evaluation/benchmark/test_run.py",
+    "deploy/lower/building.py": "deploy/lower/test_lowering.py",
+    "deploy/lower/one_stage.py": "deploy/lower/heads/test_retina.py",
+    "deploy/lower/two_stage.py": "deploy/lower/heads/test_faster_rcnn.py",
     **{
         f"evaluation/benchmark/{name}.py": "evaluation/benchmark/test_run.py"
         for name in ("graphs", "peers", "process", "report", "worker")
     },
-    "deploy/runtime/operations.py": "deploy/runtime/test_validate.py",
+    "deploy/runtime/program.py": "deploy/runtime/test_validate.py",
 }
 MODULES = [
     name

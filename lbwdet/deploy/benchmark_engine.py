@@ -7,9 +7,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.artifact import Artifact, read_artifact
-from lbwdet.deploy.runtime.native import Cost, NativeEngine
-from lbwdet.deploy.runtime.operations import Preprocess
-from lbwdet.deploy.runtime.reference import ReferenceEngine
+from lbwdet.deploy.runtime.declaration import Kind
+from lbwdet.deploy.runtime.native import NativeEngine
+from lbwdet.deploy.runtime.operations.preprocess import Preprocess
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 
 Array = NDArray[Any]
 NANOSECONDS = 1e9
@@ -32,15 +34,18 @@ class NativeBenchmark:
         isa: str | None = None,
         input_size: Sequence[int] | None = None,
     ) -> None:
-        self._engine = NativeEngine(with_input_size(read_artifact(path), input_size), threads, isa)
+        artifact = with_input_size(read_artifact(path), input_size)
+        self._dense = dense_part(artifact.program)
+        self._engine = NativeEngine(artifact, threads, isa)
 
     def detect(self, image: Array) -> tuple[Array, Array, Array]:
         return self._engine.detect(image)
 
     def dense(self, image: Array) -> float:
-        """Seconds from the network's input to the proposal head's maps, within a full run."""
+        """Seconds from the network's input to the maps of a dense head, within a full run."""
         self._engine.detect(image)
-        return sum(cost.nanoseconds for cost in _dense(self._engine.profile())) / NANOSECONDS
+        costs = self._engine.profile()[self._dense]
+        return sum(cost.nanoseconds for cost in costs) / NANOSECONDS
 
     def profile(self, image: Array) -> list[dict[str, Any]]:
         self._engine.detect(image)
@@ -68,6 +73,10 @@ def with_input_size(artifact: Artifact, size: Sequence[int] | None) -> Artifact:
     return dataclasses.replace(artifact, program=program)
 
 
-def _dense(costs: Sequence[Cost]) -> Sequence[Cost]:
-    kinds = [cost.kind for cost in costs]
-    return costs[kinds.index("Preprocess") + 1 : kinds.index("Proposals")]
+def dense_part(program: Program) -> slice:
+    """The operations after preprocessing and before the first that writes boxes or candidates."""
+    rows = Kind.BOXES | Kind.CANDIDATES
+    for index, operation in enumerate(program.operations):
+        if any(role.kind & rows for _, role in operation.writes()):
+            return slice(1, index)
+    return slice(1, len(program.operations))

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
-from lbwdet.deploy.calibrate import calibrate
+from lbwdet.deploy.calibration import calibrate
 from lbwdet.deploy.lower import Lowered, lower
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.validate import check_artifact
@@ -33,7 +33,7 @@ def export_detector(
         pipeline: its test pipeline, as in the config.
         classes: names, in the order of the labels.
         images: to calibrate on: names and uint8 [H, W, 3] BGR images.
-        method: of :func:`lbwdet.deploy.calibrate.calibrate`.
+        method: of :func:`lbwdet.deploy.calibration.calibrate`.
         info: JSON values for the artifact's metadata; how the layers are quantized is added.
         on_image: called after each image.
 

@@ -1,5 +1,6 @@
 """What is in an artifact, for people and for programs."""
 
+import dataclasses
 import json
 import os
 from collections import Counter
@@ -9,11 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from lbwdet.deploy.runtime.artifact import WeightEntry, layer_arrays, read_artifact, read_document
+from lbwdet.deploy.runtime.artifact import (
+    Artifact,
+    WeightEntry,
+    layer_arrays,
+    read_artifact,
+    read_document,
+)
 from lbwdet.deploy.runtime.codes import Array
-from lbwdet.deploy.runtime.container import read_container
+from lbwdet.deploy.runtime.container import parse_json, read_container
+from lbwdet.deploy.runtime.declaration import roles
 from lbwdet.deploy.runtime.fields import to_json
-from lbwdet.deploy.runtime.operations import Program
+from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import StoredWeight
 
 
@@ -23,8 +33,11 @@ def describe(path: str | os.PathLike[str], as_json: bool = False) -> str:
     Raises:
         ArtifactError: the file cannot be run.
     """
-    found = facts(path)
-    return json.dumps(found, indent=2, ensure_ascii=False) if as_json else _text(found)
+    artifact = read_artifact(path)
+    found = _facts(path, artifact)
+    if as_json:
+        return json.dumps(found, indent=2, ensure_ascii=False)
+    return _text(found, artifact.program)
 
 
 def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -37,7 +50,10 @@ def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ArtifactError: the file cannot be run.
     """
-    artifact = read_artifact(path)
+    return _facts(path, read_artifact(path))
+
+
+def _facts(path: str | os.PathLike[str], artifact: Artifact) -> dict[str, Any]:
     container = read_container(path)
     document = read_document(container)
     layers = [
@@ -47,7 +63,8 @@ def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     size = Path(path).stat().st_size
     return {
         "file": os.fspath(path),
-        "format_version": document.format_version,
+        # That of the file; the program is in today's operations.
+        "format_version": parse_json(container.metadata["lbwdet"], "document")["format_version"],
         "bytes": size,
         "header_bytes": size - len(container.data),
         "classes": list(artifact.classes),
@@ -85,7 +102,7 @@ def _layer(
     }
 
 
-def _text(found: Mapping[str, Any]) -> str:
+def _text(found: Mapping[str, Any], program: Program) -> str:
     layers = found["layers"]
     vectors = sum(layer["vector_bytes"] for layer in layers)
     bits = 8 * found["code_bytes"] / found["weights"]
@@ -100,7 +117,7 @@ def _text(found: Mapping[str, Any]) -> str:
         *_origin(found["info"]),
         "",
         f"operations: {', '.join(f'{n} {name}' for name, n in found['operations'].items())}",
-        *_table(_operation_rows(found["program"]), "<<<<<<"),
+        *_table(_operation_rows(program), "<<<<<<"),
         "",
         "layers:",
         *_table(_layer_rows(layers), "<<<>>>>>>"),
@@ -116,21 +133,17 @@ def _origin(info: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _operation_rows(program: Mapping[str, Any]) -> list[list[str]]:
+def _operation_rows(program: Program) -> list[list[str]]:
     rows = [["#", "operation", "reads", "writes", "as", "how"]]
-    for index, operation in enumerate(program["operations"]):
-        reads = [operation.get(key) for key in ("input", "boxes", "residual") if operation.get(key)]
-        for key in ("inputs", "scores", "deltas"):
-            given = operation.get(key, [])
-            reads += [given] if isinstance(given, str) else given
-        writes = operation.get("output", "detections")
-        quantization = program["quantizations"].get(writes)
+    for index, operation in enumerate(program.operations):
+        written = operation.written
+        quantization = program.quantizations.get(written)
         rows.append(
             [
                 str(index),
-                operation["type"],
-                " ".join(reads) or "the image",
-                writes,
+                type(operation).__name__,
+                " ".join(name for name, _ in operation.reads()) or "the image",
+                written or "detections",
                 _quantization(quantization) if quantization else "float32",
                 _how(operation),
             ]
@@ -138,23 +151,29 @@ def _operation_rows(program: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _quantization(quantization: Mapping[str, Any]) -> str:
-    q = quantization
-    text = f"u8 * {q['scale']:.4g}"
-    text += f", zero {q['zero_point']}" if q["zero_point"] else ""
-    text += f", up to {q['maximum']}" if q["maximum"] != 255 else ""
-    return text + (f", {q['rounding']}" if q["rounding"] != "nearest" else "")
+def _quantization(q: Quantization) -> str:
+    text = f"u8 * {q.scale:.4g}"
+    text += f", zero {q.zero_point}" if q.zero_point else ""
+    text += f", up to {q.maximum}" if q.maximum != 255 else ""
+    return text + (f", {q.rounding}" if q.rounding != "nearest" else "")
 
 
-def _how(operation: Mapping[str, Any]) -> str:
-    words = [operation["layer"]] if "layer" in operation else []
-    if "kernel" in operation:
-        words.append("x".join(map(str, operation["kernel"])))
-        for key in ("stride", "dilation"):
-            steps = operation.get(key, [1])
-            words.append(f"{key} {steps[0]}" if max(steps) > 1 else "")
-    words += [word for word in ("relu", "upsample", "keep_ratio") if operation.get(word)]
-    words.append(f"size {operation['size']}" if "size" in operation else "")
+def _how(operation: Operation) -> str:
+    """Layers, and those settings that are short and not what they are by themselves."""
+    words = list(operation.layers())
+    names = {field for field, _, _ in roles(operation)}
+    for field in dataclasses.fields(operation):
+        value = getattr(operation, field.name)
+        if field.name in names or value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(field.name if value else "")
+        elif isinstance(value, str):
+            words.append(f"{field.name} {value}")
+        elif isinstance(value, int | float):
+            words.append(f"{field.name} {value:g}")
+        elif isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], int):
+            words.append(f"{field.name} {'x'.join(map(str, value))}")
     return " ".join(filter(None, words))
 
 

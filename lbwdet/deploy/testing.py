@@ -6,29 +6,29 @@
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.artifact import Artifact
-from lbwdet.deploy.runtime.operations import (
-    MAX_WEIGHT,
-    BoxCoder,
-    Conv,
-    Detections,
-    MaxPool,
-    Operation,
-    Preprocess,
-    Program,
-    Proposals,
-    PSRoIAlign,
-    Quantization,
-    Requantize,
-    RoIAlign,
-)
-from lbwdet.deploy.runtime.weights import StoredWeight
+from lbwdet.deploy.runtime.coders import DeltaCoder
+from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations.candidates import Candidates
+from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.detections import Detections
+from lbwdet.deploy.runtime.operations.lookup import requantize
+from lbwdet.deploy.runtime.operations.max_pool import MaxPool
+from lbwdet.deploy.runtime.operations.preprocess import Preprocess
+from lbwdet.deploy.runtime.operations.ps_roi_align import PSRoIAlign
+from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
+from lbwdet.deploy.runtime.operations.regions import Regions
+from lbwdet.deploy.runtime.operations.rescale import Rescale
+from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
+from lbwdet.deploy.runtime.operations.suppress import Suppress
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.weights import MAX_WEIGHT, StoredWeight
 from lbwdet.quantizers.levels import num_magnitudes
 
 Array = NDArray[Any]
@@ -194,8 +194,8 @@ class _Network:
 
     def add(self, operation: Operation, quantization: Quantization | None = None) -> None:
         self.operations.append(operation)
-        if quantization is not None and not isinstance(operation, Proposals | Detections):
-            self.quantizations[operation.output] = quantization
+        if quantization is not None:
+            self.quantizations[operation.written] = quantization
 
     def backbone(
         self,
@@ -227,34 +227,39 @@ class _Network:
             self.conv(f"{level}.scores", f"{level}.rpn", width, 3, 1, layer="rpn_cls", real=1.0)
             self.conv(f"{level}.deltas", f"{level}.rpn", width, 12, 1, layer="rpn_reg", real=0.3)
         self.add(
-            Proposals(
+            Candidates(
                 scores=tuple(f"{level}.scores" for level in levels),
                 deltas=tuple(f"{level}.deltas" for level in levels),
-                output="proposals",
+                output="proposals.candidates",
                 strides=strides,
                 base_anchors=tuple(_base_anchors(stride) for stride in strides),
-                coder=BoxCoder((0.0,) * 4, (1.0,) * 4, _MAX_RATIO),
+                coder=DeltaCoder((0.0,) * 4, (1.0,) * 4, _MAX_RATIO),
+                num_classes=1,
+                activation="none",
                 pre_nms=100,
-                max_boxes=40,
-                iou_threshold=0.7,
                 min_size=0.0,
             )
         )
+        self.add(Suppress("proposals.candidates", "proposals.kept", 0.7, 40, "level"))
+        self.add(Regions("proposals.kept", "proposals"))
 
     def detections(self, num_classes: int, class_agnostic: bool) -> None:
+        coder = DeltaCoder((0.0,) * 4, (0.1, 0.1, 0.2, 0.2), _MAX_RATIO)
         self.add(
-            Detections(
+            RegionCandidates(
                 scores="scores",
                 deltas="deltas",
                 boxes="proposals",
+                output="detections.candidates",
                 num_classes=num_classes,
                 class_agnostic=class_agnostic,
-                coder=BoxCoder((0.0,) * 4, (0.1, 0.1, 0.2, 0.2), _MAX_RATIO),
+                coder=coder,
                 score_threshold=0.05,
-                iou_threshold=0.5,
-                max_boxes=100,
             )
         )
+        self.add(Rescale("detections.candidates", "detections.rescaled"))
+        self.add(Suppress("detections.rescaled", "detections.kept", 0.5, 100, "class"))
+        self.add(Detections("detections.kept", num_classes))
 
     def artifact(self, num_classes: int, seed: int) -> Artifact:
         return Artifact(
@@ -333,7 +338,7 @@ class _Network:
             low = _quantization(q.scale * 17, round(q.zero_point / 17), 15)
         else:
             low = _quantization(q.scale * float(self.random.uniform(8, 18)), 0, 15, "ceil")
-        self.add(Requantize(value, f"{value}.low"), low)
+        self.add(requantize(value, f"{value}.low"), low)
         return f"{value}.low"
 
     def _activation(self, relu: bool) -> Quantization:
@@ -365,88 +370,3 @@ def _quantization(
 
 def _f32(value: float) -> float:
     return float(np.float32(value))
-
-
-@dataclass(frozen=True)
-class ConvCase:
-    """One convolution and all that it reads.
-
-    Attributes:
-        operation: reads the values ``x`` and maybe ``r``, writes ``y``.
-        weight: of its layer.
-        quantizations: of ``x``, ``r`` and, unless its output is float, ``y``.
-        values: uint8 [n, h, w, c] of ``x`` and ``r``.
-    """
-
-    operation: Conv
-    weight: StoredWeight
-    quantizations: dict[str, Quantization]
-    values: dict[str, Array]
-
-
-def random_conv_case(seed: int, max_channels: int = 40, max_side: int = 20) -> ConvCase:
-    """A random convolution: any kernel, stride, padding, dilation, code, residual, rounding.
-
-    Every seed is another case; a few hundred meet every combination that matters.
-    """
-    random = np.random.default_rng(seed)
-
-    def pick(*choices: Any) -> Any:
-        return choices[int(random.integers(len(choices)))]
-
-    count, inputs, outputs = (int(random.integers(1, top + 1)) for top in (2, *[max_channels] * 2))
-    kernel, stride = (
-        pick((1, 1), (3, 3), (5, 5), (7, 7), (1, 3), (3, 2)),
-        pick((1, 1), (2, 2), (2, 1)),
-    )
-    dilation = pick((1, 1), (1, 1), (2, 2), (1, 3))
-    padding = (int(random.integers(0, kernel[0] + 1)), int(random.integers(0, kernel[1] + 1)))
-    extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-    height, width = (
-        int(random.integers(max(1, e - 2 * p), max(1, e - 2 * p) + max_side))
-        for e, p in zip(extent, padding, strict=True)
-    )
-    shape = [
-        (side + 2 * p - e) // s + 1
-        for side, p, e, s in zip((height, width), padding, extent, stride, strict=True)
-    ]
-    real, relu = bool(random.random() < 0.2), bool(random.random() < 0.5)
-    residual = not real and bool(random.random() < 0.4)
-    upsample = residual and bool(random.random() < 0.5)
-    code, bit_width = pick("paper", "dense", "dense", "uniform"), int(random.integers(1, 7))
-    weight = random_weight(
-        random, (outputs, inputs, *kernel), bit_width, code, pick("tensor", "channel")
-    )
-
-    def values(*shape: int, maximum: int) -> Array:
-        return random.integers(0, maximum + 1, shape).astype(np.uint8)
-
-    zero_point = pick(0, 0, 128, 37, 255)
-    quantizations = {"x": _quantization(pick(3.7, 0.9) / 255, zero_point)}
-    arrays = {"x": values(count, height, width, inputs, maximum=255)}
-    if bool(random.random() < 0.2):
-        quantizations["x"] = _quantization(0.2, 0, 15, "ceil")
-        arrays["x"] = np.minimum(arrays["x"], 15)
-    if residual:
-        sides = [int(random.integers(1, s + 1)) for s in shape] if upsample else shape
-        quantizations["r"] = _quantization(0.013, pick(0, 120))
-        arrays["r"] = values(count, *sides, outputs, maximum=255)
-    if not real:
-        quantizations["y"] = pick(
-            _quantization(0.011, 0 if relu else 128),
-            _quantization(0.017, 90),
-            _quantization(0.15, 0, 15, "ceil"),
-        )
-    operation = Conv(
-        layer="layer",
-        input="x",
-        output="y",
-        kernel=kernel,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        relu=relu,
-        residual="r" if residual else None,
-        upsample=upsample,
-    )
-    return ConvCase(operation, weight, quantizations, arrays)

@@ -18,7 +18,6 @@ from lbwdet.quantizers.base import (
     WeightQuantizer,
 )
 from lbwdet.quantizers.binary import BinaryQuantizer
-from lbwdet.quantizers.bitpack import BitpackError, pack_codes, packed_size, unpack_codes
 from lbwdet.quantizers.levels import (
     BIT_WIDTHS,
     CODES,
@@ -82,7 +81,6 @@ __all__ = [
     "SOLVERS",
     "ActivationSettings",
     "BinaryQuantizer",
-    "BitpackError",
     "NonFiniteActivationError",
     "NonFiniteWeightError",
     "PowerOfTwoQuantizer",
@@ -95,9 +93,6 @@ __all__ = [
     "build_quantizer",
     "check_bit_width",
     "num_magnitudes",
-    "pack_codes",
-    "packed_size",
     "quantized_relu",
     "uniform_quantize",
-    "unpack_codes",
 ]

@@ -13,18 +13,19 @@ from torch import nn
 
 from lbwdet.configs import load_config
 from lbwdet.deploy.artifact_writer import artifact_bytes
-from lbwdet.deploy.lower import lower
 from lbwdet.deploy.runtime.artifact import Artifact, checksum
-from lbwdet.deploy.runtime.operations import (
-    BoxCoder,
-    Conv,
-    Detections,
-    Preprocess,
-    Program,
-    Proposals,
-    Quantization,
-    RoIAlign,
-)
+from lbwdet.deploy.runtime.coders import DeltaCoder
+from lbwdet.deploy.runtime.operations.candidates import Candidates
+from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.detections import Detections
+from lbwdet.deploy.runtime.operations.preprocess import Preprocess
+from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
+from lbwdet.deploy.runtime.operations.regions import Regions
+from lbwdet.deploy.runtime.operations.rescale import Rescale
+from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
+from lbwdet.deploy.runtime.operations.suppress import Suppress
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.deploy.testing import tiny_artifact
 from lbwdet.testing import tiny_config
@@ -73,6 +74,8 @@ def randomize_(model: nn.Module) -> None:
 @pytest.fixture(scope="session")
 def tiny() -> SimpleNamespace:
     """A 4-bit detector with float predictors, what it is lowered to, and an image."""
+    from lbwdet.deploy.lower import lower
+
     model = tiny_detector(
         dict(
             weight=dict(bit_width=4),
@@ -86,12 +89,15 @@ def tiny() -> SimpleNamespace:
         lowered=lower(model, PIPELINE),
         image=np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8),
         build=tiny_detector,
+        randomize_=randomize_,
     )
 
 
 @pytest.fixture(scope="session")
 def tiny_rfcn(tiny) -> SimpleNamespace:
     """A 4-bit R-FCN, what it is lowered to, and an image."""
+    from lbwdet.deploy.lower import lower
+
     torch.manual_seed(0)
     model = build_model(load_config(RFCN, SMALL_RFCN)).eval()
     randomize_(model)
@@ -162,28 +168,35 @@ def golden_folder() -> Path:
 @pytest.fixture(scope="session")
 def golden_artifact() -> Artifact:
     """What the files in ``golden`` hold: the smallest detector there can be, written out."""
-    coder = BoxCoder((0.0, 0.0, 0.0, 0.0), (1.0, 1.0, 1.0, 1.0), 0.015625)
+    coder = DeltaCoder((0.0, 0.0, 0.0, 0.0), (1.0, 1.0, 1.0, 1.0), 0.015625)
     operations = (
         Preprocess("image", (64, 48), True, (128.0,) * 3, (64.0,) * 3, True, 4),
         Conv("rpn.cls", "image", "logits", (1, 1), stride=(4, 4)),
         Conv("rpn.reg", "image", "deltas", (1, 1), stride=(4, 4)),
-        Proposals(
+        Candidates(
             scores=("logits",),
             deltas=("deltas",),
-            output="proposals",
+            output="proposals.candidates",
             strides=(4,),
             base_anchors=(((-8.0, -8.0, 8.0, 8.0),),),
             coder=coder,
+            num_classes=1,
+            activation="none",
             pre_nms=10,
-            max_boxes=5,
-            iou_threshold=0.75,
             min_size=0.0,
         ),
+        Suppress("proposals.candidates", "proposals.kept", 0.75, 5, "level"),
+        Regions("proposals.kept", "proposals"),
         RoIAlign(("image",), "proposals", "rois", (1,), 5, 2, 56.0),
         Conv("fc", "rois", "hidden", (5, 5), relu=True),
         Conv("fc.cls", "hidden", "scores", (1, 1)),
         Conv("fc.reg", "hidden", "refined", (1, 1)),
-        Detections("scores", "refined", "proposals", 1, False, coder, 0.0625, 0.5, 5),
+        RegionCandidates(
+            "scores", "refined", "proposals", "detections.candidates", 1, False, coder, 0.0625
+        ),
+        Rescale("detections.candidates", "detections.rescaled"),
+        Suppress("detections.rescaled", "detections.kept", 0.5, 5, "class"),
+        Detections("detections.kept", 1),
     )
     step = Quantization(0.015625, zero_point=128)
     number = np.arange(150)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lbwdet.deploy.artifact_writer import artifact_bytes, write_artifact
 from lbwdet.deploy.runtime.artifact import read_artifact
-from lbwdet.deploy.runtime.operations import Program
+from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.testing import tiny_artifact
 from lbwdet.errors import ArtifactError
 
@@ -30,16 +30,24 @@ def assert_equal(a, b):
                 assert x == y
 
 
-@pytest.mark.parametrize("name", ["plain", "coded"])
+@pytest.mark.parametrize("name", ["plain", "coded", "plain2", "coded2"])
 def test_the_golden_files_hold_what_they_held(name, golden_folder, golden_artifact):
     """If this fails, files written before can no longer be read: raise the format version."""
     assert_equal(read_artifact(golden_folder / f"{name}.lbw"), golden_artifact)
 
 
+@pytest.mark.parametrize(
+    ("name", "version"), [("plain", 1), ("coded", 1), ("plain2", 2), ("coded2", 2)]
+)
+def test_the_golden_files_are_of_their_format(name, version, golden_folder):
+    content = (golden_folder / f"{name}.lbw").read_bytes()
+    assert b'{\\"format_version\\":%d,' % version in content
+
+
 def test_the_golden_bytes(golden_folder, golden_artifact):
     """Coded bytes are up to zlib; what they decode to is tested above."""
-    assert b'\\"deflate\\"' in (golden_folder / "coded.lbw").read_bytes()
-    assert artifact_bytes(golden_artifact) == (golden_folder / "plain.lbw").read_bytes()
+    assert b'\\"deflate\\"' in (golden_folder / "coded2.lbw").read_bytes()
+    assert artifact_bytes(golden_artifact) == (golden_folder / "plain2.lbw").read_bytes()
 
 
 OPTIONS = st.fixed_dictionaries(
@@ -102,9 +110,9 @@ def test_a_scale_of_powers_of_two_must_be_one():
 
 def test_the_page_shows_the_bytes_of_the_golden_file(golden_folder):
     page = (golden_folder.parents[2] / "docs" / "format.md").read_text()
-    dumps = re.findall(r"<!-- plain.lbw 0x(\w+) -->\n```text\n(.*?)```", page, re.S)
+    dumps = re.findall(r"<!-- (plain2?\.lbw) 0x(\w+) -->\n```text\n(.*?)```", page, re.S)
     assert len(dumps) == 3
-    content = (golden_folder / "plain.lbw").read_bytes()
-    for start, dump in dumps:
+    for name, start, dump in dumps:
+        content = (golden_folder / name).read_bytes()
         shown = bytes.fromhex("".join(line[6:53] for line in dump.splitlines()))
         assert content[int(start, 16) :].startswith(shown)

@@ -18,6 +18,7 @@ def test_facts_of_the_golden_file(golden_folder):
     assert (found["bytes"], found["format_version"], found["classes"]) == (size, 1, ["cell"])
     assert found["info"] == {"made": "by hand"}
     assert found["operations"]["Conv"] == 5 and found["operations"]["Detections"] == 1
+    assert "Proposals" not in found["operations"]  # read into today's operations
     cls, reg, fc, *_, last = found["layers"]
     assert cls["name"] == "rpn.cls" and cls["shape"] == [1, 3, 1, 1]
     assert cls["zeros"] == pytest.approx(1 / 3) and cls["entropy"] == pytest.approx(np.log2(3))
@@ -46,7 +47,7 @@ def test_the_text_has_every_operation_and_layer(tmp_path):
     path, artifact = tmp_path / "model.lbw", tiny_artifact(channels=2, activation_bits=4)
     size = write_artifact(path, artifact)
     text = describe(path)
-    assert f"format 1, {size:,} bytes" in text and "classes (3): class0, class1" in text
+    assert f"format 2, {size:,} bytes" in text and "classes (3): class0, class1" in text
     lines = text.splitlines()
     for layer in artifact.weights:
         assert any(line.startswith(f"{layer} ") and "bitpack" in line for line in lines)
@@ -59,9 +60,10 @@ def test_the_text_of_rfcn(tmp_path):
     write_artifact(tmp_path / "model.lbw", tiny_rfcn_artifact(channels=2))
     text = describe(tmp_path / "model.lbw")
     (votes,) = (line for line in text.splitlines() if "PSRoIAlign" in line and "deltas" in line)
-    assert votes.split()[2:] == ["deltas.map", "proposals", "deltas", "float32", "size", "3"]
+    settings = ["stride", "16", "size", "3", "sampling_ratio", "2"]
+    assert votes.split()[2:] == ["deltas.map", "proposals", "deltas", "float32", *settings]
     assert "2 PSRoIAlign" in text
-    (dilated,) = (line for line in text.splitlines() if "dilation 2" in line)
+    (dilated,) = (line for line in text.splitlines() if "dilation 2x2" in line)
     assert dilated.split()[3] == "stage4.2"
 
 

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lbwdet.deploy.runtime.reference import ReferenceEngine
 
 from lbwdet.cli import main
 from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
-from lbwdet.deploy.runtime.reference import ReferenceEngine
 from lbwdet.evaluation.export import export
 from lbwdet.testing import TINY_CLASSES, tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model

@@ -1,13 +1,18 @@
 import numpy as np
 import pytest
+import torch
 
 from lbwdet.errors import ConfigError, LBWError
 from lbwdet.quantizers import (
+    BIT_WIDTHS,
+    CODES,
     BinaryQuantizer,
     PowerOfTwoQuantizer,
+    QuantizedWeight,
     SortQuantizer,
     ThresholdQuantizer,
     build_quantizer,
+    num_magnitudes,
 )
 
 
@@ -76,3 +81,21 @@ def test_the_classes_check_the_bit_width_themselves(bit_width):
 def test_binary_is_one_bit():
     with pytest.raises(ConfigError, match="bit_width=1, not 2"):
         BinaryQuantizer(2)
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("bit_width", BIT_WIDTHS)
+def test_weights_that_are_levels_stay_what_they_are(bit_width, code):
+    number = num_magnitudes(bit_width, code)
+    codes = torch.arange(-number, number + 1).to(torch.int8)
+    if bit_width == 1:
+        codes = codes[codes != 0]
+    quantizer = build_quantizer(bit_width, code)
+    for exponent in (number - 127, 5, 100):  # the first has its lowest level at 2**-126
+        levels = QuantizedWeight(codes, torch.tensor(2.0**exponent), bit_width, number).dequantize()
+        # The top level often enough that it is worth having.
+        weight = torch.cat([levels, levels[[0, -1]].repeat(50)])
+        quantized = quantizer.quantize(weight)
+        assert torch.equal(quantized.codes[: len(codes)], codes)
+        assert quantized.scale_exponent == exponent
+        assert torch.equal(quantized.dequantize(), weight)

@@ -18,8 +18,6 @@ from lbwdet.quantizers import (
     SOLVERS,
     NonFiniteWeightError,
     build_quantizer,
-    pack_codes,
-    unpack_codes,
 )
 
 
@@ -66,9 +64,7 @@ class TestContract:
             quantized = quantizer.quantize(weight)
             assert torch.equal(quantized.dequantize(), quantizer.fake_quantize(weight))
             assert int(quantized.codes.abs().max()) <= quantizer.num_magnitudes
-            packed = pack_codes(quantized.codes, quantizer.bit_width)
-            codes = unpack_codes(packed, quantizer.bit_width, weight.shape)
-            assert torch.equal(codes, quantized.codes)
+            assert quantizer.bit_width > 1 or (quantized.codes != 0).all()  # one bit: two codes
 
     def test_odd_in_the_weight(self, quantizer):
         weight = torch.randn(4, 50)

@@ -1,14 +1,17 @@
 """What training has found out about the inputs of layers."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from torch import nn
 
-from lbwdet.deploy.runtime.operations import Quantization
+from lbwdet.deploy.lower.draft import LayerParameters
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.errors import ConfigError
 
 
-def trained_activations(model: nn.Module, layers: Iterable[str]) -> dict[str, Quantization]:
+def trained_activations(
+    model: nn.Module, layers: Mapping[str, LayerParameters]
+) -> dict[str, Quantization]:
     """The quantization of each layer's input, of those layers that have an ``input_quantizer``.
 
     Inputs that are never negative are rounded up, as the quantized ReLU of training
@@ -18,14 +21,14 @@ def trained_activations(model: nn.Module, layers: Iterable[str]) -> dict[str, Qu
         ConfigError: an input quantizer that no data has calibrated.
     """
     found = {}
-    for name in layers:
-        quantizer = getattr(model.get_submodule(name), "input_quantizer", None)
+    for name, layer in layers.items():
+        quantizer = getattr(model.get_submodule(layer.module), "input_quantizer", None)
         if quantizer is None:
             continue
         if not quantizer.is_calibrated:
             raise ConfigError(
-                f"{name}: its activation quantizer has seen no data; use a checkpoint that was "
-                "trained with quantized activations, or a config without them"
+                f"{layer.module}: its activation quantizer has seen no data; use a checkpoint that "
+                "was trained with quantized activations, or a config without them"
             )
         found[name] = Quantization(
             scale=float(quantizer.scale),

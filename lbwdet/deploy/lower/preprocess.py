@@ -6,7 +6,7 @@ from typing import Any
 
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 
-from lbwdet.deploy.runtime.operations import Preprocess
+from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 from lbwdet.errors import ConfigError
 
 # Steps of a test pipeline that leave the pixels as they are.

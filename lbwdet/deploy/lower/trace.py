@@ -1,6 +1,7 @@
 """From a module to the list of tensor operations that it performs."""
 
 import contextlib
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +13,19 @@ from lbwdet.errors import ConfigError
 from lbwdet.layers import QuantLayer
 
 
+class Name(str):
+    """A tensor among a call's arguments: a value's name, or a constant's."""
+
+
 @dataclass(frozen=True)
 class Call:
     """One ATen operator.
 
     Attributes:
         op: its name, without overload and without the mark of in-place variants.
-        output: name of its result.
-        arguments: by the operator's own argument names, defaults included. Tensors are
-            strings: names of values, or dotted names of parameters and buffers.
+        output: name of its result; of a tuple, the first.
+        arguments: by the operator's own argument names, defaults included; tensors are
+            :class:`Name`. With ``index``, where the operator returns a list: a call for each.
         module: dotted name of the module that calls it.
         shape: of its result.
     """
@@ -34,16 +39,20 @@ class Call:
 
 @dataclass(frozen=True)
 class Graph:
-    """Calls in the order of execution.
+    """Calls in the order of execution; none changes a tensor in place.
 
     Attributes:
         inputs: shapes of the values that come from outside, by name.
-        parameters: shapes of parameters and buffers, by dotted name.
+        constants: parameters and buffers by their dotted names, and what is computed from
+            nothing else.
+        made_of: of each computed constant, the parameters and buffers that it depends on.
+        calls: that depend on an input.
         outputs: names of values.
     """
 
     inputs: dict[str, tuple[int, ...]]
-    parameters: dict[str, tuple[int, ...]]
+    constants: dict[str, Any]
+    made_of: dict[str, frozenset[str]]
     calls: tuple[Call, ...]
     outputs: tuple[str, ...]
 
@@ -63,6 +72,9 @@ class _Part(nn.Module):
 def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tensor) -> Graph:
     """The operations of ``compute(model, sample)``, layers taken as float.
 
+    Changes in place become operations with results of their own; what is inside of ``autocast`` is
+    there like everything else.
+
     Args:
         model: in eval mode; unchanged afterwards.
         compute: returns a tensor, or tuples and lists of tensors.
@@ -75,12 +87,15 @@ def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tenso
     try:
         with float_layers(model), torch.no_grad():
             program = torch.export.export(part, (sample,), strict=False)
+            if not all(_is_plain(node) for node in program.graph.nodes):
+                # Takes longer than all the rest, so only where it changes something.
+                program = program.run_decompositions({})
+            return _read(program)
     except Exception as error:  # whatever a module's code and the tracer raise
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"{type(model).__name__} cannot be lowered: tracing it failed ({message})"
         ) from error
-    return _read(program)
 
 
 @contextlib.contextmanager
@@ -100,50 +115,145 @@ def float_layers(model: nn.Module) -> Iterator[None]:
 
 
 def _read(program: torch.export.ExportedProgram) -> Graph:
-    signature = program.graph_signature
-    stored = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-    names = {node: stored.get(node.name, node.name) for node in program.graph.nodes}
-    names = {node: name.removeprefix("model.") for node, name in names.items()}
-    inputs: dict[str, tuple[int, ...]] = {}
-    parameters: dict[str, tuple[int, ...]] = {}
-    calls = []
+    reader = _Reader(program)
     for node in program.graph.nodes:
         if node.op == "placeholder":
-            shapes = inputs if node.name in signature.user_inputs else parameters
-            shapes[names[node]] = tuple(node.meta["val"].shape)
-        elif node.op == "call_function" and getattr(node.target, "__name__", "") == "getitem":
-            names[node] = names[node.args[0]]  # the one result of interest of several
-        elif node.op == "call_function":
-            calls.append(_call(node, names))
-            if _is_in_place(node):  # from here on, whoever reads the old value reads the new one
-                names[node.args[0]] = names[node]
-    outputs = [names[node] for node in _output_nodes(program.graph)]
-    return Graph(inputs, parameters, tuple(calls), tuple(outputs))
+            reader.placeholder(node)
+        elif node.op == "call_function" and (node.users or _is_in_place(node)):
+            reader.call(node)
+    return reader.graph()
 
 
-def _call(node: fx.Node, names: dict[fx.Node, str]) -> Call:
-    schema = getattr(node.target, "_schema", None)
-    arguments: dict[str, Any] = {}
-    if schema is not None:
-        arguments = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
-        order = [argument.name for argument in schema.arguments]
-        arguments |= dict(zip(order, node.args, strict=False)) | node.kwargs
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    value = node.meta.get("val")
-    first = value[0] if isinstance(value, tuple | list) else value
-    return Call(
-        op=str(node.target).removeprefix("aten.").split(".")[0].rstrip("_"),
-        output=names[node],
-        arguments=fx.node.map_arg(arguments, lambda argument: names[argument]),
-        module=stack[-1][0].removeprefix("model.") if stack else "",
-        shape=tuple(getattr(first, "shape", ())),
+def _is_plain(node: fx.Node) -> bool:
+    """Neither a graph in the graph, nor a change in place that other names see, too."""
+    if isinstance(node.target, torch._ops.HigherOrderOperator):
+        return False
+    if not _is_in_place(node):
+        return True
+    changed = node.args[0]
+    assert isinstance(changed, fx.Node)
+    return not (
+        changed.op == "placeholder" or _is_view(changed) or any(map(_is_view, changed.users))
     )
 
 
 def _is_in_place(node: fx.Node) -> bool:
-    return str(node.target).startswith("aten.") and str(node.target).split(".")[1].endswith("_")
+    returns = _returns(node)
+    return bool(returns) and returns[0].alias_info is not None and returns[0].alias_info.is_write
 
 
-def _output_nodes(graph: fx.Graph) -> list[fx.Node]:
-    (output,) = (node for node in graph.nodes if node.op == "output")
-    return [node for node in output.args[0] if isinstance(node, fx.Node)]
+def _is_view(node: fx.Node) -> bool:
+    returns = _returns(node)
+    return any(r.alias_info is not None and not r.alias_info.is_write for r in returns)
+
+
+def _returns(node: fx.Node) -> list[Any]:
+    schema = getattr(node.target, "_schema", None)
+    return [] if schema is None else list(schema.returns)
+
+
+class _Reader:
+    """Goes through an exported program, whose constants it computes."""
+
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        self._program = program
+        signature = program.graph_signature
+        self._stored = {
+            **signature.inputs_to_parameters,
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
+        self._names: dict[fx.Node, Name] = {}
+        self._inputs: dict[str, tuple[int, ...]] = {}
+        self._constants: dict[str, Any] = {}
+        self._made_of: dict[str, frozenset[str]] = {}
+        self._calls: list[Call] = []
+
+    def placeholder(self, node: fx.Node) -> None:
+        if node.name not in self._stored:
+            self._names[node] = Name(node.name)
+            self._inputs[node.name] = tuple(node.meta["val"].shape)
+            return
+        stored = self._stored[node.name]
+        name = self._names[node] = Name(stored.removeprefix("model."))
+        state = self._program.state_dict
+        self._constants[name] = (
+            state[stored] if stored in state else self._program.constants[stored]
+        )
+
+    def call(self, node: fx.Node) -> None:
+        name = Name(node.name)
+        sources = [self._names.get(source, "") for source in node.all_input_nodes]
+        if all(source in self._constants for source in sources) and _is_pure(node):
+            self._constants[name] = self._compute(node)
+            self._made_of[name] = frozenset().union(
+                *(self._made_of.get(source, {source}) for source in sources)
+            )
+        elif _is_list(node):
+            pass  # each of its results that is read is a call
+        elif node.target is operator.getitem and _is_list(node.all_input_nodes[0]):
+            self._calls.append(self._call(node.all_input_nodes[0], node))
+        elif node.target is operator.getitem and node.args[1] == 0:
+            name = self._names[node.all_input_nodes[0]]
+        else:
+            self._calls.append(self._call(node))
+        self._names[node] = name
+        if _is_in_place(node):  # from here on, whoever reads the old value reads the new one
+            old = self._names[node.all_input_nodes[0]]
+            self._names.update(
+                {other: name for other, known in self._names.items() if known == old}
+            )
+
+    def graph(self) -> Graph:
+        (output,) = (node for node in self._program.graph.nodes if node.op == "output")
+        outputs = [self._names[node] for node in output.args[0] if isinstance(node, fx.Node)]
+        return Graph(
+            self._inputs, self._constants, self._made_of, tuple(self._calls), tuple(outputs)
+        )
+
+    def _compute(self, node: fx.Node) -> Any:
+        arguments = fx.node.map_arg(
+            (node.args, node.kwargs), lambda source: self._constants[self._names[source]]
+        )
+        assert callable(node.target)
+        return node.target(*arguments[0], **arguments[1])
+
+    def _call(self, node: fx.Node, result: fx.Node | None = None) -> Call:
+        schema = getattr(node.target, "_schema", None)
+        arguments: dict[str, Any] = {}
+        if schema is not None:
+            arguments = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
+            order = [argument.name for argument in schema.arguments]
+            arguments |= dict(zip(order, node.args, strict=False)) | node.kwargs
+        if result is not None:
+            arguments["index"] = result.args[1]
+        op = _op(node)
+        if node.target is operator.getitem:
+            source, index = node.args
+            assert isinstance(source, fx.Node)
+            op = f"result {index} of {_op(source)}"
+        stack = list((node.meta.get("nn_module_stack") or {}).values())
+        value = (result or node).meta.get("val")
+        first = value[0] if isinstance(value, tuple | list) else value
+        return Call(
+            op=op,
+            output=(result or node).name,
+            arguments=fx.node.map_arg(arguments, lambda argument: self._names[argument]),
+            module=stack[-1][0].removeprefix("model.") if stack else "",
+            shape=tuple(getattr(first, "shape", ())),
+        )
+
+
+def _is_list(node: fx.Node) -> bool:
+    """Whether its results are alike and as many as there happen to be, as those of a split."""
+    returns = _returns(node)
+    return len(returns) == 1 and str(returns[0].type) == "List[Tensor]"
+
+
+def _op(node: fx.Node) -> str:
+    return str(node.target).removeprefix("aten.").split(".")[0].removesuffix("_")
+
+
+def _is_pure(node: fx.Node) -> bool:
+    """Whether it gives the same result each time."""
+    return torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ())

@@ -4,31 +4,37 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lbwdet.deploy.lower.fuse import LayerParameters
-from lbwdet.deploy.runtime.operations import MAX_WEIGHT
+from lbwdet.deploy.lower.draft import LayerParameters
+from lbwdet.deploy.lower.trace import Graph
 from lbwdet.deploy.runtime.validate import check_weight
-from lbwdet.deploy.runtime.weights import Array, StoredWeight
+from lbwdet.deploy.runtime.weights import MAX_WEIGHT, Array, StoredWeight
 from lbwdet.errors import ConfigError
 from lbwdet.layers import QuantLayer
 
 
 def store_weights(
-    model: nn.Module, layers: Mapping[str, LayerParameters]
+    model: nn.Module, layers: Mapping[str, LayerParameters], graph: Graph
 ) -> dict[str, StoredWeight]:
-    """Every layer's weight as codes, with its batch norm as gain and bias.
+    """Every layer's weight as codes, with what follows it as gain and bias.
+
+    Args:
+        model: with the layers.
+        layers: by the name that the artifact has for each.
+        graph: where their weights are.
 
     Raises:
         ArtifactError: an accumulator could overflow.
+        ConfigError: a low-bit weight that the module computes something else from.
         NonFiniteWeightError: a weight holds NaN or infinity.
     """
-    numbers = dict(model.named_parameters()) | dict(model.named_buffers())
     weights = {}
     for name, layer in layers.items():
-        codes, scale, code, bit_width, magnitudes = _codes(model.get_submodule(name), name)
-        gain, bias = _gain_and_bias(layer, numbers, len(codes))
+        _check_levels(model, layer, graph)
+        codes, scale, code, bit_width, magnitudes = _codes(model, layer, graph)
         shape = (len(codes), -1, *layer.kernel)
+        gain, bias = (np.array(part).astype(np.float32) for part in (layer.gain, layer.bias))
         weights[name] = StoredWeight(
             codes.reshape(shape), scale, code, bit_width, magnitudes, gain, bias
         )
@@ -36,20 +42,36 @@ def store_weights(
     return weights
 
 
-def _codes(layer: nn.Module, name: str) -> tuple[Array, Array, str, int, int]:
-    if isinstance(layer, QuantLayer) and layer.quantizer is not None:
-        quantized = layer.quantized_weight()
+def _check_levels(model: nn.Module, layer: LayerParameters, graph: Graph) -> None:
+    """A weight that is computed from low-bit parameters does not have their levels."""
+    for source in graph.made_of.get(layer.weight, ()):
+        module = model.get_submodule(source.rpartition(".")[0])
+        if isinstance(module, QuantLayer) and module.quantizer is not None:
+            raise ConfigError(
+                f"{layer.module} cannot be lowered: it computes its weight from {source}, whose "
+                f"{module.quantizer.bit_width}-bit levels the result has not; keep it in float "
+                "(keep_float)"
+            )
+
+
+def _codes(
+    model: nn.Module, layer: LayerParameters, graph: Graph
+) -> tuple[Array, Array, str, int, int]:
+    module = model.get_submodule(layer.module)
+    own = layer.weight == f"{layer.module}.weight"
+    if own and isinstance(module, QuantLayer) and module.quantizer is not None:
+        quantized = module.quantized_weight()
         return (
             quantized.codes.numpy(),
             quantized.scale.reshape(-1).to(torch.float32).numpy(),
-            layer.quantizer.code,
+            module.quantizer.code,
             quantized.bit_width,
             quantized.num_magnitudes,
         )
-    assert isinstance(layer.weight, Tensor)
-    if not bool(torch.isfinite(layer.weight).all()):
-        raise ConfigError(f"{name}: weights are NaN or infinite; use an earlier checkpoint")
-    return *uniform_codes(layer.weight.detach().numpy()), "uniform", 8, 0
+    weight = graph.constants[layer.weight]
+    if not bool(torch.isfinite(weight).all()):
+        raise ConfigError(f"{layer.module}: weights are NaN or infinite; use an earlier checkpoint")
+    return *uniform_codes(weight.detach().numpy()), "uniform", 8, 0
 
 
 def uniform_codes(weight: Array) -> tuple[Array, Array]:
@@ -69,24 +91,3 @@ def uniform_codes(weight: Array) -> tuple[Array, Array]:
     scale[scale == 0] = 1
     codes = np.clip(np.rint(flat / scale[:, None]), -MAX_WEIGHT, MAX_WEIGHT)
     return codes.astype(np.int8).reshape(weight.shape), scale
-
-
-def _gain_and_bias(
-    layer: LayerParameters, numbers: Mapping[str, Tensor], channels: int
-) -> tuple[Array, Array]:
-    """``norm(y + b) = y * gain + bias``, computed in float64.
-
-    ``gain = gamma / sqrt(variance + eps)``, ``bias = beta + (b - mean) * gain``.
-    """
-
-    def read(name: str | None, default: float) -> Array:
-        if name is None:
-            return np.full(channels, default)
-        return numbers[name].detach().double().numpy()
-
-    gain, bias = np.ones(channels), read(layer.bias, 0)
-    if layer.norm is not None:
-        gamma, beta, mean, variance = layer.norm
-        gain = read(gamma, 1) / np.sqrt(read(variance, 1) + layer.eps)
-        bias = read(beta, 0) + (bias - read(mean, 0)) * gain
-    return gain.astype(np.float32), bias.astype(np.float32)

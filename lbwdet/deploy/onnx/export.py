@@ -1,32 +1,26 @@
 """Artifact to ONNX model."""
 
+import itertools
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import onnx
 from onnx import TensorProto
 
 from lbwdet import __version__
-from lbwdet.deploy.onnx.boxes import ImageSize, detections, proposals
-from lbwdet.deploy.onnx.convolution import conv, max_pool
 from lbwdet.deploy.onnx.graph import Graph
-from lbwdet.deploy.onnx.preprocess import preprocess
-from lbwdet.deploy.onnx.ps_roi_align import ps_roi_align
-from lbwdet.deploy.onnx.roi_align import roi_align
+from lbwdet.deploy.onnx.operation import export
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.artifact import Artifact
-from lbwdet.deploy.runtime.operations import (
-    Conv,
-    Detections,
-    MaxPool,
-    Preprocess,
-    Program,
-    Proposals,
-    PSRoIAlign,
-    Requantize,
-    RoIAlign,
-)
+from lbwdet.deploy.runtime.context import LayerNumbers
+from lbwdet.deploy.runtime.declaration import Kind, roles
+from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.shapes import Shapes, Value
 from lbwdet.errors import ConfigError
 from lbwdet.files import atomic_write
 
@@ -38,49 +32,38 @@ def export_onnx(
     out: str | os.PathLike[str],
     part: str = "detector",
     float_activations: bool = False,
+    layers: Mapping[str, LayerNumbers] | None = None,
 ) -> onnx.ModelProto:
     """Writes an ONNX model (opset 17, standard operators only) and checks it.
 
     Args:
-        artifact: what to export.
+        artifact: what to export; values of a program that is not calibrated stay float32.
         out: the file to write.
         part: ``'detector'``: ``image`` uint8 [H, W, 3] (BGR, any size) to ``boxes`` float32
             [n, 4] in its pixels, ``scores`` float32 [n], ``labels`` int64 [n].
-            ``'dense'``: only the convolutions on the whole image: ``image`` float32
+            ``'dense'``: only the operations on the whole image: ``image`` float32
             [1, 3, h, w], normalized, sides multiples of the metadata's ``size_divisor``, to the
-            maps that proposals and regions are read from, float32 [1, c, h, w], under their names.
-        float_activations: leave activations in float32; weights are int8 in either case.
+            maps that boxes and regions are read from, float32 [1, c, h, w], under their names.
+        float_activations: leave activations in float32.
+        layers: numbers of the layers: integers become int8 weights, reals float32 ones; None: the
+            integers that the engines multiply by.
 
     Raises:
-        ConfigError: no such part, or ``out`` cannot be written.
+        ConfigError: no such part, an operation that ONNX export does not know, or ``out`` cannot
+            be written.
     """
     if part not in PARTS:
         raise ConfigError(f"part={part!r} is not known; choose from {', '.join(PARTS)}")
     program = artifact.program
-    graph = Graph()
-    values = Values(graph, {} if float_activations else program.quantizations)
-    size = _begin(graph, program, part, values)
-    for operation in program.operations[1:]:
-        match operation:
-            case Conv() if part == "detector" or operation.output in dense_values(program):
-                conv(graph, operation, artifact.weights[operation.layer], values)
-            case MaxPool():
-                max_pool(graph, operation, values)
-            case Requantize() if part == "detector" or operation.output in dense_values(program):
-                values.requantize(operation.output, operation.input)
-            case Proposals() if size:
-                proposals(graph, operation, values, size)
-            case RoIAlign() if size:
-                roi_align(graph, operation, values)
-            case PSRoIAlign() if size:
-                ps_roi_align(graph, operation, values)
-            case Detections() if size:
-                _end(graph, *detections(graph, operation, values, size))
-    if part == "dense":
-        for name in dense_outputs(program):
-            shape: list[int | str] = [1, f"{name}_channels", f"{name}_height", f"{name}_width"]
-            graph.output(name, TensorProto.FLOAT, shape, values.read(name))
-    model = graph.model(_metadata(artifact, part, float_activations))
+    if layers is None:
+        layers = {name: LayerNumbers.integer(weight) for name, weight in artifact.weights.items()}
+    quantizations = {} if float_activations else program.quantizations
+    values = Values(Graph(), quantizations, layers, shapes_of(artifact))
+    if part == "detector":
+        _append(program.operations, values)
+    else:
+        _append_dense(program, values)
+    model = values.graph.model(_metadata(artifact, part, bool(quantizations)))
     try:
         with atomic_write(out) as path:
             onnx.save(model, str(path))
@@ -89,60 +72,68 @@ def export_onnx(
     return model
 
 
-def dense_values(program: Program) -> set[str]:
-    """Values that are computed on the whole image, before the first proposals."""
-    names: set[str] = set()
-    for operation in program.operations:
-        if isinstance(operation, Proposals):
-            break
-        if not isinstance(operation, Detections):
-            names.add(operation.output)
-    return names
+def dense_part(program: Program) -> tuple[tuple[Operation, ...], tuple[str, ...]]:
+    """What is computed on the whole image, before the first boxes.
+
+    Returns:
+        The operations, and the values that the others read of them.
+    """
+    operations = tuple(
+        itertools.takewhile(
+            lambda operation: all(role.kind in Kind.MAP for _, role in operation.writes()),
+            program.operations,
+        )
+    )
+    written = {operation.written for operation in operations}
+    others = program.operations[len(operations) :]
+    read = dict.fromkeys(name for operation in others for name, _ in operation.reads())
+    return operations, tuple(name for name in read if name in written)
 
 
-def dense_outputs(program: Program) -> list[str]:
-    """Those of them that proposals, RoIAlign and PSRoIAlign read."""
-    names: dict[str, None] = {}
-    for operation in program.operations:
-        if isinstance(operation, Proposals):
-            names.update(dict.fromkeys((*operation.scores, *operation.deltas)))
-        elif isinstance(operation, RoIAlign):
-            names.update(dict.fromkeys(operation.inputs))
-        elif isinstance(operation, PSRoIAlign):
-            names[operation.input] = None
-    return list(names)
+def shapes_of(artifact: Artifact) -> dict[str, Value]:
+    """Kinds and sizes of a program's values, whether it is calibrated or not."""
+    operations = artifact.program.operations
+    every = {operation.written: Quantization(1.0) for operation in operations}
+    shapes = Shapes(every | artifact.program.quantizations, artifact.weights)
+    for operation in operations:
+        value = operation.infer(shapes)
+        if value is not None:
+            shapes.values[operation.written] = value
+    return shapes.values
 
 
-def _begin(graph: Graph, program: Program, part: str, values: Values) -> ImageSize | None:
-    first = program.operations[0]
-    assert isinstance(first, Preprocess)  # artifacts are checked
-    if part == "dense":
-        graph.input("image", TensorProto.FLOAT, [1, 3, "height", "width"])
-        values.write(first.output, "image")
-        return None
-    graph.input("image", TensorProto.UINT8, ["height", "width", 3])
-    return preprocess(graph, first, values, "image")
+def _append(operations: tuple[Operation, ...], values: Values) -> None:
+    for operation in operations:
+        try:
+            tensor = export(operation, values)
+        except ConfigError as error:
+            raise ConfigError(f"{operation.title}: {error}") from error
+        if tensor is not None:
+            values.tensors[operation.written] = tensor
 
 
-def _end(graph: Graph, boxes: str, scores: str, labels: str) -> None:
-    graph.output("boxes", TensorProto.FLOAT, ["detections", 4], boxes)
-    graph.output("scores", TensorProto.FLOAT, ["detections"], scores)
-    graph.output("labels", TensorProto.INT64, ["detections"], labels)
+def _append_dense(program: Program, values: Values) -> None:
+    (first, *operations), outputs = dense_part(program)
+    values.graph.input("image", TensorProto.FLOAT, [1, 3, "height", "width"])
+    values.tensors[first.written] = values.quantize(first.written, "image")
+    _append(tuple(operations), values)
+    for name in outputs:
+        if name == first.written:
+            continue  # the model's input
+        shape: list[int | str] = [1, f"{name}_channels", f"{name}_height", f"{name}_width"]
+        values.graph.output(name, TensorProto.FLOAT, shape, values.read(name))
 
 
-def _metadata(artifact: Artifact, part: str, float_activations: bool) -> dict[str, str]:
+def _metadata(artifact: Artifact, part: str, quantized: bool) -> dict[str, str]:
+    """What the model is, and the settings of its preprocessing."""
     first = artifact.program.operations[0]
-    assert isinstance(first, Preprocess)
+    names = {field for field, _, _ in roles(first)}
+    settings = {name: entry for name, entry in asdict(first).items() if name not in names}
     entries: dict[str, Any] = dict(
         lbwdet=__version__,
         part=part,
-        activations="float32" if float_activations else "uint8",
+        activations="uint8" if quantized else "float32",
         classes=artifact.classes,
-        size=first.size,
-        keep_ratio=first.keep_ratio,
-        mean=first.mean,
-        std=first.std,
-        to_rgb=first.to_rgb,
-        size_divisor=first.size_divisor,
+        **settings,
     )
-    return {name: json.dumps(value) for name, value in entries.items()}
+    return {name: json.dumps(entry) for name, entry in entries.items()}

@@ -44,14 +44,14 @@ class Graph:
     ) -> tuple[str, ...]:
         """A node with several outputs."""
         names = [op if isinstance(op, str) else self.constant(op) for op in operands]
-        stem = f"{operation.lower()}_{len(self._nodes)}"
+        stem = f"{operation}/{len(self._nodes)}"  # unlike the names that values have
         found = tuple(f"{stem}.{index}" if outputs > 1 else stem for index in range(outputs))
         self._nodes.append(helper.make_node(operation, names, found, name=stem, **attributes))
         return found
 
     def constant(self, value: Constant) -> str:
         """A constant tensor."""
-        name = f"constant_{len(self._constants)}"
+        name = f"Constant/{len(self._constants)}"
         # numpy's own scalars keep their type, Python's floats become float32
         array = np.asarray(value, np.float32 if type(value) is float else None)
         self._constants.append(numpy_helper.from_array(array, name))

@@ -3,21 +3,26 @@
 import numpy as np
 from onnx import TensorProto
 
-from lbwdet.deploy.onnx.boxes import ImageSize
 from lbwdet.deploy.onnx.graph import Graph
+from lbwdet.deploy.onnx.operation import export
 from lbwdet.deploy.onnx.values import Values
-from lbwdet.deploy.runtime.operations import Preprocess
+from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 
 
-def preprocess(graph: Graph, operation: Preprocess, values: Values, image: str) -> ImageSize:
-    """Writes ``operation.output``: [1, 3, h, w] from uint8 [H, W, 3].
+@export.register
+def preprocess(operation: Preprocess, values: Values) -> str:
+    """[1, 3, h, w] from the model's input ``image``, uint8 [H, W, 3].
 
-    Resizing is ONNX's linear interpolation in float32, rounded: now and then a pixel
-    comes out one grey level away from the integer arithmetic of ``Preprocess``.
+    Resizing is ONNX's linear interpolation in float32, rounded: now and then a pixel (of noise,
+    one in ten) comes out one grey level away from the integer arithmetic of ``Preprocess``.
     """
-    original = graph("Slice", graph("Shape", image), [0], [2])
+    graph = values.graph
+    graph.input("image", TensorProto.UINT8, ["height", "width", 3])
+    original = graph("Slice", graph("Shape", "image"), [0], [2])
     resized = _resized(graph, operation, original)
-    pixels = graph("Transpose", graph.cast(image, TensorProto.FLOAT), perm=(2, 0, 1))
+    values.size = _width_and_height(graph, resized)
+    values.factor = graph("Div", _width_and_height(graph, original), values.size)
+    pixels = graph("Transpose", graph.cast("image", TensorProto.FLOAT), perm=(2, 0, 1))
     pixels = graph(
         "Resize",
         graph("Unsqueeze", pixels, [0]),
@@ -38,8 +43,7 @@ def preprocess(graph: Graph, operation: Preprocess, values: Values, image: str) 
     # -side % divisor; ONNX's Mod has the sign of the divisor, as Python's
     missing = graph("Mod", graph("Neg", resized), operation.size_divisor)
     pads = graph("Concat", [0, 0, 0, 0, 0, 0], missing, axis=0)
-    values.write(operation.output, graph("Pad", normalized, pads, 0.0))
-    return _size(graph, original, resized)
+    return values.quantize(operation.output, graph("Pad", normalized, pads, 0.0))
 
 
 def _resized(graph: Graph, operation: Preprocess, original: str) -> str:
@@ -65,9 +69,5 @@ def _resized(graph: Graph, operation: Preprocess, original: str) -> str:
     return graph("Max", rounded, 1)
 
 
-def _size(graph: Graph, original: str, resized: str) -> ImageSize:
-    sides = graph.cast(resized, TensorProto.FLOAT)
-    factor = graph("Div", graph.cast(original, TensorProto.FLOAT), sides)
-    height, width = (graph("Gather", sides, index) for index in (0, 1))
-    factor_y, factor_x = (graph("Gather", factor, index) for index in (0, 1))
-    return ImageSize(height, width, factor_y, factor_x)
+def _width_and_height(graph: Graph, sides: str) -> str:
+    return graph.cast(graph("Gather", sides, np.array([1, 0])), TensorProto.FLOAT)

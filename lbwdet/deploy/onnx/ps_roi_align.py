@@ -2,31 +2,27 @@
 
 import numpy as np
 
-from lbwdet.deploy.onnx.graph import Graph
+from lbwdet.deploy.onnx.operation import export
 from lbwdet.deploy.onnx.values import Values
-from lbwdet.deploy.runtime.operations import PSRoIAlign
+from lbwdet.deploy.runtime.operations.ps_roi_align import PSRoIAlign
 
 
-def ps_roi_align(graph: Graph, operation: PSRoIAlign, values: Values) -> None:
-    """Writes ``operation.output``: [n, D].
+@export.register
+def ps_roi_align(operation: PSRoIAlign, values: Values) -> str:
+    """[n, D, 1, 1].
 
     The maps of one cell, [D, h, w], become an image of a batch of ``size**2``; the cells of
     all boxes are read from it, each from its own image.
     """
-    size, cells = operation.size, operation.size**2
+    graph, size, cells = values.graph, operation.size, operation.size**2
     maps = graph("Reshape", values.read(operation.input), [-1, cells, 0, 0])
     maps = graph("Transpose", maps, perm=(1, 0, 2, 3))
-    x1, y1, x2, y2 = graph.several("Split", 4, values.read(operation.boxes), [1] * 4, axis=1)
-    low, high = [], []
-    for first, second, index in (
-        (x1, x2, np.arange(cells) % size),
-        (y1, y2, np.arange(cells) // size),
-    ):
-        extent = graph("Div", graph("Sub", second, first), float(size))
-        begin = graph("Add", first, graph("Mul", extent, index.astype(np.float32)[None]))
-        low.append(graph("Unsqueeze", begin, [2]))
-        high.append(graph("Unsqueeze", graph("Add", begin, extent), [2]))
-    boxes = graph("Concat", *low, *high, axis=2)  # [n, cells, 4]
+    start, end = graph.several("Split", 2, values.read(operation.boxes), [2, 2], axis=1)
+    start, end = (graph("Unsqueeze", corner, [1]) for corner in (start, end))  # [n, 1, 2]
+    extent = graph("Div", graph("Sub", end, start), float(size))
+    cell = np.stack([np.arange(cells) % size, np.arange(cells) // size], -1).astype(np.float32)
+    begin = graph("Add", start, graph("Mul", extent, cell))
+    boxes = graph("Concat", begin, graph("Add", begin, extent), axis=2)  # [n, cells, 4]
     number = graph(
         "Expand", np.arange(cells)[None], graph("Slice", graph("Shape", boxes), [0], [2])
     )
@@ -42,6 +38,6 @@ def ps_roi_align(graph: Graph, operation: PSRoIAlign, values: Values) -> None:
         mode="avg",
         coordinate_transformation_mode="half_pixel",
     )  # [n * cells, D, 1, 1]
-    outputs = graph("Slice", graph("Shape", pooled), [1], [2])
+    outputs = graph("Slice", graph("Shape", pooled), [1], [4])
     votes = graph("Reshape", pooled, graph("Concat", [-1, cells], outputs, axis=0))
-    values.write(operation.output, graph("ReduceMean", votes, axes=[1], keepdims=0))
+    return graph("ReduceMean", votes, axes=[1], keepdims=0)

@@ -4,22 +4,24 @@ import math
 import os
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime import codes
 from lbwdet.deploy.runtime.container import Container, parse_json, read_container
+from lbwdet.deploy.runtime.declaration import Range, check_ranges
 from lbwdet.deploy.runtime.fields import from_json
-from lbwdet.deploy.runtime.operations import Program
-from lbwdet.deploy.runtime.validate import MAX_WEIGHTS, check_artifact, check_ranges
+from lbwdet.deploy.runtime.format1 import OldProgram
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.validate import MAX_WEIGHTS, check_artifact
 from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.errors import ArtifactError, shown
 
 Array = NDArray[Any]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ class WeightEntry:
         encoding: of the codes, see :mod:`lbwdet.deploy.runtime.codes`.
     """
 
-    shape: tuple[int, int, int, int]
+    shape: Annotated[tuple[int, int, int, int], Range(1, MAX_WEIGHTS)]
     code: str
-    bit_width: int
-    num_magnitudes: int
+    bit_width: Annotated[int, Range(1, 8)]
+    num_magnitudes: Annotated[int, Range(0, 127)]
     encoding: codes.Encoding
 
     @property
@@ -68,6 +70,17 @@ class Document:
     format_version: int
     classes: tuple[str, ...]
     program: Program
+    weights: dict[str, WeightEntry]
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OldDocument:
+    """The document of format 1."""
+
+    format_version: int
+    classes: tuple[str, ...]
+    program: OldProgram
     weights: dict[str, WeightEntry]
     info: dict[str, Any]
 
@@ -113,6 +126,9 @@ def read_document(container: Container) -> Document:
         raise ArtifactError(f"the metadata has {shown(sorted(texts))}, not crc32, lbwdet")
     if texts["crc32"] != checksum(texts["lbwdet"], container.data):
         raise ArtifactError("damaged: the checksum does not fit the content; copy the file anew")
+    if version == 1:
+        old: OldDocument = from_json(OldDocument, value, "document")
+        return Document(FORMAT_VERSION, old.classes, old.program.upgraded(), old.weights, old.info)
     document: Document = from_json(Document, value, "document")
     return document
 

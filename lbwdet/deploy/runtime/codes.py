@@ -3,8 +3,7 @@
 A *layout* puts codes of ``b`` bits, in two's complement, least significant bit
 first, into groups of whole bytes:
 
-- ``gapless``: the codes follow one another without gaps (that of
-  :mod:`lbwdet.quantizers.bitpack`);
+- ``gapless``: the codes follow one another without gaps;
 - ``whole``: ``8 // b`` codes per byte, the upper bits zero: a byte is then one
   symbol, or a few, which is what the entropy coder counts.
 

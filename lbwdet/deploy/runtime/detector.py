@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.artifact import Artifact, read_artifact
-from lbwdet.deploy.runtime.reference import ReferenceEngine
-from lbwdet.errors import ConfigError, DataError
+from lbwdet.deploy.runtime.image import check_image
+from lbwdet.deploy.runtime.native import NativeEngine
+from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
+from lbwdet.errors import ConfigError
 
 Array = NDArray[Any]
-
-MAX_PIXELS = 1 << 29
 
 
 class Engine(Protocol):
@@ -85,6 +85,8 @@ class Detector:
             raise ConfigError(f"engine={engine!r} is not known; choose from {', '.join(_ENGINES)}")
         if score_threshold is not None and not 0 <= score_threshold <= 1:
             raise ConfigError(f"score_threshold={score_threshold!r}: scores lie between 0 and 1")
+        source = artifact if isinstance(artifact, Artifact) else os.path.abspath(artifact)
+        self._arguments = (source, threads, engine, score_threshold)
         if not isinstance(artifact, Artifact):
             artifact = read_artifact(artifact)
         self.classes = artifact.classes
@@ -106,30 +108,9 @@ class Detector:
             boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
         return DetectionResult(boxes, scores, labels, tuple(self.classes[n] for n in labels))
 
-
-def check_image(image: Any) -> Array:
-    """The image as a contiguous array that every engine takes.
-
-    Raises:
-        DataError: it is no uint8 array [H, W, 3] with 1 to 2**29 pixels.
-    """
-    if not isinstance(image, np.ndarray):
-        raise DataError(
-            f"an image is a numpy array [H, W, 3], not {type(image).__name__}; "
-            "read files with cv2.imread(path)"
-        )
-    shape = list(image.shape)
-    if image.ndim != 3 or shape[2] != 3:
-        raise DataError(
-            f"the image has the shape {shape}; [H, W, 3] is needed: repeat a grey image's "
-            "channel three times, drop an alpha channel, pass the images of a batch one by one"
-        )
-    if image.dtype != np.uint8:
-        raise DataError(f"the image is {image.dtype}; uint8 with values 0 to 255 is needed")
-    pixels = shape[0] * shape[1]
-    if not 1 <= pixels <= MAX_PIXELS:
-        raise DataError(f"the image has {pixels} pixels, {shape}; 1 to {MAX_PIXELS} are allowed")
-    return np.ascontiguousarray(image)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as what it was made of: a worker gets an engine of its own."""
+        return Detector, self._arguments
 
 
 def _reference(artifact: Artifact, threads: int | None) -> Engine:
@@ -142,15 +123,7 @@ def _reference(artifact: Artifact, threads: int | None) -> Engine:
 
 
 def _native(artifact: Artifact, threads: int | None) -> Engine:
-    try:
-        from lbwdet.deploy.runtime.native import NativeEngine
-    except ImportError as error:
-        raise ConfigError(
-            f"the native engine is not there ({error}); install lbwdet where there is a C++17 "
-            "compiler, for example `pip install .`, or use engine='reference'"
-        ) from error
-    engine: Engine = NativeEngine(artifact, threads=threads)
-    return engine
+    return NativeEngine(artifact, threads=threads)
 
 
 _ENGINES: dict[str, Callable[[Artifact, int | None], Engine]] = {

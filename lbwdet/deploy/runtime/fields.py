@@ -12,6 +12,7 @@ import math
 import types
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
+from lbwdet.deploy.runtime.operations import Operation
 from lbwdet.errors import ArtifactError, shown
 
 MAX_INTEGER = (1 << 31) - 1  # what the int32 of an engine holds
@@ -22,7 +23,7 @@ def to_json(value: Any, kind: Any) -> Any:
     if dataclasses.is_dataclass(value):
         hints = _fields(value.__class__)
         fields = {name: to_json(getattr(value, name), hints[name]) for name in hints}
-        one_of_several = _is_union(kind) and type(None) not in get_args(kind)
+        one_of_several = kind is Operation or (_is_union(kind) and type(None) not in get_args(kind))
         return {"type": type(value).__name__, **fields} if one_of_several else fields
     if isinstance(value, tuple):
         return [
@@ -50,6 +51,8 @@ def from_json(kind: Any, value: Any, place: str) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
+    if kind is Operation:
+        return _union_member(tuple(Operation.registry.values()), value, place)
     if dataclasses.is_dataclass(kind):
         return _dataclass(kind, _expect(dict, value, place), place)
     if origin is Literal:

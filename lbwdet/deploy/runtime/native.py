@@ -1,27 +1,30 @@
 """The native engine: an artifact handed to the compiled library, image by image."""
 
-import ctypes
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime import native_library
 from lbwdet.deploy.runtime.artifact import Artifact
-from lbwdet.deploy.runtime.detector import check_image
+from lbwdet.deploy.runtime.context import Context, LayerNumbers
+from lbwdet.deploy.runtime.image import check_image
 from lbwdet.deploy.runtime.native_library import NativeError
-from lbwdet.deploy.runtime.native_program import Describer
-from lbwdet.deploy.runtime.operations import Detections, Operation, Proposals
+from lbwdet.deploy.runtime.native_program import Fields, native_values
+from lbwdet.deploy.runtime.shapes import Rows
 from lbwdet.deploy.runtime.validate import check_artifact
 
 __all__ = ["Cost", "NativeEngine", "NativeError", "available_threads", "instruction_sets"]
 
 Array = NDArray[Any]
+
+DEFAULT_WORK_LIMIT = 1 << 46  # some minutes on two cores
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,9 @@ class NativeEngine:
         artifact: program and weights; not needed any more afterwards.
         threads: 1 to the number of cores; None: all cores. Results do not depend on it.
         isa: one of :func:`instruction_sets`; None: the fastest that the CPU has.
-        memory_limit: bytes that the feature maps of one image may take; None: half of the
+        memory_limit: bytes that one image may take beside the weights; None: half of the
             machine's memory.
+        work_limit: multiplications and comparisons that one image may take.
 
     Raises:
         ArtifactError: the program is not valid.
@@ -87,27 +91,30 @@ class NativeEngine:
         threads: int | None = None,
         isa: str | None = None,
         memory_limit: int | None = None,
+        work_limit: int = DEFAULT_WORK_LIMIT,
     ) -> None:
         self._engine: int | None = None
-        check_artifact(artifact.program, artifact.weights, artifact.classes)
+        kinds = check_artifact(artifact.program, artifact.weights, artifact.classes)
         self._library = native_library.load(native_library.library_path())
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # held while the engine runs
+        self._existence = threading.Lock()  # held for a moment: none cancels what is being freed
         self._process = os.getpid()
         self._operations = artifact.program.operations
-        last = self._operations[-1] if self._operations else None
-        self._boxes = {op.output for op in self._operations if isinstance(op, Proposals)}
-        self._capacity = last.max_boxes if isinstance(last, Detections) else 0
+        self._columns = {
+            name: kind.columns for name, kind in kinds.items() if isinstance(kind, Rows)
+        }
         self.threads = _checked_threads(threads)
         if isa is not None:
             _check_isa(isa)
         if memory_limit is None:
             memory_limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
         self._engine = self._library.lbw_create(
-            None if isa is None else isa.encode(), self.threads, memory_limit
+            None if isa is None else isa.encode(), self.threads, memory_limit, work_limit
         )
         if self._engine is None:
             raise self._error()
-        self._values = self._describe(artifact)
+        self._values = native_values(artifact.program)
+        self._describe(artifact)
         #: The kernels in use, one of :func:`instruction_sets`.
         self.isa: str = self._library.lbw_isa(self._engine).decode()
 
@@ -123,10 +130,10 @@ class NativeEngine:
 
         Raises:
             DataError: it is something else.
-            NativeError: its feature maps need more than the memory limit.
+            NativeError: it needs more than the limit on memory or work, or was cancelled.
         """
-        with self._lock:
-            return self._run(image, keep=False)
+        with self._using() as engine:
+            return self._run(engine, image, keep=False)
 
     def values(self, image: Array, names: Sequence[str]) -> dict[str, Array]:
         """Intermediate values of one image, by name. Takes more memory than :meth:`detect`.
@@ -137,28 +144,44 @@ class NativeEngine:
         if unknown := sorted(set(names) - set(self._values)):
             known = ", ".join(self._values)
             raise NativeError(f"no value is called {', '.join(unknown)}; there are {known}")
-        with self._lock:
-            self._run(image, keep=True)
-            return {name: self._value(name) for name in names}
+        with self._using() as engine:
+            self._run(engine, image, keep=True)
+            return {name: self._value(engine, name) for name in names}
 
     def profile(self) -> list[Cost]:
         """Time and work of every operation in the last image, in order."""
-        with self._lock:
+        with self._using() as engine:
             nanoseconds, work = np.zeros((2, len(self._operations)), np.int64)
             self._library.lbw_profile(
-                self._open(), len(nanoseconds), nanoseconds.ctypes.data, work.ctypes.data
+                engine, len(nanoseconds), nanoseconds.ctypes.data, work.ctypes.data
             )
         return [
-            Cost(type(operation).__name__, getattr(operation, "output", ""), int(time), int(count))
+            Cost(type(operation).__name__, operation.written, int(time), int(count))
             for operation, time, count in zip(self._operations, nanoseconds, work, strict=True)
         ]
 
+    def cancel(self) -> None:
+        """Ends a run under way in another thread: it raises NativeError. Else nothing happens."""
+        if os.getpid() != self._process:
+            return
+        with self._existence:
+            if self._engine is not None:
+                self._library.lbw_cancel(self._engine)
+
     def close(self) -> None:
-        """Ends the engine's threads and frees its memory; also done when it is collected."""
-        engine, self._engine = self._engine, None
-        # In a forked child the threads do not exist and cannot be waited for.
-        if engine is not None and os.getpid() == self._process:
-            self._library.lbw_destroy(engine)
+        """Ends the engine's threads and frees its memory, once a run under way has ended.
+
+        Also done when the engine is collected.
+        """
+        if os.getpid() != self._process:
+            # In a forked child the threads do not exist and cannot be waited for.
+            self._engine = None
+            return
+        with self._lock:
+            with self._existence:
+                engine, self._engine = self._engine, None
+            if engine is not None:
+                self._library.lbw_destroy(engine)
 
     def __enter__(self) -> "NativeEngine":
         return self
@@ -170,69 +193,67 @@ class NativeEngine:
         if getattr(self, "_engine", None) is not None:
             self.close()
 
-    def _describe(self, artifact: Artifact) -> dict[str, tuple[int, bool]]:
-        """Hands the program over. Returns index and whether it is float, of values by name."""
-        describer = Describer(artifact)
-        for value in describer.values:
-            if self._library.lbw_add_value(self._engine, *value) < 0:
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a native engine holds threads and memory of this process and cannot be copied; "
+            "pickle the Detector, or make an engine from the artifact in each process"
+        )
+
+    def _describe(self, artifact: Artifact) -> None:
+        """Hands the program over."""
+        layers = {name: LayerNumbers.integer(weight) for name, weight in artifact.weights.items()}
+        context = Context(artifact.program.quantizations, layers)
+        for value in self._values.values():
+            if self._library.lbw_add_value(self._engine, *value.described, 0) < 0:
                 raise self._error()
         for operation in self._operations:
-            function, struct = describer.describe(operation)
-            if getattr(self._library, function)(self._engine, ctypes.byref(struct)) < 0:
-                raise NativeError(f"{_name(operation)}: {self._message()}")
-        return {
-            name: (index, bool(describer.values[index][0]))
-            for name, index in describer.indices.items()
-        }
+            fields = Fields(operation, context, self._values)
+            kind = type(operation).__name__.encode()
+            if self._library.lbw_add(self._engine, kind, fields.array, len(fields)) < 0:
+                raise NativeError(f"{operation.title}: {self._message()}")
 
-    def _open(self) -> int:
-        if self._engine is None:
-            raise NativeError("this engine was closed")
+    @contextmanager
+    def _using(self) -> Iterator[int]:
+        """The open engine, for one thread at a time."""
+        # Before the lock, which another thread held while the process was forked, perhaps.
         if os.getpid() != self._process:
             raise NativeError("this engine was made in another process: make one in each")
-        return self._engine
+        with self._lock:
+            if self._engine is None:
+                raise NativeError("this engine was closed")
+            yield self._engine
 
-    def _run(self, image: Array, keep: bool) -> tuple[Array, Array, Array]:
+    def _run(self, engine: int, image: Array, keep: bool) -> tuple[Array, Array, Array]:
         image = check_image(image)
-        boxes = np.empty((self._capacity, 4), np.float32)
-        scores, labels = np.empty(self._capacity, np.float32), np.empty(self._capacity, np.int64)
-        count = self._library.lbw_run(
-            self._open(),
-            image.ctypes.data,
-            *image.shape[:2],
-            keep,
-            self._capacity,
-            boxes.ctypes.data,
-            scores.ctypes.data,
-            labels.ctypes.data,
-        )
+        count = self._library.lbw_run(engine, image.ctypes.data, *image.shape[:2], keep)
         if count < 0:
             raise self._error()
-        return boxes[:count], scores[:count], labels[:count]
+        boxes, scores = np.empty((count, 4), np.float32), np.empty(count, np.float32)
+        labels = np.empty(count, np.int64)
+        self._library.lbw_result(
+            engine, count, boxes.ctypes.data, scores.ctypes.data, labels.ctypes.data
+        )
+        return boxes, scores, labels
 
-    def _value(self, name: str) -> Array:
-        index, is_float = self._values[name]
-        shape = np.zeros(4, np.int64)
-        if self._library.lbw_value_shape(self._engine, index, shape.ctypes.data) < 0:
+    def _value(self, engine: int, name: str) -> Array:
+        described, shape = self._values[name], np.zeros(4, np.int64)
+        if self._library.lbw_value_shape(engine, described.index, shape.ctypes.data) < 0:
             raise self._error()
-        value = np.empty(tuple(shape), np.float32 if is_float else np.uint8)
-        if self._library.lbw_value(self._engine, index, value.ctypes.data) < 0:
+        value = np.empty(tuple(shape), np.float32 if described.is_float else np.uint8)
+        if self._library.lbw_value(engine, described.index, value.ctypes.data) < 0:
             raise self._error()
-        return value.reshape(-1, 4) if name in self._boxes else value
+        columns = self._columns.get(name)
+        return value if columns is None else value.reshape(-1, columns)
 
     def _message(self) -> str:
         message: str = self._library.lbw_last_error().decode()
         # The library knows operations by their number only.
         return re.sub(
-            r"^operation (\d+)", lambda found: _name(self._operations[int(found[1])]), message
+            r"^operation (\d+)", lambda found: self._operations[int(found[1])].title, message
         )
 
     def _error(self) -> NativeError:
         return NativeError(self._message())
-
-
-def _name(operation: Operation) -> str:
-    return f"{type(operation).__name__} {getattr(operation, 'output', '')}".strip()
 
 
 def _checked_threads(threads: int | None) -> int:

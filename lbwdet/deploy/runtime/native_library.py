@@ -1,7 +1,8 @@
-"""The compiled engine as a ctypes library: finding it, and its structs. Mirrors csrc/lbw.h."""
+"""The compiled engine as a ctypes library: finding it, and its functions. Mirrors csrc/lbw.h."""
 
 import ctypes
-from ctypes import POINTER, c_char_p, c_float, c_int8, c_int32, c_int64, c_uint8, c_void_p
+import enum
+from ctypes import POINTER, c_char_p, c_int32, c_int64, c_void_p
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -9,125 +10,28 @@ from typing import Any
 
 from lbwdet.errors import LBWError
 
-ABI = 3
+ABI = 4
 
 
 class NativeError(LBWError):
     """The native engine is not there, or cannot do what was asked."""
 
 
-class PreprocessStruct(ctypes.Structure):
-    _fields_ = [
-        ("output", c_int32),
-        ("width", c_int32),
-        ("height", c_int32),
-        ("keep_ratio", c_int32),
-        ("to_rgb", c_int32),
-        ("size_divisor", c_int32),
-        ("table", POINTER(c_uint8)),
-    ]
+class FieldKind(enum.IntEnum):
+    """What a field of an operation holds."""
+
+    INT32 = 0
+    FLOAT32 = 1
+    INT8 = 2
+    UINT8 = 3
+    TEXT = 4
+    VALUE = 5
 
 
-class ConvStruct(ctypes.Structure):
-    _fields_ = [
-        ("input", c_int32),
-        ("residual", c_int32),
-        ("output", c_int32),
-        ("in_channels", c_int32),
-        ("out_channels", c_int32),
-        ("kernel", c_int32 * 2),
-        ("stride", c_int32 * 2),
-        ("padding", c_int32 * 2),
-        ("dilation", c_int32 * 2),
-        ("relu", c_int32),
-        ("upsample", c_int32),
-        ("ratio", c_float),
-        ("integers", POINTER(c_int8)),
-        ("multiplier", POINTER(c_float)),
-        ("offset", POINTER(c_float)),
-    ]
+class Field(ctypes.Structure):
+    """One named array of numbers."""
 
-
-class MaxPoolStruct(ctypes.Structure):
-    _fields_ = [
-        ("input", c_int32),
-        ("output", c_int32),
-        ("kernel", c_int32 * 2),
-        ("stride", c_int32 * 2),
-        ("padding", c_int32 * 2),
-    ]
-
-
-class RequantizeStruct(ctypes.Structure):
-    _fields_ = [
-        ("input", c_int32),
-        ("output", c_int32),
-        ("table", POINTER(c_uint8)),
-    ]
-
-
-class BoxCoderStruct(ctypes.Structure):
-    _fields_ = [
-        ("means", c_float * 4),
-        ("stds", c_float * 4),
-        ("max_log_ratio", c_float),
-    ]
-
-
-class ProposalsStruct(ctypes.Structure):
-    _fields_ = [
-        ("output", c_int32),
-        ("num_levels", c_int32),
-        ("num_anchors", c_int32),
-        ("scores", POINTER(c_int32)),
-        ("deltas", POINTER(c_int32)),
-        ("strides", POINTER(c_int32)),
-        ("base_anchors", POINTER(c_float)),
-        ("coder", BoxCoderStruct),
-        ("pre_nms", c_int32),
-        ("max_boxes", c_int32),
-        ("iou_threshold", c_float),
-        ("min_size", c_float),
-    ]
-
-
-class RoIAlignStruct(ctypes.Structure):
-    _fields_ = [
-        ("boxes", c_int32),
-        ("output", c_int32),
-        ("num_levels", c_int32),
-        ("inputs", POINTER(c_int32)),
-        ("scales", POINTER(c_float)),
-        ("ratios", POINTER(c_float)),
-        ("size", c_int32),
-        ("sampling_ratio", c_int32),
-        ("finest_scale", c_float),
-    ]
-
-
-class PSRoIAlignStruct(ctypes.Structure):
-    _fields_ = [
-        ("input", c_int32),
-        ("boxes", c_int32),
-        ("output", c_int32),
-        ("size", c_int32),
-        ("sampling_ratio", c_int32),
-        ("scale", c_float),
-    ]
-
-
-class DetectionsStruct(ctypes.Structure):
-    _fields_ = [
-        ("scores", c_int32),
-        ("deltas", c_int32),
-        ("boxes", c_int32),
-        ("num_classes", c_int32),
-        ("class_agnostic", c_int32),
-        ("coder", BoxCoderStruct),
-        ("score_threshold", c_float),
-        ("iou_threshold", c_float),
-        ("max_boxes", c_int32),
-    ]
+    _fields_ = [("name", c_char_p), ("kind", c_int32), ("count", c_int64), ("data", c_void_p)]
 
 
 _ENGINE = c_void_p
@@ -136,19 +40,14 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "lbw_last_error": (c_char_p, []),
     "lbw_isa_name": (c_char_p, [c_int32]),
     "lbw_isa_supported": (c_int32, [c_int32]),
-    "lbw_create": (_ENGINE, [c_char_p, c_int32, c_int64]),
+    "lbw_create": (_ENGINE, [c_char_p, c_int32, c_int64, c_int64]),
     "lbw_destroy": (None, [_ENGINE]),
     "lbw_isa": (c_char_p, [_ENGINE]),
-    "lbw_add_value": (c_int32, [_ENGINE, c_int32, c_int32, c_int32, c_int32]),
-    "lbw_add_preprocess": (c_int32, [_ENGINE, POINTER(PreprocessStruct)]),
-    "lbw_add_conv": (c_int32, [_ENGINE, POINTER(ConvStruct)]),
-    "lbw_add_max_pool": (c_int32, [_ENGINE, POINTER(MaxPoolStruct)]),
-    "lbw_add_requantize": (c_int32, [_ENGINE, POINTER(RequantizeStruct)]),
-    "lbw_add_proposals": (c_int32, [_ENGINE, POINTER(ProposalsStruct)]),
-    "lbw_add_roi_align": (c_int32, [_ENGINE, POINTER(RoIAlignStruct)]),
-    "lbw_add_ps_roi_align": (c_int32, [_ENGINE, POINTER(PSRoIAlignStruct)]),
-    "lbw_add_detections": (c_int32, [_ENGINE, POINTER(DetectionsStruct)]),
-    "lbw_run": (c_int32, [_ENGINE, c_void_p, *[c_int32] * 4, c_void_p, c_void_p, c_void_p]),
+    "lbw_add_value": (c_int32, [_ENGINE, *[c_int32] * 5]),
+    "lbw_add": (c_int32, [_ENGINE, c_char_p, POINTER(Field), c_int32]),
+    "lbw_run": (c_int32, [_ENGINE, c_void_p, *[c_int32] * 3]),
+    "lbw_result": (c_int32, [_ENGINE, c_int32, c_void_p, c_void_p, c_void_p]),
+    "lbw_cancel": (None, [_ENGINE]),
     "lbw_value_shape": (c_int32, [_ENGINE, c_int32, c_void_p]),
     "lbw_value": (c_int32, [_ENGINE, c_int32, c_void_p]),
     "lbw_profile": (c_int32, [_ENGINE, c_int32, c_void_p, c_void_p]),

@@ -1,211 +1,122 @@
-"""A program in the structs of the native library; every real number is computed here."""
+"""An operation in the fields of the native library; see csrc/lbw.h."""
 
-import ctypes
-import math
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from lbwdet.deploy.runtime import native_library as structs
-from lbwdet.deploy.runtime.artifact import Artifact
-from lbwdet.deploy.runtime.operations import (
-    BoxCoder,
-    Conv,
-    Detections,
-    MaxPool,
-    Operation,
-    Preprocess,
-    Proposals,
-    PSRoIAlign,
-    Requantize,
-    RoIAlign,
-)
-from lbwdet.deploy.runtime.requantize_table import requantize_table
+from lbwdet.deploy.runtime.context import Context
+from lbwdet.deploy.runtime.declaration import Layer, roles
+from lbwdet.deploy.runtime.native_library import Field, FieldKind
+from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.program import Program
 
 Array = NDArray[Any]
 
+_KINDS = {
+    np.dtype(np.int32): FieldKind.INT32,
+    np.dtype(np.float32): FieldKind.FLOAT32,
+    np.dtype(np.int8): FieldKind.INT8,
+    np.dtype(np.uint8): FieldKind.UINT8,
+}
 
-class Describer:
-    """Translates the operations of one artifact.
+
+@dataclasses.dataclass(frozen=True)
+class NativeValue:
+    """What the library is told of a value.
 
     Attributes:
-        indices: of the values, by name.
-        values: by index: whether float, zero point, maximum, whether rounded up.
+        index: by which its operations name it.
+        is_float: a float32 map; else the rest are those of its quantization.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
-        self._artifact = artifact
-        self._quantizations = artifact.program.quantizations
-        outputs = [
-            operation.output
-            for operation in artifact.program.operations
-            if not isinstance(operation, Detections)
-        ]
-        self.indices = {name: index for index, name in enumerate(outputs)}
-        self.values = [self._value(name) for name in outputs]
-        self._arrays: list[Array] = []
+    index: int
+    is_float: bool
+    zero_point: int = 0
+    maximum: int = 0
+    ceil: bool = False
 
-    def _value(self, name: str) -> tuple[int, int, int, int]:
-        if name not in self._quantizations:
-            return (1, 0, 0, 0)
-        q = self._quantizations[name]
-        return (0, q.zero_point, q.maximum, int(q.rounding == "ceil"))
-
-    def describe(self, operation: Operation) -> tuple[str, ctypes.Structure]:
-        """The library's function that adds the operation, and its argument.
-
-        The arrays that the argument points to live until the next call.
-        """
-        self._arrays.clear()
-        match operation:
-            case Preprocess():
-                return "lbw_add_preprocess", self._preprocess(operation)
-            case Conv():
-                return "lbw_add_conv", self._conv(operation)
-            case MaxPool():
-                return "lbw_add_max_pool", self._max_pool(operation)
-            case Requantize():
-                return "lbw_add_requantize", self._requantize(operation)
-            case Proposals():
-                return "lbw_add_proposals", self._proposals(operation)
-            case RoIAlign():
-                return "lbw_add_roi_align", self._roi_align(operation)
-            case PSRoIAlign():
-                return "lbw_add_ps_roi_align", self._ps_roi_align(operation)
-            case Detections():
-                return "lbw_add_detections", self._detections(operation)
-
-    def _preprocess(self, operation: Preprocess) -> ctypes.Structure:
-        q = self._quantizations[operation.output]
-        pixels = np.arange(256, dtype=np.float64)
-        table = [
-            np.clip(np.rint((pixels - mean) / std / q.scale) + q.zero_point, 0, q.maximum)
-            for mean, std in zip(operation.mean, operation.std, strict=True)
-        ]
-        return structs.PreprocessStruct(
-            output=self.indices[operation.output],
-            width=operation.size[0],
-            height=operation.size[1],
-            keep_ratio=operation.keep_ratio,
-            to_rgb=operation.to_rgb,
-            size_divisor=operation.size_divisor,
-            table=self._pointer(table, np.uint8),
-        )
-
-    def _conv(self, operation: Conv) -> ctypes.Structure:
-        stored = self._artifact.weights[operation.layer]
-        weight = stored.integers()
-        outputs, inputs = weight.integers.shape[:2]
-        scale_in = self._quantizations[operation.input].scale
-        scale_out, ratio = 1.0, 0.0
-        if operation.output in self._quantizations:
-            scale_out = self._quantizations[operation.output].scale
-        if operation.residual is not None:
-            ratio = self._quantizations[operation.residual].scale / scale_out
-        gain = stored.gain.astype(np.float64)
-        return structs.ConvStruct(
-            input=self.indices[operation.input],
-            residual=-1 if operation.residual is None else self.indices[operation.residual],
-            output=self.indices[operation.output],
-            in_channels=inputs,
-            out_channels=outputs,
-            kernel=operation.kernel,
-            stride=operation.stride,
-            padding=operation.padding,
-            dilation=operation.dilation,
-            relu=operation.relu,
-            upsample=operation.upsample,
-            ratio=ratio,
-            integers=self._pointer(weight.integers, np.int8),
-            multiplier=self._pointer(scale_in * weight.scale * gain / scale_out, np.float32),
-            offset=self._pointer(stored.bias.astype(np.float64) / scale_out, np.float32),
-        )
-
-    def _max_pool(self, operation: MaxPool) -> ctypes.Structure:
-        return structs.MaxPoolStruct(
-            input=self.indices[operation.input],
-            output=self.indices[operation.output],
-            kernel=operation.kernel,
-            stride=operation.stride,
-            padding=operation.padding,
-        )
-
-    def _requantize(self, operation: Requantize) -> ctypes.Structure:
-        ends = (self._quantizations[name] for name in (operation.input, operation.output))
-        return structs.RequantizeStruct(
-            input=self.indices[operation.input],
-            output=self.indices[operation.output],
-            table=self._pointer(requantize_table(*ends), np.uint8),
-        )
-
-    def _proposals(self, operation: Proposals) -> ctypes.Structure:
-        return structs.ProposalsStruct(
-            output=self.indices[operation.output],
-            num_levels=len(operation.scores),
-            num_anchors=len(operation.base_anchors[0]),
-            scores=self._values_of(operation.scores),
-            deltas=self._values_of(operation.deltas),
-            strides=self._pointer(operation.strides, np.int32),
-            base_anchors=self._pointer(operation.base_anchors, np.float32),
-            coder=_coder(operation.coder),
-            pre_nms=operation.pre_nms,
-            max_boxes=operation.max_boxes,
-            iou_threshold=operation.iou_threshold,
-            min_size=operation.min_size,
-        )
-
-    def _roi_align(self, operation: RoIAlign) -> ctypes.Structure:
-        scale_out = self._quantizations[operation.output].scale
-        ratios = [self._quantizations[name].scale / scale_out for name in operation.inputs]
-        return structs.RoIAlignStruct(
-            boxes=self.indices[operation.boxes],
-            output=self.indices[operation.output],
-            num_levels=len(operation.inputs),
-            inputs=self._values_of(operation.inputs),
-            scales=self._pointer([1 / stride for stride in operation.strides], np.float32),
-            ratios=self._pointer(ratios, np.float32),
-            size=operation.size,
-            sampling_ratio=operation.sampling_ratio,
-            finest_scale=operation.finest_scale,
-        )
-
-    def _ps_roi_align(self, operation: PSRoIAlign) -> ctypes.Structure:
-        return structs.PSRoIAlignStruct(
-            input=self.indices[operation.input],
-            boxes=self.indices[operation.boxes],
-            output=self.indices[operation.output],
-            size=operation.size,
-            sampling_ratio=operation.sampling_ratio,
-            scale=1 / operation.stride,
-        )
-
-    def _detections(self, operation: Detections) -> ctypes.Structure:
-        return structs.DetectionsStruct(
-            scores=self.indices[operation.scores],
-            deltas=self.indices[operation.deltas],
-            boxes=self.indices[operation.boxes],
-            num_classes=operation.num_classes,
-            class_agnostic=operation.class_agnostic,
-            coder=_coder(operation.coder),
-            score_threshold=operation.score_threshold,
-            iou_threshold=operation.iou_threshold,
-            max_boxes=operation.max_boxes,
-        )
-
-    def _pointer(self, values: ArrayLike, dtype: Any) -> Any:
-        """Of a dense copy of the values, which lives until the next operation is described."""
-        array: Array = np.ascontiguousarray(values, dtype)
-        self._arrays.append(array)
-        return array.ctypes.data_as(ctypes.POINTER(np.ctypeslib.as_ctypes_type(dtype)))
-
-    def _values_of(self, names: tuple[str, ...]) -> Any:
-        return self._pointer([self.indices[name] for name in names], np.int32)
+    @property
+    def described(self) -> tuple[int, int, int, int]:
+        """The arguments of ``lbw_add_value``, but the border."""
+        return self.is_float, self.zero_point, self.maximum, self.ceil
 
 
-def _coder(coder: BoxCoder) -> structs.BoxCoderStruct:
-    return structs.BoxCoderStruct(
-        means=coder.means,
-        stds=coder.stds,
-        max_log_ratio=abs(math.log(coder.max_ratio)),
-    )
+def native_values(program: Program) -> dict[str, NativeValue]:
+    """Every value of a program, by name, in the order in which it is written."""
+    values: dict[str, NativeValue] = {}
+    for operation in program.operations:
+        for name, _ in operation.writes():
+            values[name] = native_value(len(values), name, program.quantizations)
+    return values
+
+
+def native_value(index: int, name: str, quantizations: Mapping[str, Any]) -> NativeValue:
+    """One value, with the index that it is to have."""
+    if name not in quantizations:
+        return NativeValue(index, is_float=True)
+    q = quantizations[name]
+    return NativeValue(index, False, q.zero_point, q.maximum, q.rounding == "ceil")
+
+
+class Fields:
+    """The fields of one operation, and the arrays that they point to.
+
+    Every field of the dataclass under its own name, those of a dataclass in it after a dot; names
+    of values as their indices; then what :meth:`Operation.constants` gives.
+
+    Attributes:
+        array: for the library; valid as long as this object lives.
+    """
+
+    def __init__(
+        self, operation: Operation, context: Context, values: Mapping[str, NativeValue]
+    ) -> None:
+        named = {
+            name: names for name, role, names in roles(operation) if not isinstance(role, Layer)
+        }
+        fields = []
+        for name, value in _flat(operation):
+            if name in named:
+                indices = np.array([values[item].index for item in named[name]], np.int32)
+                fields.append(field(name, indices, FieldKind.VALUE))
+            else:
+                fields.append(field(name, value))
+        fields += [field(name, value) for name, value in operation.constants(context).items()]
+        self.array = (Field * len(fields))(*fields)
+        self._fields = fields  # they keep their arrays
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+
+def field(name: str, value: Any, kind: FieldKind | None = None) -> Field:
+    """One field from an array, a number, a tuple, a text, or None; it keeps what it points to."""
+    if value is None:
+        value = np.zeros(0, np.int32)
+    if isinstance(value, str):
+        value, kind = np.frombuffer(value.encode(), np.uint8), FieldKind.TEXT
+    array = np.asarray(value)
+    if array.dtype not in _KINDS:
+        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
+    array = np.ascontiguousarray(array)
+    encoded = name.encode()
+    made = Field(encoded, _KINDS[array.dtype] if kind is None else kind, array.size)
+    made.data = array.ctypes.data
+    made.keep = (encoded, array)
+    return made
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Fields by name; of a dataclass in a field its class's name, and its own fields."""
+    for entry in dataclasses.fields(value):
+        content, name = getattr(value, entry.name), prefix + entry.name
+        if dataclasses.is_dataclass(content):
+            yield name, type(content).__name__
+            yield from _flat(content, f"{name}.")
+        elif isinstance(content, tuple) and any(isinstance(item, tuple) for item in content):
+            continue  # of several levels: the operation's constants flatten it
+        else:
+            yield name, content

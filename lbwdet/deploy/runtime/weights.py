@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lbwdet.deploy.runtime.operations import WINDOW
-
 Array = NDArray[Any]
+
+MAX_WEIGHT = 64  # |integer weight|: a pair of u8 * s8 products fits int16
+WINDOW = 7  # magnitudes 2**0 .. 2**6 that an integer weight can hold
 
 
 @dataclass(frozen=True)

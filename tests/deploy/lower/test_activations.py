@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from lbwdet.deploy.lower.activations import trained_activations
-from lbwdet.deploy.runtime.operations import Quantization
+from lbwdet.deploy.lower.draft import LayerParameters
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.errors import ConfigError
 
 
@@ -15,6 +16,12 @@ class Quantizer(nn.Module):
     def __init__(self, **attributes):
         super().__init__()
         self.__dict__.update(SimpleNamespace(**attributes).__dict__)
+
+
+LAYERS = {
+    name: LayerParameters(module, f"{module}.weight", (1, 1), (1.0,), (0.0,))
+    for name, module in (("0", "0"), ("1:0", "1"))
+}
 
 
 def net(**attributes):
@@ -27,13 +34,13 @@ def test_kinds_of_inputs():
     positive = net(
         is_calibrated=True, scale=torch.tensor(0.1), zero_point=0, bit_width=4, signed=False
     )
-    assert trained_activations(positive, ["0", "1"]) == {
-        "1": Quantization(float(torch.tensor(0.1)), 0, 15, "ceil")
+    assert trained_activations(positive, LAYERS) == {
+        "1:0": Quantization(float(torch.tensor(0.1)), 0, 15, "ceil")
     }
     both = net(is_calibrated=True, scale=torch.tensor(0.5), zero_point=7, bit_width=8, signed=True)
-    assert trained_activations(both, ["0", "1"]) == {"1": Quantization(0.5, 7, 255, "nearest")}
+    assert trained_activations(both, LAYERS) == {"1:0": Quantization(0.5, 7, 255, "nearest")}
 
 
 def test_one_that_saw_no_data():
     with pytest.raises(ConfigError, match="1: its activation quantizer has seen no data"):
-        trained_activations(net(is_calibrated=False), ["0", "1"])
+        trained_activations(net(is_calibrated=False), LAYERS)

@@ -3,7 +3,7 @@ from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmengine.model import ImgDataPreprocessor
 
 from lbwdet.deploy.lower.preprocess import read_preprocess
-from lbwdet.deploy.runtime.operations import Preprocess
+from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 from lbwdet.errors import ConfigError
 
 LOAD, RESIZE, PACK = (

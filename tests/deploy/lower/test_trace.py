@@ -31,7 +31,7 @@ def test_calls_with_their_arguments_names_and_shapes():
     assert conv.arguments["groups"] == 1 and conv.module == "conv"
     assert norm.arguments["running_var"] == "norm.running_var" and norm.shape == (1, 4, 8, 8)
     assert list(graph.inputs.values()) == [(1, 3, 8, 8)]
-    assert graph.parameters["conv.weight"] == (4, 3, 3, 3)
+    assert graph.constants["conv.weight"].shape == (4, 3, 3, 3) and graph.made_of == {}
     assert pool.arguments["self"] == relu.output and graph.outputs == (relu.output, pool.output)
 
 
@@ -50,6 +50,73 @@ def test_what_depends_on_values_cannot_be_traced():
 
     with pytest.raises(ConfigError, match="Net cannot be lowered: tracing it failed"):
         trace(Net().eval(), branch, SAMPLE)
+
+
+def test_changes_in_place_follow_all_names_of_a_value():
+    def compute(net, x):
+        y = net.conv(x)
+        z = y.relu_()
+        y.add_(1)
+        return z * 1.5, y
+
+    graph = trace(Net().eval(), compute, SAMPLE)
+    assert [call.op for call in graph.calls] == ["conv2d", "relu", "add", "mul"]
+    assert graph.calls[-1].arguments["self"] == graph.calls[2].output == graph.outputs[1]
+
+
+def test_changes_through_views_become_operations():
+    def compute(net, x):
+        y = net.conv(x)
+        y[:, :2].relu_()
+        return y
+
+    graph = trace(Net().eval(), compute, SAMPLE)
+    assert [call.op for call in graph.calls] == ["conv2d", "slice", "relu", "slice_scatter"]
+    assert graph.outputs == (graph.calls[-1].output,)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.cuda.amp.autocast:FutureWarning")
+def test_what_is_inside_of_autocast_is_there():
+    def compute(net, x):
+        y = net.conv(x)
+        with torch.cuda.amp.autocast(enabled=False):
+            z = y.sigmoid()
+        return y + z
+
+    graph = trace(Net().eval(), compute, SAMPLE)
+    conv, sigmoid, add = graph.calls
+    assert (sigmoid.op, sigmoid.arguments["self"]) == ("sigmoid", conv.output)
+    assert add.arguments["other"] == sigmoid.output
+
+
+def test_what_is_computed_from_parameters_alone_is_a_constant():
+    def compute(net, x):
+        weight = net.conv.weight / net.conv.weight.std()
+        return F.conv2d(x, weight) + torch.full((4, 1, 1), 2.0)
+
+    net = Net().eval()
+    graph = trace(net, compute, SAMPLE)
+    conv, add = graph.calls
+    weight = conv.arguments["weight"]
+    torch.testing.assert_close(
+        graph.constants[weight], net.conv.weight.detach() / net.conv.weight.detach().std()
+    )
+    assert graph.made_of[weight] == {"conv.weight"}
+    assert (graph.constants[add.arguments["other"]] == 2).all()
+    assert graph.made_of[add.arguments["other"]] == frozenset()
+
+
+def test_of_several_results_each_has_its_name():
+    graph = trace(Net().eval(), lambda net, x: x.chunk(3, 1)[1:], SAMPLE)
+    second, third = graph.calls
+    assert [call.op for call in graph.calls] == ["chunk", "chunk"]
+    assert [call.arguments["index"] for call in graph.calls] == [1, 2]
+    assert second.shape == (1, 1, 8, 8) and graph.outputs == (second.output, third.output)
+    pooled = trace(Net().eval(), lambda _, x: F.max_pool2d(x, 2, return_indices=True), SAMPLE)
+    assert [call.op for call in pooled.calls] == [
+        "max_pool2d_with_indices",
+        "result 1 of max_pool2d_with_indices",
+    ]
 
 
 def test_relus_of_the_identity_estimator_are_relus():

@@ -1,20 +1,38 @@
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
-from lbwdet.deploy.lower.fuse import LayerParameters
+from lbwdet.deploy.artifact_writer import write_artifact
+from lbwdet.deploy.lower.draft import LayerParameters
+from lbwdet.deploy.lower.trace import Graph
 from lbwdet.deploy.lower.weights import store_weights, uniform_codes
+from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.errors import ArtifactError, ConfigError
 from lbwdet.layers import quantize_
-
-PLAIN = {"0": LayerParameters("0.weight", "0.bias", (3, 3))}
+from lbwdet.layers.quantize import quantized_layers
 
 
 def conv(inputs=5, outputs=4):
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3))
+
+
+def store(net, name="0", kernel=(3, 3), computed=None):
+    """The one layer's stored weight; ``computed`` takes the place of its parameter."""
+    constants = dict(net.named_parameters())
+    outputs = len(constants[f"{name}.weight"])
+    weight, made_of = f"{name}.weight", {}
+    if computed is not None:
+        weight = "div"
+        constants[weight], made_of[weight] = computed, frozenset({f"{name}.weight"})
+    bias = constants[f"{name}.bias"].double().tolist()
+    layer = LayerParameters(name, weight, kernel, (1.0,) * outputs, tuple(bias))
+    return store_weights(net, {"layer": layer}, Graph({}, constants, made_of, (), ()))["layer"]
 
 
 @pytest.mark.parametrize(
@@ -24,7 +42,7 @@ def conv(inputs=5, outputs=4):
 def test_decodes_to_the_very_weights_of_training(bit_width, code, granularity):
     quant = dict(bit_width=bit_width, code=code, granularity=granularity)
     net = quantize_(conv(), weight=quant).eval()
-    stored = store_weights(net, PLAIN)["0"]
+    stored = store(net)
     expected = net[0].fake_quantized_weight().detach().numpy()
     np.testing.assert_array_equal(stored.dequantize(), expected)
     assert stored.scale.shape == ((4,) if granularity == "channel" else (1,))
@@ -33,26 +51,62 @@ def test_decodes_to_the_very_weights_of_training(bit_width, code, granularity):
     assert (stored.gain == 1).all()
 
 
+class Head(nn.Module):
+    """Layers of the golden detector's names and sizes; ``fc`` reads flattened 5x5 maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.rpn = nn.ModuleDict({"cls": nn.Conv2d(3, 1, 1), "reg": nn.Conv2d(3, 4, 1)})
+        self.fc = nn.Linear(75, 2)
+        self.fc.cls, self.fc.reg = nn.Linear(2, 2), nn.Linear(2, 4)
+
+
+GRANULARITIES = st.sampled_from(["tensor", "channel"])
+WEIGHTS = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "bit_width": st.integers(1, 8),
+            "code": st.sampled_from(["paper", "dense"]),
+            "granularity": GRANULARITIES,
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "bit_width": st.integers(3, 8),
+            "solver": st.just("threshold"),
+            "code": st.sampled_from(["paper", "dense"]),
+            "granularity": GRANULARITIES,
+        }
+    ),
+    st.fixed_dictionaries(
+        {"bit_width": st.just(2), "solver": st.just("sort"), "granularity": GRANULARITIES}
+    ),
+)
+
+
+@given(WEIGHTS, st.integers(0, 99), st.booleans())
+@settings(max_examples=40)
+def test_through_the_file_they_equal_training_exactly(
+    tmp_path_factory, golden_artifact, weight, seed, entropy_coding
+):
+    torch.manual_seed(seed)
+    layers = quantized_layers(model := quantize_(Head(), weight=weight))
+    shapes = {name: golden_artifact.weights[name].codes.shape for name in layers}
+    weights = {name: store(model, name, shapes[name][2:]) for name in layers}
+    path = tmp_path_factory.getbasetemp() / "weights.lbw"
+    write_artifact(path, dataclasses.replace(golden_artifact, weights=weights), entropy_coding)
+    found = read_artifact(path).weights
+    for name, layer in layers.items():
+        expected = layer.fake_quantized_weight().detach().numpy()
+        np.testing.assert_array_equal(found[name].dequantize().reshape(expected.shape), expected)
+
+
 def test_a_linear_layer_gets_the_shape_of_its_map():
     net = quantize_(nn.Sequential(nn.Linear(2 * 3 * 4, 5)), weight=dict(bit_width=4)).eval()
-    stored = store_weights(net, {"0": LayerParameters("0.weight", None, (3, 4))})["0"]
-    assert stored.codes.shape == (5, 2, 3, 4) and (stored.bias == 0).all()
+    stored = store(net, kernel=(3, 4))
+    assert stored.codes.shape == (5, 2, 3, 4)
     flat = net[0].fake_quantized_weight().detach().numpy()
     np.testing.assert_array_equal(stored.dequantize().reshape(5, -1), flat)
-
-
-def test_batch_norm_is_a_factor_and_a_bias():
-    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
-    for tensor in (net[1].running_mean, net[1].weight.data, net[1].bias.data):
-        tensor.normal_()
-    net[1].running_var.uniform_(0.1, 2)
-    norm = ("1.weight", "1.bias", "1.running_mean", "1.running_var")
-    layer = LayerParameters("0.weight", "0.bias", (1, 1), norm, net[1].eps)
-    stored = store_weights(net, {"0": layer})["0"]
-    x = torch.randn(1, 3, 2, 2)
-    raw = nn.functional.conv2d(x, net[0].weight)
-    gain, bias = (torch.from_numpy(part).view(1, -1, 1, 1) for part in (stored.gain, stored.bias))
-    torch.testing.assert_close(raw * gain + bias, net(x))
 
 
 def test_float_layers_are_rounded_to_64_steps_of_each_channel():
@@ -64,16 +118,27 @@ def test_float_layers_are_rounded_to_64_steps_of_each_channel():
     assert (np.abs(codes[:5]).max((1, 2, 3)) == 64).all() and (codes[5] == 0).all()
     error = np.abs(codes * scale[:, None, None, None] - weight).max((1, 2, 3))
     assert (error <= 0.5001 * np.abs(weight).max((1, 2, 3)) / 64).all()
-    stored = store_weights(conv(), PLAIN)["0"]
+    stored = store(conv())
     assert (stored.code, stored.bit_width, stored.num_magnitudes) == ("uniform", 8, 0)
+
+
+def test_computed_weights_are_stored_like_float_ones_unless_they_come_from_low_bit_ones():
+    net = conv()
+    computed = net[0].weight.detach() / 3
+    np.testing.assert_array_equal(store(net, computed=computed).codes, store(net).codes)
+    quantize_(net, weight=dict(bit_width=4))
+    with pytest.raises(
+        ConfigError, match=r"0 cannot .*computes its weight from 0.weight, whose 4-"
+    ):
+        store(net, computed=computed)
 
 
 def test_what_cannot_be_stored():
     wide = quantize_(nn.Sequential(nn.Linear(140_000, 1)), weight=dict(bit_width=4, code="dense"))
     wide[0].weight.data.fill_(1)
-    with pytest.raises(ArtifactError, match=r"0.*accumulator could reach"):
-        store_weights(wide, {"0": LayerParameters("0.weight", "0.bias", (1, 1))})
+    with pytest.raises(ArtifactError, match=r"layer.*accumulator could reach"):
+        store(wide, kernel=(1, 1))
     net = conv()
     net[0].weight.data[0] = torch.nan
     with pytest.raises(ConfigError, match="0: weights are NaN"):
-        store_weights(net, PLAIN)
+        store(net)

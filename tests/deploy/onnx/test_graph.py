@@ -34,3 +34,11 @@ def test_a_wrong_graph_is_refused():
     graph.output("y", TensorProto.FLOAT, [1], graph("Add", "nobody", 1.0))
     with pytest.raises(onnx.checker.ValidationError):
         graph.model({})
+
+
+def test_values_may_be_called_like_traced_operations(run):
+    graph = Graph()
+    graph.input("constant_0", TensorProto.FLOAT, ["n"])
+    graph.output("add_0", TensorProto.FLOAT, ["n"], graph("Add", "constant_0", 1.0))
+    (found,) = run(graph.model({}), {"constant_0": np.arange(2, dtype=np.float32)})
+    assert found.tolist() == [1, 2]

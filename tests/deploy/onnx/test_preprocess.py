@@ -5,9 +5,9 @@ from onnx import TensorProto
 from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.preprocess import preprocess
 from lbwdet.deploy.onnx.values import Values
-from lbwdet.deploy.runtime.operations import Preprocess, Quantization
-from lbwdet.deploy.runtime.reference.preprocess import preprocess as reference
-from lbwdet.deploy.runtime.reference.preprocess import resized_shape
+from lbwdet.deploy.runtime.context import Run
+from lbwdet.deploy.runtime.operations.preprocess import Preprocess
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.testing import random_image
 
 GREY_LEVEL = 1 / 57  # a grey level in normalized units, and the quantization's step
@@ -27,20 +27,20 @@ GREY_LEVEL = 1 / 57  # a grey level in normalized units, and the quantization's 
 def test_a_grey_level_away_at_most(run, shape, size, keep_ratio, to_rgb):
     mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
     operation = Preprocess("x", size, keep_ratio, mean, std, to_rgb, 32)
-    quantization = Quantization(float(np.float32(GREY_LEVEL)), 118)
-    graph = Graph()
-    graph.input("image", TensorProto.UINT8, ["h", "w", 3])
-    values = Values(graph, {"x": quantization})
-    sizes = preprocess(graph, operation, values, "image")
-    graph.output("out", TensorProto.UINT8, [1, 3, "a", "b"], values.stored("x"))
-    for name in ("height", "width", "factor_y", "factor_x"):
-        graph.output(name, TensorProto.FLOAT, [], getattr(sizes, name))
+    quantizations = {"x": Quantization(float(np.float32(GREY_LEVEL)), 118)}
+    values = Values(Graph(), quantizations, {}, {})
+    stored = preprocess(operation, values)
+    values.graph.output("out", TensorProto.UINT8, [1, 3, "a", "b"], stored)
+    for name in ("size", "factor"):
+        values.graph.output(name, TensorProto.FLOAT, [2], getattr(values, name))
     image = random_image(0, *shape)
-    found, *numbers = run(graph.model({}), {"image": image})
-    expected = reference(operation, quantization, image)
+    found, size, factor = run(values.graph.model({}), {"image": image})
+    reference = Run(quantizations, {}, image)
+    expected = operation.compute(reference)
     assert found.shape == expected.transpose(0, 3, 1, 2).shape
     steps = found.transpose(0, 2, 3, 1).astype(int) - expected
     assert np.abs(steps).max() <= 2  # a grey level that falls between two steps
     assert (steps != 0).mean() < 0.2
-    height, width = resized_shape(operation, *shape)
-    assert np.allclose(numbers, [height, width, shape[0] / height, shape[1] / width])
+    height, width = reference.resized
+    assert size.tolist() == [width, height]
+    assert np.allclose(factor, [shape[1] / width, shape[0] / height])

@@ -41,7 +41,16 @@ def layer(name, **changes):
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        (lambda d: d.update(format_version=2), "format_version is 2, this lbwdet reads up to 1"),
+        (
+            lambda d: d.update(format_version=3),
+            "format_version is 3, this lbwdet reads up to 2: upd",
+        ),
+        (lambda d: d.update(format_version=0), "format_version is 0, not a version"),
+        (lambda d: d.update(format_version=True), "format_version is True, not a version"),
+        (
+            lambda d: d.update(format_version=1),
+            r"type is '\w+' instead of Preprocess, Conv, MaxPool",
+        ),
         (lambda d: d.update(format_version="1"), "format_version is '1', not a version"),
         (lambda d: d.pop("format_version"), "format_version is None"),
         (lambda d: d.pop("info"), r"document: the fields .* missing \['info'\]"),
@@ -52,7 +61,10 @@ def layer(name, **changes):
         ),
         (lambda d: d["program"]["operations"][3].update(relu=1), r"\[3\] .Conv.\.relu is 1"),
         (lambda d: d["program"]["operations"].pop(), "ends with its one Detections"),
-        (lambda d: d["program"]["quantizations"].pop("p2"), "operation .*'p2' is not uint8"),
+        (
+            lambda d: d["program"]["quantizations"].pop("p2"),
+            "operation .*input 'p2' is float32, not uint8",
+        ),
         (lambda d: d["weights"].pop("fc1"), r"unknown \['fc1.bias', 'fc1.codes', 'fc1.gain'"),
         (lambda d: d["weights"].update(fc3=d["weights"]["fc1"]), r"missing \['fc3.bias', "),
         (layer("fc1", shape=[8, 4, 7, 6]), "array 'fc1.codes': "),
@@ -116,7 +128,7 @@ def test_exponents_beyond_float32_are_refused(small_file, tampered, exponent, me
 
 @pytest.fixture
 def golden(golden_folder):
-    return (golden_folder / "coded.lbw").read_bytes()
+    return (golden_folder / "coded2.lbw").read_bytes()
 
 
 def refused(path):
@@ -192,7 +204,7 @@ def mutated(golden, random):
     return len(encoded).to_bytes(8, "little") + encoded + content
 
 
-@pytest.mark.parametrize("name", ["plain", "coded"])
+@pytest.mark.parametrize("name", ["plain", "coded", "plain2", "coded2"])
 def test_hostile_files_are_refused_or_valid(golden_folder, tmp_path, name):
     original = (golden_folder / f"{name}.lbw").read_bytes()
     path, random = tmp_path / "mutated.lbw", Random(0)

@@ -1,11 +1,14 @@
-import sys
+import copy
+import pickle
 
 import numpy as np
 import pytest
 
 from lbwdet.deploy.artifact_writer import write_artifact
+from lbwdet.deploy.runtime import native_library
 from lbwdet.deploy.runtime.detector import DetectionResult, Detector
-from lbwdet.deploy.runtime.reference import ReferenceEngine
+from lbwdet.deploy.runtime.native_library import NativeError
+from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.deploy.testing import random_image, tiny_artifact
 from lbwdet.errors import ArtifactError, ConfigError, DataError
 
@@ -78,6 +81,27 @@ def test_a_missing_file(tmp_path):
 
 
 def test_a_native_engine_that_was_not_built(monkeypatch):
-    monkeypatch.setitem(sys.modules, "lbwdet.deploy.runtime.native", None)
-    with pytest.raises(ConfigError, match=r"C\+\+17 compiler.*or use engine='reference'"):
+    monkeypatch.setattr(native_library, "library_path", lambda: None)
+    with pytest.raises(NativeError, match=r"C\+\+ compiler.*or use engine='reference'"):
         Detector(tiny_artifact())
+
+
+def test_pickled_as_what_it_was_made_of(tmp_path, detector):
+    path = tmp_path / "model.lbw"
+    write_artifact(path, tiny_artifact())
+    threshold = float(detector(IMAGE).scores[3])
+    for source in (path, tiny_artifact()):
+        made = Detector(source, engine="reference", score_threshold=threshold)
+        for again in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
+            assert again.engine is not made.engine and again.classes == made.classes
+            assert len(again(IMAGE)) == 3
+            assert np.array_equal(again(IMAGE).boxes, made(IMAGE).boxes)
+
+
+def test_a_pickled_file_is_found_from_anywhere(tmp_path, monkeypatch):
+    write_artifact(tmp_path / "model.lbw", tiny_artifact())
+    monkeypatch.chdir(tmp_path)
+    pickled = pickle.dumps(Detector("model.lbw", engine="reference"))
+    assert len(pickled) < 1000  # the file's name, not its content
+    monkeypatch.chdir("/")
+    assert len(pickle.loads(pickled)(IMAGE)) > 5

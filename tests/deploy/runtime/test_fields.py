@@ -7,7 +7,9 @@ from typing import Any, Literal
 import pytest
 
 from lbwdet.deploy.runtime.fields import from_json, to_json
-from lbwdet.deploy.runtime.operations import MaxPool, Operation, Program
+from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations.max_pool import MaxPool
+from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.testing import tiny_artifact
 from lbwdet.errors import ArtifactError
 
@@ -77,7 +79,7 @@ def test_an_integer_may_stand_for_a_float():
         ("table", {"k": "v"}, r"value.table\['k'\] is 'v' instead of an integer"),
         ("table", [], "instead of an object"),
         ("maybe", 0, "value.maybe is 0 instead of a text"),
-        ("operation", {"type": "Exec"}, "value.operation: type is 'Exec' instead of Preprocess, "),
+        ("operation", {"type": "Exec"}, "value.operation: type is 'Exec' instead of Add, Affine, "),
         ("operation", {"type": ["MaxPool"]}, "type is"),
         ("operation", {}, "type is None instead of"),
         ("operation", {"type": "MaxPool"}, r"\(MaxPool\): the fields are not those of MaxPool"),

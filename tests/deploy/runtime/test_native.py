@@ -1,24 +1,35 @@
 """The native engine: its bytes are the reference's, and nothing that is given to it harms it."""
 
-import ctypes
+import copy
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from lbwdet.deploy.runtime import native
 from lbwdet.deploy.runtime.native import NativeEngine, NativeError
-from lbwdet.deploy.runtime.native_library import library_path
-from lbwdet.deploy.runtime.native_program import Describer
-from lbwdet.deploy.runtime.operations import Conv, Detections, PSRoIAlign, Requantize
-from lbwdet.deploy.runtime.reference import ReferenceEngine
+from lbwdet.deploy.runtime.native_library import Field, FieldKind, library_path
+from lbwdet.deploy.runtime.native_program import Fields, field
+from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations.candidates import Candidates
+from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.lookup import Lookup
+from lbwdet.deploy.runtime.operations.max_pool import MaxPool
+from lbwdet.deploy.runtime.operations.preprocess import Preprocess
+from lbwdet.deploy.runtime.operations.ps_roi_align import PSRoIAlign
+from lbwdet.deploy.runtime.operations.regions import Regions
+from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
+from lbwdet.deploy.runtime.operations.suppress import Suppress
+from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ArtifactError, DataError
 
@@ -46,8 +57,7 @@ def made(key):
 
 
 def names_of(artifact):
-    operations = artifact.program.operations
-    return [operation.output for operation in operations if not isinstance(operation, Detections)]
+    return [operation.written for operation in artifact.program.operations[:-1]]
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +119,15 @@ def test_the_best_instruction_set_is_the_default():
 def test_no_proposals(expected):
     artifact, image, _, _ = expected("4bit", SIZES[0])
     operations = list(artifact.program.operations)
-    index = next(i for i, op in enumerate(operations) if type(op).__name__ == "Proposals")
+    index = next(i for i, op in enumerate(operations) if isinstance(op, Candidates))
     operations[index] = replace(operations[index], min_size=1e6)
     artifact = replace(artifact, program=replace(artifact.program, operations=tuple(operations)))
     with NativeEngine(artifact) as engine:
         boxes, scores, labels = engine.detect(image)
         assert boxes.shape == (0, 4) and scores.shape == labels.shape == (0,)
-        values = engine.values(image, ["proposals", "rois", "scores"])
-        assert [len(value) for value in values.values()] == [0, 0, 0]
+        values = engine.values(image, ["proposals", "rois", "scores", "detections.kept"])
+        assert [len(value) for value in values.values()] == [0, 0, 0, 0]
+        assert values["proposals"].shape == (0, 4) and values["detections.kept"].shape == (0, 7)
 
 
 def test_two_engines_in_two_threads(expected):
@@ -185,12 +196,156 @@ def test_interrupt(expected):
         signal.signal(signal.SIGALRM, previous)
 
 
+LARGE = dict(size=(800, 800), channels=16)  # runs for so long that it can be interfered with
+
+
+@pytest.fixture(scope="module")
+def large():
+    """An artifact, an image, and the boxes in it."""
+    artifact, image = tiny_artifact(**LARGE), random_image(3, 90, 120)
+    with NativeEngine(artifact) as engine:
+        return artifact, image, engine.detect(image)[0]
+
+
+class Worker(threading.Thread):
+    """Detects in an image again and again until there is an error."""
+
+    def __init__(self, engine, image, expected):
+        super().__init__(daemon=True)
+        self.engine, self.image, self.expected = engine, image, expected
+        self.runs, self.error, self.wrong = 0, None, 0
+        self.started = threading.Event()
+
+    def run(self):
+        try:
+            while True:
+                self.started.set()
+                boxes = self.engine.detect(self.image)[0]
+                self.wrong += not np.array_equal(boxes, self.expected)
+                self.runs += 1
+        except Exception as error:
+            self.error = error
+
+
+def test_cancelled_from_another_thread(large):
+    artifact, image, boxes = large
+    with NativeEngine(artifact) as engine:
+        engine.cancel()  # nothing runs: nothing happens
+        assert np.array_equal(engine.detect(image)[0], boxes)
+        worker = Worker(engine, image, boxes)
+        worker.start()
+        deadline = time.monotonic() + 60
+        while worker.is_alive() and time.monotonic() < deadline:
+            engine.cancel()
+            time.sleep(0.001)
+        worker.join(60)
+        assert isinstance(worker.error, NativeError) and str(worker.error) == "cancelled"
+        assert not worker.wrong
+        assert np.array_equal(engine.detect(image)[0], boxes)  # the engine is as good as before
+    engine.cancel()  # closed
+
+
+def test_a_cancelled_run_ends_soon(large):
+    artifact, image, boxes = large
+    with NativeEngine(artifact, threads=1) as engine:
+        begin = time.monotonic()
+        engine.detect(image)
+        whole = time.monotonic() - begin
+        took = []
+        for _ in range(5):
+            worker = Worker(engine, image, boxes)
+            worker.start()
+            worker.started.wait(60)
+            time.sleep(whole / 4)
+            begin = time.monotonic()
+            while worker.is_alive():
+                engine.cancel()
+                worker.join(0.001)
+            took.append(time.monotonic() - begin)
+        assert min(took) < whole / 2
+
+
+def test_closed_while_it_runs_in_another_thread(large):
+    """The run ends as if nothing had happened; only then the engine is gone."""
+    artifact, image, boxes = large
+    for pause in (0, 0.01, 0.05):
+        engine = NativeEngine(artifact)
+        worker = Worker(engine, image, boxes)
+        worker.start()
+        worker.started.wait(60)
+        time.sleep(pause)
+        engine.close()
+        worker.join(60)
+        assert not worker.is_alive() and not worker.wrong
+        assert isinstance(worker.error, NativeError) and "was closed" in str(worker.error)
+
+
+def test_what_is_being_cancelled_is_not_freed_yet():
+    engine = NativeEngine(tiny_artifact(channels=2))
+    cancelling, free_to_go = threading.Event(), threading.Event()
+    library, calls = engine._library, []
+
+    def cancel(_):
+        cancelling.set()
+        free_to_go.wait(60)
+        calls.append("cancelled")
+
+    def destroy(address):
+        calls.append("freed")
+        library.lbw_destroy(address)
+
+    engine._library = SimpleNamespace(lbw_cancel=cancel, lbw_destroy=destroy)
+    threads = [threading.Thread(target=engine.cancel), threading.Thread(target=engine.close)]
+    threads[0].start()
+    cancelling.wait(60)
+    threads[1].start()
+    time.sleep(0.05)
+    free_to_go.set()
+    for thread in threads:
+        thread.join(60)
+    assert calls == ["cancelled", "freed"]
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_an_engine_cannot_be_copied(copied):
+    with (
+        NativeEngine(tiny_artifact(channels=2)) as engine,
+        pytest.raises(TypeError, match="holds threads and memory of this process"),
+    ):
+        copied(engine)
+
+
 def _detect_in_child(engine, image, queue):
     try:
         engine.detect(image)
         queue.put("it ran")
     except NativeError as error:
         queue.put(str(error))
+    engine.cancel()
+    engine.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_that_is_forked_during_a_run_is_told_so(large):
+    """And neither waits for a lock that nobody there will release, nor for threads it has not."""
+    artifact, image, boxes = large
+    context = multiprocessing.get_context("fork")
+    engine = NativeEngine(artifact)
+    worker = Worker(engine, image, boxes)
+    worker.start()
+    worker.started.wait(60)
+    for _ in range(5):
+        time.sleep(0.005)
+        queue = context.Queue()
+        child = context.Process(target=_detect_in_child, args=[engine, image, queue])
+        child.start()
+        assert "made in another process" in queue.get(timeout=60)
+        child.join(60)
+        assert child.exitcode == 0
+    assert worker.is_alive() and not worker.wrong
+    engine.close()
+    worker.join(60)
+    assert "was closed" in str(worker.error) and not worker.wrong
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -244,7 +399,7 @@ def test_instruction_sets_that_are_not_there(monkeypatch):
     ("size", "limit", "message"),
     [
         (2000, 1 << 20, r"an image of 90 x 80 pixels take \d+ MiB, more than the limit of 1 MiB"),
-        (32768, 1 << 60, r"Preprocess image: its output of .* is too large"),
+        (32768, 1 << 60, r"^Preprocess image: an output of .* is too large"),
     ],
 )
 def test_maps_that_exceed_the_memory(size, limit, message):
@@ -254,9 +409,20 @@ def test_maps_that_exceed_the_memory(size, limit, message):
                 engine.detect(random_image(0, 90, 80))
 
 
-def test_a_memory_limit_of_nothing():
-    with pytest.raises(NativeError, match="memory_limit"):
-        NativeEngine(tiny_artifact(), memory_limit=0)
+def test_an_image_that_takes_too_much_work():
+    message = (
+        r"30 x 31 pixels takes .*multiplications and comparisons, more than the limit of 1e\+04"
+    )
+    with NativeEngine(tiny_artifact(), work_limit=10_000) as engine:
+        for _ in range(2):
+            with pytest.raises(NativeError, match=message):
+                engine.detect(random_image(0, 30, 31))
+
+
+@pytest.mark.parametrize("limit", ["memory_limit", "work_limit"])
+def test_a_limit_of_nothing(limit):
+    with pytest.raises(NativeError, match="limits must be positive"):
+        NativeEngine(tiny_artifact(), **{limit: 0})
 
 
 def test_what_is_no_image():
@@ -288,74 +454,205 @@ def test_a_program_that_is_not_valid():
         NativeEngine(replace(artifact, program=program))
 
 
+@pytest.fixture
+def told(monkeypatch):
+    """Makes engines tell the library other fields of one kind of operation than there are.
+
+    Of a name: a number or an array, None to leave it out, or a ``Field`` as it is.
+    """
+
+    def tell(kind, **changes):
+        class Told(Fields):
+            def __init__(self, operation, context, values):
+                super().__init__(operation, context, values)
+                if not isinstance(operation, kind):
+                    return
+                self._fields = list(self._fields)
+                for name, value in changes.items():
+                    name = name.replace("__", ".")
+                    (at,) = (
+                        i for i, entry in enumerate(self._fields) if entry.name.decode() == name
+                    )
+                    if value is None:
+                        del self._fields[at]
+                    elif isinstance(value, Field):
+                        self._fields[at] = value
+                    else:
+                        kind_of_field = FieldKind(self._fields[at].kind)
+                        is_value = kind_of_field is FieldKind.VALUE
+                        given = np.array(value, np.int32) if is_value else value
+                        self._fields[at] = field(name, given, kind_of_field if is_value else None)
+                self.array = (Field * len(self._fields))(*self._fields)
+
+        monkeypatch.setattr(native, "Fields", Told)
+
+    return tell
+
+
+NOTHING_THERE = Field(b"input", FieldKind.VALUE, 1, None)
+LESS_THAN_NOTHING = Field(b"stride", FieldKind.INT32, -2, NOTHING_THERE.data)
+NAMELESS = Field(None, FieldKind.INT32, 0, None)
+FLOATS = np.ones(2, np.float32)
+
+
 @pytest.mark.parametrize(
-    ("field", "value", "message"),
+    ("name", "value", "message"),
     [
-        ("input", 99, "no such value"),
-        ("input", -2, "no such value"),
-        ("output", 0, "written twice"),
-        ("stride", (0, 1), ""),
-        ("kernel", (1 << 20, 1), ""),
-        ("in_channels", 0, ""),
+        ("input", [99], "the field 'input' names a value that does not exist"),
+        ("input", [-2], "the field 'input' names a value that does not exist"),
+        ("input", [1 << 30], "the field 'input' names a value that does not exist"),
+        ("input", [1], "a value is read before it is written"),
+        ("input", [0, 0], "the field 'input' has 2 entries; it takes 1"),
+        ("input", [], "the field 'input' has 0 entries; it takes 1"),
+        ("input", None, "the field 'input' is missing"),
+        ("input", field("input", 0), "the field 'input' does not hold values"),
+        ("input", NOTHING_THERE, "the field 'input' has no data"),
+        ("input", NAMELESS, "the field 'input' is missing"),
+        ("output", [0], "written twice"),
+        ("stride", (0, 1), "stride"),
+        ("stride", (-1, 1), "stride"),
+        ("stride", (2,), "the field 'stride' has 1 entries; it takes 2"),
+        ("stride", FLOATS, "the field 'stride' does not hold integers"),
+        ("stride", LESS_THAN_NOTHING, "the field 'stride' has no data"),
+        ("kernel", (1 << 20, 1), "'integers' has another size than channels and kernel say"),
+        ("padding", (-1, 0), "padding"),
+        ("padding", (1 << 30, 1 << 30), ""),
+        ("dilation", (0, 1), "dilation"),
+        ("in_channels", 0, "channels and kernel must be positive"),
+        ("in_channels", 1 << 30, "'integers' has another size"),
+        ("integers", np.ones(5, np.int8), "'integers' has another size"),
+        ("integers", FLOATS, "'integers' does not hold integers of 8 bits"),
+        ("integers", None, "'integers' is missing"),
+        ("multiplier", FLOATS, r"'multiplier' has 2 entries; it takes \d"),
+        ("offset", FLOATS, r"'offset' has 2 entries; it takes \d"),
+        ("relu", "yes", "'relu' does not hold integers"),
     ],
 )
-def test_the_library_checks_what_it_is_told(field, value, message, monkeypatch):
+def test_the_library_checks_what_it_is_told(name, value, message, told):
     """No description can make it crash, even one that no valid program has."""
-    describe = Describer.describe
-
-    def wrong(self, operation):
-        function, struct = describe(self, operation)
-        if isinstance(operation, Conv):
-            setattr(struct, field, value)
-        return function, struct
-
-    monkeypatch.setattr(Describer, "describe", wrong)
+    told(Conv, **{name: value})
     with pytest.raises(NativeError, match=f"^Conv stem: .*{message}"):
+        NativeEngine(tiny_artifact()).detect(random_image(0, 40, 40))
+
+
+def test_the_library_knows_floats_from_integers(told):
+    names = names_of(tiny_artifact())
+    told(MaxPool, input=[names.index("p2.scores")])
+    with pytest.raises(
+        NativeError, match=r"^MaxPool pooled: .*'input' names a float map; it takes"
+    ):
+        NativeEngine(tiny_artifact())
+    told(Candidates, scores=[0] * 5)
+    with pytest.raises(NativeError, match=r"^Candidates .*'scores' names a uint8 map; it takes a"):
         NativeEngine(tiny_artifact())
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(input=99), "no such value"),
-        (dict(table=(ctypes.c_uint8 * 256)(*[16] * 256)), "table"),
+        (dict(input=[99]), "names a value that does not exist"),
+        (dict(table=np.full(256, 16, np.uint8)), "the table goes beyond the output's maximum"),
+        (dict(table=np.zeros(255, np.uint8)), "the field 'table' has 255 entries; it takes 256"),
     ],
 )
-def test_the_library_checks_requantized_values(changes, message, monkeypatch):
-    describe = Describer.describe
-
-    def wrong(self, operation):
-        function, struct = describe(self, operation)
-        if isinstance(operation, Requantize):
-            for field, value in changes.items():
-                setattr(struct, field, value)
-        return function, struct
-
-    monkeypatch.setattr(Describer, "describe", wrong)
-    with pytest.raises(NativeError, match=f"^Requantize pooled.low: .*{message}"):
+def test_the_library_checks_tables(changes, message, told):
+    told(Lookup, **changes)
+    with pytest.raises(NativeError, match=f"^Lookup pooled.low: .*{message}"):
         NativeEngine(tiny_artifact(activation_bits=4))
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "message"),
+    ("changes", "message"),
     [
-        ("input", 99, "no such value"),
-        ("input", 0, "a uint8 map where a float one belongs"),
-        ("size", 0, "size"),
-        ("size", 2, "Detections: scores of 9 and deltas of 9 channels"),
-        ("size", 5, "36 channels of 1 maps for 25 cells"),
-        ("sampling_ratio", 1 << 20, "sampling_ratio"),
+        (dict(strides=(4, 8)), "every level needs a stride, anchors, scores, deltas"),
+        (dict(strides=()), "every level needs a stride"),
+        (dict(deltas=[0]), "'deltas' names a uint8 map"),
+        (dict(anchors_per_level=np.array([3, 3, 3, 3, 4])), "base_anchors are not those of"),
+        (dict(anchors_per_level=np.array([3, 3, 3, 3, -1])), "base_anchors are not those of"),
+        (dict(anchors_per_level=np.array([3, 3, 3, 3, 1 << 30])), "base_anchors are not those of"),
+        (dict(base_anchors=np.zeros(7, np.float32)), "base_anchors are not those of"),
+        (dict(num_classes=0), "num_classes and pre_nms must be positive"),
+        (dict(pre_nms=-1), "num_classes and pre_nms must be positive"),
+        (dict(num_classes=2), ""),
+        (dict(activation="tanh"), "this build has no scores by tanh"),
+        (dict(coder="PolarCoder"), "this build has no coder PolarCoder"),
+        (dict(coder__max_log_ratio=-1.0), "coder.max_log_ratio is negative"),
+        (dict(coder__stds=(1.0, 1.0)), "'coder.stds' has 2 entries; it takes 4"),
     ],
 )
-def test_the_library_checks_votes(field, value, message, monkeypatch):
-    describe = Describer.describe
+def test_the_library_checks_dense_heads(changes, message, told):
+    told(Candidates, **changes)
+    with pytest.raises(NativeError, match=f"^Candidates proposals.candidates: .*{message}"):
+        NativeEngine(tiny_artifact()).detect(random_image(0, 40, 40))
 
-    def wrong(self, operation):
-        function, struct = describe(self, operation)
-        if isinstance(operation, PSRoIAlign):
-            setattr(struct, field, value)
-        return function, struct
 
-    monkeypatch.setattr(Describer, "describe", wrong)
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        (Suppress, dict(group="colour"), "this build has no groups by colour"),
+        (Suppress, dict(max_boxes=0), "max_boxes must be positive"),
+        (RoIAlign, dict(size=0), "size must be positive"),
+        (RoIAlign, dict(size=1 << 30), ""),
+        (RoIAlign, dict(inputs=[]), ""),
+        (RoIAlign, dict(ratios=(0.5,)), "ratios"),
+        (RoIAlign, dict(boxes=[0]), "'boxes' names a uint8 map"),
+        (MaxPool, dict(stride=(0, 1)), "stride must be positive"),
+        (MaxPool, dict(padding=(3, 1)), "padding must be 0 to kernel - 1"),
+        (MaxPool, dict(kernel=(0, 3)), ""),
+        (Preprocess, dict(size=(0, 5)), "size must be positive"),
+        (Preprocess, dict(size_divisor=0), "size_divisor must be positive"),
+        (Preprocess, dict(table=np.zeros(3, np.uint8)), "'table' has 3 entries; it takes 768"),
+    ],
+)
+def test_the_library_checks_other_operations(kind, changes, message, told):
+    told(kind, **changes)
+    with pytest.raises(NativeError, match=f"^{kind.__name__} .*{message}"):
+        NativeEngine(tiny_artifact()).detect(random_image(0, 40, 40))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("input", [99], "names a value that does not exist"),
+        ("input", [0], "'input' names a uint8 map; it takes a float one"),
+        ("size", 0, "size must be positive"),
+        ("size", 2, r"RegionCandidates .*scores of \d+ x 1 x 1 x 9, deltas of"),
+        ("size", 5, "a map of .* for 25 cells"),
+        ("sampling_ratio", 1 << 30, "more than the limit of"),
+    ],
+)
+def test_the_library_checks_votes(name, value, message, told):
+    told(PSRoIAlign, **{name: value})
     with pytest.raises(NativeError, match=message):
-        NativeEngine(tiny_rfcn_artifact()).detect(random_image(0, 40, 40))
+        NativeEngine(tiny_rfcn_artifact(), work_limit=1 << 32).detect(random_image(0, 40, 40))
+
+
+def test_the_library_ignores_fields_that_it_does_not_know(monkeypatch, expected):
+    class More(Fields):
+        def __init__(self, operation, context, values):
+            super().__init__(operation, context, values)
+            self._fields = [field("unheard_of", 3), *self._fields]
+            self.array = (Field * len(self._fields))(*self._fields)
+
+    monkeypatch.setattr(native, "Fields", More)
+    artifact, image, _, found = expected("4bit", SIZES[0])
+    with NativeEngine(artifact) as engine:
+        assert np.array_equal(engine.detect(image)[0], found[0])
+
+
+def test_an_operation_that_this_build_lacks(monkeypatch):
+    """Whose Python file was added, and whose C++ file was not."""
+    monkeypatch.setattr(Operation, "registry", dict(Operation.registry))
+
+    class Blur(Regions):
+        pass
+
+    artifact = tiny_artifact()
+    operations = tuple(
+        Blur(operation.input, operation.output) if isinstance(operation, Regions) else operation
+        for operation in artifact.program.operations
+    )
+    artifact = replace(artifact, program=replace(artifact.program, operations=operations))
+    assert len(ReferenceEngine(artifact).detect(random_image(0, 40, 40))[0]) > 0
+    with pytest.raises(NativeError, match=r"^Blur proposals: this build has no operation Blur"):
+        NativeEngine(artifact)

@@ -1,24 +1,21 @@
 """The native engine under AddressSanitizer and UndefinedBehaviorSanitizer."""
 
 import os
-import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-import lbwdet.deploy
+from tests.deploy.csrc import build
 
-CSRC = Path(lbwdet.deploy.__file__).parent / "csrc"
-FLAGS = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
-RUN = """
+pytestmark = pytest.mark.skipif(build.COMPILER is None, reason="no C++ compiler")
+
+DETECTORS = """
 import sys
 from pathlib import Path
 import numpy as np
 from lbwdet.deploy.runtime import native, native_library
-from lbwdet.deploy.runtime.reference import ReferenceEngine
+from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
 
 native_library.library_path = lambda: Path(sys.argv[1])
@@ -42,48 +39,102 @@ for artifact in (
                 runs += 1
 print("runs:", runs)
 """
+OPERATIONS = """
+import sys
+from pathlib import Path
+import numpy as np
+import lbwdet.deploy.runtime.operations
+from lbwdet.deploy.runtime import native, native_library
+from lbwdet.deploy.runtime.alone import compute_alone, run_alone
+from lbwdet.deploy.runtime.operation import Operation
+
+native_library.library_path = lambda: Path(sys.argv[1])
+isas = [isa for isa, usable in native.instruction_sets().items() if usable]
+runs = 0
+for kind in Operation.registry.values():
+    for seed in range(6):
+        example = kind.example(np.random.default_rng(seed))
+        expected = compute_alone(example)
+        for isa in (isas[0], isas[-1]):
+            found = run_alone(example, isa=isa, threads=1 + seed % 3, border=seed % 2)
+            pairs = zip(found, expected) if isinstance(found, tuple) else [(found, expected)]
+            assert all(ours.tobytes() == theirs.tobytes() for ours, theirs in pairs), kind
+            runs += 1
+print("runs:", runs)
+"""
+WRONG = """
+import sys
+from pathlib import Path
+import numpy as np
+from lbwdet.deploy.runtime import native, native_library
+from lbwdet.deploy.runtime.native_program import Field, Fields, field
+from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
+
+native_library.library_path = lambda: Path(sys.argv[1])
+random = np.random.default_rng(0)
+runs, refused = 0, 0
 
 
-def runtime(name):
-    """A library of the compiler, as something that can be loaded before Python itself."""
-    printed = subprocess.run(["g++", f"-print-file-name={name}"], capture_output=True, text=True)
-    return printed.stdout.strip()
+class Wrong(Fields):
+    # Fields of which one, of one operation, is not what it was.
+
+    def __init__(self, operation, context, values):
+        super().__init__(operation, context, values)
+        if next(Wrong.countdown) != 0 or not len(self):
+            return
+        at = int(random.integers(len(self)))
+        entry = self.array[at]
+        wrong = [
+            field(entry.name.decode(), np.array(numbers, dtype))
+            for numbers in ([], [0], [-1], [1, 2], [1 << 30], [3] * 300)
+            for dtype in (np.int32, np.float32)
+        ]
+        wrong += [Field(entry.name, entry.kind, count, None) for count in (-1, 1)]
+        wrong.append(Field(entry.name, 99, entry.count, entry.data))
+        for value in (0, 1, 30, -1, 1 << 30):
+            indices = np.array([value] * max(entry.count, 1), np.int32)
+            wrong.append(field(entry.name.decode(), indices, native_library.FieldKind.VALUE))
+        self._fields = [*self._fields]
+        self._fields[at] = wrong[int(random.integers(len(wrong)))]
+        self.array = (Field * len(self))(*self._fields)
+
+
+native.Fields = Wrong
+for make in (tiny_artifact, tiny_rfcn_artifact):
+    artifact = make(channels=2, size=(48, 32))
+    for index in list(range(len(artifact.program.operations))) * 2:
+        Wrong.countdown = iter(range(index, -1000, -1))
+        runs += 1
+        try:
+            limits = dict(memory_limit=1 << 26, work_limit=1 << 28)
+            with native.NativeEngine(artifact, threads=1, **limits) as engine:
+                engine.detect(random_image(0, 30, 40))
+        except native.NativeError:
+            refused += 1
+assert refused > runs / 4, (refused, runs)
+print("runs:", runs)
+"""
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    if shutil.which("g++") is None:
-        pytest.skip("no g++")
-    if not all(Path(runtime(name)).is_absolute() for name in ("libasan.so", "libubsan.so")):
-        pytest.skip("g++ without sanitizers")
-    folder = tmp_path_factory.mktemp("sanitized")
-    sources = [path for path in CSRC.rglob("*.cpp") if not {"tests", "bench"} & {*path.parts}]
-
-    def compiled(numbered):
-        number, source = numbered
-        target = folder / f"{number}.o"
-        command = ["g++", *FLAGS, "-std=c++17", "-ffp-contract=off", "-fPIC", "-pthread"]
-        subprocess.run([*command, "-c", source, "-o", target], check=True)
-        return target
-
-    with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(compiled, enumerate(sources)))
-    subprocess.run(
-        ["g++", *FLAGS, "-shared", "-pthread", *objects, "-o", folder / "l.so"], check=True
-    )
-    return folder / "l.so"
+def library():
+    if build.sanitizer_environment() is None:
+        pytest.skip("the compiler has no sanitizers")
+    return build.library(flags=build.SANITIZED)
 
 
-def test_a_clean_run(library):
-    libraries = [runtime(name) for name in ("libasan.so", "libubsan.so", "libstdc++.so")]
-    # Python itself does not free everything at its end.
-    environment = {"LD_PRELOAD": " ".join(libraries), "ASAN_OPTIONS": "detect_leaks=0"}
+@pytest.mark.parametrize(
+    ("program", "runs"),
+    [(DETECTORS, 12), (OPERATIONS, 16 * 6 * 2), (WRONG, 150)],
+    ids=["detectors", "operations", "wrong descriptions"],
+)
+def test_a_clean_run(library, program, runs):
     run = subprocess.run(
-        [sys.executable, "-c", RUN, library],
+        [sys.executable, "-c", program, library],
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, **build.sanitizer_environment()},
         timeout=500,
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    assert int(run.stdout.split("runs:")[1]) >= 4
+    assert int(run.stdout.split("runs:")[1]) >= runs

@@ -4,21 +4,30 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lbwdet.deploy.runtime.operations import Conv, Program, PSRoIAlign, Quantization
-from lbwdet.deploy.runtime.validate import RANGES, _Side, check_artifact, check_weight
+from lbwdet.deploy.runtime.artifact import WeightEntry
+from lbwdet.deploy.runtime.coders import DistanceCoder
+from lbwdet.deploy.runtime.declaration import Kind, Range, markers
+from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.ps_roi_align import PSRoIAlign
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.shapes import Map, Rows, Side
+from lbwdet.deploy.runtime.validate import check_artifact, check_operations, check_weight
 from lbwdet.deploy.testing import random_weight, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ArtifactError
 
 TINY = tiny_artifact(channels=2)
 KINDS = [type(operation).__name__ for operation in TINY.program.operations]
-POOL, ALIGN, PROPOSALS, DETECTIONS = (
-    KINDS.index(kind) for kind in ("MaxPool", "RoIAlign", "Proposals", "Detections")
+POOL, PROPOSALS, SUPPRESS, REGIONS, ALIGN, HEAD, RESULT = (
+    KINDS.index(kind)
+    for kind in (
+        *("MaxPool", "Candidates", "Suppress", "Regions"),
+        *("RoIAlign", "RegionCandidates", "Detections"),
+    )
 )
 BY_OUTPUT = {
-    operation.output: index
+    operation.written: index
     for index, operation in enumerate(TINY.program.operations[:-1])
     if isinstance(operation, Conv)
 }
@@ -79,28 +88,34 @@ def test_the_tiny_detector_is_right(code, bit_width):
         ({RESIDUAL: {"padding": (0, 1)}}, "has not the size"),
         ({UPSAMPLED: {"upsample": False}}, "residual 'lateral5' has not the size"),
         ({SCORES: {"residual": "lateral2"}}, "a residual needs a uint8 output"),
-        ({SCORES + 1: {"input": "p2.scores"}}, "'p2.scores' is not uint8"),
+        ({SCORES + 1: {"input": "p2.scores"}}, "input 'p2.scores' is float32, not uint8"),
         ({POOL: {"padding": (1, 3)}}, "leaves windows of"),
         ({POOL: {"kernel": (99, 99)}}, "larger than the map"),
         ({POOL: {"input": "image"}}, "differ in quantization"),
         ({PROPOSALS: {"strides": (4, 8)}}, "one entry per level"),
-        ({PROPOSALS: {"scores": (), "deltas": (), "strides": (), "base_anchors": ()}}, "per level"),
-        ({PROPOSALS: {"base_anchors": ((),) * 5}}, "0 anchors, 3 scores, 12 deltas"),
+        ({PROPOSALS: {"scores": (), "deltas": (), "strides": (), "base_anchors": ()}}, "0 entries"),
+        ({PROPOSALS: {"base_anchors": ((),) * 5}}, "0 anchors of 1 classes, 3 scores, 12 deltas"),
         ({PROPOSALS: {"scores": ("p3.scores",) * 5}}, "differ in size"),
-        ({PROPOSALS: {"scores": ("p2",) * 5}}, "'p2' is not float32"),
+        ({PROPOSALS: {"scores": ("p2",) * 5}}, "scores 'p2' is uint8, not float32"),
         ({PROPOSALS: {"pre_nms": 0}}, "pre_nms is 0; allowed is 1"),
-        ({PROPOSALS: {"iou_threshold": 1.5}}, "iou_threshold is 1.5; allowed is 0 to 1"),
-        ({ALIGN: {"boxes": "p2"}}, "reads boxes 'p2'"),
+        ({SUPPRESS: {"iou_threshold": 1.5}}, "iou_threshold is 1.5; allowed is 0 to 1"),
+        ({SUPPRESS: {"input": "p2"}}, "input 'p2' is uint8, not candidates"),
+        ({REGIONS: {"input": "p2.scores"}}, "input 'p2.scores' is float32, not candidates"),
+        ({ALIGN: {"boxes": "p2"}}, "boxes 'p2' is uint8, not boxes"),
+        ({ALIGN: {"boxes": "proposals.kept"}}, "'proposals.kept' is candidates, not boxes"),
         ({ALIGN: {"inputs": ("p2", "p3", "p4", "stem")}}, "inputs of .* channels"),
         ({ALIGN: {"inputs": ("p2", "p3")}}, "one entry per level"),
         ({ALIGN: {"size": 6}}, "larger than the map"),
         ({ALIGN: {"size": 9}}, "not one pixel per box"),
         ({FC: {"padding": (1, 1)}}, "not one pixel per box"),
         ({FC: {"input": "p2"}}, "not one pixel per box"),
-        ({DETECTIONS: {"boxes": "rois"}}, "reads boxes 'rois'"),
-        ({DETECTIONS: {"scores": "p2.scores"}}, "'p2.scores' is not one pixel per box"),
-        ({DETECTIONS: {"num_classes": 4}}, "expected"),
-        ({DETECTIONS: {"class_agnostic": True}}, "4 scores and 12 deltas per box; 4 and 4 are"),
+        ({HEAD: {"boxes": "rois"}}, "boxes 'rois' is uint8, not boxes"),
+        ({HEAD: {"scores": "p2.scores"}}, "'p2.scores' is not one pixel per box"),
+        ({HEAD: {"num_classes": 4}}, "expected"),
+        ({HEAD: {"class_agnostic": True}}, "4 scores and 12 deltas per box; 4 and 4 are"),
+        ({RESULT: {"num_classes": 4}}, "candidates of 3 classes, not 4"),
+        ({RESULT: {"input": "proposals"}}, "input 'proposals' is boxes, not candidates"),
+        ({RESULT: {"input": "proposals.kept"}}, "candidates of 1 classes, not 3"),
         ({0: {"size_divisor": 1}}, "larger than the map"),
         ({0: {"size": (0, 5)}}, "size is 0; allowed is 1 to 32768"),
         ({0: {"std": (1.0, 0.0, 1.0)}}, "std is 0.0"),
@@ -117,9 +132,9 @@ def test_operations_that_do_not_fit_are_refused(operations, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"input": "reduced"}, "'reduced' is not float32"),
+        ({"input": "reduced"}, "input 'reduced' is uint8, not float32"),
         ({"input": "nothing"}, "reads 'nothing', which no operation before it writes"),
-        ({"boxes": "stem"}, "reads boxes 'stem'"),
+        ({"boxes": "stem"}, "boxes 'stem' is uint8, not boxes"),
         ({"output": "stem"}, "'stem' is empty or already taken"),
         ({"size": 5}, "36 channels are not the same number for each of 5x5 cells"),
         ({"size": 6}, "1 scores and 4 deltas per box; 4 and 4 are expected"),
@@ -144,10 +159,11 @@ def test_votes_are_float_and_of_maps_of_the_image():
     quantizations["scores"] = Quantization(0.5)
     with pytest.raises(ArtifactError, match="'scores' is float32 and has no quantization"):
         check_artifact(Program(program.operations, quantizations), artifact.weights, ("a",) * 3)
-    *before, scores, deltas, last = program.operations
+    index = next(i for i, op in enumerate(program.operations) if op.written == "scores")
+    scores = program.operations[index]
     again = dataclasses.replace(scores, input="scores", output="votes", size=1)
-    operations = (*before, scores, again, deltas, dataclasses.replace(last, scores="votes"))
-    with pytest.raises(ArtifactError, match="the input is a map of the image"):
+    operations = (*program.operations[: index + 1], again, *program.operations[index + 1 :])
+    with pytest.raises(ArtifactError, match="'scores' is not a map of the image"):
         check_artifact(
             dataclasses.replace(program, operations=operations), artifact.weights, ("a",) * 3
         )
@@ -158,7 +174,7 @@ def test_votes_are_float_and_of_maps_of_the_image():
     [
         ({"input": "nothing"}, "reads 'nothing', which no operation before it writes"),
         ({"input": "scores"}, "reads 'scores', which"),
-        ({"input": "p2.scores"}, "'p2.scores' is not uint8"),
+        ({"input": "p2.scores"}, "input 'p2.scores' is float32, not uint8"),
         ({"output": "stem"}, "'stem' is empty or already taken"),
         ({"output": "other"}, "'other' has no quantization"),
         ({"input": "p2"}, "7, 7.* meet a weight|not one pixel|kernel"),
@@ -167,7 +183,7 @@ def test_votes_are_float_and_of_maps_of_the_image():
 def test_requantized_values_that_do_not_fit_are_refused(changes, message):
     artifact = tiny_artifact(channels=2, activation_bits=4)
     operations = list(artifact.program.operations)
-    (index,) = (i for i, op in enumerate(operations[:-1]) if op.output == "rois.low")
+    (index,) = (i for i, op in enumerate(operations[:-1]) if op.written == "rois.low")
     operations[index] = dataclasses.replace(operations[index], **changes)
     program = dataclasses.replace(artifact.program, operations=tuple(operations))
     with pytest.raises(ArtifactError, match=message):
@@ -275,41 +291,47 @@ def test_an_accumulator_that_could_overflow_is_refused():
     check_weight("big", dataclasses.replace(layer, codes=layer.codes[:, :limit]))
 
 
-WINDOWS = st.lists(
-    st.tuples(st.integers(1, 7), st.integers(1, 4), st.integers(0, 6)), max_size=5
-)  # extent, stride, padding
+def numbers(value, name=""):
+    """Every number in a dataclass, and the markers of the field that holds it."""
+    for field in dataclasses.fields(value):
+        entry, found = getattr(value, field.name), markers(type(value))[field.name]
+        if dataclasses.is_dataclass(entry):
+            yield from numbers(entry, f"{type(value).__name__}.")
+        while isinstance(entry, tuple) and entry:
+            entry = entry[0]
+        if isinstance(entry, int | float) and not isinstance(entry, bool):
+            yield f"{name}{type(value).__name__}.{field.name}", found
 
 
-def sides(divisor, windows):
-    """The exact side for each of many images, by stepping through the windows."""
-    result = [divisor * m for m in range(60, 200)]
-    for extent, stride, padding in windows:
-        result = [(side + 2 * padding - extent) // stride + 1 for side in result]
-    return result
+def test_every_number_has_a_range():
+    distances = dataclasses.replace(TINY.program.operations[PROPOSALS], coder=DistanceCoder())
+    entry = WeightEntry((1, 1, 1, 1), "dense", 4, 7, "bitpack")
+    found = [
+        pair
+        for value in (*TINY.program.operations, distances, quantization(), entry)
+        for pair in numbers(value)
+    ]
+    assert len({name for name, _ in found}) > 35
+    for name, marks in found:
+        assert any(isinstance(mark, Range) for mark in marks), name
 
 
-@given(st.integers(1, 32), WINDOWS, WINDOWS)
-def test_sides_are_equal_if_and_only_if_they_are_for_every_image(divisor, first, second):
-    """60 and more, where no window is larger than its map; 140 are more than any period here."""
-    symbolic = []
-    for windows in (first, second):
-        side = _Side(divisor)
-        for window in windows:
-            side = side.window(*window)
-        symbolic.append(side)
-        evaluated = [(side.factor * m + side.offset) // side.divisor for m in range(60, 200)]
-        assert evaluated == sides(divisor, windows)
-    a, b = symbolic
-    if max(a.divisor, b.divisor) <= 140:
-        assert (a == b) == (sides(divisor, first) == sides(divisor, second))
+def test_values_that_are_given():
+    """One operation by itself, or a part of a program."""
+    pool = TINY.program.operations[POOL]
+    given = {"stem": Map(2, Side(8), Side(8), quantization=quantization("stem"))}
+    found = check_operations([pool], TINY.program.quantizations, {}, given)
+    assert set(found) == {"stem", "pooled"}
+    assert found["pooled"] == Map(2, Side(4), Side(4), quantization=quantization("pooled"))
+    with pytest.raises(ArtifactError, match="'stem', which no operation before it writes"):
+        check_operations([pool], TINY.program.quantizations, {})
 
 
-def test_every_number_of_an_operation_has_a_range():
-    free = {"relu", "upsample", "keep_ratio", "to_rgb", "class_agnostic", "coder"}
-    for operation in (*TINY.program.operations, quantization()):
-        for field in dataclasses.fields(operation):
-            value = getattr(operation, field.name)
-            text = isinstance(value, str | None) or (
-                isinstance(value, tuple) and isinstance(value[0], str)
-            )
-            assert text or field.name in free or field.name in RANGES, field.name
+def test_what_is_found_of_every_value():
+    found = check_artifact(TINY.program, TINY.weights, TINY.classes)
+    assert list(found) == [operation.written for operation in TINY.program.operations[:-1]]
+    assert found["image"] == Map(3, Side(32), Side(32), quantization=quantization("image"))
+    assert found["p2.scores"] == Map(3, Side(8), Side(8))
+    assert found["proposals"] == Rows(Kind.BOXES)
+    assert found["rois"].rows == found["scores"].rows == "proposals"
+    assert found["detections.kept"] == Rows(Kind.CANDIDATES, 3)

@@ -6,8 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbwdet.deploy.runtime.operations import MAX_WEIGHT
-from lbwdet.deploy.runtime.weights import StoredWeight
+from lbwdet.deploy.runtime.weights import MAX_WEIGHT, StoredWeight
 from lbwdet.quantizers import QuantizedWeight, build_quantizer
 
 SETTINGS = st.fixed_dictionaries(

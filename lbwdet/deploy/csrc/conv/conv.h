@@ -28,6 +28,9 @@ struct Map {
   std::ptrdiff_t row_stride;    // bytes; at least (w + 2 * border) * c
   std::ptrdiff_t image_stride;  // bytes
   int border;
+  int pixel = 0;                // bytes between pixels, of some channels among others; 0: c
+
+  std::ptrdiff_t pixel_stride() const { return pixel ? pixel : c; }
 };
 
 // A float32 map, NHWC, without border; strides in floats.
@@ -35,6 +38,9 @@ struct FloatMap {
   float* data;
   int n, h, w, c;
   std::ptrdiff_t row_stride, image_stride;
+  int pixel = 0;  // floats between pixels; 0: c
+
+  std::ptrdiff_t pixel_stride() const { return pixel ? pixel : c; }
 };
 
 struct Spec {
@@ -43,6 +49,8 @@ struct Spec {
   int stride_h = 1, stride_w = 1;
   int padding_h = 0, padding_w = 0;
   int dilation_h = 1, dilation_w = 1;
+  int groups = 1;          // of channels, see class Conv; a Packed has one
+  bool among = false;      // maps hold other channels beside those that are read and written
   bool relu = false;
   int zero_in = 0;         // zero point of the input
   int maximum_in = 255;    // largest q of the input

@@ -17,6 +17,7 @@ void require(bool condition, const char* what) {
 }
 
 void check(const Spec& s) {
+  require(s.groups == 1, "a group is packed by itself");
   require(s.in_channels > 0 && s.out_channels > 0, "channels must be positive");
   require(s.kernel_h > 0 && s.kernel_w > 0, "kernel must be positive");
   require(s.stride_h > 0 && s.stride_w > 0, "stride must be positive");
@@ -38,8 +39,8 @@ void check(const Spec& s) {
   require(std::isfinite(s.ratio), "ratio must be finite");
 }
 
-// The runs of a window: kernel rows, whose pixels are neighbours; single pixels if dilated.
-bool whole_rows(const Spec& s) { return s.dilation_w == 1 || s.kernel_w == 1; }
+// The runs of a window: kernel rows, whose pixels are neighbours; single pixels if they are not.
+bool whole_rows(const Spec& s) { return (s.dilation_w == 1 && !s.among) || s.kernel_w == 1; }
 
 // Lengths of the stretches of quads that can be summed in int16, in all lanes of a block and
 // whatever the input is; a stretch ends with its run. `weight` is [run * quad][lanes][4].
@@ -124,7 +125,7 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   };
   l.range = checked_range(spec, weight, multiplier, offset);
   const WinogradKernel* other = l.kernel->winograd;
-  if (winograd && other && winograd_fits(spec, weight, *other)) {
+  if (winograd && other && !spec.among && winograd_fits(spec, weight, *other)) {
     AlignedBytes packed(winograd_weight_bytes(spec, *other));
     l.winograd = std::make_unique<WinogradWeights>(winograd_pack(
         spec, weight, multiplier, offset, *other, reinterpret_cast<int16_t*>(packed.data())));

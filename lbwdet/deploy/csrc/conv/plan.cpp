@@ -74,6 +74,7 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
   require(out_h > 0 && out_w > 0, "the kernel is larger than the padded input");
   require(out_h == output_height(s, in.h) && out_w == output_width(s, in.w),
           "the output has another size than the input gives");
+  require(in.pixel_stride() == in.c || s.among, "the map holds other channels, too");
   require(in.border >= needed_border(s, in.h, in.w), "the border of the input is too small");
   require(threads > 0, "threads must be positive");
 
@@ -82,15 +83,15 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
     init_winograd(in, threads);
     return;
   }
-  x_ = in.data - s.padding_h * in.row_stride - s.padding_w * static_cast<std::ptrdiff_t>(in.c);
+  x_ = in.data - s.padding_h * in.row_stride - s.padding_w * in.pixel_stride();
   x_image_ = in.image_stride;
   x_row_ = s.stride_h * in.row_stride;
-  x_column_ = static_cast<std::ptrdiff_t>(s.stride_w) * in.c;
+  x_column_ = s.stride_w * in.pixel_stride();
   const int runs_per_row = l.run_count / s.kernel_h;
   for (int ky = 0; ky < s.kernel_h; ++ky)
     for (int kx = 0; kx < runs_per_row; ++kx)
       runs_.push_back(static_cast<std::ptrdiff_t>(ky) * s.dilation_h * in.row_stride +
-                      static_cast<std::ptrdiff_t>(kx) * s.dilation_w * in.c);
+                      kx * s.dilation_w * in.pixel_stride());
 
   images_ = out_n, height_ = out_h, width_ = out_w;
   if (height_ == 1 && width_ == 1) {  // fully connected: images are the columns of one row
@@ -147,7 +148,7 @@ Plan::Plan(const Packed& packed, const Map& in, const Map& out, const Map* resid
   require(!s.to_float, "the layer has a float output");
   require(s.residual == (residual != nullptr), "residual missing, or not wanted");
   y_ = out.data;
-  y_image_ = out.image_stride, y_row_ = out.row_stride, y_column_ = out.c;
+  y_image_ = out.image_stride, y_row_ = out.row_stride, y_column_ = out.pixel_stride();
   init(in, out.n, out.h, out.w, out.c, threads);
   if (!residual) return;
   const Map& r = *residual;
@@ -160,14 +161,14 @@ Plan::Plan(const Packed& packed, const Map& in, const Map& out, const Map* resid
     r_rows_.push_back(static_cast<std::int64_t>(i) * r.h / out.h * r.row_stride);
   for (int j = 0; j < width_; ++j)
     r_columns_.push_back(rows_are_images ? j * r.image_stride
-                                         : static_cast<std::int64_t>(j) * r.w / out.w * r.c);
+                                         : static_cast<std::int64_t>(j) * r.w / out.w * r.pixel_stride());
 }
 
 Plan::Plan(const Packed& packed, const Map& in, const FloatMap& out, int threads)
     : layout_(&packed.layout()) {
   require(layout_->spec.to_float, "the layer has a uint8 output");
   y_float_ = out.data;
-  y_image_ = out.image_stride, y_row_ = out.row_stride, y_column_ = out.c;
+  y_image_ = out.image_stride, y_row_ = out.row_stride, y_column_ = out.pixel_stride();
   init(in, out.n, out.h, out.w, out.c, threads);
 }
 

@@ -60,6 +60,7 @@ class CandidatesOperation : public Operation {
         min_size_(fields.real("min_size")),
         has_threshold_(fields.flag("has_threshold")),
         factor_first_(fields.flag("factor_first")),
+        best_class_(fields.flag("best_class")),
         has_factors_(fields.has("factors")) {
     if (has_threshold_) threshold_ = fields.real("score_threshold");
     const std::string activation = fields.text("activation");
@@ -230,13 +231,30 @@ class CandidatesOperation : public Operation {
       std::copy_n(frame.floats(level.factors).data + first, last - first, factors);
       sigmoid(factors, last - first, frame.loops);
     }
+    const auto weighted = [&](float score, std::int64_t anchor) {
+      return factor_first_ ? score * static_cast<float>(factors[anchor - first]) : score;
+    };
     const auto offer = [&](float score, std::int64_t index) {
-      if (factor_first_) score *= static_cast<float>(factors[index / classes_ - first]);
+      score = weighted(score, index / classes_);
       if (score < best.least || (has_threshold_ && !(score > threshold_))) return;
       best.push(rank(score, static_cast<std::uint32_t>(index)));
     };
     const std::int64_t begin = first * classes_, end = last * classes_;
-    if (softmax_) {
+    if (best_class_) {
+      double* const terms = memory.take<double>(columns());
+      float* const scores = memory.take<float>(columns());
+      const float hopeless = sigmoid_ ? hopeless_logit() : std::numeric_limits<float>::quiet_NaN();
+      for (std::int64_t anchor = first; anchor < last; ++anchor) {
+        const float* const row = logits + anchor * columns();
+        if (*std::max_element(row, row + classes_) <= hopeless) continue;
+        activate(row, frame.loops, terms, scores);
+        for (std::int64_t c = 0; c < classes_; ++c) scores[c] = weighted(scores[c], anchor);
+        const std::int64_t best_one = std::max_element(scores, scores + classes_) - scores;
+        const float score = scores[best_one];
+        if (score < best.least || (has_threshold_ && !(score > threshold_))) continue;
+        best.push(rank(score, static_cast<std::uint32_t>(anchor * classes_ + best_one)));
+      }
+    } else if (softmax_) {
       double* const terms = memory.take<double>(columns());
       float* const scores = memory.take<float>(columns());
       for (std::int64_t anchor = first; anchor < last; ++anchor) {
@@ -262,6 +280,19 @@ class CandidatesOperation : public Operation {
       flush();
     } else {
       for (std::int64_t i = begin; i < end; ++i) offer(logits[i], i);
+    }
+  }
+
+  // The scores of one anchor.
+  void activate(const float* row, const Loops& loops, double* terms, float* scores) const {
+    if (softmax_) {
+      lbw::softmax(row, columns(), loops, terms, scores);
+    } else if (sigmoid_) {
+      std::copy_n(row, classes_, terms);
+      lbw::sigmoid(terms, classes_, loops);
+      std::copy_n(terms, classes_, scores);
+    } else {
+      std::copy_n(row, classes_, scores);
     }
   }
 
@@ -319,7 +350,7 @@ class CandidatesOperation : public Operation {
   Coder coder_;
   std::int64_t classes_, pre_nms_;
   float min_size_, threshold_ = 0;
-  bool has_threshold_, factor_first_, has_factors_, sigmoid_, softmax_;
+  bool has_threshold_, factor_first_, best_class_, has_factors_, sigmoid_, softmax_;
 };
 
 const Registered<CandidatesOperation> registered("Candidates");

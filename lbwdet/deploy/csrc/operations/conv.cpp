@@ -1,4 +1,7 @@
 // Class Conv: the kernels of ../conv between values of the program.
+#include <memory>
+
+#include "../conv/depthwise.h"
 #include "operation.h"
 
 namespace lbw {
@@ -20,6 +23,7 @@ conv::Spec spec_of(const Fields& fields) {
   spec.stride_h = stride.h, spec.stride_w = stride.w;
   spec.padding_h = padding.h, spec.padding_w = padding.w;
   spec.dilation_h = dilation.h, spec.dilation_w = dilation.w;
+  spec.groups = fields.integer("groups");
   spec.relu = fields.flag("relu");
   const Value& in = fields.description(fields.value("input", Kind::bytes));
   spec.zero_in = in.zero_point;
@@ -40,29 +44,52 @@ conv::Spec spec_of(const Fields& fields) {
   return spec;
 }
 
-conv::Packed packed_of(const Fields& fields) {
-  const conv::Spec spec = spec_of(fields);
-  const auto integers = fields.int8s("integers");
-  for (const int side : {spec.in_channels, spec.out_channels, spec.kernel_h, spec.kernel_w})
-    expect(side > 0, "channels and kernel must be positive");
-  const double wanted =
-      1.0 * spec.out_channels * spec.in_channels * spec.kernel_h * spec.kernel_w;
-  expect(wanted == static_cast<double>(integers.size),
-         "the field 'integers' has another size than channels and kernel say");
-  const auto multiplier = fields.floats("multiplier", spec.out_channels);
-  const auto offset = fields.floats("offset", spec.out_channels);
-  return {spec,       integers.data, multiplier.data(), offset.data(),
-          fields.isa, true,          &fields.weights};
+// Some channels of a map.
+template <class Map>
+Map part(const Map& map, int first, int count) {
+  Map some = map;
+  some.data += first;
+  some.c = count;
+  some.pixel = static_cast<int>(map.pixel_stride());
+  return some;
 }
 
 class Conv : public Operation {
  public:
   explicit Conv(const Fields& fields)
-      : Operation(inputs_of(fields), fields.value("output", Kind::map)),
-        packed_(packed_of(fields)) {}
+      : Operation(inputs_of(fields), fields.value("output", Kind::map)), spec_(spec_of(fields)) {
+    for (const int side : {spec_.in_channels, spec_.out_channels, spec_.kernel_h, spec_.kernel_w,
+                           spec_.groups})
+      expect(side > 0, "channels, groups and kernel must be positive");
+    expect(spec_.in_channels % spec_.groups == 0 && spec_.out_channels % spec_.groups == 0,
+           "channels do not fall into groups");
+    const auto integers = fields.int8s("integers");
+    const double wanted = 1.0 * spec_.out_channels * (spec_.in_channels / spec_.groups) *
+                          spec_.kernel_h * spec_.kernel_w;
+    expect(wanted == static_cast<double>(integers.size),
+           "the field 'integers' has another size than channels and kernel say");
+    const auto multiplier = fields.floats("multiplier", spec_.out_channels);
+    const auto offset = fields.floats("offset", spec_.out_channels);
+    if (conv::Depthwise::fits(spec_, integers.data)) {
+      depthwise_ = std::make_unique<conv::Depthwise>(spec_, integers.data, multiplier.data(),
+                                                     offset.data());
+      return;
+    }
+    conv::Spec one = spec_;  // of a group
+    one.groups = 1;
+    one.among = spec_.groups > 1;
+    one.in_channels /= spec_.groups;
+    one.out_channels /= spec_.groups;
+    const std::size_t size = integers.size / spec_.groups;
+    for (int group = 0; group < spec_.groups; ++group)
+      packed_.emplace_back(one, integers.data + group * size,
+                           multiplier.data() + group * one.out_channels,
+                           offset.data() + group * one.out_channels, fields.isa, true,
+                           &fields.weights);
+  }
 
   Shape shape(const Sizes& sizes) const override {
-    const conv::Spec& spec = packed_.spec();
+    const conv::Spec& spec = spec_;
     const Shape& in = sizes[inputs[0]];
     if (in.c != spec.in_channels)
       throw Error("reads " + std::to_string(in.c) + " channels, its weight has " +
@@ -82,52 +109,82 @@ class Conv : public Operation {
   }
 
   std::int64_t border(int input, const Shape& shape) const override {
-    return input == inputs[0] ? conv::needed_border(packed_.spec(), shape.h, shape.w) : 0;
+    return input == inputs[0] ? conv::needed_border(spec_, shape.h, shape.w) : 0;
   }
 
   double scratch(const Sizes& sizes) const override { return of_thread(sizes) * sizes.threads; }
 
   double work(const Sizes& sizes) const override {
-    const conv::Spec& spec = packed_.spec();
-    return sizes[output].size() * spec.in_channels * spec.kernel_h * spec.kernel_w;
+    const conv::Spec& spec = spec_;
+    return sizes[output].size() * (spec.in_channels / spec.groups) * spec.kernel_h * spec.kernel_w;
   }
 
   std::int64_t multiplications(const Frame& frame) const override {
-    const conv::Spec& spec = packed_.spec();
+    const conv::Spec& spec = spec_;
     const conv::Map& in = frame.bytes(inputs[0]);
     return in.n * conv::output_height(spec, in.h) * conv::output_width(spec, in.w) *
-           spec.out_channels * spec.in_channels * spec.kernel_h * spec.kernel_w;
+           spec.out_channels * (spec.in_channels / spec.groups) * spec.kernel_h * spec.kernel_w;
   }
 
   void run(Frame& frame) const override {
     const conv::Map& in = frame.bytes(inputs[0]);
-    const int threads = frame.pool.threads();
-    if (packed_.spec().to_float) {
-      const conv::FloatMap& out = frame.begin_floats(output, in.n);
-      if (in.n > 0) execute(frame, conv::Plan(packed_, in, out, threads), out.h, out.w);
-    } else {
-      const conv::Map& out = frame.begin_bytes(output, in.n);
-      const conv::Map* residual = packed_.spec().residual ? &frame.bytes(inputs[1]) : nullptr;
-      if (in.n > 0) execute(frame, conv::Plan(packed_, in, out, residual, threads), out.h, out.w);
+    const conv::Map* const residual = spec_.residual ? &frame.bytes(inputs[1]) : nullptr;
+    const conv::FloatMap* const floats =
+        spec_.to_float ? &frame.begin_floats(output, in.n) : nullptr;
+    const conv::Map* const bytes = floats ? nullptr : &frame.begin_bytes(output, in.n);
+    if (in.n == 0) return;
+    const int height = floats ? floats->h : bytes->h, width = floats ? floats->w : bytes->w;
+    if (depthwise_) {
+      const Rounding to = floats ? Rounding{} : frame.rounding(output, spec_.relu);
+      const std::int64_t rows = static_cast<std::int64_t>(in.n) * height;
+      frame.pool.parallel(rows, 2, [&](std::int64_t begin, std::int64_t end, int) {
+        depthwise_->run(in, bytes, floats, residual, to, frame.loops, begin, end);
+      });
+      return;
     }
+    const int threads = frame.pool.threads();
+    std::vector<conv::Plan> plans;  // of the groups
+    for (std::size_t group = 0; group < packed_.size(); ++group) {
+      const conv::Packed& packed = packed_[group];
+      if (packed_.size() == 1) {
+        if (floats)
+          plans.emplace_back(packed, in, *floats, threads);
+        else
+          plans.emplace_back(packed, in, *bytes, residual, threads);
+        break;
+      }
+      const int count = packed.spec().out_channels, first = static_cast<int>(group) * count;
+      const int in_count = packed.spec().in_channels;
+      const conv::Map from = part(in, static_cast<int>(group) * in_count, in_count);
+      if (floats) {
+        plans.emplace_back(packed, from, part(*floats, first, count), threads);
+      } else if (residual) {
+        const conv::Map added = part(*residual, first, count);
+        plans.emplace_back(packed, from, part(*bytes, first, count), &added, threads);
+      } else {
+        plans.emplace_back(packed, from, part(*bytes, first, count), nullptr, threads);
+      }
+    }
+    const std::size_t memory = packed_[0].scratch_bytes(height, width);
+    const auto scratch =
+        frame.scratch.parts(scratch_bytes<std::uint8_t>(static_cast<double>(memory)), threads);
+    for (const conv::Plan& plan : plans)
+      frame.pool.parallel(plan.units(), 1, [&](std::int64_t begin, std::int64_t end, int thread) {
+        plan.run(begin, end, scratch.of(thread).take<std::uint8_t>(memory));
+      });
   }
 
  private:
   double of_thread(const Sizes& sizes) const {
+    if (packed_.empty()) return 0;
     const Shape& out = sizes[output];
-    return scratch_bytes<std::uint8_t>(static_cast<double>(packed_.scratch_bytes(out.h, out.w)));
+    return scratch_bytes<std::uint8_t>(
+        static_cast<double>(packed_[0].scratch_bytes(out.h, out.w)));
   }
 
-  void execute(Frame& frame, const conv::Plan& plan, int height, int width) const {
-    const std::size_t bytes = packed_.scratch_bytes(height, width);
-    const auto scratch = frame.scratch.parts(
-        scratch_bytes<std::uint8_t>(static_cast<double>(bytes)), frame.pool.threads());
-    frame.pool.parallel(plan.units(), 1, [&](std::int64_t begin, std::int64_t end, int thread) {
-      plan.run(begin, end, scratch.of(thread).take<std::uint8_t>(bytes));
-    });
-  }
-
-  conv::Packed packed_;
+  conv::Spec spec_;
+  std::vector<conv::Packed> packed_;             // one, or of each group,
+  std::unique_ptr<conv::Depthwise> depthwise_;   // or this
 };
 
 const Registered<Conv> registered("Conv");

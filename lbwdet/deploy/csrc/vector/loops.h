@@ -50,6 +50,25 @@ struct RoiTask {
 
 constexpr int kRoiLanes = 64;
 
+// One row of the output of a depthwise convolution: every channel has a kernel of its own.
+struct DepthwiseTask {
+  const std::uint8_t* x;       // the window of the first column begins here
+  const std::ptrdiff_t* taps;  // of the window's pixels: offsets
+  int tap_count;
+  std::ptrdiff_t x_column;     // from a column's window to the next
+  int columns, channels;
+  const float* weight;         // [tap][channel], whole numbers
+  const float* start;          // [channel]: the zero point's share; all sums are below 2**24
+  const float *multiplier, *offset;  // [channel]
+  const std::uint8_t* r;       // the residual's row, or null
+  const std::ptrdiff_t* r_columns;
+  float zero_residual, ratio;
+  Rounding to;                 // of a uint8 output
+  std::uint8_t* y;             // one of these two is null: [columns][channel]
+  float* y_float;
+  float low_float;             // limit of a float output
+};
+
 struct Loops {
   // values[i] = exp(values[i]) by the float64 sequence of the box coders: the same on every
   // machine, unlike the C library's. For values up to 700; 0 or next to it below -708.
@@ -77,6 +96,7 @@ struct Loops {
   // out[i] = (in[i] - zero) * multiplier[i] + offset[i]
   void (*affine)(const std::uint8_t* in, float zero, const float* multiplier, const float* offset,
                  std::size_t count, float* out);
+  void (*depthwise)(const DepthwiseTask& task);
   void (*round)(const float* in, const Rounding& to, std::size_t count, std::uint8_t* out);
 };
 

@@ -187,5 +187,51 @@ void round(const float* in, const Rounding& to, std::size_t count, std::uint8_t*
   });
 }
 
+// Channels c .. c + lanes of `columns` neighbouring columns. Whole numbers below 2**24: exact.
+template <typename V, int columns>
+inline void depthwise_channels(const DepthwiseTask& task, int column, int c) {
+  V sum[columns], v;
+  load(task.start + c, v);
+  for (int i = 0; i < columns; ++i) sum[i] = v;
+  const std::uint8_t* const x = task.x + column * task.x_column + c;
+  const float* weight = task.weight + c;
+  for (int tap = 0; tap < task.tap_count; ++tap, weight += task.channels) {
+    load(weight, v);
+    const std::uint8_t* const pixel = x + task.taps[tap];
+    for (int i = 0; i < columns; ++i) sum[i] = sum[i] + widen(pixel + i * task.x_column, v) * v;
+  }
+  V multiplier, offset;
+  load(task.multiplier + c, multiplier);
+  load(task.offset + c, offset);
+  for (int i = 0; i < columns; ++i) {
+    V t = sum[i] * multiplier + offset;
+    if (task.r) {
+      const std::uint8_t* const r = task.r + task.r_columns[column + i] + c;
+      t = t + (widen(r, v) - task.zero_residual) * task.ratio;
+    }
+    const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(column + i) * task.channels + c;
+    if (task.y_float) {
+      const V low = V{} + task.low_float;
+      store(t < low ? low : t, task.y_float + at);
+    } else {
+      to_bytes(t, task.to, task.y + at);
+    }
+  }
+}
+
+template <typename V>
+inline void depthwise_columns(const DepthwiseTask& task, int c) {
+  int column = 0;
+  for (; column + 4 <= task.columns; column += 4) depthwise_channels<V, 4>(task, column, c);
+  for (; column < task.columns; ++column) depthwise_channels<V, 1>(task, column, c);
+}
+
+void depthwise(const DepthwiseTask& task) {
+  constexpr int lanes = sizeof(Floats) / sizeof(float);
+  int c = 0;
+  for (; c + lanes <= task.channels; c += lanes) depthwise_columns<Floats>(task, c);
+  for (; c < task.channels; ++c) depthwise_columns<float>(task, c);
+}
+
 constexpr Loops kLoops = {exponentials,  resize_row, blend, maximum,    look_up, mark_overlaps,
-                          roi_align,     scale,      add_scaled, affine, round};
+                          roi_align,     scale,      add_scaled, affine, depthwise, round};

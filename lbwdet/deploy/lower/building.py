@@ -1,0 +1,66 @@
+"""A program put together from traced parts and from operations that heads add."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from lbwdet.deploy.lower.activations import trained_activations
+from lbwdet.deploy.lower.fusions import Fusion, fuse
+from lbwdet.deploy.lower.rule import apply_rules
+from lbwdet.deploy.lower.rules import RULES  # noqa: F401  (registers them)
+from lbwdet.deploy.lower.trace import trace
+from lbwdet.deploy.lower.weights import store_weights
+from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.weights import StoredWeight
+
+
+class Building:
+    """A program in the making.
+
+    Args:
+        model: MMDetection's detector in eval mode.
+        fusions: to apply to what is traced.
+
+    Attributes:
+        operations: so far.
+        weights: by layer.
+        activations: quantizations of the inputs of layers that training has found, by layer.
+    """
+
+    def __init__(self, model: Any, fusions: Sequence[Fusion]) -> None:
+        self._model = model
+        self._fusions = fusions
+        self.operations: list[Operation] = []
+        self.weights: dict[str, StoredWeight] = {}
+        self.activations: dict[str, Quantization] = {}
+
+    def add(self, *operations: Operation) -> None:
+        """Operations after all others."""
+        self.operations.extend(operations)
+
+    def trace(
+        self, compute: Callable[[Any, Tensor], Any], sample: Tensor, source: str
+    ) -> tuple[str, ...]:
+        """The operations of ``compute(model, sample)``.
+
+        Args:
+            compute: a part of the model.
+            sample: an input for it, of any size that it can have.
+            source: name of the value that stands in the sample's place.
+
+        Returns:
+            Names of the values that ``compute`` returns.
+
+        Raises:
+            ConfigError: names the module and the call that cannot be lowered.
+        """
+        graph = trace(self._model, compute, sample)
+        draft = apply_rules(graph)
+        fuse(draft, self._fusions)
+        part = draft.finished(dict.fromkeys(graph.inputs, source))
+        self.weights |= store_weights(self._model, part.layers, graph)
+        self.activations |= trained_activations(self._model, part.layers)
+        self.operations.extend(part.operations)
+        return part.outputs

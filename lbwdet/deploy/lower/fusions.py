@@ -1,0 +1,166 @@
+"""Pairs of operations that one operation computes as well, or better: it rounds only once.
+
+A program runs without any of them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lbwdet.deploy.lower.draft import Draft
+from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations.add import Add
+from lbwdet.deploy.runtime.operations.affine import Affine
+from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.lookup import Lookup
+from lbwdet.deploy.runtime.operations.slice import Slice
+from lbwdet.deploy.runtime.operations.upsample import Upsample
+
+Make = Callable[[Draft, Any, Any], Operation | None]
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """An operation and the only one that reads its value become one.
+
+    Attributes:
+        name: for people.
+        first, reader: types of the two.
+        make: the one, which writes the value of either (or of a third that it takes the place of,
+            too), or None if these two do not fit.
+    """
+
+    name: str
+    first: tuple[type[Operation], ...]
+    reader: type[Operation]
+    make: Make
+
+
+def fuse(draft: Draft, fusions: Sequence[Fusion]) -> None:
+    """Applies fusions to a draft, one after the other, each wherever it fits, until none does.
+
+    The new operation stands in the reader's place, so that all it reads was computed before.
+    """
+    while any([_fused(draft, fusion) for fusion in fusions]):
+        pass
+
+
+def _fused(draft: Draft, fusion: Fusion) -> bool:
+    """Whether something changed on the way through the draft."""
+    changed, readers = False, draft.readers()
+    for name in list(draft.operations):
+        first = draft.operations.get(name)
+        if not isinstance(first, fusion.first) or len(readers[name]) != 1:
+            continue
+        (reader,) = readers[name]
+        if not isinstance(reader, fusion.reader):
+            continue
+        one = fusion.make(draft, first, reader)
+        if one is None:
+            continue
+        gone = {first.written, one.written} - {reader.written}
+        draft.replace(gone, reader.written, one)
+        changed, readers = True, draft.readers()
+    return changed
+
+
+def norm(draft: Draft, conv: Conv, affine: Affine) -> Conv | None:
+    """``norm(w * x + b)``: the layer's own factor and offset."""
+    if (conv.relu and not _keeps_signs(affine)) or conv.residual is not None:
+        return None
+    draft.layers[conv.layer] = draft.layers[conv.layer].then(affine.gain, affine.bias)
+    return replace(conv, relu=conv.relu or affine.relu)
+
+
+def norms(_: Draft, first: Affine, second: Affine) -> Affine | None:
+    """A factor and an offset after others."""
+    if first.relu and not _keeps_signs(second):
+        return None
+    gain = tuple(a * b for a, b in zip(first.gain, second.gain, strict=True))
+    bias = tuple(
+        own * factor + offset
+        for own, factor, offset in zip(first.bias, second.gain, second.bias, strict=True)
+    )
+    return replace(first, gain=gain, bias=bias, relu=first.relu or second.relu)
+
+
+def _keeps_signs(affine: Affine) -> bool:
+    """Whether it is the same before a ReLU and after it."""
+    return all(factor > 0 for factor in affine.gain) and not any(affine.bias)
+
+
+def residual(_: Draft, conv: Conv, add: Add) -> Conv | None:
+    """Of two convolutions that are added, the first takes the other as its residual."""
+    if conv.relu or conv.residual is not None or len(add.inputs) != 2:
+        return None
+    (other,) = (name for name in add.inputs if name != conv.output)
+    return replace(conv, residual=other, relu=add.relu)
+
+
+def upsampled_residual(draft: Draft, upsample: Upsample, add: Add) -> Conv | None:
+    """A convolution's result and a map upsampled to its size."""
+    if len(add.inputs) != 2:
+        return None
+    (other,) = (name for name in add.inputs if name != upsample.output)
+    conv = draft.operations.get(other)
+    if not isinstance(conv, Conv) or conv.relu or conv.residual is not None:
+        return None
+    if not all(reader in (upsample, add) for reader in draft.readers()[other]):
+        return None
+    return replace(conv, residual=upsample.input, upsample=True, relu=add.relu)
+
+
+def sums(_: Draft, first: Add, second: Add) -> Add | None:
+    """More than two maps in one sum."""
+    if first.relu:
+        return None
+    others = tuple(name for name in second.inputs if name != first.output)
+    if len(first.inputs) + len(others) > 64:
+        return None
+    return replace(first, inputs=(*first.inputs, *others), relu=second.relu)
+
+
+def relu(_: Draft, first: Conv | Affine | Add, lookup: Lookup) -> Operation | None:
+    """Nothing below zero; a second time it changes nothing."""
+    return replace(first, relu=True) if lookup.function == "relu" else None
+
+
+def functions(_: Draft, first: Lookup, second: Lookup) -> Lookup | None:
+    """Two functions that are one of those that there are."""
+    if first.function == second.function == "relu":
+        return first
+    for one, other in ((first, second), (second, first)):
+        if one.function == "identity":
+            return replace(other, input=first.input, output=first.output)
+    return None
+
+
+def slices(_: Draft, first: Slice, second: Slice) -> Slice | None:
+    """Some pixels and channels of some."""
+    (begin, count), (offset, kept) = first.channels, second.channels
+    return Slice(
+        input=first.input,
+        output=first.output,
+        start=_pair(
+            a + b * s for a, b, s in zip(first.start, second.start, first.step, strict=True)
+        ),
+        step=_pair(a * b for a, b in zip(first.step, second.step, strict=True)),
+        channels=(begin + offset, kept or (count and count - offset)),
+    )
+
+
+def _pair(values: Iterable[int]) -> tuple[int, int]:
+    first, second = values
+    return first, second
+
+
+FUSIONS = (
+    Fusion("norm", (Conv,), Affine, norm),
+    Fusion("norms", (Affine,), Affine, norms),
+    Fusion("upsampled residual", (Upsample,), Add, upsampled_residual),
+    Fusion("residual", (Conv,), Add, residual),
+    Fusion("sums", (Add,), Add, sums),
+    Fusion("relu", (Conv, Affine, Add), Lookup, relu),
+    Fusion("functions", (Lookup,), Lookup, functions),
+    Fusion("slices", (Slice,), Slice, slices),
+)

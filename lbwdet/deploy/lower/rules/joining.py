@@ -1,0 +1,15 @@
+"""Maps one after the other along their channels."""
+
+from lbwdet.deploy.lower.rule import Site, rule
+from lbwdet.deploy.runtime.operations.concat import Concat
+
+
+@rule("cat")
+def concatenate(site: Site) -> Concat:
+    values = site.values("tensors")
+    rank = len(site.call.shape)
+    if site.argument("dim") % rank != 1:
+        raise site.refused(f"along axis {site.argument('dim')}")
+    if rank == 2 and any(site.map(value)[1:] != (1, 1) for value in values):
+        raise site.refused("of flattened maps")
+    return Concat(values, site.output)

@@ -1,0 +1,100 @@
+import numpy as np
+from onnx import TensorProto
+
+from lbwdet.deploy.onnx import rows
+from lbwdet.deploy.onnx.coders import decode
+from lbwdet.deploy.onnx.graph import Graph
+from lbwdet.deploy.onnx.operation import export
+from lbwdet.deploy.onnx.values import Values
+from lbwdet.deploy.runtime.operations.candidates import Candidates
+
+
+@export.register
+def candidates(operation: Candidates, values: Values) -> str:
+    levels = [_level(operation, level, values) for level in range(len(operation.scores))]
+    return values.graph("Concat", *levels, axis=0)
+
+
+def _level(operation: Candidates, level: int, values: Values) -> str:
+    """Candidates [n, 7] of one level."""
+    graph, classes = values.graph, operation.num_classes
+    factor = _factor(operation, level, values)
+    scores = _scores(operation, level, values)
+    if factor is not None and operation.factor_first:
+        scores = graph("Mul", scores, graph("Unsqueeze", factor, [1]))
+    score, pair = _best(operation, graph, scores)
+    anchor, label = graph("Div", pair, classes), graph("Mod", pair, classes)
+    if factor is not None and not operation.factor_first:
+        score = graph("Mul", score, graph("Gather", factor, anchor))
+    deltas = graph("Gather", _per_anchor(graph, values.read(operation.deltas[level]), 4), anchor)
+    boxes = decode(operation.coder, values, _anchors(operation, level, values, anchor), deltas)
+    label = graph.cast(label, TensorProto.FLOAT)
+    number = graph("Add", graph("Mul", label, 0.0), float(level))
+    found = rows.join(graph, boxes, score, label, number)
+    if operation.min_size < 0:
+        return found
+    start, end = graph.several("Split", 2, boxes, [2, 2], axis=1)
+    shorter = graph("ReduceMin", graph("Sub", end, start), axes=[1], keepdims=0)
+    large = rows.where(graph, graph("Greater", shorter, float(operation.min_size)))
+    return graph("Gather", found, large)
+
+
+def _scores(operation: Candidates, level: int, values: Values) -> str:
+    """Scores [anchors, classes]."""
+    graph, maps = values.graph, values.read(operation.scores[level])
+    if operation.activation == "softmax":
+        logits = _per_anchor(graph, maps, operation.num_classes + 1)
+        scores = graph("Softmax", logits, axis=1)
+        return graph("Slice", scores, [0], [operation.num_classes], [1])
+    logits = _per_anchor(graph, maps, operation.num_classes)
+    return graph("Sigmoid", logits) if operation.activation == "sigmoid" else logits
+
+
+def _factor(operation: Candidates, level: int, values: Values) -> str | None:
+    """The factor [anchors], if there is one."""
+    if not operation.factors:
+        return None
+    graph = values.graph
+    logits = _per_anchor(graph, values.read(operation.factors[level]), 1)
+    return graph("Sigmoid", graph("Squeeze", logits, [1]))
+
+
+def _best(operation: Candidates, graph: Graph, scores: str) -> tuple[str, str]:
+    """Scores [n] of the best pairs of anchor and class, and the pairs' numbers.
+
+    ``scores`` is [anchors, classes].
+    """
+    best = None
+    if operation.best_class:
+        best = graph("ArgMax", scores, axis=1, keepdims=0)
+        scores = graph("ReduceMax", scores, axes=[1], keepdims=0)
+    score, index = _highest(operation, graph, graph("Reshape", scores, [-1]))
+    if best is None:
+        return score, index
+    first = graph("Mul", index, operation.num_classes)
+    return score, graph("Add", first, graph("Gather", best, index))
+
+
+def _highest(operation: Candidates, graph: Graph, scores: str) -> tuple[str, str]:
+    """The ``pre_nms`` highest scores of [n] above the threshold, and their numbers."""
+    if operation.score_threshold is None:
+        return rows.best_first(graph, scores, operation.pre_nms)
+    above = rows.where(graph, graph("Greater", scores, float(operation.score_threshold)))
+    score, index = rows.best_first(graph, graph("Gather", scores, above), operation.pre_nms)
+    return score, graph("Gather", above, index)
+
+
+def _anchors(operation: Candidates, level: int, values: Values, anchor: str) -> str:
+    """Boxes [n, 4] of the anchors with these numbers, which count in the order y, x, a."""
+    graph, base = values.graph, np.array(operation.base_anchors[level], np.float32)
+    width = graph("Gather", graph("Shape", values.tensors[operation.scores[level]]), 3)
+    cell = graph("Div", anchor, len(base))
+    x, y = graph("Mod", cell, width), graph("Div", cell, width)
+    point = graph("Concat", *(graph("Unsqueeze", side, [1]) for side in (x, y, x, y)), axis=1)
+    corner = graph("Mul", graph.cast(point, TensorProto.FLOAT), float(operation.strides[level]))
+    return graph("Add", graph("Gather", base, graph("Mod", anchor, len(base))), corner)
+
+
+def _per_anchor(graph: Graph, maps: str, numbers: int) -> str:
+    """What a map [1, A * numbers, h, w] says of each anchor: [h * w * A, numbers]."""
+    return graph("Reshape", graph("Transpose", maps, perm=(0, 2, 3, 1)), [-1, numbers])

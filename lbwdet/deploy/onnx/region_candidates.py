@@ -1,0 +1,27 @@
+from onnx import TensorProto
+
+from lbwdet.deploy.onnx import rows
+from lbwdet.deploy.onnx.coders import decode
+from lbwdet.deploy.onnx.operation import export
+from lbwdet.deploy.onnx.values import Values
+from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
+
+
+@export.register
+def region_candidates(operation: RegionCandidates, values: Values) -> str:
+    graph, classes = values.graph, operation.num_classes
+    logits = graph("Reshape", values.read(operation.scores), [-1, classes + 1])
+    scores = graph("Slice", graph("Softmax", logits, axis=1), [0], [classes], [1])
+    above = graph("Greater", graph("Reshape", scores, [-1]), float(operation.score_threshold))
+    pair = rows.where(graph, above)
+    box, label = graph("Div", pair, classes), graph("Mod", pair, classes)
+    deltas = graph("Reshape", values.read(operation.deltas), [-1, 4])
+    decoded = decode(
+        operation.coder,
+        values,
+        graph("Gather", values.read(operation.boxes), box),
+        graph("Gather", deltas, box if operation.class_agnostic else pair),
+    )
+    kept = graph("Gather", graph("Reshape", scores, [-1]), pair)
+    label = graph.cast(label, TensorProto.FLOAT)
+    return rows.join(graph, decoded, kept, label, graph("Mul", label, 0.0))

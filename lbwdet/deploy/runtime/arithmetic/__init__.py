@@ -1,0 +1,1 @@
+"""What several operations compute alike, in numpy, to the last bit."""

@@ -1,0 +1,150 @@
+"""What the annotations of an operation's fields say: ranges of numbers, and roles of names.
+
+>>> from dataclasses import dataclass
+>>> @dataclass
+... class Blur:
+...     input: Annotated[str, Reads(Kind.UINT8)]
+...     output: Annotated[str, Writes(Kind.UINT8)]
+...     radius: Annotated[int, Range(1, 8)]
+>>> [(role.kind.name, names) for _, role, names in roles(Blur("x", "y", 3))]
+[('UINT8', ('x',)), ('UINT8', ('y',))]
+>>> check_ranges(Blur("x", "y", 9), "blur")
+Traceback (most recent call last):
+...
+lbwdet.errors.ArtifactError: blur: radius is 9; allowed is 1 to 8
+"""
+
+import dataclasses
+import enum
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from lbwdet.errors import ArtifactError
+
+__all__ = ["Annotated", "Kind", "Layer", "Length", "Range", "Reads", "Writes"]
+
+
+class Kind(enum.Flag):
+    """What a value is."""
+
+    UINT8 = enum.auto()  # a map in integers, with a quantization
+    FLOAT = enum.auto()  # a map in float32
+    BOXES = enum.auto()  # float32 [n, 4]
+    CANDIDATES = enum.auto()  # float32 [n, 7]
+    MAP = UINT8 | FLOAT
+
+
+@dataclass(frozen=True)
+class Range:
+    """Smallest and largest value of a number, or of every number in a tuple."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Length:
+    """Least and greatest number of entries of a tuple."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Reads:
+    """The field names a value, or several, that the operation reads.
+
+    Attributes:
+        kind: what the value must be.
+        layer: a field; the weight of the layer that it names multiplies the value, which training
+            may have rounded for it.
+    """
+
+    kind: Kind
+    layer: str | None = None
+
+
+@dataclass(frozen=True)
+class Writes:
+    """The field names the value that the operation writes.
+
+    Attributes:
+        kind: what it is; ``Kind.MAP``: uint8 or float32, whichever its readers need.
+        quantized_like: a field; the output has the quantization of the value that it names.
+    """
+
+    kind: Kind
+    quantized_like: str | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The field names a layer of the artifact, whose weight the operation uses."""
+
+
+Role = Reads | Writes | Layer
+
+
+def roles(operation: Any) -> Iterator[tuple[str, Role, tuple[str, ...]]]:
+    """The fields that name values or layers: field, role, and the names it holds."""
+    for field, found in markers(operation.__class__).items():
+        for marker in found:
+            if isinstance(marker, Reads | Writes | Layer):
+                value = getattr(operation, field)
+                names = value if isinstance(value, tuple) else (value,)
+                yield field, marker, tuple(name for name in names if name is not None)
+
+
+def check_ranges(value: Any, place: str) -> None:
+    """Holds every number in a dataclass, and every tuple's length, against its annotation.
+
+    Raises:
+        ArtifactError: one is out of range.
+    """
+    for field, found in markers(value.__class__).items():
+        entry, name = getattr(value, field), f"{place}: {field}"
+        for part in _dataclasses_in(entry):
+            check_ranges(part, name)
+        for marker in found:
+            if isinstance(marker, Range):
+                for number in _numbers(entry):
+                    if not marker.low <= number <= marker.high:
+                        raise ArtifactError(
+                            f"{name} is {number}; allowed is {marker.low:g} to {marker.high:g}"
+                        )
+            elif isinstance(marker, Length) and not marker.low <= len(entry) <= marker.high:
+                raise ArtifactError(
+                    f"{name} has {len(entry)} entries; allowed are {marker.low} to {marker.high}"
+                )
+
+
+@functools.cache
+def markers(kind: Any) -> dict[str, tuple[Any, ...]]:
+    """What the annotations of a dataclass say, by field."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: _metadata(hints[field.name]) for field in dataclasses.fields(kind)}
+
+
+def _metadata(hint: Any) -> tuple[Any, ...]:
+    """Of the annotation itself and of what it is made of (``X | None``, ``tuple[X, ...]``)."""
+    own = tuple(hint.__metadata__) if get_origin(hint) is Annotated else ()
+    parts = get_args(hint)[:1] if own else get_args(hint)
+    return own + tuple(marker for part in parts for marker in _metadata(part))
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _numbers(item)
+    elif value is not None:
+        yield value
+
+
+def _dataclasses_in(value: Any) -> Iterator[Any]:
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _dataclasses_in(item)
+    elif dataclasses.is_dataclass(value):
+        yield value

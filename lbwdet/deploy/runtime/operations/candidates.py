@@ -1,0 +1,180 @@
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+
+from lbwdet.deploy.runtime.arithmetic.boxes import anchors, best_first, sigmoid, softmax
+from lbwdet.deploy.runtime.coders import Coder, DeltaCoder, DistanceCoder, Four
+from lbwdet.deploy.runtime.context import Array, Context, Run
+from lbwdet.deploy.runtime.declaration import Kind, Length, Range, Reads, Writes
+from lbwdet.deploy.runtime.operation import Constant, Example, Operation
+from lbwdet.deploy.runtime.shapes import Rows, Shapes
+from lbwdet.errors import shown
+
+Maps = Annotated[tuple[str, ...], Reads(Kind.FLOAT), Length(0, 64)]
+
+
+@dataclass(frozen=True)
+class Candidates(Operation):
+    """Boxes from the maps of a dense head, the best of each level, before suppression.
+
+    Per level l, with A anchors and C classes: ``scores[l]`` float32 [1, h, w, A * C] (of softmax,
+    A * (C + 1), the background last), ``deltas[l]`` float32 [1, h, w, 4A], and, if there are
+    factors, ``factors[l]`` float32 [1, h, w, A]. Anchor a at (y, x) is
+    ``base_anchors[l][a] + (x, y, x, y) * stride``; every product and sum in float32.
+
+    1. Scores by ``activation``: ``none`` (logits), ``sigmoid``:
+       ``f32(1 / (1 + exp(min(max(-x, -700), 700))))`` in float64, or ``softmax`` over an anchor's
+       classes in float64: subtract the largest logit, ``exp``, sum in the order of the classes,
+       quotient, rounded to f32. ``exp`` is that of :mod:`lbwdet.deploy.runtime.coders`.
+    2. With ``factor_first``, times the sigmoid of the anchor's factor, in float32.
+    3. With ``best_class``, only the highest score of an anchor counts (ties: the lower class).
+       Pairs (anchor, class) with score > ``score_threshold`` (None: all) are numbered in the order
+       y, x, a, c; the ``pre_nms`` best survive (ties: the lower number), best first.
+    4. Unless ``factor_first``, times the sigmoid of the factor.
+    5. Boxes are decoded by ``coder``; those whose width or height is not more than ``min_size``
+       are dropped (unless min_size < 0).
+
+    Output: candidates [n, 7], level after level: x1, y1, x2, y2, score, class, level.
+    """
+
+    scores: Annotated[tuple[str, ...], Reads(Kind.FLOAT), Length(1, 64)]
+    deltas: Maps
+    output: Annotated[str, Writes(Kind.CANDIDATES)]
+    strides: Annotated[tuple[int, ...], Range(1, 1 << 15)]
+    base_anchors: Annotated[tuple[tuple[Four, ...], ...], Range(-1e6, 1e6)]
+    coder: Coder
+    num_classes: Annotated[int, Range(1, 100_000)]
+    activation: Literal["none", "sigmoid", "softmax"]
+    pre_nms: Annotated[int, Range(1, 1_000_000)]
+    score_threshold: Annotated[float, Range(-1, 1)] | None = None
+    min_size: Annotated[float, Range(-1, 1e6)] = -1.0
+    factors: Maps = ()
+    factor_first: bool = False
+    best_class: bool = False
+
+    def infer(self, shapes: Shapes) -> Rows:
+        shapes.per_level(self.scores, self.deltas, self.strides, self.base_anchors)
+        shapes.expect(
+            len(self.factors) in (0, len(self.scores)),
+            f"{len(self.factors)} factors for {len(self.scores)} levels",
+        )
+        shapes.expect(bool(self.factors) or not self.factor_first, "factor_first, without factors")
+        for level, boxes in enumerate(self.base_anchors):
+            scores = shapes.image_map(self.scores[level])
+            deltas = shapes.image_map(self.deltas[level])
+            shapes.expect(
+                scores.size == deltas.size,
+                f"{shown(self.scores[level])} and {shown(self.deltas[level])} differ in size",
+            )
+            shapes.expect(
+                0 < len(boxes) * self._score_channels == scores.channels
+                and deltas.channels == 4 * len(boxes),
+                f"{len(boxes)} anchors of {self.num_classes} classes, {scores.channels} scores, "
+                f"{deltas.channels} deltas",
+            )
+            shapes.expect(
+                all(x1 <= x2 and y1 <= y2 for x1, y1, x2, y2 in boxes),
+                f"an anchor of level {level} ends before it begins",
+            )
+            for name in self.factors[level : level + 1]:
+                factor = shapes.image_map(name)
+                shapes.expect(
+                    factor.size == scores.size and factor.channels == len(boxes),
+                    f"{shown(name)} is not one factor per anchor",
+                )
+        return Rows(Kind.CANDIDATES, self.num_classes)
+
+    def compute(self, run: Run) -> Array:
+        levels = [self._level(level, run) for level in range(len(self.scores))]
+        return np.concatenate(levels)
+
+    def _level(self, level: int, run: Run) -> Array:
+        logits, deltas = run.values[self.scores[level]], run.values[self.deltas[level]]
+        scores = self._activated(logits)
+        factor = None
+        if self.factors:
+            factor = sigmoid(run.values[self.factors[level]].reshape(-1, 1))
+            if self.factor_first:
+                scores = scores * factor
+        flat = scores.reshape(-1)
+        chosen = np.arange(len(flat))
+        if self.best_class:
+            chosen = chosen[:: self.num_classes] + scores.argmax(1)
+        if self.score_threshold is not None:
+            chosen = chosen[flat[chosen] > np.float32(self.score_threshold)]
+        chosen = chosen[best_first(flat[chosen])[: self.pre_nms]]
+        anchor, label = chosen // self.num_classes, chosen % self.num_classes
+        kept = flat[chosen]
+        if factor is not None and not self.factor_first:
+            kept = kept * factor[anchor, 0]
+        start = anchors(self.base_anchors[level], self.strides[level], *logits.shape[1:3])[anchor]
+        boxes = self.coder.decode(start, deltas.reshape(-1, 4)[anchor], *run.resized)
+        rows = np.concatenate(
+            [boxes, np.stack([kept, label, np.full(len(kept), level)], 1)], 1, dtype=np.float32
+        )
+        if self.min_size < 0:
+            return rows
+        return rows[((boxes[:, 2:] - boxes[:, :2]) > np.float32(self.min_size)).all(1)]
+
+    def _activated(self, logits: Array) -> Array:
+        """float32 [anchors, classes]."""
+        rows = logits.reshape(-1, self._score_channels)
+        if self.activation == "softmax":
+            return softmax(rows)[:, : self.num_classes]
+        return sigmoid(rows) if self.activation == "sigmoid" else rows
+
+    @property
+    def _score_channels(self) -> int:
+        return self.num_classes + (self.activation == "softmax")
+
+    def constants(self, context: Context) -> dict[str, Constant]:
+        return {
+            "anchors_per_level": np.array([len(boxes) for boxes in self.base_anchors], np.int32),
+            "base_anchors": np.array(
+                [box for boxes in self.base_anchors for box in boxes], np.float32
+            ),
+            "has_threshold": int(self.score_threshold is not None),
+            **self.coder.constants(),
+        }
+
+    @classmethod
+    def example(cls, random: np.random.Generator) -> Example:
+        levels, classes = int(random.integers(1, 4)), int(random.integers(1, 5))
+        activation = str(random.choice(["none", "sigmoid", "softmax"]))
+        delta, clip = bool(random.integers(2)), bool(random.integers(2))
+        ones, factors = (1.0,) * 4, bool(random.integers(2))
+        strides = tuple(8 << level for level in range(levels))
+        values: dict[str, Array] = {}
+        base = []
+        for level, stride in enumerate(strides):
+            count = int(random.integers(1, 4))
+            height, width = -(-64 // stride), -(-96 // stride)
+            halves = random.uniform(0, 2 * stride, (count, 2)).astype(np.float32).tolist()
+            base.append(tuple((-w, -h, w, h) for w, h in halves))
+            per_anchor = {"scores": classes + (activation == "softmax"), "deltas": 4, "factors": 1}
+            for name, number in per_anchor.items():
+                # Whole halves, so that ties occur.
+                drawn = np.rint(random.normal(0, 3, (1, height, width, count * number))) / 2
+                values[f"{name}{level}"] = drawn.astype(np.float32)
+        operation = cls(
+            scores=tuple(f"scores{level}" for level in range(levels)),
+            deltas=tuple(f"deltas{level}" for level in range(levels)),
+            output="y",
+            strides=strides,
+            base_anchors=tuple(base),
+            coder=DeltaCoder((0.0, 0.1, 0.0, 0.0), ones, 16 / 1000, clip)
+            if delta
+            else DistanceCoder(8.0, clip),
+            num_classes=classes,
+            activation=activation,  # type: ignore[arg-type]  # one of the three, as drawn
+            pre_nms=int(random.choice([5, 40, 1000])),
+            score_threshold=None if random.integers(2) else 0.25,
+            min_size=float(random.choice([-1, 0, 4])),
+            factors=tuple(f"factors{level}" for level in range(levels)) if factors else (),
+            factor_first=factors and bool(random.integers(2)),
+            best_class=bool(random.integers(2)),
+        )
+        image = np.zeros((64, 96, 3), np.uint8)
+        read = {name: values[name] for name, _ in operation.reads()}
+        return Example(operation, read, image=image, resized=(60, 90))

@@ -1,0 +1,66 @@
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+
+from lbwdet.deploy.runtime import random_cases
+from lbwdet.deploy.runtime.context import Array, Context, Run
+from lbwdet.deploy.runtime.declaration import Kind, Length, Reads, Writes
+from lbwdet.deploy.runtime.operation import Constant, Example, Operation
+from lbwdet.deploy.runtime.shapes import Map, Shapes
+
+
+@dataclass(frozen=True)
+class Concat(Operation):
+    """Maps of one size, one after the other along the channels.
+
+    With ``ratio[i] = f32(s_i / s_y)``, computed in float64, every input becomes, in float32::
+
+        y = clamp(round(f32(x_i - zp_i) * ratio[i]) + zp_y, 0, maximum)
+
+    which changes nothing of an input that has the output's quantization.
+    """
+
+    inputs: Annotated[tuple[str, ...], Reads(Kind.UINT8), Length(1, 256)]
+    output: Annotated[str, Writes(Kind.UINT8)]
+
+    def infer(self, shapes: Shapes) -> Map:
+        maps = [replace(shapes.map(name), quantization=None) for name in self.inputs]
+        shapes.expect(
+            all(replace(other, channels=maps[0].channels) == maps[0] for other in maps),
+            "the maps that are joined differ in size",
+        )
+        return replace(maps[0], channels=sum(value.channels for value in maps))
+
+    def compute(self, run: Run) -> Array:
+        return np.concatenate(
+            [
+                run.store(self.output, run.centered(name) * ratio)
+                for name, ratio in zip(self.inputs, self._ratios(run), strict=True)
+            ],
+            -1,
+        )
+
+    def constants(self, context: Context) -> dict[str, Constant]:
+        return {"ratios": self._ratios(context)}
+
+    def _ratios(self, context: Context) -> Array:
+        scales = np.array([context.scale(name) for name in self.inputs])
+        return np.asarray((scales / context.scale(self.output)).astype(np.float32))
+
+    @classmethod
+    def example(cls, random: np.random.Generator) -> Example:
+        first = random_cases.feature_map(random)
+        names = tuple(f"x{index}" for index in range(int(random.integers(1, 5))))
+        values = {
+            name: random_cases.codes(random, (*first.shape[:3], int(random.integers(1, 40))))
+            for name in names
+        } | {"x0": first}
+        quantizations = {
+            name: random_cases.quantization_of(random, value) for name, value in values.items()
+        }
+        same = random.random() < 0.3
+        quantizations["y"] = (
+            quantizations["x0"] if same else random_cases.output_quantization(random)
+        )
+        return Example(cls(names, "y"), values, quantizations)

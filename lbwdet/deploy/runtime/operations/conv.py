@@ -1,0 +1,186 @@
+import math
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+
+from lbwdet.deploy.runtime import random_cases
+from lbwdet.deploy.runtime.arithmetic.convolution import convolve, upsample
+from lbwdet.deploy.runtime.context import Array, Context, Run
+from lbwdet.deploy.runtime.declaration import Kind, Layer, Range, Reads, Writes
+from lbwdet.deploy.runtime.operation import Constant, Example, Operation
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.shapes import Map, Shapes
+from lbwdet.errors import shown
+
+MAX_ACCUMULATOR = (1 << 31) - 1
+MAX_REAL = 2.0**80  # far from where sums and products of float32 become infinite
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Conv(Operation):
+    """Convolution with everything that follows it: batch norm, residual, ReLU.
+
+    ``layer`` names the weight: integers ``w[o, i, ky, kx]``, \\|w\\| <= 64, a real
+    factor per output channel ``weight_scale[o]``, and two float32 vectors,
+    ``gain[o]`` and ``bias[o]`` (batch norm, or 1 and the layer's bias)::
+
+        acc = sum over ky, kx, i of (x[y', x', i] - zp_x) * w[o, i, ky, kx]
+
+    in int32, where ``y' = y * stride - padding + ky * dilation`` (x' alike); outside of the
+    map the term is 0. With ``s_x``, ``s_y``, ``s_r`` the scales of
+    input, output, residual, in float64 rounded once to float32::
+
+        multiplier[o] = f32(s_x * weight_scale[o] * gain[o] / s_y)
+        offset[o]     = f32(bias[o] / s_y)
+        ratio         = f32(s_r / s_y)
+
+    the output is, in float32 as written::
+
+        t = f32(acc) * multiplier[o] + offset[o]
+        t = t + f32(r - zp_r) * ratio                        # only with a residual
+        y = clamp(round(t) + zp_y, low, maximum)
+
+    ``round`` is that of the output's quantization; ``low`` is zp_y with ``relu``, else 0.
+    For a float32 output s_y = 1 and y = t (no residual; with ``relu``: max(t, 0)).
+
+    The residual ``r`` has the output's shape. With ``upsample`` it may have another size:
+    then pixel (i, j) of it is read at ``(i * h_r) // h, (j * w_r) // w``.
+
+    With ``groups``, channels fall into as many parts of equal size, and an output channel sums
+    over the input channels of its own part alone: the weight is ``w[o, i / groups, ky, kx]``.
+
+    A fully connected layer is a convolution whose kernel covers its input [n, h, w, c].
+    """
+
+    layer: Annotated[str, Layer()]
+    input: Annotated[str, Reads(Kind.UINT8, layer="layer")]
+    output: Annotated[str, Writes(Kind.MAP)]
+    kernel: Annotated[Pair, Range(1, 128)]
+    stride: Annotated[Pair, Range(1, 128)] = (1, 1)
+    padding: Annotated[Pair, Range(0, 128)] = (0, 0)
+    dilation: Annotated[Pair, Range(1, 128)] = (1, 1)
+    relu: bool = False
+    residual: Annotated[str, Reads(Kind.UINT8)] | None = None
+    upsample: bool = False
+    groups: Annotated[int, Range(1, 1 << 16)] = 1
+
+    def infer(self, shapes: Shapes) -> Map:
+        source, quantization = shapes.map(self.input), shapes.quantizations.get(self.output)
+        weight = shapes.weights[self.layer]
+        outputs, inputs, *kernel = weight.codes.shape
+        shapes.expect(
+            (source.channels, self.kernel) == (inputs * self.groups, tuple(kernel)),
+            f"{source.channels} channels in {self.groups} groups and the kernel {self.kernel} meet "
+            f"a weight of the shape {weight.codes.shape}",
+        )
+        shapes.expect(
+            outputs % self.groups == 0, f"{outputs} outputs do not fall into {self.groups} groups"
+        )
+        extents = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+        window = tuple(zip(extents, self.stride, self.padding, strict=True))
+        result = replace(shapes.windowed(source, window), channels=outputs)
+        step = 1.0 if quantization is None else quantization.scale
+        reach = 0.0
+        if self.residual is None:
+            shapes.expect(not self.upsample, "upsample belongs to a residual, and there is none")
+        else:
+            shapes.expect(quantization is not None, "a residual needs a uint8 output")
+            residual = shapes.map(self.residual)
+            reach = 255 * shapes.quantized(self.residual).scale / step
+            shapes.expect(
+                (self.upsample or residual.size == result.size)
+                and (residual.channels, residual.rows) == (outputs, source.rows),
+                f"the residual {shown(self.residual)} has not the size of the output",
+            )
+        factor = shapes.quantized(self.input).scale * weight.scale.astype(np.float64) / step
+        reach += float((factor * np.abs(weight.gain.astype(np.float64))).max()) * MAX_ACCUMULATOR
+        reach += float(np.abs(weight.bias).max()) / step
+        shapes.expect(
+            reach < MAX_REAL,
+            f"outputs could reach {reach:.3g}, at most {MAX_REAL:.3g} is allowed; see the scales, "
+            "gain and bias",
+        )
+        return result
+
+    def compute(self, run: Run) -> Array:
+        layer = run.layers[self.layer]
+        multiplier, offset = self._multiplier_and_offset(run)
+        sums = (run.convolve or convolve)(
+            layer.factors,
+            run.centered(self.input),
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+        )
+        t: Array = sums.astype(np.float32) * multiplier + offset
+        if self.residual is not None:
+            residual = run.centered(self.residual)
+            if self.upsample:
+                residual = upsample(residual, *t.shape[1:3])
+            t = t + residual * self._ratio(run)
+        return run.store(self.output, t, positive=self.relu)
+
+    def constants(self, context: Context) -> dict[str, Constant]:
+        factors = context.layers[self.layer].factors
+        multiplier, offset = self._multiplier_and_offset(context)
+        return {
+            "integers": factors,
+            "in_channels": factors.shape[1] * self.groups,
+            "out_channels": factors.shape[0],
+            "multiplier": multiplier,
+            "offset": offset,
+            "ratio": float(self._ratio(context)),
+        }
+
+    def _multiplier_and_offset(self, context: Context) -> tuple[Array, Array]:
+        layer = context.layers[self.layer]
+        s_x, s_y = context.scale(self.input), context.scale(self.output)
+        multiplier = s_x * layer.scale * layer.gain.astype(np.float64) / s_y
+        offset = layer.bias.astype(np.float64) / s_y
+        return multiplier.astype(np.float32), offset.astype(np.float32)
+
+    def _ratio(self, context: Context) -> np.float32:
+        if self.residual is None:
+            return np.float32(0)
+        return np.float32(context.scale(self.residual) / context.scale(self.output))
+
+    @classmethod
+    def example(cls, random: np.random.Generator) -> Example:
+        kernel, padding, dilation, stride, x = random_cases.window(random)
+        channels, outputs, groups = x.shape[-1], int(random.integers(1, 41)), 1
+        if random.random() < 0.3:  # depthwise, or some channels together
+            groups = channels if random.random() < 0.7 else math.gcd(channels, 12)
+            outputs = groups * int(random.integers(1, 3))
+        padded = [side + 2 * p for side, p in zip(x.shape[1:3], padding, strict=True)]
+        sides = [
+            (side - (k - 1) * d - 1) // s + 1
+            for side, k, d, s in zip(padded, kernel, dilation, stride, strict=True)
+        ]
+        real, relu = bool(random.random() < 0.2), bool(random.random() < 0.5)
+        residual = not real and bool(random.random() < 0.4)
+        upsampled = residual and bool(random.random() < 0.5)
+        values, quantizations = {"x": x}, {"x": random_cases.quantization_of(random, x)}
+        if residual:
+            size = [int(random.integers(1, s + 3)) for s in sides] if upsampled else sides
+            values["r"] = random_cases.codes(random, (x.shape[0], *size, outputs))
+            quantizations["r"] = Quantization(0.0125, int(random.choice([0, 120])))
+        if not real:
+            quantizations["y"] = random_cases.output_quantization(random, positive=relu)
+        operation = cls(
+            layer="layer",
+            input="x",
+            output="y",
+            kernel=kernel,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            relu=relu,
+            residual="r" if residual else None,
+            upsample=upsampled,
+            groups=groups,
+        )
+        weight = random_cases.weight(random, (outputs, channels // groups, *kernel))
+        return Example(operation, values, quantizations, {"layer": weight})

@@ -1,0 +1,62 @@
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from lbwdet.deploy.runtime import random_cases
+from lbwdet.deploy.runtime.context import Array, Run
+from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
+from lbwdet.deploy.runtime.operation import Example, Operation
+from lbwdet.deploy.runtime.shapes import Map, Shapes
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class MaxPool(Operation):
+    """Maximum over windows of a uint8 map; outside of the map nothing counts.
+
+    Output size ``(h + 2 * padding - kernel) // stride + 1``. Input and output have the
+    same quantization. ``kernel=(1, 1), stride=(2, 2)`` is plain subsampling.
+    """
+
+    input: Annotated[str, Reads(Kind.UINT8)]
+    output: Annotated[str, Writes(Kind.UINT8, quantized_like="input")]
+    kernel: Annotated[Pair, Range(1, 128)]
+    stride: Annotated[Pair, Range(1, 128)]
+    padding: Annotated[Pair, Range(0, 128)] = (0, 0)
+
+    def infer(self, shapes: Shapes) -> Map:
+        shapes.expect(
+            all(p < k for p, k in zip(self.padding, self.kernel, strict=True)),
+            f"the padding {self.padding} leaves windows of {self.kernel} without a pixel",
+        )
+        window = tuple(zip(self.kernel, self.stride, self.padding, strict=True))
+        return shapes.windowed(shapes.map(self.input), window)
+
+    def compute(self, run: Run) -> Array:
+        x = run.values[self.input]
+        (kernel_y, kernel_x), (step_y, step_x) = self.kernel, self.stride
+        pad_y, pad_x = self.padding
+        least = 0 if x.dtype == np.uint8 else -np.inf  # never wins over a pixel of the map
+        pads = ((0, 0), (pad_y, pad_y), (pad_x, pad_x), (0, 0))
+        padded = np.pad(x, pads, constant_values=least)
+        height = (padded.shape[1] - kernel_y) // step_y + 1
+        width = (padded.shape[2] - kernel_x) // step_x + 1
+        best = np.full((x.shape[0], height, width, x.shape[3]), least, x.dtype)
+        for ky in range(kernel_y):
+            for kx in range(kernel_x):
+                rows = slice(ky, ky + (height - 1) * step_y + 1, step_y)
+                columns = slice(kx, kx + (width - 1) * step_x + 1, step_x)
+                np.maximum(best, padded[:, rows, columns], out=best)
+        return best
+
+    @classmethod
+    def example(cls, random: np.random.Generator) -> Example:
+        kernel, padding, _, stride, x = random_cases.window(random, dilated=False)
+        padding = (min(padding[0], kernel[0] - 1), min(padding[1], kernel[1] - 1))
+        x = np.pad(x, ((0, 0), (0, kernel[0]), (0, kernel[1]), (0, 0)))  # at least one window
+        quantization = random_cases.quantization_of(random, x)
+        return Example(
+            cls("x", "y", kernel, stride, padding), {"x": x}, {"x": quantization, "y": quantization}
+        )

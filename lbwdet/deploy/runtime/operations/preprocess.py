@@ -1,0 +1,110 @@
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from lbwdet.deploy.runtime.arithmetic.resize import resize
+from lbwdet.deploy.runtime.context import Array, Context, Run
+from lbwdet.deploy.runtime.declaration import Kind, Range, Writes
+from lbwdet.deploy.runtime.operation import Constant, Example, Operation
+from lbwdet.deploy.runtime.quantization import Quantization, rounded
+from lbwdet.deploy.runtime.shapes import Map, Shapes, Side
+
+Three = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Preprocess(Operation):
+    """The network's input from an image: resize, normalize, quantize, pad.
+
+    1. Resize [H, W, 3] uint8 by bilinear interpolation (half-pixel centres, as
+       OpenCV). With ``keep_ratio``, by the factor ``min(long / max(H, W), short /
+       min(H, W))`` in float64, where ``long, short`` are the larger and the smaller
+       entry of ``size``, to ``max(int(side * factor + 0.5), 1)``; else to ``size`` =
+       (width, height). An image that already has the size stays as it is.
+       Source coordinate of target index i: ``f = f32((i + 0.5) * (source / target) - 0.5)``,
+       ``j = floor(f)``, weight of pixel j+1: ``a = rint((f - j) * 2048)``, of j: ``2048 - a``;
+       indices are clamped to the image. Along the width: ``r = p[j] * (2048 - a) + p[j+1] * a``;
+       then along the height: ``((r[j] >> 4) * (2048 - a) >> 16) + ((r[j+1] >> 4) * a >> 16)``,
+       plus 2, ``>> 2``. All integers, and the bytes of ``cv2.resize``, which training used.
+    2. Reverse the channels if ``to_rgb`` (images come as BGR).
+    3. ``q = clamp(rint((pixel - mean[c]) / std[c] / scale) + zero_point, 0, maximum)``
+       in float64: one table of 256 entries per channel.
+    4. Pad with ``zero_point`` at the right and the bottom to multiples of ``size_divisor``.
+
+    Output: uint8 [1, h, w, 3].
+    """
+
+    output: Annotated[str, Writes(Kind.UINT8)]
+    size: Annotated[tuple[int, int], Range(1, 1 << 15)]
+    keep_ratio: bool
+    mean: Annotated[Three, Range(-1e6, 1e6)]
+    std: Annotated[Three, Range(1e-6, 1e6)]
+    to_rgb: bool
+    size_divisor: Annotated[int, Range(1, 1 << 10)]
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the network's input before padding."""
+        if not self.keep_ratio:
+            return self.size[1], self.size[0]
+        factor = min(max(self.size) / max(height, width), min(self.size) / min(height, width))
+        return max(int(height * factor + 0.5), 1), max(int(width * factor + 0.5), 1)
+
+    def table(self, quantization: Quantization | None) -> Array:
+        """[3, 256]: what each pixel of each channel becomes: uint8, or float32 if in reals."""
+        pixel = np.arange(256, dtype=np.float64)
+        mean, std = (np.array(three)[:, None] for three in (self.mean, self.std))
+        real = (pixel - mean) / std
+        if quantization is None:
+            return np.asarray(real.astype(np.float32))
+        return rounded(np.rint(real / quantization.scale), quantization)
+
+    @property
+    def input_range(self) -> tuple[float, float]:
+        """Least and largest real number that a pixel can become."""
+        ends = [
+            (pixel - mean) / std
+            for mean, std in zip(self.mean, self.std, strict=True)
+            for pixel in (0, 255)
+        ]
+        return min(ends), max(ends)
+
+    def infer(self, shapes: Shapes) -> Map:
+        side = Side(self.size_divisor)
+        return Map(3, side, side)
+
+    def compute(self, run: Run) -> Array:
+        run.resized = self.resized(*run.image.shape[:2])
+        image = resize(run.image, *run.resized)
+        if self.to_rgb:
+            image = image[:, :, ::-1]
+        table = self.table(run.quantizations.get(self.output))
+        values = np.stack([table[channel][image[:, :, channel]] for channel in range(3)], -1)
+        padding = [(0, -side % self.size_divisor) for side in values.shape[:2]]
+        zero = run.zero_point(self.output)
+        return np.pad(values, [*padding, (0, 0)], constant_values=zero)[None]
+
+    def constants(self, context: Context) -> dict[str, Constant]:
+        return {"table": self.table(context.quantizations[self.output])}
+
+    @classmethod
+    def example(cls, random: np.random.Generator) -> Example:
+        height, width, long, short = (int(side) for side in random.integers(1, 80, 4))
+        operation = cls(
+            "y",
+            size=(long, short),
+            keep_ratio=bool(random.integers(2)),
+            mean=(120.0, 110.5, 100.25),
+            std=(58.0, 57.0, 1.0),
+            to_rgb=bool(random.integers(2)),
+            size_divisor=int(random.choice([1, 2, 32])),
+        )
+        image = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
+        quantization = Quantization(0.015625, int(random.integers(256)))
+        return Example(
+            operation,
+            {},
+            {"y": quantization},
+            image=image,
+            resized=operation.resized(height, width),
+        )

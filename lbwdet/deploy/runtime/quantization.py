@@ -1,0 +1,44 @@
+"""How integers stand for real numbers."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lbwdet.deploy.runtime.declaration import Range
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How a uint8 value stands for real numbers: ``(q - zero_point) * scale``.
+
+    Attributes:
+        scale: positive, a float32 number.
+        zero_point: 0 to 255; 0 for values that are never negative.
+        maximum: largest ``q``: 255 at 8 bits, 15 at 4.
+        rounding: of ``real / scale``: to the ``nearest`` integer, or up (``ceil``),
+            as activations with a trained resolution have it.
+    """
+
+    scale: Annotated[float, Range(2.0**-126, 2.0**126)]
+    zero_point: Annotated[int, Range(0, 255)] = 0
+    maximum: Annotated[int, Range(1, 255)] = 255
+    rounding: Literal["nearest", "ceil"] = "nearest"
+
+
+def rounded(value: Array, quantization: Quantization, low: int = 0) -> Array:
+    """``clamp(round(value) + zero_point, low, maximum)`` as uint8.
+
+    Args:
+        value: float32 or float64, in units of the scale.
+        quantization: of the result.
+        low: the least result; the zero point, after a ReLU.
+    """
+    whole = np.rint(value) if quantization.rounding == "nearest" else np.ceil(value)
+    # In floats: a sum too large for them to hold exactly is far outside of the range.
+    shifted = whole + value.dtype.type(quantization.zero_point)
+    clamped: Array = np.clip(shifted, low, quantization.maximum)
+    return clamped.astype(np.uint8)

@@ -1,0 +1,136 @@
+"""Parts of networks and whole detectors, lowered and run in reals beside PyTorch."""
+
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import Compose
+from torch import nn
+
+from lbwdet.deploy.calibration.convolution import convolve
+from lbwdet.deploy.lower.draft import Part
+from lbwdet.deploy.lower.fusions import FUSIONS, fuse
+from lbwdet.deploy.lower.head import head_of
+from lbwdet.deploy.lower.rule import apply_rules
+from lbwdet.deploy.lower.rules import RULES  # noqa: F401  (registers them)
+from lbwdet.deploy.lower.trace import trace
+from lbwdet.deploy.runtime.context import LayerNumbers, Run
+from lbwdet.deploy.runtime.declaration import Kind
+from lbwdet.deploy.runtime.reference_engine import run_program
+
+
+class Net(nn.Module):
+    """Layers to compute something with; what, is given from outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.a = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+        self.b = nn.Conv2d(4, 4, 1)
+        self.norm = nn.BatchNorm2d(4)
+        self.other = nn.BatchNorm2d(4)
+        self.fc = nn.Linear(4 * 8 * 8, 5)
+        self.vector_norm = nn.BatchNorm1d(5)
+        for norm in (self.norm, self.other, self.vector_norm):
+            norm.weight.data.uniform_(0.5, 1.5)
+            norm.bias.data.normal_()
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 1.5)
+
+
+class Lowering:
+    """Lowers ``compute(net, sample)``; the sample is [2, 3, 16, 16] unless another is given."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.net = Net().eval()
+        self.sample = torch.randn(2, 3, 16, 16)
+
+    def part(self, compute, sample=None, fusions=FUSIONS, net=None) -> Part:
+        return self._lower(compute, sample, fusions, net)[0]
+
+    def check(self, compute, sample=None, fusions=FUSIONS, net=None) -> Part:
+        """The part, which in reals gives what PyTorch does, up to float32 sums."""
+        net, sample = net or self.net, self.sample if sample is None else sample
+        part, graph = self._lower(compute, sample, fusions, net)
+        layers = {
+            name: LayerNumbers(
+                graph.constants[layer.weight]
+                .detach()
+                .numpy()
+                .reshape(len(layer.gain), -1, *layer.kernel),
+                np.ones(len(layer.gain)),
+                np.float32(layer.gain),
+                np.float32(layer.bias),
+            )
+            for name, layer in part.layers.items()
+        }
+        run = Run({}, layers, np.zeros((1, 1, 3), np.uint8))
+        run.values["input"] = sample.permute(0, 2, 3, 1).numpy()
+        for operation in part.operations:
+            run.values[operation.written] = operation.compute(run)
+        with torch.no_grad():
+            expected = compute(net, sample.clone())
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        for name, tensor in zip(part.outputs, expected, strict=True):
+            found = torch.from_numpy(run.values[name]).permute(0, 3, 1, 2).reshape(tensor.shape)
+            torch.testing.assert_close(found, tensor, atol=2e-5, rtol=1e-5)
+        return part
+
+    def _lower(self, compute, sample, fusions, net):
+        graph = trace(net or self.net, compute, self.sample if sample is None else sample)
+        draft = apply_rules(graph)
+        fuse(draft, fusions)
+        return draft.finished(dict.fromkeys(graph.inputs, "input")), graph
+
+
+@pytest.fixture(scope="package")
+def lowering() -> Lowering:
+    return Lowering()
+
+
+class Whole:
+    """Whole detectors beside MMDetection itself."""
+
+    def in_reals(self, lowered, image):
+        """Every value in reals, with the weights of training, and the detections."""
+        layers = {name: LayerNumbers.real(weight) for name, weight in lowered.weights.items()}
+        return run_program(lowered.program, layers, image, convolve=convolve)
+
+    def check(self, model, pipeline, lowered, image):
+        """The maps that boxes are made from, and the boxes, are those of MMDetection."""
+        values, (boxes, scores, labels) = self.in_reals(lowered, image)
+        maps, found = self._mmdet_values(model, pipeline, image)
+        for name, expected in zip(_dense_outputs(lowered.program), maps, strict=True):
+            difference = torch.from_numpy(values[name]).permute(0, 3, 1, 2) - expected
+            assert difference.abs().max() < 1e-4 * expected.abs().max(), name
+        assert len(found.bboxes) > 5
+        torch.testing.assert_close(torch.from_numpy(boxes), found.bboxes, atol=1e-2, rtol=1e-4)
+        torch.testing.assert_close(torch.from_numpy(scores), found.scores, atol=1e-5, rtol=1e-4)
+        assert np.array_equal(labels, found.labels)
+
+    @torch.no_grad()
+    def _mmdet_values(self, model, pipeline, image):
+        steps = [dict(step, type=f"mmdet.{step['type']}") for step in pipeline]
+        load = dict(type="mmdet.LoadImageFromNDArray")
+        data = Compose([load, *steps[1:]])(dict(img=image, img_id=0))
+        batch = dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+        found = model.test_step(batch)[0].pred_instances
+        return head_of(model).dense(model, model.data_preprocessor(batch)["inputs"]), found
+
+
+def _dense_outputs(program):
+    """Names of what the dense part gives, in the head's order: what regions are cut from first."""
+    regions, boxes = [], []
+    for operation in program.operations:
+        reads = {name: role.kind for name, role in operation.reads()}
+        writes = {role.kind for _, role in operation.writes()}
+        if writes == {Kind.CANDIDATES} and set(reads.values()) == {Kind.FLOAT}:
+            boxes += list(reads)
+        elif writes <= {Kind.UINT8, Kind.FLOAT} and Kind.BOXES in reads.values():
+            regions += [name for name, kind in reads.items() if kind is not Kind.BOXES]
+    return regions + boxes
+
+
+@pytest.fixture(scope="package")
+def whole() -> Whole:
+    return Whole()

@@ -1,0 +1,55 @@
+import pytest
+from mmengine.config import ConfigDict
+
+from lbwdet.deploy.lower import lower
+from lbwdet.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def retina(one_stage):
+    return one_stage()
+
+
+def test_equals_mmdetection(whole, tiny, retina):
+    lowered = lower(retina, tiny.pipeline)
+    whole.check(retina, tiny.pipeline, lowered, tiny.image)
+    candidates, rescale, suppress, _ = lowered.program.operations[-4:]
+    assert (candidates.activation, candidates.num_classes, candidates.factors) == ("sigmoid", 2, ())
+    assert (candidates.pre_nms, candidates.score_threshold, candidates.min_size) == (1000, 0.05, 0)
+    assert candidates.strides == (8, 16, 32, 64, 128) and len(candidates.base_anchors[0]) == 9
+    assert rescale.input == candidates.output
+    assert (suppress.group, suppress.iou_threshold, suppress.max_boxes) == ("class", 0.5, 100)
+
+
+def test_softmax_over_classes_and_background(whole, tiny, one_stage):
+    loss = dict(type="CrossEntropyLoss", use_sigmoid=False)
+    model = one_stage({"bbox_head.loss_cls": dict(_delete_=True, **loss)})
+    lowered = lower(model, tiny.pipeline)
+    whole.check(model, tiny.pipeline, lowered, tiny.image)
+    assert lowered.program.operations[-4].activation == "softmax"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(min_bbox_size=4), "test_cfg.min_bbox_size=4 cannot be lowered; give 0"),
+        (dict(nms=dict(type="soft_nms", iou_threshold=0.5)), "test_cfg.nms=.* cannot be lowered"),
+        (dict(nms_pre=-1), "test_cfg.nms_pre=-1 cannot be lowered"),
+    ],
+)
+def test_settings_that_no_operation_has(tiny, retina, monkeypatch, change, message):
+    head = retina.bbox_head
+    monkeypatch.setattr(head, "test_cfg", ConfigDict({**head.test_cfg, **change}))
+    with pytest.raises(ConfigError, match=message):
+        lower(retina, tiny.pipeline)
+
+
+def test_heads_that_make_boxes_in_another_way(tiny, retina, monkeypatch):
+    other = type("OtherHead", (type(retina.bbox_head),), {"_bbox_post_process": lambda self: None})
+    monkeypatch.setattr(retina.bbox_head, "__class__", other)
+    with pytest.raises(ConfigError, match="bbox_head OtherHead cannot be lowered"):
+        lower(retina, tiny.pipeline)
+    monkeypatch.undo()
+    monkeypatch.setattr(retina.bbox_head.loss_cls, "custom_cls_channels", True, raising=False)
+    with pytest.raises(ConfigError, match="bbox_head: FocalLoss has scores of its own"):
+        lower(retina, tiny.pipeline)

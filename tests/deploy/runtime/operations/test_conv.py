@@ -1,0 +1,157 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.arithmetic.convolution import convolve
+from lbwdet.deploy.runtime.context import LayerNumbers, Run
+from lbwdet.deploy.runtime.operation import Example
+from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.testing import random_weight
+
+SEEDS = range(120)
+
+
+def example(seed):
+    return Conv.example(np.random.default_rng(seed))
+
+
+def accumulators(operation, integers, x, zero_point):
+    """The same in torch's int64 arithmetic: [n, h, w, o]."""
+    value = torch.from_numpy(x.astype(np.int64) - zero_point).permute(0, 3, 1, 2)
+    found = torch.nn.functional.conv2d(
+        value,
+        torch.from_numpy(integers.astype(np.int64)),
+        stride=operation.stride,
+        padding=operation.padding,
+        dilation=operation.dilation,
+    )
+    return found.permute(0, 2, 3, 1).numpy()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_step_of_a_random_convolution(seed):
+    case = example(seed)
+    operation, weight, quantizations = case.operation, case.weights["layer"], case.quantizations
+    integers = weight.integers()
+    q_x, q_y, q_r = (quantizations.get(name) for name in "xyr")
+    acc = accumulators(operation, integers.integers, case.values["x"], q_x.zero_point)
+    centered = case.values["x"].astype(np.float32) - np.float32(q_x.zero_point)
+    window = operation.stride, operation.padding, operation.dilation
+    assert np.array_equal(convolve(integers.integers, centered, *window), acc)
+    found = compute_alone(case)
+    assert found.shape == acc.shape
+    assert found.dtype == (np.float32 if q_y is None else np.uint8)
+
+    # what follows, number by number, each rounded to float32 by itself
+    f32, s_y = np.float32, q_y.scale if q_y else 1.0
+    for index in np.ndindex(*acc.shape):
+        image, row, column, channel = index
+        gain, bias = float(weight.gain[channel]), float(weight.bias[channel])
+        multiplier = f32(q_x.scale * integers.scale[channel] * gain / s_y)
+        t = f32(f32(acc[index]) * multiplier) + f32(bias / s_y)
+        if q_y is None:
+            assert found[index] == (max(t, f32(0)) if operation.relu else t)
+            continue
+        if operation.residual:
+            r = case.values["r"]
+            if operation.upsample:
+                row = row * r.shape[1] // acc.shape[1]
+                column = column * r.shape[2] // acc.shape[2]
+            ratio = f32(q_r.scale / s_y)
+            t = t + f32(f32(int(r[image, row, column, channel]) - q_r.zero_point) * ratio)
+        q = (np.ceil(t) if q_y.rounding == "ceil" else np.rint(t)) + q_y.zero_point
+        low = q_y.zero_point if operation.relu else 0
+        assert found[index] == min(max(q, low), q_y.maximum)
+
+
+def test_the_random_cases_meet_everything():
+    cases = [example(seed) for seed in SEEDS]
+    met = {
+        (case.operation.relu, case.operation.residual, case.operation.upsample, "y" in values)
+        for case in cases
+        for values in [case.quantizations]
+    }
+    assert (
+        len(met) == 8
+    )  # residual or not, upsampled or not, float or not, each with and without ReLU
+    assert {case.operation.stride for case in cases} == {(1, 1), (2, 2), (2, 1)}
+    assert {case.weights["layer"].code for case in cases} == {"paper", "dense", "uniform"}
+    assert any(case.weights["layer"].integers().dropped for case in cases)
+    assert {case.operation.dilation for case in cases} == {(1, 1), (2, 2), (1, 3)}
+    assert {case.values["x"].shape[0] for case in cases} == {1, 2}
+    assert {case.quantizations["x"].maximum for case in cases} == {15, 255}
+    outputs = [case.quantizations["y"] for case in cases if "y" in case.quantizations]
+    assert {q.rounding for q in outputs} == {"nearest", "ceil"}
+
+
+def test_no_boxes_no_output():
+    case = example(0)
+    values = {name: value[:0] for name, value in case.values.items()}
+    expected = compute_alone(case)
+    found = compute_alone(replace(case, values=values))
+    assert found.shape == (0, *expected.shape[1:]) and found.dtype == expected.dtype
+
+
+def test_in_reals_before_it_is_calibrated():
+    """As torch has it, with the weights that training used: even where integers drop levels."""
+    for seed in range(20):
+        case = example(seed)
+        operation, weight = case.operation, case.weights["layer"]
+        random = np.random.default_rng(seed)
+        values = {
+            name: random.normal(0, 1, value.shape).astype(np.float32)
+            for name, value in case.values.items()
+        }
+        run = Run({}, {"layer": LayerNumbers.real(weight)}, case.image)
+        run.values.update(values)
+        found = operation.compute(run)
+        expected = torch.nn.functional.conv2d(
+            torch.from_numpy(values["x"]).permute(0, 3, 1, 2),
+            torch.from_numpy(weight.dequantize() * weight.gain.reshape(-1, 1, 1, 1)),
+            torch.from_numpy(weight.bias),
+            operation.stride,
+            operation.padding,
+            operation.dilation,
+        )
+        if operation.residual:
+            residual = torch.from_numpy(values["r"]).permute(0, 3, 1, 2)
+            if operation.upsample:
+                residual = torch.nn.functional.interpolate(residual, size=expected.shape[2:])
+            expected = expected + residual
+        if operation.relu:
+            expected = expected.relu()
+        assert found.dtype == np.float32
+        assert np.allclose(found, expected.permute(0, 2, 3, 1).numpy(), atol=1e-4)
+
+
+def test_another_convolution_may_be_quicker():
+    case, calls = example(1), []
+
+    def recording(*arguments):
+        calls.append(arguments[2:])
+        return convolve(*arguments)
+
+    layers = {"layer": LayerNumbers.integer(case.weights["layer"])}
+    run = Run(case.quantizations, layers, case.image, recording)
+    run.values.update(case.values)
+    assert np.array_equal(case.operation.compute(run), compute_alone(case))
+    operation = case.operation
+    assert calls == [(operation.stride, operation.padding, operation.dilation)]
+
+
+def test_a_fully_connected_layer():
+    random = np.random.default_rng(0)
+    weight = random_weight(random, (6, 3, 5, 5), 4)
+    x = random.integers(0, 256, (4, 5, 5, 3)).astype(np.uint8)
+    quantizations = {"x": Quantization(0.0625, 100)}
+    found = compute_alone(
+        Example(Conv("fc", "x", "y", (5, 5)), {"x": x}, quantizations, {"fc": weight})
+    )
+    flat = ((x - 100.0) * 0.0625).transpose(0, 3, 1, 2).reshape(4, -1)
+    expected = flat @ weight.dequantize().reshape(6, -1).T * weight.gain + weight.bias
+    assert found.shape == (4, 1, 1, 6)
+    assert np.allclose(found[:, 0, 0], expected, rtol=1e-5, atol=1e-5)

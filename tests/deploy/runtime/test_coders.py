@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
+from mmdet.structures.bbox import distance2bbox
+
+from lbwdet.deploy.runtime.arithmetic.boxes import exp
+from lbwdet.deploy.runtime.coders import DeltaCoder, DistanceCoder
+
+f32 = np.float32
+
+
+def random_boxes(random, count, side=100):
+    corners = random.uniform(0, side, (count, 2, 2)).astype(f32)
+    return np.concatenate([corners.min(1), corners.max(1)], 1)
+
+
+class TestDeltaCoder:
+    MEANS, STDS = (0.1, -0.1, 0.05, 0.0), (0.1, 0.1, 0.2, 0.2)
+
+    @pytest.mark.parametrize("clip", [True, False])
+    def test_it_is_that_of_mmdetection(self, clip):
+        random = np.random.default_rng(0)
+        boxes = random_boxes(random, 500)
+        deltas = random.normal(0, 3, (500, 4)).astype(f32)
+        found = DeltaCoder(self.MEANS, self.STDS, 16 / 1000, clip).decode(boxes, deltas, 90, 120)
+        expected = DeltaXYWHBBoxCoder(
+            target_means=self.MEANS, target_stds=self.STDS, clip_border=clip
+        ).decode(torch.from_numpy(boxes), torch.from_numpy(deltas), max_shape=(90, 120))
+        assert np.allclose(found, expected.numpy(), atol=1e-3, rtol=1e-5)
+        assert found.dtype == f32
+        if clip:
+            assert found[:, 2].max() == 120 and found[:, 3].max() == 90 and found.min() == 0
+        else:
+            assert found[:, 2].max() > 120 and found[:, 3].max() > 90 and found.min() < 0
+
+    def test_a_stretch_has_its_limit(self):
+        boxes, deltas = f32([[10, 10, 11, 11]]), f32([[0, 0, 50, -50]])
+        coder = DeltaCoder((0.0,) * 4, (1.0,) * 4, 0.5)
+        found = coder.decode(boxes, deltas, 100, 100)
+        assert np.allclose(found, [[9.5, 10.25, 11.5, 10.75]], atol=1e-5)
+
+    def test_number_by_number(self):
+        random = np.random.default_rng(1)
+        boxes, deltas = random_boxes(random, 20), random.normal(0, 2, (20, 4)).astype(f32)
+        coder = DeltaCoder(self.MEANS, self.STDS, 16 / 1000)
+        found = coder.decode(boxes, deltas, 90, 120)
+        limit = f32(abs(np.log(16 / 1000)))
+        for n in range(20):
+            for axis, length in ((0, 120), (1, 90)):
+                move, stretch = (
+                    f32(f32(deltas[n, i] * f32(self.STDS[i])) + f32(self.MEANS[i]))
+                    for i in (axis, axis + 2)
+                )
+                first, second = boxes[n, axis], boxes[n, axis + 2]
+                size, middle = f32(second - first), f32(f32(first + second) * f32(0.5))
+                factor = f32(exp(np.array([min(max(stretch, -limit), limit)]))[0])
+                middle = f32(middle + f32(size * move))
+                half = f32(f32(size * factor) * f32(0.5))
+                assert found[n, axis] == min(max(f32(middle - half), 0), length)
+                assert found[n, axis + 2] == min(max(f32(middle + half), 0), length)
+
+    def test_the_native_engine_is_told_the_logarithm(self):
+        coder = DeltaCoder((0.0,) * 4, (1.0,) * 4, 0.25)
+        assert coder.constants() == {"coder.max_log_ratio": abs(np.log(0.25))}
+
+
+class TestDistanceCoder:
+    @pytest.mark.parametrize("clip", [True, False])
+    @pytest.mark.parametrize("scale", [1.0, 8.0])
+    def test_it_is_that_of_mmdetection(self, clip, scale):
+        random = np.random.default_rng(0)
+        boxes = random_boxes(random, 500)
+        distances = random.normal(3, 10, (500, 4)).astype(f32)
+        found = DistanceCoder(scale, clip).decode(boxes, distances, 90, 120)
+        middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+        expected = distance2bbox(
+            torch.from_numpy(middles),
+            torch.from_numpy(distances) * scale,
+            max_shape=(90, 120) if clip else None,
+        )
+        assert found.dtype == f32
+        assert np.allclose(found, expected.numpy(), atol=1e-4)
+        assert (found.min() < 0) != clip
+
+    def test_number_by_number(self):
+        random = np.random.default_rng(1)
+        boxes, distances = random_boxes(random, 20), random.normal(3, 9, (20, 4)).astype(f32)
+        found = DistanceCoder(0.7).decode(boxes, distances, 90, 120)
+        for n in range(20):
+            for axis, length in ((0, 120), (1, 90)):
+                middle = f32(f32(boxes[n, axis] + boxes[n, axis + 2]) * f32(0.5))
+                low = f32(middle - f32(distances[n, axis] * f32(0.7)))
+                high = f32(middle + f32(distances[n, axis + 2] * f32(0.7)))
+                assert found[n, axis] == min(max(low, 0), length)
+                assert found[n, axis + 2] == min(max(high, 0), length)
+
+    def test_the_native_engine_needs_nothing_else(self):
+        assert DistanceCoder().constants() == {}
