@@ -6,7 +6,7 @@ from setuptools import Extension, setup
 
 CSRC = Path("lbwdet/deploy/csrc")
 SOURCES = [path for path in CSRC.rglob("*.cpp") if not {"tests", "bench"} & {*path.parts}]
-HEADERS = [path for pattern in ("*.h", "*.inc", "*.inl") for path in CSRC.rglob(pattern)]
+HEADERS = [path for pattern in ("*.h", "*.inl") for path in CSRC.rglob(pattern)]
 
 setup(
     ext_modules=[

@@ -67,12 +67,23 @@ def conv(engine, source=None, outputs=9, to_float=False, padding=1) -> dict[str,
         stride=[1, 1],
         padding=[padding] * 2,
         dilation=[1, 1],
+        groups=1,
         relu=0,
         upsample=0,
         multiplier=np.full(outputs, 0.001, np.float32),
         offset=np.full(outputs, 90, np.float32),
         ratio=0.0,
     )
+
+
+def depthwise(engine) -> dict[str, Any]:
+    weight = np.random.default_rng(1).integers(-64, 65, (5, 1, 3, 3)).astype(np.int8)
+    return conv(engine, outputs=5) | {"groups": 5, "integers": weight}
+
+
+def slice_(engine) -> dict[str, Any]:
+    source = engine.given(random_bytes(2, 6, 7, 5))
+    return dict(input=source, start=[1, 0], step=[2, 3], channels=[1, 3])
 
 
 def max_pool(engine) -> dict[str, Any]:
@@ -137,6 +148,7 @@ def candidates(engine) -> dict[str, Any]:
         num_classes=2,
         activation="sigmoid",
         factor_first=1,
+        best_class=0,
         has_threshold=1,
         score_threshold=0.05,
         pre_nms=7,
@@ -167,12 +179,13 @@ def rescale(engine) -> dict[str, Any]:
     return dict(input=engine.given(random_candidates(5)))
 
 
-MAPS = [preprocess, conv, max_pool, lookup, affine, add, concat, upsample, roi_align]
+MAPS = [preprocess, conv, depthwise, max_pool, lookup, affine, add, concat, upsample, slice_]
+MAPS.append(roi_align)
 FLOATS = [ps_roi_align, candidates, region_candidates, suppress, rescale]
 NAMES = {
     make: "".join(part.capitalize() for part in make.__name__.split("_")) for make in MAPS + FLOATS
 }
-NAMES[roi_align], NAMES[ps_roi_align] = "RoIAlign", "PSRoIAlign"
+NAMES |= {roi_align: "RoIAlign", ps_roi_align: "PSRoIAlign", depthwise: "Conv"}
 
 
 def convolved(x, weight, zero_in):
@@ -187,7 +200,7 @@ def convolved(x, weight, zero_in):
 
 
 @pytest.mark.parametrize("border", [0, 2])
-@pytest.mark.parametrize("make", MAPS, ids=NAMES.get)
+@pytest.mark.parametrize("make", MAPS, ids=lambda make: make.__name__)
 def test_a_padded_convolution_behind_every_operation(make, border):
     """Whatever writes a map leaves the border that its reader asked for."""
     for isa in isas():
@@ -353,7 +366,7 @@ def test_what_makes_no_sense_is_said(operation, changed, message):
 EXTREMES = [0, -1, 1, 2, 7, 255, 1 << 16, 1 << 20, (1 << 31) - 1, -(1 << 31)]
 
 
-@pytest.mark.parametrize("make", MAPS + FLOATS, ids=NAMES.get)
+@pytest.mark.parametrize("make", MAPS + FLOATS, ids=lambda make: make.__name__)
 def test_malformed_calls_never_crash(make):
     """Fields that are missing, of another kind or length, or hold any numbers."""
     random = np.random.default_rng(0)

@@ -64,7 +64,10 @@ struct Spec {
   float ratio = 0;         // scale of the residual over that of the output
 };
 
-// Of any numbers in `spec`; below 1 if the window is larger than the map.
+// Throws std::invalid_argument if a field makes no sense.
+void check(const Spec& spec);
+
+// Of a spec that was checked; below 1 if the window is larger than the map.
 std::int64_t output_height(const Spec& spec, std::int64_t height);
 std::int64_t output_width(const Spec& spec, std::int64_t width);
 // The border that the layer needs of an input of this size.

@@ -16,29 +16,6 @@ void require(bool condition, const char* what) {
   if (!condition) throw std::invalid_argument(std::string("convolution: ") + what);
 }
 
-void check(const Spec& s) {
-  require(s.groups == 1, "a group is packed by itself");
-  require(s.in_channels > 0 && s.out_channels > 0, "channels must be positive");
-  require(s.kernel_h > 0 && s.kernel_w > 0, "kernel must be positive");
-  require(s.stride_h > 0 && s.stride_w > 0, "stride must be positive");
-  require(s.padding_h >= 0 && s.padding_w >= 0, "padding must not be negative");
-  require(s.dilation_h > 0 && s.dilation_w > 0, "dilation must be positive");
-  // Counted in int, everywhere.
-  require(s.out_channels <= 1 << 30 &&
-              1.0 * s.in_channels * s.kernel_h * s.kernel_w <= 1 << 29,
-          "the weight is too large");
-  require(0 < s.maximum_in && s.maximum_in <= 255, "maximum_in must be 1 to 255");
-  require(0 <= s.zero_in && s.zero_in <= 255, "zero_in must be 0 to 255");
-  if (s.to_float) {
-    require(!s.residual, "a float output takes no residual");
-    return;
-  }
-  require(0 < s.maximum_out && s.maximum_out <= 255, "maximum_out must be 1 to 255");
-  require(0 <= s.zero_out && s.zero_out <= 255, "zero_out must be 0 to 255");
-  require(0 <= s.zero_residual && s.zero_residual <= 255, "zero_residual must be 0 to 255");
-  require(std::isfinite(s.ratio), "ratio must be finite");
-}
-
 // The runs of a window: kernel rows, whose pixels are neighbours; single pixels if they are not.
 bool whole_rows(const Spec& s) { return (s.dilation_w == 1 && !s.among) || s.kernel_w == 1; }
 
@@ -106,6 +83,28 @@ Range checked_range(const Spec& s, const int8_t* weight, const float* multiplier
 
 }  // namespace
 
+void check(const Spec& s) {
+  require(s.in_channels > 0 && s.out_channels > 0, "channels must be positive");
+  require(s.kernel_h > 0 && s.kernel_w > 0, "kernel must be positive");
+  require(s.stride_h > 0 && s.stride_w > 0, "stride must be positive");
+  require(s.padding_h >= 0 && s.padding_w >= 0, "padding must not be negative");
+  require(s.dilation_h > 0 && s.dilation_w > 0, "dilation must be positive");
+  // Counted in int, everywhere.
+  require(s.out_channels <= 1 << 30 &&
+              1.0 * s.in_channels * s.kernel_h * s.kernel_w <= 1 << 29,
+          "the weight is too large");
+  require(0 < s.maximum_in && s.maximum_in <= 255, "maximum_in must be 1 to 255");
+  require(0 <= s.zero_in && s.zero_in <= 255, "zero_in must be 0 to 255");
+  if (s.to_float) {
+    require(!s.residual, "a float output takes no residual");
+    return;
+  }
+  require(0 < s.maximum_out && s.maximum_out <= 255, "maximum_out must be 1 to 255");
+  require(0 <= s.zero_out && s.zero_out <= 255, "zero_out must be 0 to 255");
+  require(0 <= s.zero_residual && s.zero_residual <= 255, "zero_residual must be 0 to 255");
+  require(std::isfinite(s.ratio), "ratio must be finite");
+}
+
 int position_of(int channel, int lanes) {
   const int in_pair = channel % (2 * lanes);
   return channel - in_pair + in_pair / 4 % 2 * lanes + in_pair / 8 * 4 + in_pair % 4;
@@ -115,6 +114,7 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
                const float* offset, const Isa& isa, bool winograd, WeightStore* store)
     : layout_(std::make_unique<Layout>()) {
   check(spec);
+  require(spec.groups == 1, "a group is packed by itself");
   require(isa.supported(), (std::string("this CPU lacks ") + isa.name).c_str());
   Layout& l = *layout_;
   l.spec = spec;

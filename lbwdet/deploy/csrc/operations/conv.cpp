@@ -58,9 +58,8 @@ class Conv : public Operation {
  public:
   explicit Conv(const Fields& fields)
       : Operation(inputs_of(fields), fields.value("output", Kind::map)), spec_(spec_of(fields)) {
-    for (const int side : {spec_.in_channels, spec_.out_channels, spec_.kernel_h, spec_.kernel_w,
-                           spec_.groups})
-      expect(side > 0, "channels, groups and kernel must be positive");
+    conv::check(spec_);
+    expect(spec_.groups > 0, "groups must be positive");
     expect(spec_.in_channels % spec_.groups == 0 && spec_.out_channels % spec_.groups == 0,
            "channels do not fall into groups");
     const auto integers = fields.int8s("integers");
