@@ -41,7 +41,8 @@ def test_a_fault_is_found_and_kept(readers, tmp_path, monkeypatch, capsys):
     def faulty(path):
         raise ZeroDivisionError("of the reader")
 
-    monkeypatch.setattr(readers, "readers", lambda: dict.fromkeys(readers.seeds(), [faulty]))
+    kinds = {kind: [faulty] for kind in readers.seeds()}
+    monkeypatch.setattr(readers, "readers", lambda: kinds)
     assert readers.main(["--seconds", "0.1", "--out", str(tmp_path)]) == 1
     printed = capsys.readouterr().out
     assert "ZeroDivisionError: of the reader" in printed and ", 1 faults" in printed
