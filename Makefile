@@ -1,12 +1,13 @@
 # make demo: trains, compares and draws a low-bit detector. make test: the quick test suite.
 # make test-zoo: one config of each family of MMDetection's, quantized, minutes long.
+# make fuzz: damaged files for every reader, minutes long.
 # All make the virtual environment first, if it is not there or out of date.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-zoo lint format benchmark results clean
+.PHONY: demo test test-zoo fuzz lint format benchmark results clean
 
 demo: $(INSTALLED)
 	$(BIN)/lbwdet demo
@@ -16,6 +17,9 @@ test: $(INSTALLED)
 
 test-zoo: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 -m zoo tests/studies/zoo
+
+fuzz: $(INSTALLED)
+	$(BIN)/python benchmarks/fuzz/readers.py --seconds 180 --out work_dirs/fuzz
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -64,7 +64,7 @@ def test_errors_while_training_are_told_without_a_trace(monkeypatch, capsys):
     [
         ("tqdm", ["make-toy-data"], "train"),
         ("torch", ["train", TOY_6BIT], "train"),
-        ("torch", ["compare", "a=b:c", "--out-dir", "x"], "train"),
+        ("torch", ["compare", "a=b.py:c", "--out-dir", "x"], "train"),
     ],
 )
 def test_what_is_not_installed(module, arguments, extra, tmp_path):

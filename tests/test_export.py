@@ -1,8 +1,10 @@
 """`lbwdet export` from files to a file."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from lbwdet.cli import main
 from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
+from lbwdet.errors import ConfigError
 from lbwdet.export import export
 from lbwdet.testing import TINY_CLASSES, tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model
@@ -60,6 +63,33 @@ def test_from_files_to_the_same_file_each_time(files, capsys):
     assert artifact.info["checkpoint"]["name"] == "random.pth"
     model = torch.load(files.checkpoint, weights_only=True)["state_dict"]
     assert set(artifact.weights) < {key.removesuffix(".weight") for key in model}
+
+
+def test_odd_images_are_left_out_and_named(files, tmp_path, capsys):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    shutil.copy(files.images / "000000.jpg", folder / "a.jpg")
+    cv2.imwrite(str(folder / "thin.png"), np.zeros((1, 20_000, 3), np.uint8))
+    (folder / "text.jpg").write_text("no image")
+    out = tmp_path / "a.lbw"
+    command = ["export", files.config, files.checkpoint, "--calibrate", str(folder)]
+    assert main([*command, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "left out: text.jpg: not an image" in printed and "left out: thin.png: shape" in printed
+    calibration = read_artifact(out).info["calibration"]
+    assert calibration["images"] == ["a.jpg"] and len(calibration["left_out"]) == 2
+    (folder / "a.jpg").unlink()
+    assert main([*command, "--out", str(tmp_path / "b.lbw")]) == 2
+    assert "no image to calibrate on can be used: text.jpg: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("color", ["grayscale", "unchanged", "color_ignore_orientation"])
+def test_images_that_a_runtime_would_load_otherwise_are_refused(files, tmp_path, capsys, color):
+    steps = [dict(type="LoadImageFromFile", color_type=color), *PIPELINE[1:]]
+    options = {"test_dataloader.dataset.pipeline": steps}
+    with pytest.raises(ConfigError, match=f"loaded with color_type='{color}' cannot be had"):
+        export(files.config, files.checkpoint, tmp_path / "a.lbw", "train", cfg_options=options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_rfcn(files, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Which images a quantizer is calibrated on."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def usable_images(cfg: Config, paths: Sequence[Path]) -> tuple[list[Path], list[
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise DataError(f"{path}: shape {list(image.shape)}: {reason}") from error
         except DataError as error:
-            left_out.append(str(error))
+            left_out.append(str(error).replace(f"{path.parent}{os.sep}", ""))
         else:
             usable.append(path)
     if not usable:

@@ -1,6 +1,8 @@
 import json
+import shutil
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from lbwdet.measuring.size import WeightSize
 from lbwdet.measuring.testset import load_test_set
 from tests.tiny_detectors import CLASSES, write_config
 
-KEYS = {"protocol", "dataset", "num_images", "commit", "cpu", "threads", "models"}
+KEYS = {"protocol", "dataset", "num_images", "left_out", "commit", "cpu", "threads", "models"}
 MODEL_KEYS = {
     "name",
     "config",
@@ -68,6 +70,23 @@ def test_a_second_run_reuses_detections_and_timings(compared, tiny, monkeypatch)
     assert again == compared.json
 
 
+def test_the_markdown_holds_no_html_of_class_names(compared):
+    text = (compared.out / "compare.md").read_text()
+    assert "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;" in text and "<img" not in text
+
+
+def test_odd_images_are_left_out_and_named(tiny, tmp_path):
+    shutil.copytree(tiny.root, tmp_path / "data")
+    image = tmp_path / "data/VOC2007/JPEGImages/000002.jpg"
+    image.unlink()
+    cv2.imwrite(str(image.with_suffix(".png")), np.zeros((1, 20_000, 3), np.uint8))
+    settings = CompareSettings(threads=1, latency_rounds=0, data_root=tmp_path / "data")
+    found = compare(tiny.specs[:1], tmp_path / "out", settings)
+    (reason,) = found["left_out"]
+    assert found["num_images"] == 2 and "000002.png: 20000 x 1 pixels: " in reason
+    assert "Left out: " in (tmp_path / "out" / "compare.md").read_text()
+
+
 def test_no_latency_is_null(tiny, tmp_path):
     found = compare(
         tiny.specs[:1], tmp_path, CompareSettings(threads=1, latency_rounds=0, num_images=1)
@@ -99,6 +118,22 @@ class FixedCandidate:
         truth = self.answers[image.tobytes()]
         scores = np.full(len(truth.labels), self.score, np.float32)
         return Detections(truth.boxes, scores, truth.labels)
+
+
+def test_an_image_that_one_model_cannot_take_is_left_out_for_all(tiny, tmp_path):
+    test_set = load_test_set(load_config(tiny.float_config))
+
+    class Picky(FixedCandidate):
+        def detect(self, image):
+            if np.array_equal(image, test_set.load(1)):
+                raise DataError("not this one")
+            return super().detect(image)
+
+    models = [FixedCandidate("all", test_set, 0.9), Picky("picky", test_set, 0.8)]
+    settings = CompareSettings(threads=1, latency_rounds=0)
+    found = compare(models, tmp_path, settings, test_set)
+    assert found["num_images"] == 2
+    assert found["left_out"] == [f"{test_set.images[1].path.name}: not this one"]
 
 
 def test_any_engine_can_take_part(tiny, tmp_path):
