@@ -123,8 +123,8 @@ class Detector:
 def _reference(artifact: Artifact, settings: dict[str, int]) -> Engine:
     if settings:
         raise ConfigError(
-            f"the reference engine takes no {'=, '.join(settings)}=; numpy's threads are set in the "
-            "environment, for example OMP_NUM_THREADS=1"
+            f"the reference engine takes no {'=, '.join(settings)}=; numpy's threads are set in "
+            "the environment, for example OMP_NUM_THREADS=1"
         )
     return ReferenceEngine(artifact)
 
