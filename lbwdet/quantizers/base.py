@@ -80,6 +80,11 @@ class WeightQuantizer(ABC):
         self.granularity = granularity
         self.num_magnitudes = num_magnitudes(bit_width, code)
 
+    @property
+    def magnitudes(self) -> Tensor:
+        """The magnitudes of a group whose top level is 1: float32 [n], ascending."""
+        return exp2(torch.arange(1 - self.num_magnitudes, 1)).to(torch.float32)
+
     @abstractmethod
     def scale(self, groups: Tensor) -> Tensor:
         """The top level of each group.
