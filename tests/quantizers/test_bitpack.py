@@ -15,6 +15,7 @@ from lbwdet.quantizers import (
     packed_size,
     unpack_codes,
 )
+from lbwdet.quantizers.levels import TWO_TERM
 
 
 def all_codes(bit_width: int) -> torch.Tensor:
@@ -52,6 +53,8 @@ class TestRoundTrip:
 
     @pytest.mark.parametrize("code", CODES)
     def test_every_level_survives_encoding(self, bit_width, code):
+        if code == "two-term" and bit_width not in TWO_TERM:
+            pytest.skip("the code has no such bit width")
         number = num_magnitudes(bit_width, code)
         codes = torch.arange(-number, number + 1).to(torch.int8)
         if bit_width == 1:
@@ -59,7 +62,7 @@ class TestRoundTrip:
         quantizer = build_quantizer(bit_width, code)
         for exponent in (number - 127, 5, 100):  # the first has its lowest level at 2**-126
             levels = QuantizedWeight(
-                codes, torch.tensor(2.0**exponent), bit_width, number
+                codes, torch.tensor(2.0**exponent), bit_width, number, code
             ).dequantize()
             # The top level often enough that it is worth having.
             weight = torch.cat([levels, levels[[0, -1]].repeat(50)])
