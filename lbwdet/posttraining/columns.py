@@ -15,17 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+_TRIED = 64  # positions of a call at which a layer is held against its matrix
+
 
 class Matrix(ABC):
     """How one kind of layer is a matrix.
 
-    Attributes:
-        groups: G.
-        outputs: channels of the layer's output; group by group, they are the rows, unless
-            a channel has several rows.
+    Rows are the channels of the output, group by group.
     """
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: Any) -> None:
         self.layer = layer
 
     @abstractmethod
@@ -98,10 +97,12 @@ class ConvolutionMatrix(Matrix):
 
     def outputs(self, output: Any, most: int) -> Tensor:
         output = self._batched(output)
+        assert isinstance(output, Tensor)
         channels, shape = output.shape[1], output.shape[2:]
         chosen = _positions(output.shape[0] * math.prod(shape), most)
         values = output.movedim(1, 0).reshape(channels, -1)[:, chosen]
-        return values.reshape(self.layer.groups, channels // self.layer.groups, -1).float()
+        chosen_values: Tensor = values.reshape(self.layer.groups, -1, values.shape[1])
+        return chosen_values.float()
 
     def _batched(self, x: Tensor) -> Tensor:
         return x if x.dim() == self.layer.weight.dim() else x[None]
@@ -135,13 +136,15 @@ class TransposedMatrix(ConvolutionMatrix):
         groups = self.layer.groups
         turned = rows.reshape(groups, outputs, inputs // groups, *kernel).transpose(1, 2)
         turned = turned.reshape(inputs, outputs, *kernel)
-        return turned.flip(list(range(2, turned.dim())))
+        whole: Tensor = turned.flip(list(range(2, turned.dim())))
+        return whole
 
     def columns(self, args: tuple[Any, ...], most: int) -> Tensor:
         layer, x = self.layer, self._batched(args[0])
         sizes = [(size - 1) * s + 1 for size, s in zip(x.shape[2:], layer.stride, strict=True)]
         spread = x.new_zeros(*x.shape[:2], *sizes)
-        spread[(..., *(slice(None, None, s) for s in layer.stride))] = x
+        places: Any = (..., *(slice(None, None, s) for s in layer.stride))
+        spread[places] = x
         assert not isinstance(layer.padding, str)
         pads: list[int] = []
         for axis in reversed(range(len(sizes))):
@@ -185,9 +188,57 @@ def _patches(
     return patches.reshape(groups, -1, index.shape[1])
 
 
-def matrix_of(layer: nn.Module) -> Matrix:
+class ProbedMatrix(ConvolutionMatrix):
+    """Layers with a convolution's weight and a ``forward`` of their own, such as deformable ones.
+
+    Asked with the identity as its weight, such a layer gives what it reads.
+    """
+
+    def columns(self, args: tuple[Any, ...], most: int) -> Tensor:
+        layer: Any = self.layer
+        weight: Tensor = layer.weight
+        size = math.prod(weight.shape[1:])
+        probe = torch.eye(size, dtype=weight.dtype, device=weight.device)
+        probe = probe.repeat(layer.groups, 1).reshape(-1, *weight.shape[1:])
+        stored = dict(layer._parameters)
+        try:
+            layer._parameters.update(weight=probe, bias=None)
+            read: Tensor = layer.forward(*args)
+        finally:
+            layer._parameters.update(stored)
+        channels = read.shape[1]
+        chosen = _positions(read.shape[0] * math.prod(read.shape[2:]), most)
+        values = read.movedim(1, 0).reshape(channels, -1)[:, chosen]
+        return values.reshape(layer.groups, size, -1).float()
+
+
+def matrix_of(layer: Any, args: tuple[Any, ...], output: Any) -> Matrix | None:
+    """The layer as a matrix, tried on a call of it; None if it is none.
+
+    That the rows times the columns *are* the output is looked at, not assumed: subclasses
+    of convolutions may do anything to their input or their weight.
+    """
+    for kind in _kinds(layer):
+        matrix = kind(layer)
+        try:
+            columns, found = matrix.columns(args, _TRIED), matrix.outputs(output, _TRIED)
+            wanted = matrix.rows(layer.weight.detach()).float() @ columns
+            bias = getattr(layer, "bias", None)
+            if bias is not None:
+                wanted = wanted + bias.detach().reshape(len(wanted), -1, 1)
+        except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
+            continue  # not of that kind after all
+        if wanted.shape == found.shape and torch.allclose(wanted, found, 1e-3, 1e-4):
+            return matrix
+    return None
+
+
+def _kinds(layer: nn.Module) -> list[type[Matrix]]:
     if isinstance(layer, _ConvTransposeNd):
-        return TransposedMatrix(layer)
+        return [TransposedMatrix]
     if isinstance(layer, _ConvNd):
-        return ConvolutionMatrix(layer)
-    return LinearMatrix(layer)
+        return [ConvolutionMatrix, ProbedMatrix]
+    weight = getattr(layer, "weight", None)
+    if not isinstance(weight, Tensor):
+        return []
+    return [LinearMatrix] if weight.dim() == 2 else [ProbedMatrix]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 # Beyond this share of the input's energy, two inputs are not two versions of one: behind a
 # choice of regions, for example, the two networks look at different regions.
-_FOREIGN = 0.5
+FOREIGN = 0.5
 
 
 @dataclasses.dataclass
@@ -44,7 +44,7 @@ class Moments:
     @property
     def comparable(self) -> bool:
         """Whether the float network's inputs are the quantized one's, but for errors."""
-        return self.foreign <= _FOREIGN * self.energy
+        return self.foreign <= FOREIGN * self.energy
 
     def centered(self) -> "Moments":
         """The moments about the means, which a shift of the outputs makes up for."""
@@ -57,20 +57,22 @@ class Moments:
 
 
 def moments(x: Tensor, of_float: Tensor | None = None) -> Moments:
-    """The moments of columns [G, d, P], and of those of the float network if there are such."""
-    second = (x @ x.mT).double()
-    if of_float is None or of_float.shape != x.shape:
-        zero = torch.zeros_like(second)
-        energy = float(x.square().sum())
-        foreign = 0.0 if of_float is None else energy
-        return Moments(x.shape[-1], x.sum(-1).double(), zero[..., 0], second, zero, energy, foreign)
-    change = of_float - x
+    """The moments of columns [G, d, P]; of the float network's, if they are of that shape."""
+    change = torch.zeros_like(x)
+    energy = float(x.double().square().sum())
+    foreign = 0.0
+    if of_float is not None:
+        energy = float(of_float.double().square().sum())
+        foreign = energy
+        if of_float.shape == x.shape:
+            change = of_float - x
+            foreign = float(change.double().square().sum())
     return Moments(
         x.shape[-1],
-        x.sum(-1).double(),
-        change.sum(-1).double(),
-        second,
+        x.double().sum(-1),
+        change.double().sum(-1),
+        (x @ x.mT).double(),
         (change @ x.mT).double(),
-        float(of_float.square().sum()),
-        float(change.square().sum()),
+        energy,
+        foreign,
     )

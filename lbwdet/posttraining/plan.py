@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -36,9 +36,19 @@ def is_norm(module: nn.Module) -> bool:
 
 
 def make_plan(
-    model: nn.Module, layers: Mapping[str, nn.Module], forward: Callable[[], object]
+    model: nn.Module,
+    layers: Mapping[str, nn.Module],
+    forward: Callable[[], object],
+    on_first: Callable[[str, tuple[Any, ...], Any], None] = lambda name, args, output: None,
 ) -> Plan:
-    """Runs ``forward``, a pass of ``model``, and looks at what happens."""
+    """Runs ``forward``, a pass of ``model``, and looks at what happens.
+
+    Args:
+        model: in eval mode.
+        layers: of ``model``, by name: those to look at.
+        forward: runs ``model`` once.
+        on_first: is told of each layer's first call.
+    """
     names = {module: name for name, module in model.named_modules() if is_norm(module)}
     norms = set(names.values())
     names |= {module: name for name, module in layers.items()}
@@ -62,8 +72,12 @@ def make_plan(
         name = names[module]
         if name in norms:
             watch.inside_norm = False
-        elif isinstance(output, Tensor):
+            return
+        if isinstance(output, Tensor):
             wrote[output] = (name, uses[name] - 1)
+        if uses[name] == 1:
+            with watch.paused():
+                on_first(name, args, output)
 
     with contextlib.ExitStack() as stack:
         for module in names:
@@ -95,6 +109,7 @@ class _Watch(TorchDispatchMode):
     def __init__(self, wrote: WeakIdKeyDictionary) -> None:
         super().__init__()
         self.inside_norm = False
+        self._paused = False
         self.read_elsewhere: set[tuple[str, int]] = set()
         self.live_bytes = 0
         self._wrote = wrote
@@ -103,6 +118,8 @@ class _Watch(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
+        if self._paused:
+            return function(*args, **(kwargs or {}))
         if not self.inside_norm:
             for value in tree_leaves((args, kwargs)):
                 if isinstance(value, Tensor) and (use := self._wrote.get(value)) is not None:
@@ -112,6 +129,14 @@ class _Watch(TorchDispatchMode):
             if isinstance(value, Tensor):
                 self._hold(value)
         return result
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
 
     def _hold(self, value: Tensor) -> None:
         storage = value.untyped_storage()

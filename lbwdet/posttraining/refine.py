@@ -12,6 +12,7 @@ of two levels as its slope. So a step is as long for a large level as for a smal
 Batch norms' affine parameters and biases are real numbers and move along.
 """
 
+import contextlib
 import dataclasses
 import math
 import threading
@@ -102,10 +103,8 @@ class _Points:
 
     def of(self, forward: Callable[[], object]) -> list[tuple[str, Tensor]]:
         self._local.found = []
-        try:
+        with contextlib.suppress(_Enough):
             forward()
-        except _Enough:
-            pass
         found: list[tuple[str, Tensor]] = self._local.found
         del self._local.found
         return found

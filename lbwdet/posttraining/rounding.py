@@ -56,7 +56,7 @@ def upper_factor(moments: Tensor) -> Tensor:
     # reversed again, L^-1 is upper triangular.
     lower = torch.linalg.cholesky(moments.flip(-2, -1))
     identity = torch.eye(moments.shape[-1], dtype=moments.dtype, device=moments.device)
-    inverse = torch.linalg.solve_triangular(lower, identity.expand_as(lower), upper=False)
+    inverse: Tensor = torch.linalg.solve_triangular(lower, identity.expand_as(lower), upper=False)
     return inverse.flip(-2, -1)
 
 

@@ -40,6 +40,10 @@ class Run:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        return (*self.args, *self.kwargs.values())
+
     def advance(self) -> None:
         """Goes on to the next watched call, or to the end.
 
@@ -140,3 +144,28 @@ class Walk:
                 run.meet(name, args, kwargs)
 
         return hook
+
+
+class _Enough(BaseException):
+    """Ends a pass that has nothing more to show."""
+
+
+def calls_of(
+    module: nn.Module, number: int, forward: Callable[[], object]
+) -> list[tuple[Any, ...]]:
+    """The arguments of the first ``number`` calls of a module while ``forward`` runs."""
+    found: list[tuple[Any, ...]] = []
+
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        found.append((*args, *kwargs.values()))
+        if len(found) == number:
+            raise _Enough
+
+    handle = module.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        forward()
+    except _Enough:
+        pass
+    finally:
+        handle.remove()
+    return found
