@@ -25,7 +25,7 @@ from lbwdet.quantizers import WeightQuantizer
 
 T = TypeVar("T")
 Forward = Callable[[nn.Module, Any], object]
-_LIVE_BYTES = 1_000_000_000  # of all passes that wait
+_LIVE_BYTES = 1_400_000_000  # of all passes that wait
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ def post_train(
 
     All work is done on one thread per pass and per layer, so that the result does not
     depend on their number (``torch.get_num_threads()`` of them are used). Memory beyond the
-    model: a float copy of it, 1 GB of waiting passes, and at most 0.8 GB of moments; if more
+    model: a float copy of it, 1.4 GB of waiting passes, and at most 0.5 GB of moments; if more
     inputs are given than passes may wait, they are taken evenly.
 
     Args:
@@ -168,6 +168,7 @@ class _Work:
         self.quantizers = quantizers
         self.matrices: dict[str, Matrix | None] = {}
         self.tops: dict[str, Tensor] = {}
+        self.targets: dict[str, Tensor] = {}  # what was rounded, at the scale of the levels
         self.plan = self._plan(inputs[0])
         most = max(1, _LIVE_BYTES // max(1, 2 * self.plan.live_bytes))
         self.inputs = [
@@ -209,7 +210,9 @@ class _Work:
 
     def refine(self, settings: Refinement, on_step: Callable[[int, float], None]) -> None:
         weights = {
-            name: LevelWeight(self.layers[name], _signed(self.quantizers[name]), top)
+            name: LevelWeight(
+                self.layers[name], _signed(self.quantizers[name]), top, self.targets.get(name)
+            )
             for name, top in self._all_tops().items()
         }
         refine(
@@ -294,6 +297,9 @@ class _Work:
             layer.bias.add_(shift.reshape(-1))
         layer.weight.copy_(matrix.weight(rounded))
         self.tops[name] = scale
+        if self.settings.refinement is not None:
+            real = target.float() * (scale / top)[..., None]
+            self.targets[name] = matrix.weight(real)
         return LayerResult(name, before, after, **_count(layer.weight))
 
     def _columns(self, name: str, pair: tuple[Any, Any], most: int) -> tuple[Tensor, Tensor | None]:

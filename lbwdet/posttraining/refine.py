@@ -6,10 +6,15 @@ writes, or a layer that none follows), relative to the variance of the teacher's
 
     loss = sum over points  share * mean (y - y')^2 / var y'.
 
-A weight moves in units of levels: ``v`` is the number of its level, ``round(v)`` what it
-computes with, and the gradient comes straight through the rounding with the local distance
-of two levels as its slope. So a step is as long for a large level as for a small one.
-Batch norms' affine parameters and biases are real numbers and move along.
+A weight moves in units of levels: ``round(v)`` is the number of the level that it computes
+with, and the gradient comes straight through the rounding with the local distance of two
+levels as its slope. ``v`` starts where the real weight lay that was rounded, so that those
+go over to another level first for which that costs least. Batch norms' affine parameters
+and biases are real numbers and move along.
+
+Steps are momentum divided by the root mean square of the gradient over the whole tensor.
+Divided entry by entry (Adam) all weights of a layer would go the same way in a step, and
+cross over to other levels together whether or not it matters.
 """
 
 import contextlib
@@ -26,24 +31,27 @@ from torch import Tensor, nn
 from lbwdet.errors import LBWError
 from lbwdet.posttraining.plan import Plan, is_norm
 
+_WITHIN = 0.49  # of a level: what lies farther away was rounded to this one on purpose
+_MOMENTUM, _SQUARES = 0.9, 0.99
+
 
 @dataclasses.dataclass(frozen=True)
 class Refinement:
     """How much, and how fast.
 
     Attributes:
-        steps: of the optimizer (Adam).
+        steps: of the optimizer.
         batch: inputs per step.
-        level_rate: step of a weight, in levels.
-        rate: of batch norms and biases, relative to their layer's values.
+        level_rate: root mean square of a step of a layer's weights, in levels.
+        rate: of batch norms and biases, as a share of their root mean square.
         inner: share of a point with a batch norm in the loss; others have 1.
         seed: of the inputs' order.
     """
 
     steps: int = 200
     batch: int = 4
-    level_rate: float = 0.02
-    rate: float = 1e-3
+    level_rate: float = 0.01
+    rate: float = 2e-3
     inner: float = 0.1
     seed: int = 0
 
@@ -55,27 +63,53 @@ class LevelWeight:
         layer: it computes with levels already.
         levels: float32 [2 n + 1], all levels of a group whose top level is 1, ascending.
         top: the top levels, broadcastable to the weight.
+        real: the weight that was rounded to what the layer has; None: not known.
     """
 
-    def __init__(self, layer: nn.Module, levels: Tensor, top: Tensor) -> None:
+    def __init__(
+        self, layer: nn.Module, levels: Tensor, top: Tensor, real: Tensor | None = None
+    ) -> None:
         self.weight: nn.Parameter = layer.weight  # type: ignore[assignment]
         self.top, self.levels = top, levels
         self.slopes = torch.empty_like(levels)
         self.slopes[1:-1] = (levels[2:] - levels[:-2]) / 2
         self.slopes[0], self.slopes[-1] = levels[1] - levels[0], levels[-1] - levels[-2]
         middles = (levels[1:] + levels[:-1]) / 2
-        self.number = torch.bucketize(self.weight.detach() / top, middles).float()
+        number = torch.bucketize(self.weight.detach() / top, middles)
+        self.number = number.float()
+        if real is not None:
+            beyond = (real / top - levels[number]) / self.slopes[number]
+            self.number += beyond.clamp(-_WITHIN, _WITHIN)
 
     def _rounded(self) -> Tensor:
         return self.number.round().long()
 
-    def set_gradient(self, gradient: Tensor) -> None:
-        self.number.grad = gradient * self.slopes[self._rounded()] * self.top
+    def gradient(self, of_weight: Tensor) -> Tensor:
+        """With respect to ``number``."""
+        return of_weight * self.slopes[self._rounded()] * self.top
 
     def write(self) -> None:
         """Puts the levels into the layer."""
         self.number.clamp_(0, len(self.levels) - 1)
         self.weight.copy_(self.levels[self._rounded()] * self.top)
+
+
+class _Moved:
+    """A tensor and its momentum."""
+
+    def __init__(self, value: Tensor, rate: float) -> None:
+        self.value, self.rate = value, rate
+        self._momentum, self._square = torch.zeros_like(value), 0.0
+        self._steps = 0
+
+    def step(self, gradient: Tensor, pace: float) -> None:
+        self._steps += 1
+        self._momentum.lerp_(gradient, 1 - _MOMENTUM)
+        self._square += (1 - _SQUARES) * (float(gradient.square().mean()) - self._square)
+        size = math.sqrt(self._square / (1 - _SQUARES**self._steps))
+        if size > 0:
+            scale = self.rate * pace / size / (1 - _MOMENTUM**self._steps)
+            self.value.sub_(self._momentum, alpha=scale)
 
 
 class _Enough(BaseException):
@@ -141,14 +175,8 @@ def refine(
     uses = point_uses(plan)
     inner = {name for name in uses if is_norm(model.get_submodule(name))}
     student, teacher = _Points(model, uses), _Points(floating, uses)
-    optimizer = torch.optim.Adam(
-        [
-            dict(params=[w.number for w in weights.values()], rate=settings.level_rate),
-            dict(params=reals, rate=settings.rate),
-        ],
-        betas=(0.9, 0.99),
-        foreach=False,
-    )
+    moved = [_Moved(weight.number, settings.level_rate) for weight in weights.values()]
+    moved += [_Moved(real.detach(), settings.rate * _size(real)) for real in reals]
 
     def part(x: Any) -> tuple[float, tuple[Tensor | None, ...]]:
         with torch.no_grad():
@@ -168,8 +196,6 @@ def refine(
     queue: list[int] = []
     try:
         for step in range(settings.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = group["rate"] * _pace(step / settings.steps)
             while len(queue) < settings.batch:
                 queue += torch.randperm(len(inputs), generator=generator).tolist()
             chosen, queue = queue[: settings.batch], queue[settings.batch :]
@@ -179,11 +205,10 @@ def refine(
                 for gradient, piece in zip(gradients, found, strict=True):
                     if piece is not None:
                         gradient += piece / settings.batch
-            for weight, gradient in zip(weights.values(), gradients, strict=False):
-                weight.set_gradient(gradient)
-            for real, gradient in zip(reals, gradients[len(weights) :], strict=True):
-                real.grad = gradient
-            optimizer.step()
+            for index, weight in enumerate(weights.values()):
+                gradients[index] = weight.gradient(gradients[index])
+            for each, gradient in zip(moved, gradients, strict=True):
+                each.step(gradient, _pace(step / settings.steps))
             with torch.no_grad():
                 for weight in weights.values():
                     weight.write()
@@ -193,7 +218,11 @@ def refine(
         teacher.remove()
         for parameter, was in zip(model.parameters(), wanted, strict=True):
             parameter.requires_grad_(was)
-            parameter.grad = None
+
+
+def _size(parameter: Tensor) -> float:
+    """The root mean square; 1 where all is zero."""
+    return float(parameter.detach().square().mean().sqrt()) or 1.0
 
 
 def _pace(done: float) -> float:
