@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "datasets": {"compat"},
     "models": {"layers", "quantizers", "compat"},
     "training": {"layers", "quantizers", "compat", "datasets", *SHARED},
+    "posttraining": {"layers", "quantizers", "compat", *SHARED},
     "deploy": {"layers", "quantizers", "compat", *SHARED},
 }
 ALLOWED["evaluation"] = set().union(*ALLOWED.values()) | {"models", "training", "deploy", "studies"}

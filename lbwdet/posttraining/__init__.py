@@ -1,6 +1,6 @@
 """Low bits for a trained network from images alone: no labels, no training."""
 
-from lbwdet.posttraining.post_train import LayerResult, PostTraining, Result, post_train
+from lbwdet.posttraining.layerwise import LayerResult, PostTraining, Result, post_train
 from lbwdet.posttraining.refine import Refinement
 from lbwdet.posttraining.search import Search
 from lbwdet.posttraining.state import State, write_weights

@@ -42,7 +42,8 @@ class Refinement:
     Attributes:
         steps: of the optimizer.
         batch: inputs per step.
-        level_rate: root mean square of a step of a layer's weights, in levels.
+        level_rate: root mean square of a step of a layer's weights, in levels; 0: they stay,
+            and only batch norms and biases are refined.
         rate: of batch norms and biases, as a share of their root mean square.
         inner: share of a point with a batch norm in the loss; others have 1.
         seed: of the inputs' order.
@@ -50,8 +51,8 @@ class Refinement:
 
     steps: int = 200
     batch: int = 4
-    level_rate: float = 0.01
-    rate: float = 2e-3
+    level_rate: float = 0.0
+    rate: float = 5e-3
     inner: float = 0.1
     seed: int = 0
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 _BLOCK = 64  # columns between two updates of all columns behind
+_ROUNDING = 1e-5  # of sums of squares in float32
 
 
 class Levels:
@@ -38,15 +39,20 @@ class Levels:
         return self._values[index].copysign(values) * top
 
 
-def damped(moments: Tensor, damping: float) -> Tensor:
+def damped(moments: Tensor, damping: float, scale: Tensor | None = None) -> Tensor:
     """``H + damping * mean(diagonal of H)``, and 1 on the diagonal of a group of zeros.
 
     Args:
         moments: float64 [G, d, d].
+        damping: a share.
+        scale: [G], mean diagonals before a mean was taken off: what is 10^-5 of them is
+            rounding, which may be negative.
     """
     diagonal = moments.diagonal(dim1=-2, dim2=-1)
-    ridge = damping * diagonal.mean(-1, keepdim=True)
-    ridge = torch.where(ridge > 0, ridge, 1.0)
+    ridge = damping * diagonal.mean(-1).clamp(min=0)
+    if scale is not None:
+        ridge = ridge + _ROUNDING * scale
+    ridge = torch.where(ridge > 0, ridge, 1.0)[:, None]
     return moments + torch.diag_embed(ridge.expand_as(diagonal))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lbwdet.posttraining.post_train import LayerResult
+from lbwdet.posttraining.layerwise import LayerResult
 
 _HEADER = ("layer", "nearest", "data-aware", "levels", "zeros")
 

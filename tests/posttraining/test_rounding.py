@@ -42,6 +42,11 @@ def test_moments_of_nothing_can_be_inverted():
     assert torch.equal(damped(torch.zeros(1, 3, 3).double(), 0.01)[0], torch.eye(3).double())
 
 
+def test_what_is_left_of_constants_can_be_inverted():
+    left = torch.full((1, 3, 3), -1e-9).double()
+    upper_factor(damped(left, 0.01, torch.ones(1).double()))
+
+
 def test_each_step_is_nearer_to_the_best():
     weight, moments, top = problem(groups=20)
     plain = moments.float()

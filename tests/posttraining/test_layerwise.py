@@ -116,7 +116,7 @@ def test_progress_is_told(net, images):
 
 
 def test_more_inputs_than_memory_allows_are_taken_evenly(net, images, monkeypatch):
-    monkeypatch.setattr("lbwdet.posttraining.post_train._LIVE_BYTES", 1)
+    monkeypatch.setattr("lbwdet.posttraining.layerwise._LIVE_BYTES", 1)
     assert post_train(low_bit(net), images).inputs == 1
 
 

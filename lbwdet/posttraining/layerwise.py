@@ -278,7 +278,8 @@ class _Work:
         norms = self.plan.norms.get(name, [])
         shifted = self.settings.norms and (bool(norms) or getattr(layer, "bias", None) is not None)
         used = total.centered() if shifted else total
-        second = damped(used.second, self.settings.damping)
+        size = total.second.diagonal(dim1=-2, dim2=-1).mean(-1)
+        second = damped(used.second, self.settings.damping, size)
         float_rows = matrix.rows(self._float_weight(name)).double()
         target = float_rows
         if self.settings.compensate and total.comparable:
