@@ -12,8 +12,8 @@ import lbwdet.compat  # noqa: F401  (before mmdet, which imports mmcv.ops)
 
 # isort: split
 import torch
-from mmcv.transforms import Compose
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from torch import nn
 
 from lbwdet import __version__

@@ -136,8 +136,13 @@ def post_train(
     if not inputs:
         raise ConfigError("no inputs: post-training needs one image or more")
     quantizers = {name: _quantizer(name, layer) for name, layer in layers.items()}
-    with _one_thread() as threads, _float_layers(layers), ThreadPoolExecutor(threads) as pool:
-        twin = _float_copy(model) if floating is None else floating
+    with (
+        _one_thread() as threads,
+        _float_layers(layers),
+        _channels_last(model),
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        twin = _float_copy(model if floating is None else floating)
         work = _Work(model, twin, layers, quantizers, inputs, forward, settings, pool)
         results = work.project(set(done), on_module)
         if settings.refinement is not None:
@@ -471,8 +476,20 @@ def _float_layers(layers: dict[str, QuantLayer]) -> Iterator[None]:
             layer.forget_projection()
 
 
+@contextlib.contextmanager
+def _channels_last(model: nn.Module) -> Iterator[None]:
+    """Convolutions on one thread are nearly twice as fast in this order of memory."""
+    model.to(memory_format=torch.channels_last)
+    try:
+        yield
+    finally:
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.data = tensor.data.contiguous()
+
+
 def _float_copy(model: nn.Module) -> nn.Module:
     twin = copy.deepcopy(model)
+    twin.to(memory_format=torch.channels_last)
     for module in twin.modules():
         if isinstance(module, QuantLayer):
             module.set_input_quantizer(None)
