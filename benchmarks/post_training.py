@@ -82,13 +82,15 @@ def rows() -> list[dict[str, Any]]:
         (6, "paper", "channel"),
         (4, "dense", "tensor"),
     ]
-    found = [row(32, "float", "", 0, solver="", images=0)]
-    found += [row(*kind, draw) for draw in range(3) for kind in kinds[:4]]
+    found = [row(*kind, 0) for kind in kinds[:4]]
+    found += [row(*kinds[0], 0, ingredients="refined")]
+    found += [row(*kind, draw) for draw in (1, 2) for kind in kinds[:3]]
     found += [row(*kind, 0) for kind in kinds[4:]]
-    found += [row(*kind, 0, activation_bits=8) for kind in kinds[:2]]
-    found += [row(*kind, 0, ingredients="refined") for kind in kinds[:3]]
     found += [row(4, "dense", "channel", 0, ingredients=name) for name in list(ABLATIONS)[1:]]
+    found += [row(32, "float", "", 0, solver="", images=0)]
     found += [row(*kind, 0, solver="exact", images=0) for kind in kinds[:3]]
+    found += [row(*kind, 0, activation_bits=8) for kind in kinds[:2]]
+    found += [row(*kind, 0, ingredients="refined") for kind in kinds[1:3]]
     return found
 
 
