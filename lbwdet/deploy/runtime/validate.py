@@ -32,11 +32,11 @@ from lbwdet.deploy.runtime.operations import (
     Requantize,
     RoIAlign,
 )
-from lbwdet.deploy.runtime.weights import StoredWeight
+from lbwdet.deploy.runtime.weights import TWO_TERM, StoredWeight
 from lbwdet.errors import ArtifactError, shown
 
 MAX_WEIGHTS = 1 << 28
-CODES = ("paper", "dense", "uniform")
+CODES = ("paper", "dense", "two-term", "uniform")
 _MAX_ACTIVATION = 255
 _INT32 = (1 << 31) - 1
 _MAX_REAL = 2.0**80  # far from where sums and products of float32 become infinite
@@ -119,6 +119,9 @@ def check_weight(name: str, weight: StoredWeight) -> None:
         raise ArtifactError(f"{place}: a scale is negative, or an exponent not in -126 .. 127")
     if weight.code == "uniform":
         bits, magnitudes, allowed_codes = {8}, {0}, MAX_WEIGHT
+    elif weight.code == "two-term":
+        bits, allowed_codes = set(TWO_TERM), weight.num_magnitudes
+        magnitudes = {len(TWO_TERM.get(weight.bit_width, (0,)))}
     else:
         bits = set(range(1, 9))
         magnitudes = set(range(1, max(2, 1 << (weight.bit_width - 1))))
