@@ -268,6 +268,7 @@ class _Work:
         nearest = quantizer.fake_quantize(layer.weight, name, layer.channel_axis)
         self._calibrate(name, pairs)
         if matrix is None:
+            layer.weight.copy_(nearest)
             return LayerResult(name, None, None, **_count(nearest))
         weight = matrix.rows(layer.weight.detach())
         most = -(-self.settings.positions // (len(self.inputs) * self.plan.uses[name]))

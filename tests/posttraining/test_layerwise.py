@@ -126,10 +126,11 @@ def test_a_layer_that_is_no_matrix_keeps_the_nearest_levels():
             return self._conv_forward(x, self.weight.tanh(), self.bias)
 
     net = nn.Sequential(Odd(3, 4, 3), nn.Conv2d(4, 4, 1)).eval()
-    low, weight = low_bit(net), net[0].weight.detach().clone()
+    low = low_bit(net)
+    nearest = low[0].fake_quantized_weight().detach()
     odd, plain = post_train(low, [torch.randn(1, 3, 8, 8)]).layers
     assert (odd.before, odd.after) == (None, None) and plain.after is not None
-    assert torch.equal(low[0].weight, weight)
+    assert torch.equal(low[0].weight, nearest)
 
 
 @pytest.mark.parametrize("value", [0.0, 2.5])

@@ -85,8 +85,8 @@ class StoredWeight:
     def integers(self) -> IntegerWeight:
         """Integers for the engines: every output channel keeps its seven highest levels.
 
-        Exact for two-term codes, and for up to seven magnitudes. Of more, the magnitudes more than six
-        octaves below the largest *of the channel* become 0 and are counted.
+        Exact for two-term codes, and for up to seven magnitudes. Of more, the magnitudes
+        more than six octaves below the largest *of the channel* become 0 and are counted.
         """
         channels = self.codes.shape[0]
         scale = np.broadcast_to(self.scale.astype(np.float64), channels)
