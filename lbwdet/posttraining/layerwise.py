@@ -416,6 +416,7 @@ def _in_order(
     pool: ThreadPoolExecutor, function: Callable[[Any], T], items: Iterable[Any], ahead: int = 4
 ) -> Iterator[T]:
     """``map`` with few results at a time in memory."""
+    function = torch.no_grad()(function)  # gradients are a matter of each thread
     waiting: list[Any] = []
     for item in items:
         waiting.append(pool.submit(function, item))
