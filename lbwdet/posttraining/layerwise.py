@@ -25,7 +25,6 @@ from lbwdet.quantizers import WeightQuantizer
 
 T = TypeVar("T")
 Forward = Callable[[nn.Module, Any], object]
-_LIVE_BYTES = 1_400_000_000  # of all passes that wait
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +41,7 @@ class PostTraining:
         real_scales: where batch norms alone read a layer, choose real top levels for its
             channels, and leave the factors to the norms.
         refinement: by gradient, at the end; None: none.
+        waiting_bytes: of all passes that wait; of more inputs, as many as fit are taken evenly.
     """
 
     positions: int = 30_000
@@ -51,6 +51,7 @@ class PostTraining:
     norms: bool = True
     real_scales: bool = True
     refinement: Refinement | None = None
+    waiting_bytes: int = 1_200_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +102,7 @@ def post_train(
 
     All work is done on one thread per pass and per layer, so that the result does not
     depend on their number (``torch.get_num_threads()`` of them are used). Memory beyond the
-    model: a float copy of it, 1.4 GB of waiting passes, and at most 0.5 GB of moments; if more
+    model: a float copy of it, 1.2 GB of waiting passes, and at most 0.5 GB of moments; if more
     inputs are given than passes may wait, they are taken evenly.
 
     Args:
@@ -175,7 +176,7 @@ class _Work:
         self.tops: dict[str, Tensor] = {}
         self.targets: dict[str, Tensor] = {}  # what was rounded, at the scale of the levels
         self.plan = self._plan(inputs[0])
-        most = max(1, _LIVE_BYTES // max(1, 2 * self.plan.live_bytes))
+        most = max(1, settings.waiting_bytes // max(1, 2 * self.plan.live_bytes))
         self.inputs = [
             inputs[i * len(inputs) // min(most, len(inputs))] for i in range(min(most, len(inputs)))
         ]

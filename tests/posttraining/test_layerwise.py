@@ -115,9 +115,8 @@ def test_progress_is_told(net, images):
     ]
 
 
-def test_more_inputs_than_memory_allows_are_taken_evenly(net, images, monkeypatch):
-    monkeypatch.setattr("lbwdet.posttraining.layerwise._LIVE_BYTES", 1)
-    assert post_train(low_bit(net), images).inputs == 1
+def test_more_inputs_than_memory_allows_are_taken_evenly(net, images):
+    assert post_train(low_bit(net), images, settings=PostTraining(waiting_bytes=1)).inputs == 1
 
 
 def test_a_layer_that_is_no_matrix_keeps_the_nearest_levels():
