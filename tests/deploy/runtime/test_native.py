@@ -44,6 +44,7 @@ SIZES = [(96, 128), (61, 97), (300, 40), (1, 1), (33, 500)]
 ARTIFACTS = {
     "4bit": {},
     "6bit": dict(bit_width=6, code="paper", granularity="channel"),
+    "6bit_two_term": dict(bit_width=6, code="two-term", granularity="channel"),
     "2bit_activations_4bit": dict(bit_width=2, activation_bits=4, seed=3),
     "agnostic": dict(class_agnostic=True, keep_ratio=False, size=(75, 90), seed=4),
     "odd_channels": dict(channels=11, num_classes=1, seed=5),
