@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lbwdet.deploy.runtime.arithmetic.convolution import largest_sum
 from lbwdet.deploy.runtime.declaration import Kind, Reads, Writes, check_ranges, roles
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.conv import MAX_ACCUMULATOR
@@ -85,8 +86,7 @@ def _check_accumulator(place: str, weight: StoredWeight) -> None:
     fan_in = math.prod(weight.codes.shape[1:])
     if _MAX_ACTIVATION * MAX_WEIGHT * fan_in <= MAX_ACCUMULATOR:
         return  # whatever the weights are
-    integers = weight.integers().integers.reshape(len(weight.codes), -1)
-    bound = _MAX_ACTIVATION * int(np.abs(integers.astype(np.int64)).sum(1).max())
+    bound = _MAX_ACTIVATION * largest_sum(weight.integers().integers)
     if bound > MAX_ACCUMULATOR:
         raise ArtifactError(
             f"{place}: its int32 accumulator could reach {bound} (255 times the sum of a channel's "
