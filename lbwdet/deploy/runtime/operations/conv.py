@@ -70,10 +70,11 @@ class Conv(Operation):
         source, quantization = shapes.map(self.input), shapes.quantizations.get(self.output)
         weight = shapes.weights[self.layer]
         outputs, inputs, *kernel = weight.codes.shape
+        grouped = f" in {self.groups} groups" if self.groups > 1 else ""
         shapes.expect(
             (source.channels, self.kernel) == (inputs * self.groups, tuple(kernel)),
-            f"{source.channels} channels in {self.groups} groups and the kernel {self.kernel} meet "
-            f"a weight of the shape {weight.codes.shape}",
+            f"{source.channels} channels{grouped} and the kernel {self.kernel} meet a weight of "
+            f"the shape {weight.codes.shape}",
         )
         shapes.expect(
             outputs % self.groups == 0, f"{outputs} outputs do not fall into {self.groups} groups"
