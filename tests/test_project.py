@@ -122,6 +122,19 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+def test_the_pages_show_files_as_they_are():
+    shown = [
+        (page, name, text)
+        for page in PAGES
+        for name, text in re.findall(
+            r"<!-- file (\S+) -->\n\n```\w+\n(.*?)```", page.read_text(), re.S
+        )
+    ]
+    assert {page.name for page, _, _ in shown} == {"adding_an_operation.md", "adding_a_detector.md"}
+    for page, name, text in shown:
+        assert text == (ROOT / name).read_text(), f"{page.name}: {name}"
+
+
 def test_tools_are_thin():
     tools = sorted((ROOT / "tools").glob("*.py"))
     assert len(tools) >= 5

@@ -9,6 +9,7 @@ import numpy as np
 
 from lbwdet.images import viewable
 from lbwdet.measuring.candidates import Candidate, Detections
+from lbwdet.terminal import printable
 
 # Distinguishable without colour vision (Okabe and Ito), in BGR.
 COLOURS = (
@@ -21,6 +22,7 @@ COLOURS = (
     (66, 228, 240),
 )
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+HAS_FONTS = int(cv2.__version__.partition(".")[0]) >= 5
 
 
 class Drawer:
@@ -44,6 +46,7 @@ class Drawer:
         start = time.perf_counter()
         found = above(self.candidate.detect(image), self.score_thr)
         self.seconds.append(time.perf_counter() - start)
+        found.check(self.candidate.config, len(self.candidate.classes))
         return draw(viewable(image), found, self.candidate.classes), as_json(
             found, self.candidate.classes
         )
@@ -80,17 +83,24 @@ def draw(image: np.ndarray, detections: Detections, classes: tuple[str, ...]) ->
     canvas = image.copy()
     thickness = max(1, round(min(image.shape[:2]) / 300))
     size = 0.4 * max(1.0, min(image.shape[:2]) / 480)
+    reach = (*canvas.shape[1::-1], *canvas.shape[1::-1])  # what lies outside is not drawn
     for box, score, label in detections:
         colour = COLOURS[label % len(COLOURS)]
-        x1, y1, x2, y2 = (round(float(value)) for value in box)
+        x1, y1, x2, y2 = np.clip(box, -1, reach).round().astype(int).tolist()
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, thickness)
-        text = f"{classes[label]} {score:.2f}"
+        text = f"{_letters(classes[label])} {score:.2f}"
         (width, height), below = cv2.getTextSize(text, FONT, size, 1)
         top = max(y1, height + below)
         cv2.rectangle(canvas, (x1, top - height - below), (x1 + width, top), colour, cv2.FILLED)
         place = (x1, top - below)
         cv2.putText(canvas, text, place, FONT, size, (255, 255, 255), 1, cv2.LINE_AA)
     return canvas
+
+
+def _letters(name: str) -> str:
+    """What OpenCV can draw of a name: before its release 5, it had no letters but ASCII's."""
+    name = printable(name)
+    return name if HAS_FONTS else name.encode("ascii", "backslashreplace").decode()
 
 
 def above(detections: Detections, score_thr: float) -> Detections:

@@ -16,7 +16,8 @@ from lbwdet.measuring.candidates import Detections, LayerFacts
 from lbwdet.measuring.code_digest import code_digest
 from lbwdet.measuring.size import FLOAT_BYTES, WeightSize
 
-DECISIVE_CODE = ("deploy",)  # rooms whose code decides what an artifact detects
+# Rooms whose code decides what an artifact detects.
+DECISIVE_CODE = ("datasets/image_loading.py", "deploy", "images.py")
 
 
 class ArtifactCandidate:

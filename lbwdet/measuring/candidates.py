@@ -23,6 +23,8 @@ from lbwdet.quantizers import relative_error
 # Rooms whose code decides what a detector detects.
 DECISIVE_CODE = (
     "compat",
+    "datasets/image_loading.py",
+    "images.py",
     "measuring/candidates.py",
     "measuring/detectors.py",
     "layers",

@@ -1,8 +1,11 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
+from lbwdet.demos import drawing
 from lbwdet.demos.drawing import Drawer, draw, summary
+from lbwdet.errors import LBWError
 from lbwdet.measuring.candidates import Detections
 
 
@@ -14,6 +17,23 @@ def test_boxes_are_drawn_on_a_copy_and_may_leave_the_image():
     assert (image == 200).all() and canvas.shape == image.shape
     assert (canvas[50, 15:35] != 200).any(axis=1).all()  # the lower edge of the first box
     assert (canvas[25:45, 20:30] == 200).all()  # its inside
+
+
+def test_boxes_far_away_and_names_of_any_letters(monkeypatch):
+    image = np.full((60, 80, 3), 200, np.uint8)
+    boxes = np.array([[40, 30, 10, 5], [-1e30, -5, 1e30, 1e9]], np.float32)
+    found = Detections(boxes, np.array([0.9, 0.8], np.float32), np.array([0, 1]))
+    for has_fonts in (True, False):
+        monkeypatch.setattr(drawing, "HAS_FONTS", has_fonts)
+        assert draw(image, found, ("猫", "a\nb\x1b")).shape == image.shape
+
+
+def test_senseless_detections_end_it():
+    box = np.array([[1, 2, np.nan, 40]], np.float32)
+    found = Detections(box, np.array([0.5], np.float32), np.array([0]))
+    candidate = SimpleNamespace(detect=lambda image: found, classes=("a",), config="x.lbw")
+    with pytest.raises(LBWError, match=r"x\.lbw: NaN or infinite"):
+        Drawer(candidate, 0.3)(np.zeros((60, 60, 3), np.uint8))
 
 
 def test_a_drawer_leaves_low_scores_out_and_takes_the_time():

@@ -10,7 +10,7 @@ from lbwdet.errors import ConfigError
 def build(one_stage):
     def build(norm_on_bbox):
         return one_stage(
-            {"type": "FCOS", "neck.relu_before_extra_convs": True},
+            {"detector": "FCOS", "neck.relu_before_extra_convs": True},
             type="FCOSHead",
             feat_channels=16,
             stacked_convs=1,

@@ -15,7 +15,7 @@ def yolox(one_stage):
     """YOLOX with 4 to 64 channels, with its own backbone and neck."""
     model = one_stage(
         {
-            "type": "YOLOX",
+            "detector": "YOLOX",
             "backbone": dict(
                 _delete_=True, type="CSPDarknet", deepen_factor=0.34, widen_factor=0.0625
             ),
