@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     # Side by side: none of these imports another.
     "models": {*TENSORS, "compat"},
     "training": {*TENSORS, *READERS, "compat", "datasets"},
+    "posttraining": {*TENSORS, *READERS, "compat"},
     "deploy": {*TENSORS, *READERS, "compat"},
     # A deployed detector is measured like any other.
     "measuring": {*TENSORS, *READERS, "compat", "datasets", "training", "deploy"},
@@ -43,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     # A command knows the rooms it calls; the command line knows only commands.
     "commands": {
         *("comparison", "bit_plan", "benchmark", "studies", "demos", "export"),
-        *("datasets", "training", "deploy", "measuring"),
+        *("datasets", "training", "posttraining", "deploy", "measuring"),
     },
     "cli": {"commands"},
 }

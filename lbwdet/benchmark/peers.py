@@ -1,9 +1,9 @@
 """The float detector in MMDetection itself, and with its graphs run by other engines.
 
 Another engine runs every convolution and matrix product: one graph from the network's input to
-the proposal head's maps and those that regions are cut from (the dense part), and one for the
-box head, which R-FCN does without. Proposals, RoIAlign, decoding and suppression stay
-MMDetection's own.
+the maps that boxes are made from (the head's ``dense``, which deployment traces, too), and one for
+the second stage (its ``region``), where there is one. Proposals, RoIAlign, decoding and suppression
+stay MMDetection's own.
 """
 
 import copy
@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from lbwdet.configs import load_config
+from lbwdet.deploy.lower import RegionHead, head_of
 from lbwdet.errors import ConfigError
 from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.detectors import test_dataset
-from lbwdet.models.rfcn import RFCNRoIHead
 
 Array = np.ndarray
 Run = Callable[[Array], list[Array]]
@@ -57,7 +57,7 @@ class TorchBenchmark:
 
     @torch.no_grad()
     def dense(self, image: Array) -> float:
-        """Seconds from the network's input to the proposal head's maps."""
+        """Seconds from the network's input to the maps that boxes are made from."""
         inputs = self.candidate.network_input(image)
         start = time.perf_counter()
         DensePart(self.model)(inputs)
@@ -78,21 +78,19 @@ class GraphBenchmark(TorchBenchmark):
         super().__init__(**arguments)
         load = dict(onnxruntime=_load_onnxruntime, openvino=_load_openvino)[engine]
         self._dense = load(dense_graph, arguments["threads"])
-        self._levels = len(self.model.rpn_head.anchor_generator.strides)
         self._maps: list[Tensor] = []
         model = self.model
         # What the graphs replace must not cost memory or time.
         model.backbone = model.neck = None
         model.extract_feat = self._extract
-        model.rpn_head.forward = lambda _: (
-            self._maps[-2 * self._levels : -self._levels],
-            self._maps[-self._levels :],
-        )
-        if head_graph is None:
-            model.roi_head.bbox_head.score_maps = lambda _: self._regions()
-        else:
+        first = getattr(model, "rpn_head", None) or model.bbox_head
+        self._levels = len(first.prior_generator.strides)
+        first.forward = lambda _: self._of_levels()
+        if head_graph is not None:
             self._head = load(head_graph, arguments["threads"])
             model.roi_head.bbox_head.forward = self._classify
+        elif first is not getattr(model, "bbox_head", None):  # R-FCN: regions are only pooled
+            model.roi_head.bbox_head.score_maps = lambda _: self._regions()
 
     def dense(self, image: Array) -> float:
         inputs = self.candidate.network_input(image).numpy()
@@ -105,8 +103,14 @@ class GraphBenchmark(TorchBenchmark):
         return self._regions()
 
     def _regions(self) -> tuple[Tensor, ...]:
-        """What regions are cut from."""
+        """What regions are cut from: all but the proposal head's scores and deltas."""
         return tuple(self._maps[: -2 * self._levels])
+
+    def _of_levels(self) -> tuple[list[Tensor], ...]:
+        """What the first head returns: a list of all levels for each kind of map."""
+        count = self._levels
+        maps = self._maps[-2 * count :] if hasattr(self.model, "rpn_head") else self._maps
+        return tuple(maps[first : first + count] for first in range(0, len(maps), count))
 
     def _classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
         scores, deltas = self._head(features.numpy())
@@ -115,30 +119,19 @@ class GraphBenchmark(TorchBenchmark):
 
 def has_box_head(model: Any) -> bool:
     """Whether regions go through a network of their own; R-FCN's are only pooled."""
-    return not isinstance(model.roi_head, RFCNRoIHead)
+    return issubclass(head_of(model), RegionHead)
 
 
 class DensePart(nn.Module):
-    """Network input [1, 3, h, w] to the maps of regions, then the proposal head's maps.
-
-    Regions are cut from the pyramid's levels, or from R-FCN's score maps. The
-    proposal head's maps are the scores of all levels, then the deltas of all levels.
-    """
+    """Network input [1, 3, h, w] to every map that boxes are made from."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.backbone, self.rpn_head = model.backbone, model.rpn_head
-        self.neck = getattr(model, "neck", None)
-        self.score_head = None if has_box_head(model) else model.roi_head.bbox_head
+        self.model = model
+        self._dense = head_of(model).dense
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        features = self.backbone(inputs)
-        if self.neck is not None:
-            features = self.neck(features)
-        scores, deltas = self.rpn_head(features)
-        if self.score_head is not None:
-            features = self.score_head.score_maps(features[-1])
-        return (*features, *scores, *deltas)
+        return self._dense(self.model, inputs)
 
 
 class BoxHead(nn.Module):
@@ -146,11 +139,13 @@ class BoxHead(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.head = model.roi_head.bbox_head
+        kind = head_of(model)
+        assert issubclass(kind, RegionHead)
+        self.model = model
+        self._region = kind.region
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        scores, deltas = self.head(features)
-        return scores, deltas
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
+        return self._region(self.model, features)
 
 
 def set_input_size(cfg: Any, size: Sequence[int]) -> None:

@@ -38,6 +38,32 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
     return "\n".join([*blocks, ""])
 
 
+def summary(result: Mapping[str, Any]) -> str:
+    """Speed and accuracy of each engine, end to end, in one short table and one line."""
+    part = result["part"]["end_to_end"]
+    rows = [
+        entry | dict(name=name, ratio=part["ratio_to_torch_fp32"].get(name))
+        for name, entry in part["engines"].items()
+    ]
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "image in, boxes out": lambda row: row["name"] + _ELSEWHERE.get(row["name"][:4], ""),
+        "median (p10-p90)": _COLUMNS["median (p10-p90)"],
+        "faster": _COLUMNS["against torch"],
+        "mAP 11-point": _COLUMNS["mAP 11-point"],
+        "peak memory": _COLUMNS["peak memory"],
+    }
+    line = (
+        f"{result['artifact']['name']}, {bytes_text(result['artifact']['bytes'])}; "
+        f"{threads_text(result['threads'])}; mAP: {result['accuracy_set']}. "
+        f"{machine_text({key: result[key] for key in ('cpu', 'commit')})}"
+    )
+    return "\n".join([table(rows, columns), line, ""])
+
+
+# Engines that run graphs alone.
+_ELSEWHERE = dict.fromkeys(("onnx", "open"), ", boxes in PyTorch")
+
+
 def _protocol(result: Mapping[str, Any]) -> list[str]:
     model, artifact = result["float_model"], result["artifact"]
     lines = [

@@ -65,7 +65,7 @@ _SHARED: dict[str, dict[str, Any]] = {
         type=float, default=0.3, metavar="SCORE", help="boxes from this score on [%(default)s]"
     ),
     "--bit-width": dict(type=int, metavar="B", help="1 to 8"),
-    "--code": dict(choices=("paper", "dense"), default="dense", help="[%(default)s]"),
+    "--code": dict(choices=("paper", "dense", "two-term"), default="dense", help="[%(default)s]"),
     "--granularity": dict(choices=("tensor", "channel"), default="tensor", help="[%(default)s]"),
 }
 

@@ -1,8 +1,11 @@
 """Bit widths of a detector's layers: quantize, inspect and allocate."""
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 from lbwdet.commands.options import Run, add_shared, natural, positive
+from lbwdet.errors import ConfigError
 
 
 def quantize(parser: argparse.ArgumentParser) -> Run:
@@ -13,17 +16,35 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
     add("--keep-float", nargs="+", default=[], metavar="GLOB", help="layers that stay float")
     add("--checkpoint", help="float weights to start from; their mAP is measured, if there is data")
     add("--no-map", action="store_true", help="do not measure mAP")
-    add("--out", required=True, metavar="NEW.py", help="the config to write")
+    add("--out", metavar="NEW.py", help="the config to write; with --post-training a folder")
+    add(
+        "--post-training",
+        metavar="FOLDER_OR_SPLIT",
+        help="choose the weights, too, by images without labels: a folder, or train, val or test",
+    )
+    add("--num", type=positive, default=64, metavar="N", help="of these images [%(default)s]")
+    add(
+        "--refine",
+        type=natural,
+        default=0,
+        metavar="STEPS",
+        help="then adjust the weights by gradient, still without labels [%(default)s]",
+    )
     add_shared(parser, "--num-images", "--data-root")
 
     def run(args: argparse.Namespace) -> None:
+        weight = dict(bit_width=args.bit_width, code=args.code, granularity=args.granularity)
+        if args.post_training is not None:
+            _post_train(args, weight)
+            return
+        if args.out is None:
+            raise ConfigError("--out NEW.py is missing: the config to write")
         from lbwdet.bit_plan.quantized_config import (
             map_summary,
             summary,
             write_quantized_config,
         )
 
-        weight = dict(bit_width=args.bit_width, code=args.code, granularity=args.granularity)
         written = write_quantized_config(
             args.config, args.out, weight, args.keep_float, checkpoint=args.checkpoint
         )
@@ -34,6 +55,28 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
         print(f"Train it: lbwdet train {args.out}")
 
     return run
+
+
+def _post_train(args: argparse.Namespace, weight: dict[str, Any]) -> None:
+    if args.checkpoint is None:
+        raise ConfigError("--post-training needs --checkpoint: the float weights to start from")
+    from lbwdet.commands.post_training import post_train_detector
+
+    out = args.out or f"work_dirs/{Path(args.config).stem}_{args.code}_{args.bit_width}bit"
+    result = post_train_detector(
+        args.config,
+        args.checkpoint,
+        args.post_training,
+        out,
+        weight,
+        num=args.num,
+        keep_float=args.keep_float,
+        refine_steps=args.refine,
+        measure=not args.no_map,
+        num_images=args.num_images,
+        data_root=args.data_root,
+    )
+    print(result.text())
 
 
 def inspect(parser: argparse.ArgumentParser) -> Run:

@@ -62,7 +62,7 @@ def random_weight(
         random: where the numbers come from.
         shape: output channels, input channels, kernel height and width.
         bit_width: 1 to 8; not used by ``'uniform'``.
-        code: ``'paper'``, ``'dense'`` or ``'uniform'``.
+        code: ``'paper'``, ``'dense'``, ``'two-term'`` or ``'uniform'``.
         granularity: one scale per ``'tensor'`` or per ``'channel'``.
     """
     outputs = shape[0]

@@ -30,6 +30,7 @@ from lbwdet.quantizers.relative_error import relative_error
 from lbwdet.quantizers.resolution import best_relu_alpha, best_uniform_alpha
 from lbwdet.quantizers.ternary import SortQuantizer
 from lbwdet.quantizers.threshold import ThresholdQuantizer
+from lbwdet.quantizers.two_term import TwoTermQuantizer
 
 SOLVERS: dict[str, type[WeightQuantizer]] = {
     "exact": PowerOfTwoQuantizer,
@@ -49,7 +50,8 @@ def build_quantizer(
 
     Args:
         bit_width: 1 to 8, or 32.
-        code: ``'paper'`` or ``'dense'``; ignored at 1 bit.
+        code: ``'paper'``, ``'dense'`` or ``'two-term'`` (4 to 6 bits, ``'exact'``); of no
+            matter at 1 bit.
         solver: ``'exact'``, ``'threshold'`` (takes ``mu``) or ``'sort'`` (2 bits).
         granularity: ``'tensor'`` or ``'channel'``.
         options: arguments of that solver alone.
@@ -62,7 +64,11 @@ def build_quantizer(
         raise ConfigError(f"solver={solver!r} is not known; choose one of {', '.join(SOLVERS)}")
     if bit_width == FLOAT_BIT_WIDTH:
         return None
-    quantizer = BinaryQuantizer if bit_width == 1 and solver == "exact" else SOLVERS[solver]
+    quantizer = SOLVERS[solver]
+    if solver == "exact" and code == "two-term":
+        quantizer = TwoTermQuantizer
+    elif solver == "exact" and bit_width == 1:
+        quantizer = BinaryQuantizer
     try:
         return quantizer(bit_width, code=code, granularity=granularity, **options)
     except TypeError as error:
@@ -88,6 +94,7 @@ __all__ = [
     "QuantizedWeight",
     "SortQuantizer",
     "ThresholdQuantizer",
+    "TwoTermQuantizer",
     "WeightQuantizer",
     "best_relu_alpha",
     "best_uniform_alpha",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lbwdet.errors import ConfigError, LBWError
 from lbwdet.quantizers.float_bits import exp2, floor_log2
-from lbwdet.quantizers.levels import BIT_WIDTHS, num_magnitudes
+from lbwdet.quantizers.levels import BIT_WIDTHS, magnitudes, num_magnitudes
 
 GRANULARITIES = ("tensor", "channel")
 
@@ -22,12 +22,16 @@ class NonFiniteWeightError(LBWError, ValueError):
 class QuantizedWeight:
     """A weight as integers: ``value = sign(code) * scale * 2**(|code| - n)``, 0 for code 0.
 
+    Of the code ``'two-term'`` the value is ``sign(code) * scale * m[|code|]`` with the
+    magnitudes ``m[1] .. m[n] = 1`` of :func:`lbwdet.quantizers.levels.magnitudes`.
+
     Attributes:
         codes: int8, the weight's shape. ``±n`` is the top level, ``±1`` the lowest.
         scale: float32, the value of the top level, broadcastable to ``codes``: a
             scalar, or one entry per channel. A power of two except at one bit.
         bit_width: bits that one code takes when packed.
         num_magnitudes: ``n``.
+        code: which levels the codes stand for.
 
     >>> q = QuantizedWeight(torch.tensor([3, -1, 0]).to(torch.int8), torch.tensor(0.5), 3, 3)
     >>> q.dequantize()
@@ -38,9 +42,13 @@ class QuantizedWeight:
     scale: Tensor
     bit_width: int
     num_magnitudes: int
+    code: str = "paper"
 
     def dequantize(self) -> Tensor:
         """The float32 weights, exactly those that training used."""
+        if self.code == "two-term":
+            table = self.scale.new_tensor([0.0, *magnitudes(self.bit_width, self.code)])
+            return table[self.codes.abs().long()] * self.codes.sign() * self.scale
         octave = exp2(self.codes.abs().to(torch.int32) - self.num_magnitudes)
         value = (self.scale * octave * self.codes.sign()).to(torch.float32)
         return torch.where(self.codes == 0, 0.0, value)
@@ -64,6 +72,7 @@ class WeightQuantizer(ABC):
     """
 
     solver: str
+    codes: tuple[str, ...] = ("paper", "dense")
 
     def __init__(self, bit_width: int, code: str = "paper", granularity: str = "tensor") -> None:
         if granularity not in GRANULARITIES:
@@ -75,10 +84,19 @@ class WeightQuantizer(ABC):
             raise ConfigError(
                 f"bit_width={bit_width!r}: a quantizer has 1 to {BIT_WIDTHS[-1]} bits"
             )
+        self.num_magnitudes = num_magnitudes(bit_width, code)
+        if code not in self.codes:
+            raise ConfigError(
+                f"solver={self.solver!r} does not know code={code!r}; use solver='exact'"
+            )
         self.bit_width = bit_width
         self.code = code
         self.granularity = granularity
-        self.num_magnitudes = num_magnitudes(bit_width, code)
+
+    @property
+    def magnitudes(self) -> Tensor:
+        """The magnitudes of a group whose top level is 1: float32 [n], ascending."""
+        return torch.tensor(magnitudes(self.bit_width, self.code))
 
     @abstractmethod
     def scale(self, groups: Tensor) -> Tensor:
@@ -127,7 +145,7 @@ class WeightQuantizer(ABC):
             scale = scale.reshape(shape)
         else:
             scale = scale.reshape(())
-        return QuantizedWeight(codes, scale, self.bit_width, self.num_magnitudes)
+        return QuantizedWeight(codes, scale, self.bit_width, self.num_magnitudes, self.code)
 
     def _encode(self, levels: Tensor, scale: Tensor) -> Tensor:
         octave = floor_log2(levels) - floor_log2(scale)[:, None]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lbwdet.benchmark.report import markdown as benchmark_tables
+from lbwdet.benchmark.report import summary
 from lbwdet.comparison.results import markdown
 from lbwdet.errors import DataError
 from lbwdet.files import write_text
@@ -19,8 +20,11 @@ from lbwdet.tables import table
 
 Row = Mapping[str, Any]
 _STUDIES = {"ste": study_tables, "mu-sweep": sweep_table}
-# <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated.
-_BLOCK = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+# <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated; of a benchmark,
+# <!-- table NAME summary --> is the short form.
+_BLOCK = re.compile(
+    r"(<!-- table (?P<name>[\w-]+)(?P<short> summary)? -->\n).*?(<!-- end -->)", re.DOTALL
+)
 
 
 def update_pages(pages: Sequence[str | Path], results: str | Path = "docs/results") -> None:
@@ -51,13 +55,15 @@ def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
         text = experiment_tables(content)
     elif "models" in content:
         text = markdown(content)
+    elif "part" in content and block["short"]:
+        text = summary(content)
     elif "part" in content:
         text = benchmark_tables(content, profile=False)
     elif "memory" in content:
         text = cost_table(content)
     else:
         raise DataError(f"{path}: neither an experiment, a comparison, a benchmark nor a study")
-    return f"{block[1]}{text.strip()}\n{block[3]}"
+    return f"{block[1]}{text.strip()}\n<!-- end -->"
 
 
 def experiment_tables(content: Mapping[str, Any]) -> str:

@@ -9,17 +9,24 @@ import torch
 from lbwdet.benchmark.graphs import calibration_inputs, make_graphs
 from lbwdet.benchmark.peers import GraphBenchmark, TorchBenchmark
 from lbwdet.configs import load_config
+from lbwdet.testing import tiny_config
 from lbwdet.training.build import build_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 ENGINES = ["onnxruntime", "openvino"]
 
 
-@pytest.fixture(scope="module", params=["frcnn", "rfcn"])
+@pytest.fixture(scope="module", params=["frcnn", "rfcn", "retinanet"])
 def arguments(request, tmp_path_factory):
-    config = str(CONFIGS / f"lbw_{request.param}_toy_fp32.py")
-    checkpoint = str(tmp_path_factory.mktemp(request.param) / "random.pth")
-    options = {"model.test_cfg.rcnn.score_thr": 0.0, "model.test_cfg.rpn.max_per_img": 20}
+    folder = tmp_path_factory.mktemp(request.param)
+    checkpoint = str(folder / "random.pth")
+    if request.param == "retinanet":
+        config = str(folder / "retinanet.py")
+        tiny_config(folder, folder, model="retinanet_r50_fpn").dump(config)
+        options = {"model.test_cfg.score_thr": 0.0, "model.test_cfg.max_per_img": 20}
+    else:
+        config = str(CONFIGS / f"lbw_{request.param}_toy_fp32.py")
+        options = {"model.test_cfg.rcnn.score_thr": 0.0, "model.test_cfg.rpn.max_per_img": 20}
     torch.manual_seed(0)
     model = build_model(load_config(config, options))
     for name, parameter in model.named_parameters():
@@ -37,7 +44,7 @@ def test_the_same_detections(arguments, engine, tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
     peer = TorchBenchmark(**arguments)
     inputs = calibration_inputs(peer, [image])
-    assert set(inputs) == ({"dense"} if "rfcn" in arguments["config"] else {"dense", "head"})
+    assert set(inputs) == ({"dense", "head"} if "frcnn" in arguments["config"] else {"dense"})
     boxes, scores, labels = peer.detect(image)
     assert len(scores) > 10 and peer.dense(image) > 0
     graphs = make_graphs(engine, "fp32", peer, inputs, tmp_path)

@@ -61,7 +61,16 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-@given(OPTIONS, st.booleans(), st.integers(0, 9))
+TWO_TERM = st.fixed_dictionaries(
+    {
+        "bit_width": st.sampled_from([4, 5, 6]),
+        "code": st.just("two-term"),
+        "granularity": st.sampled_from(["tensor", "channel"]),
+    }
+)
+
+
+@given(OPTIONS | TWO_TERM, st.booleans(), st.integers(0, 9))
 @settings(max_examples=25)
 def test_artifacts_come_back(tmp_path_factory, options, entropy_coding, seed):
     artifact = tiny_artifact(seed, channels=2, **options)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -189,3 +190,16 @@ def test_nothing_is_written_if_anything_is_missing(page):
     with pytest.raises(DataError, match=r"nowhere\.md: no such page"):
         update_pages([other, page.with_name("nowhere.md")], page.parent / "results")
     assert page.read_text() == PAGE and "4bit" not in other.read_text()
+
+
+def test_a_benchmark_has_a_short_form(tmp_path):
+    results = Path(__file__).parents[2] / "docs" / "results"
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table bccd_benchmark summary -->\n<!-- end -->\n")
+    update_pages([page], results)
+    lines = page.read_text().splitlines()
+    assert lines[0] == "<!-- table bccd_benchmark summary -->" and lines[-1] == "<!-- end -->"
+    engines = json.loads((results / "bccd_benchmark.json").read_text())["part"]["end_to_end"]
+    rows = [line for line in lines if line.startswith("|")][2:]
+    assert [row.split("|")[1].strip().split(",")[0] for row in rows] == list(engines["engines"])
+    assert "7.21x" in rows[-1] and "83.3" in rows[-1] and "boxes in PyTorch" in rows[-2]

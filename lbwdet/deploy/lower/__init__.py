@@ -12,6 +12,7 @@ rule yet.
 import lbwdet.compat  # noqa: F401  (mmdet.models imports mmcv.ops)
 
 # isort: split
+from lbwdet.deploy.lower.head import Head, RegionHead, head_of
 from lbwdet.deploy.lower.lowering import Lowered, lower
 
-__all__ = ["Lowered", "lower"]
+__all__ = ["Head", "Lowered", "RegionHead", "head_of", "lower"]

@@ -56,6 +56,9 @@ class Detector:
         artifact: a ``model.lbw`` file, or what :func:`read_artifact` made of it.
         threads: CPU threads of the native engine; None: all that are available.
         engine: ``'native'``, or ``'reference'``: numpy, slow, the same results.
+        memory_limit, work_limit: of the native engine: bytes, and multiplications and
+            comparisons, that one image may take; None: half of the machine's memory, and a
+            minute or two of work.
         score_threshold: only detections with a score above it; None: the model's own
             threshold, below which nothing is ever found.
 
@@ -80,17 +83,21 @@ class Detector:
         threads: int | None = None,
         engine: str = "native",
         score_threshold: float | None = None,
+        memory_limit: int | None = None,
+        work_limit: int | None = None,
     ) -> None:
         if engine not in _ENGINES:
             raise ConfigError(f"engine={engine!r} is not known; choose from {', '.join(_ENGINES)}")
         if score_threshold is not None and not 0 <= score_threshold <= 1:
             raise ConfigError(f"score_threshold={score_threshold!r}: scores lie between 0 and 1")
         source = artifact if isinstance(artifact, Artifact) else os.path.abspath(artifact)
-        self._arguments = (source, threads, engine, score_threshold)
+        self._arguments = (source, threads, engine, score_threshold, memory_limit, work_limit)
         if not isinstance(artifact, Artifact):
             artifact = read_artifact(artifact)
         self.classes = artifact.classes
-        self.engine = _ENGINES[engine](artifact, threads)
+        settings = dict(threads=threads, memory_limit=memory_limit, work_limit=work_limit)
+        given = {name: value for name, value in settings.items() if value is not None}
+        self.engine = _ENGINES[engine](artifact, given)
         self._score_threshold = score_threshold
 
     def __call__(self, image: Array) -> DetectionResult:
@@ -113,20 +120,21 @@ class Detector:
         return Detector, self._arguments
 
 
-def _reference(artifact: Artifact, threads: int | None) -> Engine:
-    if threads is not None:
+def _reference(artifact: Artifact, settings: dict[str, int]) -> Engine:
+    if settings:
         raise ConfigError(
-            "the reference engine takes no threads=; numpy's are set in the environment, "
-            "for example OMP_NUM_THREADS=1"
+            f"the reference engine takes no {'=, '.join(settings)}=; numpy's threads are set in "
+            "the environment, for example OMP_NUM_THREADS=1"
         )
     return ReferenceEngine(artifact)
 
 
-def _native(artifact: Artifact, threads: int | None) -> Engine:
-    return NativeEngine(artifact, threads=threads)
+def _native(artifact: Artifact, settings: dict[str, int]) -> Engine:
+    engine: Engine = NativeEngine(artifact, **settings)  # type: ignore[arg-type]
+    return engine
 
 
-_ENGINES: dict[str, Callable[[Artifact, int | None], Engine]] = {
+_ENGINES: dict[str, Callable[[Artifact, dict[str, int]], Engine]] = {
     "native": _native,
     "reference": _reference,
 }

@@ -3,7 +3,8 @@
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -24,7 +25,8 @@ __all__ = ["Cost", "NativeEngine", "NativeError", "available_threads", "instruct
 
 Array = NDArray[Any]
 
-DEFAULT_WORK_LIMIT = 1 << 46  # some minutes on two cores
+PATIENCE = 0.1  # seconds that an interrupt may have to wait
+DEFAULT_WORK_LIMIT = 1 << 40  # a minute or two on two cores; R50 at 608 x 1024 needs 2**37
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class NativeEngine:
         self._lock = threading.Lock()  # held while the engine runs
         self._existence = threading.Lock()  # held for a moment: none cancels what is being freed
         self._process = os.getpid()
+        self._seconds = float("inf")  # that the last run took
         self._operations = artifact.program.operations
         self._columns = {
             name: kind.columns for name, kind in kinds.items() if isinstance(kind, Rows)
@@ -225,15 +228,42 @@ class NativeEngine:
 
     def _run(self, engine: int, image: Array, keep: bool) -> tuple[Array, Array, Array]:
         image = check_image(image)
-        count = self._library.lbw_run(engine, image.ctypes.data, *image.shape[:2], keep)
-        if count < 0:
-            raise self._error()
+        start = time.perf_counter()
+        count = self._interruptible(
+            lambda: self._library.lbw_run(engine, image.ctypes.data, *image.shape[:2], keep)
+        )
+        self._seconds = time.perf_counter() - start
         boxes, scores = np.empty((count, 4), np.float32), np.empty(count, np.float32)
         labels = np.empty(count, np.int64)
         self._library.lbw_result(
             engine, count, boxes.ctypes.data, scores.ctypes.data, labels.ctypes.data
         )
         return boxes, scores, labels
+
+    def _interruptible(self, run: Callable[[], int]) -> int:
+        """What ``run`` returns, in a thread of its own if Ctrl-C should not have to wait for it."""
+        found: list[int | NativeError] = []
+        ended = threading.Event()  # Thread.join, once interrupted, takes a thread for ended
+
+        def call() -> None:
+            count = run()
+            found.append(self._error() if count < 0 else count)  # the message is the thread's
+            ended.set()
+
+        if self._seconds < PATIENCE or threading.current_thread() is not threading.main_thread():
+            call()
+        else:
+            threading.Thread(target=call, daemon=True).start()
+            try:
+                ended.wait()
+            except BaseException:
+                while not ended.wait(PATIENCE):
+                    self.cancel()
+                raise
+        (result,) = found
+        if isinstance(result, NativeError):
+            raise result
+        return result
 
     def _value(self, engine: int, name: str) -> Array:
         described, shape = self._values[name], np.zeros(4, np.int64)

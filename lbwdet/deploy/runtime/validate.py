@@ -20,11 +20,11 @@ from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.shapes import Map, Shapes, Value
-from lbwdet.deploy.runtime.weights import MAX_WEIGHT, StoredWeight
+from lbwdet.deploy.runtime.weights import MAX_WEIGHT, TWO_TERM, StoredWeight
 from lbwdet.errors import ArtifactError, shown
 
 MAX_WEIGHTS = 1 << 28
-CODES = ("paper", "dense", "uniform")
+CODES = ("paper", "dense", "two-term", "uniform")
 _MAX_ACTIVATION = 255
 _KIND_NAMES = {
     Kind.UINT8: "uint8",
@@ -59,6 +59,9 @@ def check_weight(name: str, weight: StoredWeight) -> None:
         raise ArtifactError(f"{place}: a scale is negative, or an exponent not in -126 .. 127")
     if weight.code == "uniform":
         bits, magnitudes, allowed_codes = {8}, {0}, MAX_WEIGHT
+    elif weight.code == "two-term":
+        bits, allowed_codes = set(TWO_TERM), weight.num_magnitudes
+        magnitudes = {len(TWO_TERM.get(weight.bit_width, (0,)))}
     else:
         bits = set(range(1, 9))
         magnitudes = set(range(1, max(2, 1 << (weight.bit_width - 1))))

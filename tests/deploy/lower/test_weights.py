@@ -37,7 +37,10 @@ def store(net, name="0", kernel=(3, 3), computed=None):
 
 @pytest.mark.parametrize(
     ("bit_width", "code", "granularity"),
-    [*itertools.product(range(1, 9), ("paper", "dense"), ("tensor", "channel"))],
+    [
+        *itertools.product(range(1, 9), ("paper", "dense"), ("tensor", "channel")),
+        *itertools.product((4, 5, 6), ("two-term",), ("tensor", "channel")),
+    ],
 )
 def test_decodes_to_the_very_weights_of_training(bit_width, code, granularity):
     quant = dict(bit_width=bit_width, code=code, granularity=granularity)

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -42,6 +44,7 @@ SIZES = [(96, 128), (61, 97), (300, 40), (1, 1), (33, 500)]
 ARTIFACTS = {
     "4bit": {},
     "6bit": dict(bit_width=6, code="paper", granularity="channel"),
+    "6bit_two_term": dict(bit_width=6, code="two-term", granularity="channel"),
     "2bit_activations_4bit": dict(bit_width=2, activation_bits=4, seed=3),
     "agnostic": dict(class_agnostic=True, keep_ratio=False, size=(75, 90), seed=4),
     "odd_channels": dict(channels=11, num_classes=1, seed=5),
@@ -518,8 +521,8 @@ FLOATS = np.ones(2, np.float32)
         ("padding", (-1, 0), "padding"),
         ("padding", (1 << 30, 1 << 30), ""),
         ("dilation", (0, 1), "dilation"),
-        ("in_channels", 0, "channels and kernel must be positive"),
-        ("in_channels", 1 << 30, "'integers' has another size"),
+        ("in_channels", 0, "channels must be positive"),
+        ("in_channels", 1 << 30, "the weight is too large"),
         ("integers", np.ones(5, np.int8), "'integers' has another size"),
         ("integers", FLOATS, "'integers' does not hold integers of 8 bits"),
         ("integers", None, "'integers' is missing"),
@@ -658,3 +661,20 @@ def test_an_operation_that_this_build_lacks(monkeypatch):
     assert len(ReferenceEngine(artifact).detect(random_image(0, 40, 40))[0]) > 0
     with pytest.raises(NativeError, match=r"^Blur proposals: this build has no operation Blur"):
         NativeEngine(artifact)
+
+
+def test_ctrl_c_does_not_wait_for_a_long_run():
+    """Of an image that takes long; what runs quickly is interrupted between images."""
+    code = (
+        "import os, signal, sys, threading, time\n"
+        "from lbwdet.deploy.runtime.native import NativeEngine\n"
+        "from lbwdet.deploy.testing import random_image, tiny_artifact\n"
+        "engine = NativeEngine(tiny_artifact(size=(4000, 4000), channels=16), threads=1)\n"
+        "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "start = time.monotonic()\n"
+        "try:\n    engine.detect(random_image(0, 500, 500))\n"
+        "except KeyboardInterrupt:\n    print('interrupted', time.monotonic() - start < 30)\n"
+        "print('it runs again', len(engine.detect(random_image(0, 1, 60))) == 3)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split("\n")[:2] == ["interrupted True", "it runs again True"]

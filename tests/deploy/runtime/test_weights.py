@@ -6,14 +6,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbwdet.deploy.runtime.weights import MAX_WEIGHT, StoredWeight
+from lbwdet.deploy.runtime.weights import MAX_WEIGHT, TWO_TERM, StoredWeight
 from lbwdet.quantizers import QuantizedWeight, build_quantizer
+from lbwdet.quantizers import levels as quantizer_levels
 
+GRANULARITIES = st.sampled_from(["tensor", "channel"])
 SETTINGS = st.fixed_dictionaries(
     {
         "bit_width": st.integers(1, 8),
         "code": st.sampled_from(["paper", "dense"]),
-        "granularity": st.sampled_from(["tensor", "channel"]),
+        "granularity": GRANULARITIES,
+    }
+) | st.fixed_dictionaries(
+    {
+        "bit_width": st.sampled_from(sorted(TWO_TERM)),
+        "code": st.just("two-term"),
+        "granularity": GRANULARITIES,
     }
 )
 
@@ -46,10 +54,14 @@ def test_integers_times_scale_are_the_weights_but_for_the_dropped(settings, seed
     different = value != exact
     assert different.sum() == integers.dropped
     assert not value[different].any()
-    if layer.num_magnitudes <= 7:
+    if layer.num_magnitudes <= 7 or layer.code == "two-term":
         assert integers.dropped == 0
     largest = np.abs(exact).max((1, 2, 3), keepdims=True)
     assert (np.abs(exact) < largest / 64)[different].all()
+
+
+def test_the_two_term_magnitudes_are_those_of_training():
+    assert TWO_TERM == quantizer_levels.TWO_TERM
 
 
 def test_the_window_is_that_of_the_channel():

@@ -1,0 +1,255 @@
+"""A detector at low bits from images alone: what ``lbwdet quantize --post-training`` does."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lbwdet.compat  # noqa: F401  (before mmdet, which imports mmcv.ops)
+
+# isort: split
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from torch import nn
+
+from lbwdet import __version__
+from lbwdet.bit_plan.quantized_config import write_quantized_config
+from lbwdet.checkpoints import read_checkpoint
+from lbwdet.configs import load_config
+from lbwdet.errors import CheckpointError, DataError, LBWError
+from lbwdet.files import write_json
+from lbwdet.layers import describe_quantization
+from lbwdet.measuring.calibration_images import calibration_images
+from lbwdet.measuring.detectors import build_detector, test_dataset
+from lbwdet.measuring.model_map import ModelMap
+from lbwdet.posttraining import (
+    LayerResult,
+    PostTraining,
+    Refinement,
+    State,
+    markdown,
+    post_train,
+    rows,
+    write_weights,
+)
+from lbwdet.progress import Progress
+
+
+@dataclass(frozen=True)
+class PostTrained:
+    """What was written, and what there is to say of it.
+
+    Attributes:
+        config, checkpoint: the files.
+        images: number of images used.
+        layers: what became of each.
+        map_11point: of ``float``, ``nearest`` and ``data-aware``, 0..1; None without labels.
+        reused: whether it had been done before.
+    """
+
+    config: Path
+    checkpoint: Path
+    images: int
+    layers: list[LayerResult]
+    map_11point: dict[str, float] | None
+    reused: bool
+
+    def text(self) -> str:
+        lines = [markdown(self.layers), ""]
+        if self.map_11point is None:
+            lines.append("mAP was not measured: there are no labelled test images")
+        else:
+            found = ", ".join(f"{value:.3f} {name}" for name, value in self.map_11point.items())
+            lines.append(f"mAP (11-point, IoU 0.5) without training: {found}")
+        again = ", from an earlier run" if self.reused else ""
+        lines.append(f"{self.config}, {self.checkpoint}: {self.images} images{again}")
+        return "\n".join(lines)
+
+
+def post_train_detector(
+    config: str | Path,
+    checkpoint: str | Path,
+    source: str,
+    out_dir: str | Path,
+    weight: Mapping[str, Any],
+    num: int = 64,
+    keep_float: Sequence[str] = (),
+    refine_steps: int = 0,
+    measure: bool = True,
+    num_images: int | None = None,
+    data_root: str | None = None,
+) -> PostTrained:
+    """Writes ``out_dir``/``config.py`` and ``out_dir``/``post_trained.pth``.
+
+    An interrupted call goes on where it stopped (its refinement starts anew), and one that
+    was finished is not repeated, as long as nothing changed that decides the result.
+
+    Args:
+        config, checkpoint: of the float detector.
+        source: ``'train'``, ``'val'`` or ``'test'`` for images of the config's data set,
+            or an image or a folder of images. Labels are not looked at.
+        out_dir: for what is written.
+        weight, keep_float: as :func:`lbwdet.layers.quantize_` takes them.
+        num: number of images, taken evenly from all there are.
+        refine_steps: of the refinement by gradient; 0: none.
+        measure: mAP of the float, the nearest and the data-aware weights, if there are labels.
+        num_images: only the first test images for it.
+        data_root: overrides the data root of the config.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: with a message for the user.
+    """
+    out_dir = Path(out_dir)
+    cfg = load_config(config, data_root=data_root)
+    state, meta = read_checkpoint(checkpoint)
+    if (meta.get("lbwdet") or {}).get("quant"):
+        raise CheckpointError(
+            f"{checkpoint}: holds low-bit weights already; post-training starts from float ones"
+        )
+    paths = calibration_images(cfg, source, num)
+    low_bit = out_dir / "config.py"
+    write_quantized_config(config, low_bit, weight, keep_float, checkpoint=checkpoint)
+    settings = PostTraining(refinement=Refinement(steps=refine_steps) if refine_steps else None)
+    key = _key(cfg, state, paths, dict(weight), list(keep_float), settings)
+    written, told = out_dir / "post_trained.pth", out_dir / "post_training.json"
+    found = _finished(told, written, key)
+    low_cfg = load_config(low_bit)
+    if found is None:
+        run = State(out_dir / "state.pth", key)
+        layers = _run(cfg, low_cfg, checkpoint, paths, run, settings, written)
+    else:
+        layers = [LayerResult(**layer) for layer in found["layers"]]
+    write_quantized_config(config, low_bit, weight, keep_float, checkpoint=written)
+    scores = found and found["map_11point"]
+    if measure and not scores:
+        scores = _measured(cfg, low_cfg, checkpoint, written, num_images)
+    report = dict(key=key, images=len(paths), layers=rows(layers), map_11point=scores)
+    write_json(told, report)
+    return PostTrained(low_bit, written, len(paths), layers, scores, found is not None)
+
+
+def _run(
+    cfg: Config,
+    low_cfg: Config,
+    checkpoint: str | Path,
+    paths: Sequence[Path],
+    state: State,
+    settings: PostTraining,
+    written: Path,
+) -> list[LayerResult]:
+    model: Any = build_detector(low_cfg, checkpoint)
+    floating = build_detector(cfg, checkpoint)
+    state.resume(model)
+    inputs = [_read(cfg, path) for path in paths]
+    with _Stages(settings) as stages:
+
+        def on_module(name: str, index: int, number: int, layer: LayerResult | None) -> None:
+            state.note(model, name, layer, last=index == number)
+            stages.module(index, number)
+
+        result = post_train(
+            model, inputs, _forward, settings, floating, list(state.done), on_module, stages.step
+        )
+    known = {layer.name: layer for layer in [*state.layers, *result.layers]}
+    write_weights(
+        written,
+        model,
+        dict(
+            dataset_meta=dict(CLASSES=model.dataset_meta["classes"]),
+            lbwdet=dict(version=__version__, quant=describe_quantization(model)),
+        ),
+    )
+    state.remove()
+    return list(known.values())
+
+
+class _Stages:
+    """Progress of the layers, then of the refinement."""
+
+    def __init__(self, settings: PostTraining) -> None:
+        self._settings = settings
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> "_Stages":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._progress is not None:
+            self._progress.__exit__(*error)
+
+    def module(self, index: int, number: int) -> None:
+        if self._progress is None:
+            self._progress = Progress("project", number)
+            self._progress.done = index - 1
+        self._progress.step()
+
+    def step(self, step: int, loss: float) -> None:
+        assert self._settings.refinement is not None
+        if step == 0:
+            self.__exit__(None, None, None)
+            self._progress = Progress("refine", self._settings.refinement.steps)
+        if self._progress is not None:
+            self._progress.step()
+
+
+def _read(cfg: Config, path: Path) -> dict[str, Any]:
+    """One image as the test pipeline gives it, without its annotations."""
+    steps = [
+        step
+        for step in test_dataset(cfg)["pipeline"]
+        if not str(step["type"]).endswith("LoadAnnotations")
+    ]
+    try:
+        data: dict[str, Any] = Compose(copy.deepcopy(steps))(dict(img_path=str(path), img_id=0))
+    except Exception as error:  # decoders raise whatever they like
+        raise DataError(f"{path}: cannot read this image ({error})") from error
+    return data
+
+
+def _forward(model: nn.Module, data: Mapping[str, Any]) -> object:
+    test_step: Any = model.test_step
+    samples = [copy.deepcopy(data["data_samples"])]  # they are written to
+    return test_step(dict(inputs=[data["inputs"]], data_samples=samples))
+
+
+def _key(cfg: Config, state: Mapping[str, torch.Tensor], paths: Sequence[Path], *rest: Any) -> str:
+    """Digest of all that decides the result."""
+    digest = hashlib.sha256(repr((__version__, torch.__version__, cfg.get("model"), rest)).encode())
+    digest.update(repr(test_dataset(cfg)["pipeline"]).encode())
+    for name, value in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _finished(told: Path, written: Path, key: str) -> dict[str, Any] | None:
+    """The report of an earlier run with the same key, if its checkpoint is there."""
+    try:
+        report: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return report if report.get("key") == key and written.is_file() else None
+
+
+def _measured(
+    cfg: Config,
+    low_cfg: Config,
+    checkpoint: str | Path,
+    written: Path,
+    num_images: int | None,
+) -> dict[str, float] | None:
+    try:
+        measure = ModelMap(cfg, num_images)
+    except LBWError:
+        return None
+    return {
+        "float": measure(build_detector(cfg, checkpoint)),
+        "nearest": measure(build_detector(low_cfg, checkpoint)),
+        "data-aware": measure(build_detector(low_cfg, written)),
+    }

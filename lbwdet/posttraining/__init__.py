@@ -1,0 +1,20 @@
+"""Low bits for a trained network from images alone: no labels, no training."""
+
+from lbwdet.posttraining.layerwise import LayerResult, PostTraining, Result, post_train
+from lbwdet.posttraining.refine import Refinement
+from lbwdet.posttraining.search import Search
+from lbwdet.posttraining.state import State, write_weights
+from lbwdet.posttraining.table import markdown, rows
+
+__all__ = [
+    "LayerResult",
+    "PostTraining",
+    "Refinement",
+    "Result",
+    "Search",
+    "State",
+    "markdown",
+    "post_train",
+    "rows",
+    "write_weights",
+]

@@ -1,0 +1,72 @@
+"""How far a post-training has come, on disk: for one that is interrupted, or run again."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lbwdet.checkpoints import read_checkpoint
+from lbwdet.errors import CheckpointError
+from lbwdet.files import atomic_write
+from lbwdet.posttraining.layerwise import LayerResult
+
+_EVERY = 15.0  # seconds between two writes
+
+
+class State:
+    """The modules done and the weights so far, in one file.
+
+    Args:
+        path: of the file; it goes when all is done.
+        key: of all that decides the result; a file of another key is not gone on from.
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.path, self.key = path, key
+        self.done: list[str] = []
+        self.layers: list[LayerResult] = []
+        self._written = time.monotonic()
+
+    def resume(self, model: nn.Module) -> bool:
+        """Puts the weights of an interrupted run into ``model``, if there is one."""
+        try:
+            weights, meta = read_checkpoint(self.path)
+            told = json.loads(meta["post_training"])
+        except (CheckpointError, KeyError, TypeError, ValueError):
+            return False
+        if told["key"] != self.key:
+            return False
+        model.load_state_dict(weights)
+        self.done = told["done"]
+        self.layers = [LayerResult(**layer) for layer in told["layers"]]
+        return True
+
+    def note(
+        self, model: nn.Module, name: str, layer: LayerResult | None, last: bool = False
+    ) -> None:
+        """One more module is done; from time to time, and at last, everything is written."""
+        self.done.append(name)
+        if layer is not None:
+            self.layers.append(layer)
+        if last or time.monotonic() - self._written >= _EVERY:
+            self.write(model)
+
+    def write(self, model: nn.Module) -> None:
+        layers = [dataclasses.asdict(layer) for layer in self.layers]
+        told = json.dumps(dict(key=self.key, done=self.done, layers=layers))
+        write_weights(self.path, model, dict(post_training=told))
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def write_weights(path: Path, model: nn.Module, meta: dict[str, Any]) -> None:
+    """A checkpoint as training writes them, whole or not at all."""
+    state = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    with atomic_write(path) as temporary:
+        torch.save(dict(meta=meta, state_dict=state), temporary)

@@ -1,0 +1,68 @@
+"""Exact projection onto sums of two powers of two, by search over the scale exponent."""
+
+import torch
+from torch import Tensor
+
+from lbwdet.quantizers.base import WeightQuantizer, check_finite
+from lbwdet.quantizers.float_bits import exp2, floor_log2
+from lbwdet.quantizers.levels import TWO_TERM
+
+_LOWEST_EXPONENT, _HIGHEST_EXPONENT = -126, 127  # of normal float32
+
+
+class TwoTermQuantizer(WeightQuantizer):
+    """The least-squares projection for the code ``'two-term'`` (solver ``'exact'``).
+
+    For a fixed scale exponent ``s`` the best level of a weight is the nearest one. A top
+    level above twice the largest weight does no better than the next lower one, which has
+    all the levels that are left, and more; and going down from there, what is lost by
+    clipping alone grows, so that the search ends where that exceeds the best error found.
+
+    Ties go away from zero, and to the larger of two equally good ``s``. All levels are
+    normal float32 numbers.
+
+    >>> weight = torch.tensor([0.9, -0.3, 0.05, 0.0])
+    >>> TwoTermQuantizer(bit_width=6, code="two-term").fake_quantize(weight)
+    tensor([ 1.0000, -0.3125,  0.0469,  0.0000])
+    """
+
+    solver = "exact"
+    codes = ("two-term",)
+
+    def __init__(self, bit_width: int, code: str = "two-term", granularity: str = "tensor") -> None:
+        super().__init__(bit_width, code, granularity)
+        self._lowest = _LOWEST_EXPONENT + TWO_TERM[bit_width][-1].bit_length() - 1
+
+    def scale(self, groups: Tensor) -> Tensor:
+        largest = groups.abs().amax(1)
+        check_finite(largest)
+        exponent = floor_log2(largest.double()) + 1
+        exponent = torch.where(largest > 0, exponent, 0).clamp(self._lowest, _HIGHEST_EXPONENT)
+        best, best_exponent = groups.double().square().sum(1), torch.zeros_like(exponent)
+        searching = largest > 0
+        while bool(searching.any()):
+            top = exp2(exponent)
+            scale = top.to(torch.float32)
+            error = (self.assign(groups, scale).double() - groups).square().sum(1)
+            better = searching & (error < best)
+            best = torch.where(better, error, best)
+            best_exponent = torch.where(better, exponent, best_exponent)
+            clipped = (groups.abs().double() - top[:, None] / 2).clamp_(min=0).square_().sum(1)
+            exponent = exponent - 1
+            searching &= (clipped < best) & (exponent >= self._lowest)
+        return exp2(best_exponent).to(torch.float32)
+
+    def assign(self, groups: Tensor, scale: Tensor) -> Tensor:
+        values, index = self._nearest(groups, scale)
+        return values[index].copysign(groups) * scale[:, None]
+
+    def _encode(self, levels: Tensor, scale: Tensor) -> Tensor:
+        _, index = self._nearest(levels, scale)
+        return (index * levels.sign()).to(torch.int8)
+
+    def _nearest(self, groups: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Zero and the magnitudes, and which of them is each weight's."""
+        values = torch.cat([groups.new_zeros(1), self.magnitudes.to(groups.device)])
+        middles = (values[1:] + values[:-1]) / 2
+        # A power of two divides exactly, except what is too small for any level.
+        return values, torch.bucketize(groups.abs() / scale[:, None], middles, right=True)

@@ -1,0 +1,119 @@
+import json
+
+import pytest
+import torch
+
+from lbwdet.checkpoints import read_checkpoint
+from lbwdet.cli import main
+from lbwdet.commands import post_training
+from lbwdet.commands.post_training import post_train_detector
+from lbwdet.configs import load_config
+from lbwdet.errors import CheckpointError, ConfigError, DataError
+from lbwdet.layers import quantized_layers
+from lbwdet.measuring.detectors import build_detector
+from lbwdet.testing import tiny_config, write_tiny_voc
+
+FOUR_BIT = dict(bit_width=4, code="dense", granularity="tensor")
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    """A float config with images, and a checkpoint with random weights."""
+    folder = tmp_path_factory.mktemp("float")
+    root = write_tiny_voc(folder / "data", num_trainval=3, num_test=2)
+    config = tiny_config(root, folder / "run", model="retinanet_r50_fpn")
+    config.dump(folder / "retinanet.py")
+    torch.manual_seed(0)
+    checkpoint = folder / "float.pth"
+    torch.save(dict(state_dict=build_detector(config).state_dict()), checkpoint)
+    return folder / "retinanet.py", checkpoint
+
+
+def test_the_command(detector, tmp_path, capsys):
+    config, checkpoint = map(str, detector)
+    line = ["quantize", config, "--checkpoint", checkpoint, "--post-training", "train"]
+    line += ["--bit-width", "4", "--num", "2", "--out", str(tmp_path)]
+    assert main(line) == 0
+    out = capsys.readouterr()
+    assert "| backbone.conv1 |" in out.out and "without training" in out.out
+    assert "left" in out.err  # the time
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "config.py",
+        "post_trained.pth",
+        "post_training.json",
+    ]
+    low = load_config(tmp_path / "config.py")
+    assert low.load_from == str(tmp_path / "post_trained.pth")
+    model = build_detector(low, tmp_path / "post_trained.pth")
+    for name, layer in quantized_layers(model).items():
+        assert torch.equal(layer.fake_quantized_weight(), layer.weight), name
+    report = json.loads((tmp_path / "post_training.json").read_text())
+    assert set(report["map_11point"]) == {"float", "nearest", "data-aware"}
+    assert {layer["name"] for layer in report["layers"]} == set(quantized_layers(model))
+    assert main(line) == 0
+    assert "from an earlier run" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_goes_on(detector, tmp_path, monkeypatch):
+    config, checkpoint = detector
+    options = dict(num=2, measure=False)
+    whole = post_train_detector(config, checkpoint, "train", tmp_path / "a", FOUR_BIT, **options)
+
+    monkeypatch.setattr("lbwdet.posttraining.state._EVERY", 0.0)
+    with monkeypatch.context() as patch:
+        step = post_training.Progress.step
+
+        def stop_in_the_middle(self):
+            step(self)
+            if self.done == 20:
+                raise KeyboardInterrupt
+
+        patch.setattr(post_training.Progress, "step", stop_in_the_middle)
+        with pytest.raises(KeyboardInterrupt):
+            post_train_detector(config, checkpoint, "train", tmp_path / "b", FOUR_BIT, **options)
+    assert not (tmp_path / "b" / "post_trained.pth").exists()
+    rest = post_train_detector(config, checkpoint, "train", tmp_path / "b", FOUR_BIT, **options)
+    assert rest.layers == whole.layers
+    states = [read_checkpoint(result.checkpoint)[0] for result in (whole, rest)]
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+    assert not (tmp_path / "b" / "state.pth").exists()
+
+
+class TestBadInput:
+    def run(self, detector, tmp_path, source="train", **options):
+        config, checkpoint = detector
+        post_train_detector(config, checkpoint, source, tmp_path / "out", FOUR_BIT, **options)
+
+    def test_no_images(self, detector, tmp_path):
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(DataError, match="empty"):
+            self.run(detector, tmp_path, str(tmp_path / "empty"))
+        assert not (tmp_path / "out").exists()
+
+    def test_a_file_that_is_no_image(self, detector, tmp_path):
+        (tmp_path / "images").mkdir()
+        (tmp_path / "images" / "a.jpg").write_bytes(b"no image")
+        with pytest.raises(DataError, match=r"a\.jpg"):
+            self.run(detector, tmp_path, str(tmp_path / "images"))
+        assert not (tmp_path / "out" / "post_trained.pth").exists()
+
+    def test_low_bit_weights_already(self, detector, tmp_path):
+        config, _ = detector
+        self.run(detector, tmp_path, num=1, measure=False)
+        again = tmp_path / "out" / "post_trained.pth"
+        with pytest.raises(CheckpointError, match="holds low-bit weights already"):
+            post_train_detector(config, again, "train", tmp_path / "two", FOUR_BIT)
+
+    def test_a_quantized_config(self, detector, tmp_path):
+        _, checkpoint = detector
+        self.run(detector, tmp_path, num=1, measure=False)
+        low = tmp_path / "out" / "config.py"
+        with pytest.raises(ConfigError, match="is quantized already"):
+            post_train_detector(low, checkpoint, "train", tmp_path / "two", FOUR_BIT)
+
+    def test_what_is_missing_on_the_command_line(self, detector, capsys):
+        config, checkpoint = map(str, detector)
+        assert main(["quantize", config, "--bit-width", "4", "--post-training", "train"]) == 2
+        assert "--post-training needs --checkpoint" in capsys.readouterr().err
+        assert main(["quantize", config, "--bit-width", "4", "--checkpoint", checkpoint]) == 2
+        assert "--out NEW.py is missing" in capsys.readouterr().err

@@ -1,0 +1,172 @@
+import copy
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from lbwdet.errors import ConfigError, LBWError
+from lbwdet.layers import quantize_, quantized_layers
+from lbwdet.posttraining import PostTraining, Search, post_train
+from lbwdet.quantizers import NonFiniteWeightError
+
+FOUR_BIT = dict(bit_width=4, code="dense")
+
+
+def low_bit(net, **weight):
+    return quantize_(copy.deepcopy(net), {**FOUR_BIT, **weight})
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel"])
+@pytest.mark.parametrize("code, bit_width", [("dense", 4), ("paper", 6), ("two-term", 6)])
+def test_far_nearer_than_the_nearest_levels(net, images, distance, code, bit_width, granularity):
+    low = low_bit(net, code=code, bit_width=bit_width, granularity=granularity)
+    before = distance(net, low)
+    result = post_train(low, images)
+    assert distance(net, low) < 0.1 * before
+    assert [layer.name for layer in result.layers] == ["stem", "depthwise", "up", "shared", "last"]
+    assert result.inputs == 6
+    for name, layer in quantized_layers(low).items():
+        if name != "unused":
+            assert torch.equal(layer.fake_quantized_weight(), layer.weight), name
+    assert torch.equal(low.unused.weight, net.unused.weight)
+
+
+def test_same_for_any_number_of_threads(net, images):
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        low = low_bit(net)
+        results.append((post_train(low, images), low.state_dict()))
+        assert torch.get_num_threads() == threads
+    for result, state in results[1:]:
+        assert result == results[0][0]
+        assert all(torch.equal(value, results[0][1][key]) for key, value in state.items())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(compensate=False),
+        dict(norms=False),
+        dict(real_scales=False),
+        dict(search=Search(feedback=False, sweeps=0)),
+    ],
+    ids=str,
+)
+def test_each_ingredient_can_be_switched_off(net, images, changes):
+    whole, part = low_bit(net), low_bit(net)
+    post_train(whole, images)
+    post_train(part, images, settings=PostTraining(**changes))
+    assert not torch.equal(whole.last.weight, part.last.weight)
+
+
+def test_wide_layers_go_by_blocks(net, images, distance, monkeypatch):
+    low = low_bit(net)
+    before = distance(net, low)
+    monkeypatch.setattr("lbwdet.posttraining.blocks.LARGEST", 24)
+    post_train(low, images)
+    assert distance(net, low) < 0.1 * before
+
+
+def test_activation_quantizers_are_calibrated_on_the_way(net, images, distance):
+    low = quantize_(copy.deepcopy(net), FOUR_BIT, activation=dict(bit_width=8))
+    post_train(low, images)
+    called = [low.get_submodule(name) for name in ("stem", "depthwise", "up", "shared", "last")]
+    assert all(layer.input_quantizer.is_calibrated for layer in called)
+    plain = low_bit(net)
+    post_train(plain, images)
+    assert distance(net, low) < 2 * distance(net, plain) + 0.01
+
+
+def test_an_interrupted_run_goes_on(net, images):
+    whole, stopped = low_bit(net), low_bit(net)
+    post_train(whole, images)
+    done = []
+
+    class Stop(Exception):
+        pass
+
+    def until_up(name, index, number, layer):
+        done.append(name)
+        if name == "up":
+            raise Stop
+
+    with pytest.raises(Stop):
+        post_train(stopped, images, on_module=until_up)
+    assert all(layer.quantizer is not None for layer in quantized_layers(stopped).values())
+    rest = post_train(stopped, images, floating=net, done=done)
+    assert [layer.name for layer in rest.layers] == ["shared", "last"]
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, stopped.state_dict()[key]), key
+
+
+def test_progress_is_told(net, images):
+    told = []
+    post_train(low_bit(net), images, on_module=lambda *each: told.append(each))
+    assert [index for _, index, _, _ in told] == list(range(1, 8))
+    assert {number for _, _, number, _ in told} == {7}
+    assert [layer.name for *_, layer in told if layer] == [
+        "stem",
+        "depthwise",
+        "up",
+        "shared",
+        "last",
+    ]
+
+
+def test_more_inputs_than_memory_allows_are_taken_evenly(net, images):
+    assert post_train(low_bit(net), images, settings=PostTraining(waiting_bytes=1)).inputs == 1
+
+
+def test_a_layer_that_is_no_matrix_keeps_the_nearest_levels():
+    class Odd(nn.Conv2d):
+        def forward(self, x):
+            return self._conv_forward(x, self.weight.tanh(), self.bias)
+
+    net = nn.Sequential(Odd(3, 4, 3), nn.Conv2d(4, 4, 1)).eval()
+    low = low_bit(net)
+    nearest = low[0].fake_quantized_weight().detach()
+    odd, plain = post_train(low, [torch.randn(1, 3, 8, 8)]).layers
+    assert (odd.before, odd.after) == (None, None) and plain.after is not None
+    assert torch.equal(low[0].weight, nearest)
+
+
+@pytest.mark.parametrize("value", [0.0, 2.5])
+def test_constant_inputs(net, value):
+    low = low_bit(net)
+    post_train(low, [torch.full((1, 3, 16, 16), value)])
+    assert all(bool(tensor.isfinite().all()) for tensor in low.state_dict().values())
+
+
+class TestBadInput:
+    def test_not_quantized(self, net, images):
+        with pytest.raises(ConfigError, match="SmallNet has no quantized layer; call quantize_"):
+            post_train(net, images)
+
+    def test_no_inputs(self, net):
+        with pytest.raises(ConfigError, match="no inputs: post-training needs one image or more"):
+            post_train(low_bit(net), [])
+
+    def test_training_mode(self, net, images):
+        with pytest.raises(ConfigError, match=r"in training mode; call eval\(\) first"):
+            post_train(low_bit(net).train(), images)
+
+    def test_solvers_whose_projection_moves_levels(self, net, images):
+        with pytest.raises(ConfigError, match=r"^stem: 4 bits with solver='threshold'"):
+            post_train(low_bit(net, solver="threshold"), images)
+
+    def test_nan_in_a_weight(self, net, images):
+        low = low_bit(net)
+        low.depthwise.weight.data[3, 0, 0, 0] = torch.nan
+        with pytest.raises(NonFiniteWeightError, match=r"^depthwise: 1 of 144 weights are NaN"):
+            post_train(low, images)
+
+    def test_nan_in_an_image(self, net, images):
+        images[2][0, 0, 4, 4] = torch.nan
+        with pytest.raises(LBWError, match=r"^stem: its inputs are NaN or infinite"):
+            post_train(low_bit(net), images)
+
+
+def test_settings_are_plain_data():
+    assert dataclasses.asdict(PostTraining())["search"]["sweeps"] == 4
