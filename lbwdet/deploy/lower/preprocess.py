@@ -44,7 +44,8 @@ def read_preprocess(pipeline: Sequence[Mapping[str, Any]], preprocessor: Any) ->
 def _resize_and_pad(
     pipeline: Sequence[Mapping[str, Any]],
 ) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
-    resizes, pads = [], []
+    resizes: list[Mapping[str, Any]] = []
+    pads: list[Mapping[str, Any]] = []
     for step in pipeline:
         kind = str(step["type"]).rpartition(".")[2]
         if kind == "Resize":
