@@ -3,8 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from lbwdet.deploy.calibration.convolution import convolve
-from lbwdet.deploy.calibration.histogram import METHODS, Histogram, affine, fit
-from lbwdet.deploy.calibration.readers import add_requantize, quantization_for, readers_of
+from lbwdet.deploy.calibration.histogram import METHODS, Histogram, affine, as_it_is, fit
+from lbwdet.deploy.calibration.readers import (
+    add_requantize,
+    functions_of,
+    quantization_for,
+    readers_of,
+)
 from lbwdet.deploy.calibration.storage import quantized_values
 from lbwdet.deploy.runtime.context import LayerNumbers
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
@@ -48,7 +53,7 @@ def calibrate(
         raise ConfigError(f"method={method!r} is not known; choose one of {', '.join(METHODS)}")
     trained = trained or {}
     histograms = _observe(program, weights, images, trained, on_image)
-    readers = readers_of(program, trained)
+    readers, functions = readers_of(program, trained), functions_of(program)
     inputs = {
         operation.output: affine(*operation.input_range)
         for operation in program.operations
@@ -61,7 +66,7 @@ def calibrate(
         elif name in readers.sources:
             quantizations[name] = quantizations[readers.sources[name]]
         else:
-            fitted = fit(histogram, method)
+            fitted = fit(histogram, method, functions.get(name, as_it_is))
             quantizations[name] = quantization_for(readers.of(name), histogram, fitted)
     return add_requantize(Program(program.operations, quantizations), trained)
 

@@ -2,8 +2,11 @@
 
 ``minmax``: the range from the least to the largest value seen. ``percentile``: the
 range of all but the outermost ``1 - PERCENTILE`` of them. ``mse``: the range whose
-rounding and clipping errors have the least sum of squares.
+rounding and clipping errors have the least sum of squares, after the function by which the values
+are read, if there is one: of what ``silu`` turns into next to nothing, little needs to be kept.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -63,8 +66,19 @@ class Histogram:
         return centres[filled], self.counts[filled]
 
 
-def fit(histogram: Histogram, method: str) -> Quantization:
-    """The 8-bit quantization of values with this histogram; methods as of :func:`calibrate`."""
+Function = Callable[[Array], Array]
+
+
+def as_it_is(values: Array) -> Array:
+    """No function."""
+    return values
+
+
+def fit(histogram: Histogram, method: str, read_by: Function = as_it_is) -> Quantization:
+    """The 8-bit quantization of values with this histogram; methods as of :func:`calibrate`.
+
+    ``read_by`` is what everybody who reads them computes of them first, element by element.
+    """
     centres, counts = histogram.values()
     low, high = histogram.low, histogram.high
     if not len(centres):  # nothing but zeros was seen
@@ -79,7 +93,7 @@ def fit(histogram: Histogram, method: str) -> Quantization:
                 candidates = [
                     (low * clip, high) if end == 0 else (low, high * clip) for clip in CLIPS
                 ]
-                errors = [squared_error(histogram, affine(*ends)) for ends in candidates]
+                errors = [squared_error(histogram, affine(*ends), read_by) for ends in candidates]
                 low, high = candidates[int(np.argmin(errors))]
     return affine(low, high)
 
@@ -95,10 +109,12 @@ def affine(low: float, high: float) -> Quantization:
     return Quantization(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
 
 
-def squared_error(histogram: Histogram, quantization: Quantization) -> float:
-    """Sum of the squared rounding and clipping errors."""
+def squared_error(
+    histogram: Histogram, quantization: Quantization, read_by: Function = as_it_is
+) -> float:
+    """Sum of the squared rounding and clipping errors, after the function ``read_by``."""
     centres, counts = histogram.values()
-    errors = real(codes(centres, quantization), quantization) - centres
+    errors = read_by(real(codes(centres, quantization), quantization)) - read_by(centres)
     return float((counts * np.square(errors)).sum())
 
 

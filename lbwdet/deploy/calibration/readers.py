@@ -14,15 +14,18 @@ training.
 """
 
 import dataclasses
+import functools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from lbwdet.deploy.calibration.histogram import Histogram, codes, real
+from lbwdet.deploy.runtime.arithmetic.functions import FUNCTIONS
 from lbwdet.deploy.runtime.declaration import Kind, Reads, Writes, roles
 from lbwdet.deploy.runtime.operation import Operation
-from lbwdet.deploy.runtime.operations.lookup import requantize
+from lbwdet.deploy.runtime.operations.lookup import Lookup, requantize
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import Array
@@ -77,6 +80,25 @@ def readers_of(program: Program, trained: Mapping[str, Quantization]) -> AllRead
             elif wanted not in readers.trained:
                 readers.trained.append(wanted)
     return found
+
+
+def functions_of(program: Program) -> dict[str, Callable[[Array], Array]]:
+    """The function of values that are read by that function alone, by ``Lookup``."""
+    found: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
+    for operation in program.operations:
+        for name, _ in operation.reads():
+            of = (operation.function, *operation.parameters) if type(operation) is Lookup else ()
+            found[name].add(of)
+    return {
+        name: functools.partial(_apply, *of)
+        for name, (of, *others) in found.items()
+        if of and not others
+    }
+
+
+def _apply(name: str, *arguments: Any) -> Array:
+    *parameters, values = arguments
+    return np.asarray(FUNCTIONS[name].of(values, *parameters))
 
 
 def _trained_for(

@@ -20,17 +20,12 @@ def read_preprocess(pipeline: Sequence[Mapping[str, Any]], preprocessor: Any) ->
     Raises:
         ConfigError: a step or a setting that :class:`Preprocess` does not have.
     """
-    resize = _resize(pipeline)
+    resize, pad = _resize_and_pad(pipeline)
     width, height = resize["scale"]
     if type(preprocessor) is not DetDataPreprocessor:
         raise ConfigError(
             f"data_preprocessor {type(preprocessor).__name__} cannot be lowered; "
             "supported is DetDataPreprocessor"
-        )
-    if preprocessor.pad_value != 0:
-        raise ConfigError(
-            f"data_preprocessor.pad_value={preprocessor.pad_value} cannot be lowered; "
-            "supported is 0"
         )
     normalize = preprocessor._enable_normalize
     return Preprocess(
@@ -41,20 +36,29 @@ def read_preprocess(pipeline: Sequence[Mapping[str, Any]], preprocessor: Any) ->
         std=_three(preprocessor.std) if normalize else (1.0, 1.0, 1.0),
         to_rgb=bool(preprocessor._channel_conversion),
         size_divisor=int(preprocessor.pad_size_divisor),
+        pad_value=float(preprocessor.pad_value),
+        **({} if pad is None else _pad(pad)),
     )
 
 
-def _resize(pipeline: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    resizes = []
+def _resize_and_pad(
+    pipeline: Sequence[Mapping[str, Any]],
+) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    resizes: list[Mapping[str, Any]] = []
+    pads: list[Mapping[str, Any]] = []
     for step in pipeline:
         kind = str(step["type"]).rpartition(".")[2]
         if kind == "Resize":
             resizes.append(step)
+        elif kind == "Pad" and resizes and not pads:
+            pads.append(step)
+        elif kind == "Pad":
+            raise ConfigError("test pipeline: one Pad can be lowered, after Resize")
         elif kind == "RandomFlip" and step.get("prob") == 0:
             continue
         elif kind not in NEUTRAL:
             raise ConfigError(
-                f"test pipeline: {kind} cannot be lowered; supported are Resize, "
+                f"test pipeline: {kind} cannot be lowered; supported are Resize, Pad, "
                 f"{', '.join(NEUTRAL)}"
             )
     if len(resizes) != 1:
@@ -71,7 +75,35 @@ def _resize(pipeline: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
             f"test pipeline: Resize({_settings(resize)}) cannot be lowered; supported are "
             "scale=(width, height) and keep_ratio, bilinear by OpenCV"
         )
-    return resize
+    return resize, pads[0] if pads else None
+
+
+def _pad(pad: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of ``Preprocess`` that do what ``Pad`` does."""
+    value = pad.get("pad_val", 0)
+    if isinstance(value, Mapping):
+        value = value.get("img", 0)
+    pixel = (value,) * 3 if isinstance(value, int) else value
+    size, square = pad.get("size"), bool(pad.get("pad_to_square", False))
+    if (
+        set(pad) - {"type", "size", "pad_to_square", "pad_val", "padding_mode"}
+        or pad.get("padding_mode", "constant") != "constant"
+        or (size is None) is not square
+        or (size is not None and (not isinstance(size, Sequence) or len(size) != 2))
+        or not isinstance(pixel, Sequence)
+        or len(pixel) != 3
+        or not all(number in range(256) for number in pixel)
+    ):
+        raise ConfigError(
+            f"test pipeline: Pad({_settings(pad)}) cannot be lowered; supported are "
+            "pad_to_square=True or size=(width, height), and pad_val of one integer or three in "
+            "0 .. 255"
+        )
+    return dict(
+        pad_to_square=square,
+        pad_size=(0, 0) if size is None else (int(size[0]), int(size[1])),
+        pad_pixel=tuple(int(number) for number in pixel),
+    )
 
 
 def _settings(step: Mapping[str, Any]) -> str:

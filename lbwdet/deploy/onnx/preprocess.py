@@ -20,8 +20,9 @@ def preprocess(operation: Preprocess, values: Values) -> str:
     graph.input("image", TensorProto.UINT8, ["height", "width", 3])
     original = graph("Slice", graph("Shape", "image"), [0], [2])
     resized = _resized(graph, operation, original)
-    values.size = _width_and_height(graph, resized)
-    values.factor = graph("Div", _width_and_height(graph, original), values.size)
+    values.factor = graph(
+        "Div", _width_and_height(graph, original), _width_and_height(graph, resized)
+    )
     pixels = graph("Transpose", graph.cast("image", TensorProto.FLOAT), perm=(2, 0, 1))
     pixels = graph(
         "Resize",
@@ -33,6 +34,12 @@ def preprocess(operation: Preprocess, values: Values) -> str:
         coordinate_transformation_mode="half_pixel",
     )
     pixels = graph("Round", pixels)
+    padded = _padded(graph, operation, resized)
+    values.size = _width_and_height(graph, padded)
+    if padded != resized:
+        pixel = np.array(operation.pad_pixel, np.float32).reshape(1, 3, 1, 1)
+        # exact: grey levels are small integers
+        pixels = graph("Add", _pad(graph, graph("Sub", pixels, pixel), resized, padded), pixel)
     if operation.to_rgb:
         pixels = graph("Gather", pixels, np.array([2, 1, 0]), axis=1)
     mean, std = (
@@ -41,9 +48,10 @@ def preprocess(operation: Preprocess, values: Values) -> str:
     )
     normalized = graph("Div", graph("Sub", pixels, mean), std)
     # -side % divisor; ONNX's Mod has the sign of the divisor, as Python's
-    missing = graph("Mod", graph("Neg", resized), operation.size_divisor)
-    pads = graph("Concat", [0, 0, 0, 0, 0, 0], missing, axis=0)
-    return values.quantize(operation.output, graph("Pad", normalized, pads, 0.0))
+    missing = graph("Mod", graph("Neg", padded), operation.size_divisor)
+    multiple = graph("Add", padded, missing)
+    normalized = _pad(graph, normalized, padded, multiple, operation.pad_value)
+    return values.quantize(operation.output, normalized)
 
 
 def _resized(graph: Graph, operation: Preprocess, original: str) -> str:
@@ -67,6 +75,20 @@ def _resized(graph: Graph, operation: Preprocess, original: str) -> str:
     doubled = graph("Mul", graph("Mul", original, target), 2)
     rounded = graph("Div", graph("Add", doubled, source), graph("Mul", source, 2))
     return graph("Max", rounded, 1)
+
+
+def _padded(graph: Graph, operation: Preprocess, resized: str) -> str:
+    """int64 [2]: height and width with pixels added."""
+    if operation.pad_to_square:
+        resized = graph("Expand", graph("ReduceMax", resized, axes=[0]), [2])
+    if any(operation.pad_size):
+        resized = graph("Max", resized, [operation.pad_size[1], operation.pad_size[0]])
+    return resized
+
+
+def _pad(graph: Graph, maps: str, sides: str, wanted: str, value: float = 0.0) -> str:
+    pads = graph("Concat", [0, 0, 0, 0, 0, 0], graph("Sub", wanted, sides), axis=0)
+    return graph("Pad", maps, pads, value)
 
 
 def _width_and_height(graph: Graph, sides: str) -> str:

@@ -26,8 +26,8 @@ class Values:
     Attributes:
         tensors: names of tensors that hold the values as they are stored: maps [n, c, h, w],
             uint8 if quantized, boxes [n, 4], candidates [n, 7].
-        size: name of a float32 tensor [2]: width and height of the resized image before padding.
-        factor: of another: from its pixels to those of the given image.
+        size: name of a float32 tensor [2]: width and height that boxes are clipped to.
+        factor: of another: from pixels of the network's input to those of the given image.
     """
 
     def __init__(

@@ -187,7 +187,7 @@ def _run(example: Example) -> Run:
     layers = {name: LayerNumbers.integer(weight) for name, weight in example.weights.items()}
     run = Run(example.quantizations, layers, example.image)
     run.values.update(example.values)
-    run.resized = example.resized or run.resized
+    run.resized = run.bounds = example.resized or run.resized
     return run
 
 

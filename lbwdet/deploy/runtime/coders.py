@@ -34,7 +34,7 @@ class DeltaCoder:
         gx = px + pw * dx          gw = pw * exp(dw)
         x1 = gx - gw * 0.5         x2 = gx + gw * 0.5
 
-    clamped to 0 .. width (height) of the resized image before padding, if ``clip``.
+    clamped to 0 .. width (height) of the image, see ``Preprocess``, if ``clip``.
     """
 
     means: Annotated[Four, Range(-1e6, 1e6)]

@@ -78,6 +78,8 @@ class Run(Context):
     Attributes:
         values: arrays by name: maps [n, h, w, c], boxes [n, 4], candidates [n, 7].
         resized: height and width of the image as resized, before padding.
+        bounds: height and width that boxes are clipped to; more than ``resized`` where pixels
+            were added.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Run(Context):
         super().__init__(quantizations, layers)
         self.image = image
         self.resized: tuple[int, int] = (image.shape[0], image.shape[1])
+        self.bounds = self.resized
         self.values: dict[str, Array] = {}
         self.convolve = convolve
 

@@ -12,7 +12,7 @@ from lbwdet.deploy.runtime.operations.conv import Conv as Convolution
 from lbwdet.deploy.runtime.operations.detections import Detections as Result
 from lbwdet.deploy.runtime.operations.lookup import requantize
 from lbwdet.deploy.runtime.operations.max_pool import MaxPool
-from lbwdet.deploy.runtime.operations.preprocess import Preprocess
+from lbwdet.deploy.runtime.operations.preprocess import Preprocess as Preprocessing
 from lbwdet.deploy.runtime.operations.ps_roi_align import PSRoIAlign
 from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
 from lbwdet.deploy.runtime.operations.regions import Regions
@@ -23,6 +23,23 @@ from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
 
 Pair = tuple[int, int]
+Three = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Padded with zeros alone."""
+
+    output: str
+    size: Pair
+    keep_ratio: bool
+    mean: Three
+    std: Three
+    to_rgb: bool
+    size_divisor: int
+
+    def upgraded(self) -> tuple[Operation, ...]:
+        return (Preprocessing(**vars(self)),)
 
 
 @dataclass(frozen=True)

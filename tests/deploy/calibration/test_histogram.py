@@ -86,3 +86,17 @@ def test_methods():
 )
 def test_integers_and_what_they_stand_for(quantization, expected):
     assert rounded([-9.0, 0.1, 0.4, 1.0, 1000.0], quantization).tolist() == expected
+
+
+def test_values_that_a_function_reads_are_kept_as_far_as_it_tells_them_apart():
+    values = normal(200_000) * 8 - 10
+    plain, seen = (fit(histogram(values), "mse", *read_by) for read_by in ((), (relu,)))
+    assert seen.zero_point < 5 and seen.scale < plain.scale / 2
+    assert squared_error(histogram(values), seen, relu) < squared_error(
+        histogram(values), plain, relu
+    )
+    assert fit(histogram(values), "minmax", relu) == fit(histogram(values), "minmax")
+
+
+def relu(values):
+    return np.maximum(values, 0)

@@ -12,6 +12,7 @@ from lbwdet.deploy.calibration.histogram import Histogram, affine, codes, real
 from lbwdet.deploy.calibration.readers import (
     Readers,
     add_requantize,
+    functions_of,
     quantization_for,
     readers_of,
 )
@@ -225,3 +226,13 @@ def test_what_is_joined_or_upsampled_is_read_by_other_operations():
     assert readers.sources == {"y": "x"}
     assert readers.of("x") == readers.of("z") == Readers([], unrounded=True)
     assert readers.of("w") == Readers([FOUR])
+
+
+def test_functions_of_values_that_nobody_reads_otherwise():
+    silu, other = Lookup("x", "y", "silu"), Lookup("x", "z", "silu")
+    found = functions_of(Program((silu, other), {}))
+    values = np.array([-2.0, 0.0, 3.0])
+    assert set(found) == {"x"}
+    np.testing.assert_allclose(found["x"](values), values / (1 + np.exp(-values)))
+    for reader in (MaxPool("x", "w", (2, 2), (2, 2), (0, 0)), Lookup("x", "w", "sigmoid")):
+        assert not functions_of(Program((silu, reader), {}))

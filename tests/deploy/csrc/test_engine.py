@@ -50,7 +50,16 @@ def random_candidates(count, seed=0):
 
 def preprocess(engine) -> dict[str, Any]:
     table = np.tile(np.arange(256), 3).astype(np.uint8)
-    return dict(size=[40, 30], keep_ratio=1, to_rgb=1, size_divisor=8, table=table)
+    return dict(
+        size=[40, 30],
+        keep_ratio=1,
+        to_rgb=1,
+        size_divisor=8,
+        pad_to_square=0,
+        pad_size=[50, 0],
+        table=table,
+        fill=np.arange(6, dtype=np.uint8),
+    )
 
 
 def conv(engine, source=None, outputs=9, to_float=False, padding=1) -> dict[str, Any]:

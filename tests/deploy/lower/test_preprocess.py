@@ -1,9 +1,13 @@
 import pytest
+import torch
+from mmcv.transforms import Compose
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmengine.model import ImgDataPreprocessor
 
 from lbwdet.deploy.lower.preprocess import read_preprocess
+from lbwdet.deploy.runtime.context import Run
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
+from lbwdet.deploy.testing import random_image
 from lbwdet.errors import ConfigError
 
 LOAD, RESIZE, PACK = (
@@ -11,6 +15,7 @@ LOAD, RESIZE, PACK = (
     dict(type="mmdet.Resize", scale=(320, 240), keep_ratio=True),
     dict(type="PackDetInputs", meta_keys=("img_id",)),
 )
+PAD = dict(type="Pad", pad_to_square=True, pad_val=114)
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
@@ -43,7 +48,17 @@ def test_a_single_mean_goes_for_all_channels():
     ("pipeline", "message"),
     [
         ([LOAD, PACK], "one Resize is needed, not 0"),
-        ([LOAD, RESIZE, dict(type="Pad", size=(9, 9)), PACK], "test pipeline: Pad cannot"),
+        ([LOAD, dict(PAD, size=(9, 9)), RESIZE, PACK], "one Pad can be lowered, after Resize"),
+        ([LOAD, RESIZE, PAD, PAD, PACK], "one Pad can be lowered, after Resize"),
+        ([LOAD, RESIZE, dict(type="Pad"), PACK], r"Pad\(\) cannot be lowered"),
+        ([LOAD, RESIZE, dict(PAD, size_divisor=32)], "size_divisor=32"),
+        ([LOAD, RESIZE, dict(PAD, size=(9, 9))], r"size=\(9, 9\)\) cannot be lowered"),
+        ([LOAD, RESIZE, dict(type="Pad", size=9)], "size=9"),
+        ([LOAD, RESIZE, dict(PAD, padding_mode="edge")], "padding_mode='edge'"),
+        ([LOAD, RESIZE, dict(PAD, pad_val=256)], "pad_val=256"),
+        ([LOAD, RESIZE, dict(PAD, pad_val=dict(img=(114.5,) * 3))], "114.5"),
+        # OpenCV takes a single number that is no integer for the first channel
+        ([LOAD, RESIZE, dict(PAD, pad_val=dict(img=114.0))], "cannot be lowered"),
         ([LOAD, RESIZE, dict(type="RandomFlip", prob=0.5)], "RandomFlip cannot be lowered"),
         ([LOAD, dict(type="Resize", scale_factor=2.0)], r"Resize\(scale_factor=2.0\) cannot"),
         ([LOAD, dict(RESIZE, interpolation="bicubic")], "interpolation='bicubic'"),
@@ -58,5 +73,28 @@ def test_pipelines_that_cannot_be_lowered(pipeline, message):
 def test_preprocessors_that_cannot_be_lowered():
     with pytest.raises(ConfigError, match="ImgDataPreprocessor cannot be lowered"):
         read_preprocess([LOAD, RESIZE, PACK], ImgDataPreprocessor())
-    with pytest.raises(ConfigError, match=r"pad_value=114 cannot"):
-        read_preprocess([LOAD, RESIZE, PACK], preprocessor(pad_value=114))
+
+
+@pytest.mark.parametrize(
+    ("pad", "scale"),
+    [
+        (dict(pad_to_square=True, pad_val=114), (320, 240)),
+        (dict(pad_to_square=True, pad_val=dict(img=(114.0, 3.0, 250.0))), (100, 300)),
+        (dict(size=(330, 250), pad_val=dict(img=7)), (320, 240)),
+        (dict(size=(50, 400)), (320, 240)),  # less than there is already
+    ],
+)
+@pytest.mark.parametrize("pad_value", [0, 1.25])
+def test_pads_as_mmdetection_does(pad, scale, pad_value):
+    image = random_image(0, 60, 90)
+    pack = dict(PACK, meta_keys=("img_shape",))
+    steps = [dict(RESIZE, scale=scale), dict(pad, type="Pad"), pack]
+    steps = [dict(step, type=f"mmdet.{step['type'].rpartition('.')[2]}") for step in steps]
+    data = Compose([dict(type="mmdet.LoadImageFromNDArray"), *steps])(dict(img=image))
+    own = preprocessor(pad_value=pad_value)
+    expected = own(dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]]))
+    operation = read_preprocess([LOAD, *steps], own)
+    run = Run({}, {}, image)
+    found = torch.from_numpy(operation.compute(run)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(found, expected["inputs"], atol=1e-5, rtol=1e-5)
+    assert run.bounds == expected["data_samples"][0].img_shape

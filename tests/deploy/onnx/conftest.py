@@ -85,7 +85,7 @@ def _case(example: Example, real: bool = False) -> Case:
     layers = {name: numbers(weight) for name, weight in example.weights.items()}
 
     reference = context.Run(quantizations, layers, example.image)
-    reference.resized = example.resized or reference.resized
+    reference.resized = reference.bounds = example.resized or reference.resized
     reference.values = dict(values)
     expected = operation.compute(reference)
 

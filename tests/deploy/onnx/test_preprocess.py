@@ -14,6 +14,14 @@ GREY_LEVEL = 1 / 57  # a grey level in normalized units, and the quantization's 
 
 
 @pytest.mark.parametrize(
+    "pad",
+    [
+        {},
+        dict(pad_to_square=True, pad_pixel=(114, 7, 250)),
+        dict(pad_size=(100, 150), pad_pixel=(114,) * 3, pad_value=-0.25),
+    ],
+)
+@pytest.mark.parametrize(
     ("shape", "size", "keep_ratio", "to_rgb"),
     [
         ((75, 100), (128, 96), True, True),
@@ -24,9 +32,9 @@ GREY_LEVEL = 1 / 57  # a grey level in normalized units, and the quantization's 
         ((96, 128), (128, 96), True, True),
     ],
 )
-def test_a_grey_level_away_at_most(run, shape, size, keep_ratio, to_rgb):
+def test_a_grey_level_away_at_most(run, shape, size, keep_ratio, to_rgb, pad):
     mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-    operation = Preprocess("x", size, keep_ratio, mean, std, to_rgb, 32)
+    operation = Preprocess("x", size, keep_ratio, mean, std, to_rgb, 32, **pad)
     quantizations = {"x": Quantization(float(np.float32(GREY_LEVEL)), 118)}
     values = Values(Graph(), quantizations, {}, {})
     stored = preprocess(operation, values)
@@ -41,6 +49,6 @@ def test_a_grey_level_away_at_most(run, shape, size, keep_ratio, to_rgb):
     steps = found.transpose(0, 2, 3, 1).astype(int) - expected
     assert np.abs(steps).max() <= 2  # a grey level that falls between two steps
     assert (steps != 0).mean() < 0.2
+    assert size.tolist() == list(reference.bounds[::-1])
     height, width = reference.resized
-    assert size.tolist() == [width, height]
     assert np.allclose(factor, [shape[1] / width, shape[0] / height])

@@ -15,6 +15,7 @@ from lbwdet.deploy.runtime.format1 import (
     Detections,
     OldOperation,
     OldProgram,
+    Preprocess,
     Proposals,
     Requantize,
 )
@@ -23,6 +24,7 @@ from lbwdet.deploy.runtime.operations.candidates import Candidates
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.detections import Detections as Result
 from lbwdet.deploy.runtime.operations.lookup import Lookup
+from lbwdet.deploy.runtime.operations.preprocess import Preprocess as Preprocessing
 from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
 from lbwdet.deploy.runtime.operations.regions import Regions
 from lbwdet.deploy.runtime.operations.rescale import Rescale
@@ -125,6 +127,9 @@ def test_detections():
 
 def test_what_is_the_same_stays():
     conv = Conv("layer", "image", "x", (1, 1))
+    three = (0.0, 1.0, 2.0)
+    preprocess = Preprocess("image", (64, 48), True, three, (1.0,) * 3, False, 32)
+    assert preprocess.upgraded() == (Preprocessing(**vars(preprocess)),)
     quantizations = {"x": Quantization(0.5)}
     program = OldProgram((conv, Requantize("x", "y"), PROPOSALS, DETECTIONS), quantizations)
     upgraded = program.upgraded()

@@ -605,6 +605,8 @@ def test_the_library_checks_dense_heads(changes, message, told):
         (Preprocess, dict(size=(0, 5)), "size must be positive"),
         (Preprocess, dict(size_divisor=0), "size_divisor must be positive"),
         (Preprocess, dict(table=np.zeros(3, np.uint8)), "'table' has 3 entries; it takes 768"),
+        (Preprocess, dict(fill=np.zeros(3, np.uint8)), "'fill' has 3 entries; it takes 6"),
+        (Preprocess, dict(pad_size=(1,)), "pad_size is width, height"),
     ],
 )
 def test_the_library_checks_other_operations(kind, changes, message, told):

@@ -85,7 +85,8 @@ const std::vector<Detection>& Engine::run(const Image& image, bool keep) {
   const MemoryPlan& plan = plan_for(image.size, keep);
   reserve(plan.bytes);
   const Scratch scratch(arena_.get() + plan.bytes - plan.scratch, plan.scratch);
-  Frame frame{image, image.size, std::move(tensors_), {}, values_, *isa_.loops, pool_, scratch};
+  Frame frame{image,   image.size,    image.size, std::move(tensors_), {},
+              values_, *isa_.loops, pool_,      scratch};
   frame.values.clear();
   for (std::size_t i = 0; i < values_.size(); ++i)
     frame.values.push_back(plan.slots[i].tensor(values_[i], arena_.get()));

@@ -329,7 +329,7 @@ class CandidatesOperation : public Operation {
         if (has_factors_) factors[i] = frame.floats(level.factors).data[anchor];
       }
       if (has_factors_) sigmoid(factors, count, frame.loops);
-      coder_.decode(boxes, box_deltas, count, frame.resized.height, frame.resized.width,
+      coder_.decode(boxes, box_deltas, count, frame.bounds.height, frame.bounds.width,
                     frame.loops);
       for (int i = 0; i < count; ++i) {
         const Box& box = boxes[i];

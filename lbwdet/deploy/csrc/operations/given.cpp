@@ -37,7 +37,7 @@ class Given : public Operation {
   Shape shape(const Sizes&) const override { return shape_; }
 
   void run(Frame& frame) const override {
-    if (resized_.height > 0) frame.resized = resized_;
+    if (resized_.height > 0) frame.resized = frame.bounds = resized_;
     const int n = static_cast<int>(shape_.n);
     if (frame.descriptions[output].is_float) {
       std::copy(floats_.begin(), floats_.end(), frame.begin_floats(output, n).data);

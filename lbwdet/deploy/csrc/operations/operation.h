@@ -68,6 +68,7 @@ struct Sizes {
 struct Frame {
   Image image;
   Size resized;  // before padding; the image's own unless an operation resizes it
+  Size bounds;   // what boxes are clipped to: the same, but where pixels were added
   std::vector<Tensor> values;
   std::vector<Detection> detections;
   const std::vector<Value>& descriptions;

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 
 #include "operation.h"
 
@@ -61,19 +60,29 @@ class Preprocess : public Operation {
       : Operation({}, fields.value("output", Kind::bytes)),
         keep_ratio_(fields.flag("keep_ratio")),
         to_rgb_(fields.flag("to_rgb")),
+        pad_to_square_(fields.flag("pad_to_square")),
         divisor_(fields.integer("size_divisor")) {
     const auto size = fields.integers("size");  // width, height
     expect(size.size == 2 && size.data[0] > 0 && size.data[1] > 0, "size must be positive");
     size_ = {size.data[1], size.data[0]};
     expect(divisor_ > 0, "size_divisor must be positive");
-    const auto table = fields.bytes("table", table_.size());
-    std::copy(table.begin(), table.end(), table_.begin());
-    expect(*std::max_element(table_.begin(), table_.end()) <= fields.description(output).maximum,
-           "the table goes beyond the output's maximum");
+    const auto pad = fields.integers("pad_size");
+    expect(pad.size == 2, "pad_size is width, height");
+    pad_size_ = {pad.data[1], pad.data[0]};
+    const int maximum = fields.description(output).maximum;
+    const auto copy = [&](const char* name, auto& to) {
+      const auto from = fields.bytes(name, to.size());
+      std::copy(from.begin(), from.end(), to.begin());
+      // Convolutions rely on it.
+      expect(*std::max_element(to.begin(), to.end()) <= maximum,
+             "a number is above the output's maximum");
+    };
+    copy("table", table_);
+    copy("fill", fill_);
   }
 
   Shape shape(const Sizes& sizes) const override {
-    const Size size = resized(sizes.image);
+    const Size size = padded(resized(sizes.image));
     return {1, (size.height + divisor_ - 1) / divisor_ * divisor_,
             (size.width + divisor_ - 1) / divisor_ * divisor_, 3};
   }
@@ -92,7 +101,7 @@ class Preprocess : public Operation {
     const Image& image = frame.image;
     const Size size = frame.resized = resized(image.size);
     const conv::Map& out = frame.begin_bytes(output, 1);
-    const int zero_point = frame.descriptions[output].zero_point;
+    const Size bounds = frame.bounds = padded(size);
     const bool resize = size.height != image.size.height || size.width != image.size.width;
     const std::size_t width = size.width, line = 3 * width;
     auto* const columns = frame.scratch.take<ResizeTap>(width);
@@ -109,18 +118,20 @@ class Preprocess : public Operation {
       auto* const blended = memory.take<std::uint8_t>(line);
       for (int y = static_cast<int>(begin); y < end; ++y) {
         std::uint8_t* const target = out.data + y * out.row_stride;
-        const std::size_t used = y < size.height ? line : 0;
-        if (used > 0) {
+        std::uint8_t* at = target;
+        if (y < size.height) {
           const std::uint8_t* pixels = image.data + y * line;
           if (resize) {
-            const ResizeTap at = tap(y, image.size.height, size.height);
-            const std::int16_t* const above = rows.get(at.first);
-            frame.loops.blend(above, rows.get(at.second), at.weight, line, blended);
+            const ResizeTap row = tap(y, image.size.height, size.height);
+            const std::int16_t* const above = rows.get(row.first);
+            frame.loops.blend(above, rows.get(row.second), row.weight, line, blended);
             pixels = blended;
           }
           quantize(pixels, line, target);
+          at += line;
         }
-        std::memset(target + used, zero_point, 3 * static_cast<std::size_t>(out.w) - used);
+        if (y < bounds.height) at = fill(at, target + 3 * std::int64_t{bounds.width}, fill_.data());
+        fill(at, target + 3 * out.w, fill_.data() + 3);
       }
     });
   }
@@ -134,6 +145,16 @@ class Preprocess : public Operation {
                                    shorter / std::min(image.height, image.width));
     return {std::max(static_cast<int>(image.height * factor + 0.5), 1),
             std::max(static_cast<int>(image.width * factor + 0.5), 1)};
+  }
+
+  Size padded(Size size) const {  // with pixels
+    if (pad_to_square_) size.height = size.width = std::max(size.height, size.width);
+    return {std::max(size.height, pad_size_.height), std::max(size.width, pad_size_.width)};
+  }
+
+  static std::uint8_t* fill(std::uint8_t* at, std::uint8_t* end, const std::uint8_t* pixel) {
+    for (; at < end; at += 3) std::copy(pixel, pixel + 3, at);
+    return at;
   }
 
   static double of_thread(double width) {
@@ -152,9 +173,11 @@ class Preprocess : public Operation {
   }
 
   Size size_{};  // of the resized image, or the box it has to fit with keep_ratio
-  bool keep_ratio_, to_rgb_;
+  Size pad_size_{};
+  bool keep_ratio_, to_rgb_, pad_to_square_;
   std::int64_t divisor_;
   std::array<std::uint8_t, 3 * 256> table_;  // of channel, pixel: channels in output order
+  std::array<std::uint8_t, 2 * 3> fill_;     // a pixel of the first padding, of the second
 };
 
 const Registered<Preprocess> registered("Preprocess");

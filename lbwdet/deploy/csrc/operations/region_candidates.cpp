@@ -98,8 +98,8 @@ class RegionCandidates : public Operation {
   };
 
   void finish(Block& block, const Frame& frame) const {
-    coder_.decode(block.boxes, block.deltas, block.count, frame.resized.height,
-                  frame.resized.width, frame.loops);
+    coder_.decode(block.boxes, block.deltas, block.count, frame.bounds.height,
+                  frame.bounds.width, frame.loops);
     for (int i = 0; i < block.count; ++i) block.rows[i].box = block.boxes[i];
     block.rows += block.count;
     block.count = 0;

@@ -109,7 +109,7 @@ class Candidates(Operation):
         if factor is not None and not self.factor_first:
             kept = kept * factor[anchor, 0]
         start = anchors(self.base_anchors[level], self.strides[level], *logits.shape[1:3])[anchor]
-        boxes = self.coder.decode(start, deltas.reshape(-1, 4)[anchor], *run.resized)
+        boxes = self.coder.decode(start, deltas.reshape(-1, 4)[anchor], *run.bounds)
         rows = np.concatenate(
             [boxes, np.stack([kept, label, np.full(len(kept), level)], 1)], 1, dtype=np.float32
         )

@@ -30,7 +30,12 @@ class Preprocess(Operation):
     2. Reverse the channels if ``to_rgb`` (images come as BGR).
     3. ``q = clamp(rint((pixel - mean[c]) / std[c] / scale) + zero_point, 0, maximum)``
        in float64: one table of 256 entries per channel.
-    4. Pad with ``zero_point`` at the right and the bottom to multiples of ``size_divisor``.
+    4. Pad at the right and the bottom, with what step 3 makes of the pixel ``pad_pixel``
+       (in the order of the given image's channels; step 2 reverses it): to a square, if
+       ``pad_to_square``, then to at least ``pad_size`` = (width, height). Boxes are clipped to
+       this size; without such pixels, to that of the resized image.
+    5. Pad there with ``clamp(rint(pad_value / scale) + zero_point, 0, maximum)``, a number of
+       the network's input, to multiples of ``size_divisor``.
 
     Output: uint8 [1, h, w, 3].
     """
@@ -42,6 +47,10 @@ class Preprocess(Operation):
     std: Annotated[Three, Range(1e-6, 1e6)]
     to_rgb: bool
     size_divisor: Annotated[int, Range(1, 1 << 10)]
+    pad_to_square: bool = False
+    pad_size: Annotated[tuple[int, int], Range(0, 1 << 15)] = (0, 0)
+    pad_pixel: Annotated[tuple[int, int, int], Range(0, 255)] = (0, 0, 0)
+    pad_value: Annotated[float, Range(-1e6, 1e6)] = 0.0
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the network's input before padding."""
@@ -50,42 +59,58 @@ class Preprocess(Operation):
         factor = min(max(self.size) / max(height, width), min(self.size) / min(height, width))
         return max(int(height * factor + 0.5), 1), max(int(width * factor + 0.5), 1)
 
+    def padded(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width with the pixels added that ``resized`` ones get."""
+        if self.pad_to_square:
+            height = width = max(height, width)
+        return max(height, self.pad_size[1]), max(width, self.pad_size[0])
+
     def table(self, quantization: Quantization | None) -> Array:
         """[3, 256]: what each pixel of each channel becomes: uint8, or float32 if in reals."""
         pixel = np.arange(256, dtype=np.float64)
         mean, std = (np.array(three)[:, None] for three in (self.mean, self.std))
         real = (pixel - mean) / std
-        if quantization is None:
-            return np.asarray(real.astype(np.float32))
-        return rounded(np.rint(real / quantization.scale), quantization)
+        return _stored(real, quantization)
+
+    def fill(self, quantization: Quantization | None) -> Array:
+        """[2, 3]: of each channel what is padded with: the pixel's, then the value's number."""
+        pixel = self.pad_pixel[::-1] if self.to_rgb else self.pad_pixel
+        values = _stored(np.full(3, self.pad_value), quantization)
+        return np.stack([self.table(quantization)[range(3), pixel], values])
 
     @property
     def input_range(self) -> tuple[float, float]:
-        """Least and largest real number that a pixel can become."""
+        """Least and largest real number that a pixel can become, or that is padded with."""
         ends = [
             (pixel - mean) / std
             for mean, std in zip(self.mean, self.std, strict=True)
             for pixel in (0, 255)
         ]
-        return min(ends), max(ends)
+        return min(*ends, self.pad_value), max(*ends, self.pad_value)
 
     def infer(self, shapes: Shapes) -> Map:
         side = Side(self.size_divisor)
         return Map(3, side, side)
 
     def compute(self, run: Run) -> Array:
-        run.resized = self.resized(*run.image.shape[:2])
+        run.resized = height, width = self.resized(*run.image.shape[:2])
+        run.bounds = bottom, right = self.padded(height, width)
         image = resize(run.image, *run.resized)
         if self.to_rgb:
             image = image[:, :, ::-1]
-        table = self.table(run.quantizations.get(self.output))
-        values = np.stack([table[channel][image[:, :, channel]] for channel in range(3)], -1)
-        padding = [(0, -side % self.size_divisor) for side in values.shape[:2]]
-        zero = run.zero_point(self.output)
-        return np.pad(values, [*padding, (0, 0)], constant_values=zero)[None]
+        quantization = run.quantizations.get(self.output)
+        table, (pixel, value) = self.table(quantization), self.fill(quantization)
+        sides = (side + -side % self.size_divisor for side in run.bounds)
+        values = np.empty((1, *sides, 3), table.dtype)
+        values[:] = value
+        values[0, :bottom, :right] = pixel
+        for channel in range(3):
+            values[0, :height, :width, channel] = table[channel][image[:, :, channel]]
+        return values
 
     def constants(self, context: Context) -> dict[str, Constant]:
-        return {"table": self.table(context.quantizations[self.output])}
+        quantization = context.quantizations[self.output]
+        return {"table": self.table(quantization), "fill": self.fill(quantization)}
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
@@ -98,6 +123,10 @@ class Preprocess(Operation):
             std=(58.0, 57.0, 1.0),
             to_rgb=bool(random.integers(2)),
             size_divisor=int(random.choice([1, 2, 32])),
+            pad_to_square=bool(random.integers(2)),
+            pad_size=(int(random.integers(100)), int(random.integers(100))),
+            pad_pixel=tuple(random.integers(0, 256, 3).tolist()),
+            pad_value=float(random.choice([0.0, 1.5])),
         )
         image = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
         quantization = Quantization(0.015625, int(random.integers(256)))
@@ -108,3 +137,10 @@ class Preprocess(Operation):
             image=image,
             resized=operation.resized(height, width),
         )
+
+
+def _stored(real: Array, quantization: Quantization | None) -> Array:
+    """float64 numbers as uint8, or as float32 if there is no quantization."""
+    if quantization is None:
+        return np.asarray(real.astype(np.float32))
+    return rounded(np.rint(real / quantization.scale), quantization)

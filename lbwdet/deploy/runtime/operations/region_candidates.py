@@ -57,7 +57,7 @@ class RegionCandidates(Operation):
         box, label = np.nonzero(scores > np.float32(self.score_threshold))
         deltas = run.values[self.deltas].reshape(len(boxes), -1, 4)
         decoded = self.coder.decode(
-            boxes[box], deltas[box, 0 if self.class_agnostic else label], *run.resized
+            boxes[box], deltas[box, 0 if self.class_agnostic else label], *run.bounds
         )
         rest = np.stack([scores[box, label], label, np.zeros(len(box))], 1)
         return np.concatenate([decoded, rest], 1, dtype=np.float32)

@@ -21,6 +21,16 @@ def test_equals_mmdetection(whole, tiny, retina):
     assert (suppress.group, suppress.iou_threshold, suppress.max_boxes) == ("class", 0.5, 100)
 
 
+def test_boxes_reach_as_far_as_the_pixels_that_were_added(whole, tiny, retina):
+    load, resize, pack = tiny.pipeline
+    pad = dict(type="Pad", size=(150, 130), pad_val=114)
+    pipeline = [load, dict(resize, scale=(96, 96)), pad, pack]
+    lowered = lower(retina, pipeline)
+    whole.check(retina, pipeline, lowered, tiny.image)
+    boxes = whole.in_reals(lowered, tiny.image)[1][0]
+    assert boxes[:, 3].max() > tiny.image.shape[0] + 1
+
+
 def test_softmax_over_classes_and_background(whole, tiny, one_stage):
     loss = dict(type="CrossEntropyLoss", use_sigmoid=False)
     model = one_stage({"bbox_head.loss_cls": dict(_delete_=True, **loss)})

@@ -5,6 +5,7 @@ from mmdet.models.task_modules import AnchorGenerator
 from lbwdet.deploy.calibration import calibrate
 from lbwdet.deploy.lower import lower
 from lbwdet.deploy.runtime.artifact import Artifact
+from lbwdet.deploy.runtime.native import NativeEngine
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.deploy.runtime.validate import check_artifact
 from lbwdet.errors import ConfigError
@@ -58,6 +59,24 @@ def test_equals_mmdetection_and_runs_in_integers(whole, tiny, yolox):
     expected = whole.in_reals(lowered, tiny.image)[1][1]
     assert abs(len(found) - len(expected)) < 0.2 * len(expected)
     assert np.abs(np.sort(found)[-5:] - np.sort(expected)[-5:]).max() < 0.05
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.cuda.amp.autocast:FutureWarning")
+def test_padded_as_its_own_pipeline_does(whole, tiny, yolox):
+    load, resize, pack = tiny.pipeline
+    pad = dict(type="Pad", pad_to_square=True, pad_val=dict(img=(114.0, 114.0, 114.0)))
+    pipeline = [load, dict(resize, scale=(96, 96)), pad, pack]
+    lowered = lower(yolox, pipeline)
+    whole.check(yolox, pipeline, lowered, tiny.image)
+
+    program = calibrate(lowered.program, lowered.weights, [("noise", tiny.image)])
+    artifact = Artifact(program, lowered.weights, ("red", "green"), {})
+    with NativeEngine(artifact) as engine:
+        for image in (tiny.image, tiny.image[:, :31], tiny.image[:20]):
+            for found, expected in zip(
+                engine.detect(image), ReferenceEngine(artifact).detect(image), strict=True
+            ):
+                assert len(found) > 5 and found.tobytes() == expected.tobytes()
 
 
 def test_anchors_are_no_points(tiny, yolox, monkeypatch):

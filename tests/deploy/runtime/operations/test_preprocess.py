@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,29 @@ def test_normalized_quantized_padded(to_rgb):
     assert (found[0, 40:] == 115).all() and (found[0, :, 50:] == 115).all()
 
 
+@pytest.mark.parametrize("to_rgb", [True, False])
+def test_pixels_are_added_to_a_square_and_a_size_then_numbers(to_rgb):
+    image = random_image(1, 40, 50)
+    quantization = Quantization(0.03125, 115)
+    padded = replace(
+        operation((50, 40), to_rgb=to_rgb),
+        pad_to_square=True,
+        pad_size=(61, 30),
+        pad_pixel=(1, 114, 255),
+        pad_value=0.5,
+    )
+    run = Run({"image": quantization}, {}, image)
+    found = padded.compute(run)[0]
+    assert run.resized == (40, 50) and run.bounds == (50, 61) and found.shape == (64, 64, 3)
+    framed = np.empty((50, 61, 3), np.uint8)
+    framed[:] = (1, 114, 255)
+    framed[:40, :50] = image
+    alone = Run({"image": quantization}, {}, framed)
+    same = replace(operation((61, 50), keep_ratio=False, to_rgb=to_rgb), pad_value=0.5)
+    assert np.array_equal(found, same.compute(alone)[0])
+    assert (found[50:] == 115 + 16).all() and (found[:, 61:] == 115 + 16).all()
+
+
 def test_in_reals_before_it_is_calibrated():
     image = random_image(1, 40, 50)
     found = compute_alone(Example(operation((50, 40)), {}, image=image))
@@ -74,6 +99,7 @@ def test_the_range_of_what_a_pixel_can_become():
     assert low == -MEAN[0] / STD[0] and high == max(
         (255 - mean) / std for mean, std in zip(MEAN, STD, strict=True)
     )
+    assert replace(operation(), pad_value=9.0).input_range == (low, 9.0)
 
 
 def test_the_table_of_a_pixel():
