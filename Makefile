@@ -13,6 +13,7 @@ demo: $(INSTALLED)
 	$(BIN)/lbwdet demo
 
 test: $(INSTALLED)
+	$(BIN)/python setup.py -q build_ext --inplace
 	$(BIN)/python -m pytest -n 2
 
 test-zoo: $(INSTALLED)

@@ -29,7 +29,7 @@ _KEPT_SECONDS = 7 * 24 * 3600  # what nobody used for so long is deleted
 def library(*extra: Path, flags: Sequence[str] = QUICK) -> Path:
     """The whole engine and the ``extra`` C++ files as a shared library.
 
-    An extra file is an operation, say, that includes ``"operations/operation.h"``.
+    An extra file is an operation, say, that includes ``"operation.h"``.
     """
     sources = [source for room in _rooms() for source in _sources(room)] + [CSRC / "lbw.cpp"]
     return _linked([*sources, *extra], [*flags, "-shared"], flags, ".so")
@@ -71,7 +71,7 @@ def _linked(
 
 
 def _object(source: Path, flags: tuple[str, ...]) -> Path:
-    arguments = [*FLAGS, *WARNINGS, *flags, f"-I{CSRC}", "-c", str(source)]
+    arguments = [*FLAGS, *WARNINGS, *flags, f"-I{CSRC / 'operations'}", "-c", str(source)]
     name = _hash(_compiler(), _headers(), *arguments, source.read_text())
     return _made(f"{source.stem}-{name}.o", arguments)
 

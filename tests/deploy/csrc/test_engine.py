@@ -439,7 +439,7 @@ def test_an_operation_of_another_file(tmp_path: Path):
     source = tmp_path / "negate.cpp"
     source.write_text(
         """
-        #include "operations/operation.h"
+        #include "operation.h"
         namespace lbw {
         namespace {
         class Negate : public Operation {

@@ -1,5 +1,5 @@
 // Class Invert: the negative of a map.
-#include "operations/operation.h"
+#include "operation.h"
 
 namespace lbw {
 namespace {
