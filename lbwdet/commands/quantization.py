@@ -60,7 +60,7 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
 def _post_train(args: argparse.Namespace, weight: dict[str, Any]) -> None:
     if args.checkpoint is None:
         raise ConfigError("--post-training needs --checkpoint: the float weights to start from")
-    from lbwdet.commands.post_training import post_train_detector
+    from lbwdet.bit_plan.post_training import post_train_detector
 
     out = args.out or f"work_dirs/{Path(args.config).stem}_{args.code}_{args.bit_width}bit"
     result = post_train_detector(

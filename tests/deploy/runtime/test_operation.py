@@ -34,10 +34,10 @@ def test_every_file_is_an_operation_of_its_name():
 
 def test_a_class_is_registered_by_being_defined(registry):
     @dataclass(frozen=True)
-    class Invert(Operation):
+    class Mirror(Operation):
         pass
 
-    assert registry["Invert"] is Invert
+    assert registry["Mirror"] is Mirror
 
 
 def test_a_name_is_given_once(registry):

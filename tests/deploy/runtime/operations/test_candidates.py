@@ -174,9 +174,11 @@ def plain_candidates(operation, values, resized):
             factor = None
             if operation.factors:
                 factor = plain_sigmoid(values[operation.factors[level]][0, y, x, a])
+            if factor is not None and operation.factor_first:
+                scores = [f32(score * factor) for score in scores]
             for label, score in enumerate(scores):
-                if factor is not None and operation.factor_first:
-                    score = f32(score * factor)
+                if operation.best_class and label != scores.index(max(scores)):
+                    continue
                 threshold = operation.score_threshold
                 if threshold is None or score > f32(threshold):
                     pairs.append((score, factor, label, y, x, a))
@@ -213,6 +215,7 @@ def test_the_random_cases_meet_everything():
     }
     assert len(met) == 9
     assert {type(operation.coder) for operation in operations} == {DeltaCoder, DistanceCoder}
+    assert {operation.best_class for operation in operations} == {True, False}
     assert {operation.coder.clip for operation in operations} == {True, False}
     assert {operation.score_threshold is None for operation in operations} == {True, False}
     assert {operation.min_size for operation in operations} == {-1, 0, 4}

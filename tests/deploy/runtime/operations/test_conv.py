@@ -28,6 +28,7 @@ def accumulators(operation, integers, x, zero_point):
         stride=operation.stride,
         padding=operation.padding,
         dilation=operation.dilation,
+        groups=operation.groups,
     )
     return found.permute(0, 2, 3, 1).numpy()
 
@@ -40,7 +41,7 @@ def test_every_step_of_a_random_convolution(seed):
     q_x, q_y, q_r = (quantizations.get(name) for name in "xyr")
     acc = accumulators(operation, integers.integers, case.values["x"], q_x.zero_point)
     centered = case.values["x"].astype(np.float32) - np.float32(q_x.zero_point)
-    window = operation.stride, operation.padding, operation.dilation
+    window = operation.stride, operation.padding, operation.dilation, operation.groups
     assert np.array_equal(convolve(integers.integers, centered, *window), acc)
     found = compute_alone(case)
     assert found.shape == acc.shape
@@ -116,6 +117,7 @@ def test_in_reals_before_it_is_calibrated():
             operation.stride,
             operation.padding,
             operation.dilation,
+            operation.groups,
         )
         if operation.residual:
             residual = torch.from_numpy(values["r"]).permute(0, 3, 1, 2)
@@ -140,7 +142,7 @@ def test_another_convolution_may_be_quicker():
     run.values.update(case.values)
     assert np.array_equal(case.operation.compute(run), compute_alone(case))
     operation = case.operation
-    assert calls == [(operation.stride, operation.padding, operation.dilation)]
+    assert calls == [(operation.stride, operation.padding, operation.dilation, operation.groups)]
 
 
 def test_a_fully_connected_layer():

@@ -3,10 +3,10 @@ import json
 import pytest
 import torch
 
+from lbwdet.bit_plan import post_training
+from lbwdet.bit_plan.post_training import post_train_detector
 from lbwdet.checkpoints import read_checkpoint
 from lbwdet.cli import main
-from lbwdet.commands import post_training
-from lbwdet.commands.post_training import post_train_detector
 from lbwdet.configs import load_config
 from lbwdet.errors import CheckpointError, ConfigError, DataError
 from lbwdet.layers import quantized_layers
