@@ -1,51 +1,46 @@
 """Measures post-training of YOLOX-Nano on the photographs of voc-sample, and its ingredients.
 
-The network is MMDetection's ``mmdet::yolox/yolox_nano_8xb8-300e_coco.py`` with COCO weights,
-of which the 15 class channels of voc-sample are kept. Images to quantize by are drawn from
-``trainval`` (their labels are not used), mAP is that of all test images:
+Images to quantize by are drawn from ``trainval`` (their labels are not used), mAP is that of
+all test images, of the weights as they are written to a checkpoint and read again:
 
     export LBWDET_VOC_SAMPLE=ROOT
     python benchmarks/post_training.py yolox_nano_coco.pth --out docs/results/post_training.json
 
-Every row is measured in a process of its own; rows that are in the file already are kept.
-``--only TEXT`` measures the rows whose description has this text in it.
+Rows with 8-bit activations are deployed, and run by the native engine. Every row is measured in
+a process of its own; rows that are in the file already are kept. ``--only TEXT`` measures the
+rows whose description has this text in it.
 """
 
 import argparse
-import copy
 import dataclasses
+import functools
 import json
 import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import lbwdet.compat  # noqa: F401  (before mmdet, which imports mmcv.ops)
-
-# isort: split
-import numpy as np
+import post_training_peers as peers
 import torch
-from mmdet.datasets import CocoDataset
+import yolox_photographs as photographs
 from mmengine.config import Config
-from mmengine.dataset import Compose
 
 from lbwdet.checkpoints import read_checkpoint
-from lbwdet.configs import load_config
+from lbwdet.datasets.image_loading import ImageLoader
+from lbwdet.deploy.artifact_writer import write_artifact
+from lbwdet.deploy.export import export_detector
 from lbwdet.files import locked, write_json
 from lbwdet.layers import quantize_
-from lbwdet.measuring.accuracy import evaluate
+from lbwdet.measuring.artifact_candidate import ArtifactCandidate
 from lbwdet.measuring.candidates import Detections
 from lbwdet.measuring.testset import TestSet, load_test_set
-from lbwdet.posttraining import PostTraining, Refinement, Search, post_train
-from lbwdet.training.build import build_model
+from lbwdet.posttraining import PostTraining, Refinement, Search, post_train, write_weights
 
-DATA = Path(__file__).parents[1] / "configs" / "_base_" / "datasets" / "voc-sample.py"
-IN_COCO = {"motorbike": "motorcycle"}  # other names are the same
 IMAGES = 64
-WAITING_BYTES = 1_400_000_000  # what so many passes hold
 ABLATIONS: dict[str, dict[str, Any]] = {
     "all": {},
     "no float targets": dict(compensate=False),
@@ -64,137 +59,106 @@ def row(bits: int, code: str, granularity: str, draw: int, **more: Any) -> dict[
         bits=bits,
         code=code,
         granularity=granularity,
-        solver=more.get("solver", "data"),
-        activation_bits=more.get("activation_bits", 32),
-        images=more.get("images", IMAGES),
+        solver="data",
+        activation_bits=32,
+        images=IMAGES,
         draw=draw,
-        ingredients=more.get("ingredients", "all"),
-    )
+        ingredients="all",
+        engine="lbwdet",
+    ) | dict(more)
 
 
 def rows() -> list[dict[str, Any]]:
-    kinds = [
+    dense, two_term, paper = kinds = [
         (4, "dense", "channel"),
         (6, "two-term", "channel"),
         (6, "paper", "tensor"),
-        (4, "two-term", "channel"),
-        (3, "dense", "channel"),
-        (5, "two-term", "channel"),
-        (6, "paper", "channel"),
-        (4, "dense", "tensor"),
     ]
-    found = [row(*kind, 0) for kind in kinds[:4]]
-    found += [row(*kinds[0], 0, ingredients="refined")]
-    found += [row(*kind, draw) for draw in (1, 2) for kind in kinds[:3]]
-    found += [row(*kind, 0) for kind in kinds[4:]]
-    found += [row(4, "dense", "channel", 0, ingredients=name) for name in list(ABLATIONS)[1:]]
+    others = [(3, "dense", "channel"), (5, "two-term", "channel"), (4, "two-term", "channel")]
+    found = [row(*kind, draw) for kind in (two_term, dense, paper) for draw in (0, 1, 2)]
     found += [row(32, "float", "", 0, solver="", images=0)]
-    found += [row(*kind, 0, solver="exact", images=0) for kind in kinds[:3]]
-    found += [row(*kind, 0, activation_bits=8) for kind in kinds[:2]]
-    found += [row(*kind, 0, ingredients="refined") for kind in kinds[1:3]]
+    found += [row(*kind, 0) for kind in others]
+    found += [row(*dense, draw, ingredients="refined") for draw in (0, 1, 2)]
+    found += [row(*kind, 0, solver="exact", images=0) for kind in kinds]
+    found += [row(*dense, 0, ingredients=name) for name in list(ABLATIONS)[1:]]
+    vendor = dict(solver="", ingredients="", activation_bits=8)
+    found += [row(8, "int8", "channel", 0, engine=engine, **vendor) for engine in peers.ENGINES]
+    found += [row(6, "paper", "channel", 0), row(4, "dense", "tensor", 0)]
+    found += [row(*kind, 0, activation_bits=8) for kind in (dense, two_term)]
     return found
 
 
-def config() -> Config:
-    cfg = load_config("mmdet::yolox/yolox_nano_8xb8-300e_coco.py")
-    data = load_config(DATA)
-    cfg.model.bbox_head.num_classes = len(data.metainfo.classes)
-    cfg.model.test_cfg = dict(score_thr=0.01, nms=dict(type="nms", iou_threshold=0.65))
-    pipeline = [
-        dict(type="LoadImageFromFile"),
-        dict(type="Resize", scale=(416, 416), keep_ratio=True),
-        dict(type="Pad", pad_to_square=True, pad_val=dict(img=(114.0, 114.0, 114.0))),
-        dict(type="LoadAnnotations", with_bbox=True),
-        dict(
-            type="PackDetInputs",
-            meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-        ),
-    ]
-    for split in ("train", "test"):
-        loader = copy.deepcopy(data[f"{split}_dataloader"])
-        loader.dataset.pipeline = pipeline
-        loader.dataset.pop("filter_cfg", None)
-        cfg[f"{split}_dataloader"] = loader
-    return cfg
-
-
-def float_model(cfg: Config, weights: str) -> torch.nn.Module:
-    state, _ = read_checkpoint(weights)
-    names = [IN_COCO.get(name, name) for name in cfg.test_dataloader.dataset.metainfo.classes]
-    kept = [CocoDataset.METAINFO["classes"].index(name) for name in names]
-    for key in state:
-        if "multi_level_conv_cls" in key:
-            state[key] = state[key][kept]
-    model = build_model(cfg)
-    model.load_state_dict(state)
-    return model.eval()
-
-
-def read(cfg: Config, test_set: TestSet, index: int) -> dict[str, Any]:
-    steps = [s for s in cfg.test_dataloader.dataset.pipeline if s["type"] != "LoadAnnotations"]
-    data: dict[str, Any] = Compose(steps)(
-        dict(img_path=str(test_set.images[index].path), img_id=index)
+def quantized(settings: dict[str, Any], cfg: Config, weights: str) -> torch.nn.Module:
+    weight = {key: settings[key] for key in ("code", "granularity")}
+    return quantize_(
+        photographs.float_model(cfg, weights), dict(weight, bit_width=settings["bits"])
     )
-    return data
 
 
-def forward(model: Any, data: list[dict[str, Any]]) -> Any:
-    samples = [copy.deepcopy(each["data_samples"]) for each in data]
-    return model.test_step(dict(inputs=[each["inputs"] for each in data], data_samples=samples))
+def post_trained(
+    settings: dict[str, Any], cfg: Config, weights: str, chosen: tuple[TestSet, list[int]]
+) -> tuple[torch.nn.Module, dict[str, float]]:
+    """The model as its checkpoint gives it, and what that took."""
+    images, indices = chosen
+    inputs = [[photographs.read(cfg, images, index)] for index in indices]
+    name = settings["ingredients"]
+    how = REFINED if name == "refined" else PostTraining(**ABLATIONS[name])
+    model = quantized(settings, cfg, weights)
+    before, start = resident_mb(), time.monotonic()
+    result = post_train(model, inputs, photographs.forward, how)
+    seconds = time.monotonic() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+    written = quantized(settings, cfg, weights)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "post_trained.pth"
+        write_weights(path, model, {})
+        written.load_state_dict(read_checkpoint(path)[0])
+    return written, dict(used=result.inputs, seconds=round(seconds, 1), peak_mb=round(peak))
 
 
-@torch.no_grad()
-def mean_ap(cfg: Config, model: torch.nn.Module, batch: int = 14) -> dict[str, float]:
-    test_set = load_test_set(cfg)
-    found = []
-    for start in range(0, len(test_set), batch):
-        indices = range(start, min(start + batch, len(test_set)))
-        for result in forward(model, [read(cfg, test_set, index) for index in indices]):
-            boxes = result.pred_instances
-            found.append(
-                Detections(boxes.bboxes.numpy(), boxes.scores.numpy(), boxes.labels.numpy())
-            )
-    truths = [image.truth for image in test_set.images]
-    accuracy = evaluate(found, truths, test_set.classes)
-    assert accuracy.map_11point is not None and accuracy.map_area is not None
-    return dict(
-        mAP_11point=round(100 * accuracy.map_11point, 2),
-        mAP_area=round(100 * accuracy.map_area, 2),
-    )
+def deployed(
+    model: Any, cfg: Config, chosen: tuple[TestSet, list[int]], folder: str
+) -> ArtifactCandidate:
+    """Exported, calibrated on the same images, for the native engine."""
+    images, indices = chosen
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    loader = ImageLoader.of(pipeline)
+    paths = [images.images[index].path for index in indices]
+    pictures = ((path.name, loader(path)) for path in paths)
+    artifact = export_detector(model, pipeline, images.classes, pictures)
+    path = Path(folder) / "model.lbw"
+    write_artifact(path, artifact)
+    return ArtifactCandidate("deployed", path)
 
 
 def measure(weights: str, settings: dict[str, Any]) -> dict[str, Any]:
-    cfg = config()
-    model = float_model(cfg, weights)
-    seconds, peak = 0.0, 0.0
-    if settings["bits"] != 32:
-        weight = dict(
-            bit_width=settings["bits"], code=settings["code"], granularity=settings["granularity"]
-        )
-        bits = settings["activation_bits"]
-        activation = None if bits == 32 else dict(bit_width=bits, signed_bit_width=bits)
-        quantize_(model, weight, activation)
-    if settings["solver"] == "data":
-        train = copy.deepcopy(cfg)
-        train.test_dataloader = train.train_dataloader
-        images = load_test_set(train)
-        random = np.random.RandomState(settings["draw"])
-        chosen = sorted(random.choice(len(images), settings["images"], replace=False).tolist())
-        inputs = [[read(cfg, images, index)] for index in chosen]
-        name = settings["ingredients"]
-        how = REFINED if name == "refined" else PostTraining(**ABLATIONS[name])
-        how = dataclasses.replace(how, waiting_bytes=WAITING_BYTES)
-        before, start = resident_mb(), time.monotonic()
-        result = post_train(model, inputs, forward, how)
-        seconds = time.monotonic() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
-        assert result.inputs == settings["images"]
-    return {
-        **settings,
-        **mean_ap(cfg, model),
-        "seconds": round(seconds, 1),
-        "peak_mb": round(peak),
-    }
+    cfg = photographs.config()
+    chosen = photographs.drawn(cfg, settings["images"], settings["draw"])
+    spent: dict[str, float] = {}
+    if settings["engine"] in peers.ENGINES:
+        start = time.monotonic()
+        model = photographs.float_model(cfg, weights)
+        detect = peers.quantized(settings["engine"], model, cfg, chosen)
+        spent = dict(seconds=round(time.monotonic() - start, 1))
+        return {**settings, **photographs.score(cfg, detect, batch=1), **spent}
+    if settings["bits"] == 32:
+        model = photographs.float_model(cfg, weights)
+    elif settings["solver"] == "exact":
+        model = quantized(settings, cfg, weights)
+    else:
+        model, spent = post_trained(settings, cfg, weights, chosen)
+    if settings["activation_bits"] == 32:
+        scores = photographs.score(cfg, functools.partial(photographs.detections, model))
+        return {**settings, **scores, **spent}
+    with tempfile.TemporaryDirectory() as folder:
+        candidate = deployed(model, cfg, chosen, folder)
+        return {**settings, **photographs.mean_ap(*_seen(cfg, candidate)), **spent}
+
+
+def _seen(cfg: Config, candidate: ArtifactCandidate) -> tuple[TestSet, list[Detections]]:
+    test_set = load_test_set(cfg)
+    loader = ImageLoader.of(cfg.test_dataloader.dataset.pipeline)
+    return test_set, [candidate.detect(loader(image.path)) for image in test_set.images]
 
 
 def resident_mb() -> float:
