@@ -1,8 +1,9 @@
 """Low bits for a trained network from images alone: no labels, no training."""
 
-from lbwdet.posttraining.layerwise import LayerResult, PostTraining, Result, post_train
+from lbwdet.posttraining.layerwise import post_train
 from lbwdet.posttraining.refine import Refinement
 from lbwdet.posttraining.search import Search
+from lbwdet.posttraining.settings import LayerResult, PostTraining, Result
 from lbwdet.posttraining.state import State, write_weights
 from lbwdet.posttraining.table import markdown, rows
 

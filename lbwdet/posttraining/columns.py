@@ -22,10 +22,25 @@ class Matrix(ABC):
     """How one kind of layer is a matrix.
 
     Rows are the channels of the output, group by group.
+
+    Args:
+        layer: of the network whose columns are asked for.
     """
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
+
+    @property
+    def stored(self) -> Tensor:
+        """The parameter that holds the weight, detached: what is written to it stays."""
+        weight: Tensor = self.layer.weight
+        return weight.detach()
+
+    @property
+    def bias(self) -> Tensor | None:
+        """Likewise of the bias, if there is one: one value for each row, group by group."""
+        bias: Tensor | None = getattr(self.layer, "bias", None)
+        return None if bias is None else bias.detach()
 
     @abstractmethod
     def rows(self, weight: Tensor) -> Tensor:
@@ -39,12 +54,16 @@ class Matrix(ABC):
     def columns(self, args: tuple[Any, ...], most: int) -> Tensor:
         """At most about ``most`` columns of the layer's input: float32 [G, d, P]."""
 
+
+class SeenMatrix(Matrix):
+    """A matrix whose rows times columns are what the layer gives, so that it can be tried."""
+
     @abstractmethod
     def outputs(self, output: Any, most: int) -> Tensor:
         """The layer's output at the positions of :meth:`columns`: [G, R, P]."""
 
 
-def _positions(number: int, most: int) -> Tensor:
+def positions(number: int, most: int) -> Tensor:
     """At most ``most`` of ``number`` positions, evenly spaced, but not in step with rows."""
     if number <= most:
         return torch.arange(number)
@@ -53,7 +72,7 @@ def _positions(number: int, most: int) -> Tensor:
     return ((spread - spread.floor()) * number).long()
 
 
-class LinearMatrix(Matrix):
+class LinearMatrix(SeenMatrix):
     """``nn.Linear``: tokens of any number of leading axes."""
 
     def rows(self, weight: Tensor) -> Tensor:
@@ -70,10 +89,10 @@ class LinearMatrix(Matrix):
 
     def _tokens(self, x: Tensor, most: int) -> Tensor:
         tokens = x.reshape(-1, x.shape[-1])
-        return tokens[_positions(len(tokens), most)].T[None].float()
+        return tokens[positions(len(tokens), most)].T[None].float()
 
 
-class ConvolutionMatrix(Matrix):
+class ConvolutionMatrix(SeenMatrix):
     """Convolutions of one to three dimensions: groups, dilation, stride, any padding."""
 
     layer: _ConvNd
@@ -99,7 +118,7 @@ class ConvolutionMatrix(Matrix):
         output = self._batched(output)
         assert isinstance(output, Tensor)
         channels, shape = output.shape[1], output.shape[2:]
-        chosen = _positions(output.shape[0] * math.prod(shape), most)
+        chosen = positions(output.shape[0] * math.prod(shape), most)
         values = output.movedim(1, 0).reshape(channels, -1)[:, chosen]
         chosen_values: Tensor = values.reshape(self.layer.groups, -1, values.shape[1])
         return chosen_values.float()
@@ -171,7 +190,7 @@ def _patches(
         (size - d * (k - 1) - 1) // s + 1
         for size, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)
     ]
-    rest = _positions(batch * math.prod(counts), most)
+    rest = positions(batch * math.prod(counts), most)
     corner, taps, step = torch.zeros_like(rest), torch.zeros(1, dtype=torch.long), 1
     offsets: list[Tensor] = []
     for size, count, k, s, d in reversed(
@@ -207,7 +226,7 @@ class ProbedMatrix(ConvolutionMatrix):
         finally:
             layer._parameters.update(stored)
         channels = read.shape[1]
-        chosen = _positions(read.shape[0] * math.prod(read.shape[2:]), most)
+        chosen = positions(read.shape[0] * math.prod(read.shape[2:]), most)
         values = read.movedim(1, 0).reshape(channels, -1)[:, chosen]
         return values.reshape(layer.groups, size, -1).float()
 
@@ -218,22 +237,23 @@ def matrix_of(layer: Any, args: tuple[Any, ...], output: Any) -> Matrix | None:
     That the rows times the columns *are* the output is looked at, not assumed: subclasses
     of convolutions may do anything to their input or their weight.
     """
-    for kind in _kinds(layer):
-        matrix = kind(layer)
-        try:
-            columns, found = matrix.columns(args, _TRIED), matrix.outputs(output, _TRIED)
-            wanted = matrix.rows(layer.weight.detach()).float() @ columns
-            bias = getattr(layer, "bias", None)
-            if bias is not None:
-                wanted = wanted + bias.detach().reshape(len(wanted), -1, 1)
-        except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
-            continue  # not of that kind after all
-        if wanted.shape == found.shape and torch.allclose(wanted, found, 1e-3, 1e-4):
-            return matrix
-    return None
+    matrices = (kind(layer) for kind in _kinds(layer))
+    return next((matrix for matrix in matrices if gives(matrix, args, output)), None)
 
 
-def _kinds(layer: nn.Module) -> list[type[Matrix]]:
+def gives(matrix: SeenMatrix, args: tuple[Any, ...], output: Any) -> bool:
+    """Whether rows times columns are this call's output, at some positions."""
+    try:
+        columns, found = matrix.columns(args, _TRIED), matrix.outputs(output, _TRIED)
+        wanted = matrix.rows(matrix.stored).float() @ columns
+        if matrix.bias is not None:
+            wanted = wanted + matrix.bias.reshape(len(wanted), -1, 1)
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
+        return False  # not of that kind after all
+    return wanted.shape == found.shape and torch.allclose(wanted, found, 1e-3, 1e-4)
+
+
+def _kinds(layer: nn.Module) -> list[type[SeenMatrix]]:
     if isinstance(layer, _ConvTransposeNd):
         return [TransposedMatrix]
     if isinstance(layer, _ConvNd):

@@ -5,88 +5,25 @@ import copy
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lbwdet.errors import ConfigError, LBWError
 from lbwdet.layers import QuantLayer, quantized_layers
-from lbwdet.posttraining import blocks
-from lbwdet.posttraining.columns import Matrix, matrix_of
-from lbwdet.posttraining.moments import FOREIGN, Moments, moments
-from lbwdet.posttraining.norms import ChannelSums, channel_sums, refit_norm
-from lbwdet.posttraining.plan import Plan, make_plan
-from lbwdet.posttraining.refine import LevelWeight, Refinement, refine
-from lbwdet.posttraining.rounding import Levels, damped, output_error
-from lbwdet.posttraining.search import Search, choose_levels, powers_of_two, real_tops
-from lbwdet.posttraining.walk import Walk, calls_of
+from lbwdet.posttraining.pair import Forward, Pair
+from lbwdet.posttraining.projection import Projection, count
+from lbwdet.posttraining.refine import LevelWeight, refine
+from lbwdet.posttraining.settings import LayerResult, PostTraining, Result
 from lbwdet.quantizers import WeightQuantizer
-
-T = TypeVar("T")
-Forward = Callable[[nn.Module, Any], object]
-
-
-@dataclasses.dataclass(frozen=True)
-class PostTraining:
-    """What is done; each ingredient can be switched off.
-
-    Attributes:
-        positions: columns of a layer that are looked at, of all inputs together.
-        damping: added to the diagonal of the moments, as a share of its mean.
-        search: how levels are chosen.
-        compensate: aim at the float network's outputs, so that later layers make up for
-            the errors of earlier ones; otherwise at those of the float weights.
-        norms: fit batch norms and biases to what the low-bit layers give.
-        real_scales: where batch norms alone read a layer, choose real top levels for its
-            channels, and leave the factors to the norms.
-        refinement: by gradient, at the end; None: none.
-        waiting_bytes: of all passes that wait; of more inputs, as many as fit are taken evenly.
-    """
-
-    positions: int = 30_000
-    damping: float = 0.01
-    search: Search = dataclasses.field(default_factory=Search)
-    compensate: bool = True
-    norms: bool = True
-    real_scales: bool = True
-    refinement: Refinement | None = None
-    waiting_bytes: int = 1_200_000_000
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerResult:
-    """What became of a layer.
-
-    Attributes:
-        name: dotted.
-        before: relative squared error of its outputs with the nearest levels.
-        after: with the levels chosen; both None for a layer that no input reached, or that
-            is no matrix, and whose levels stay the nearest ones.
-        zeros: share of its weights.
-        levels: number of different levels in use.
-    """
-
-    name: str
-    before: float | None
-    after: float | None
-    zeros: float
-    levels: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """Attributes: ``layers`` in the order of their calls, and ``inputs``, how many were used."""
-
-    layers: list[LayerResult]
-    inputs: int
 
 
 def post_train(
     model: nn.Module,
     inputs: Iterable[Any],
     forward: Forward = lambda model, x: model(x),
-    settings: PostTraining = PostTraining(),
+    settings: PostTraining | None = None,
     floating: nn.Module | None = None,
     done: Collection[str] = (),
     on_module: Callable[[str, int, int, LayerResult | None], None] | None = None,
@@ -110,7 +47,7 @@ def post_train(
             Layers with activation quantizers that have seen no data are calibrated on the way.
         inputs: of single forward passes; kept in memory.
         forward: runs the module on one of them.
-        settings: see :class:`PostTraining`.
+        settings: see :class:`PostTraining`; None for its defaults.
         floating: the float network; None for ``model`` as it is.
         done: modules that an interrupted call has been through, as ``on_module`` named them.
         on_module: is told of each module's name, its number, their number and its result.
@@ -128,6 +65,7 @@ def post_train(
     >>> [layer.name for layer in post_train(net, images).layers]
     ['0', '2']
     """
+    settings = settings or PostTraining()
     layers = quantized_layers(model)
     if not layers:
         raise ConfigError(f"{type(model).__name__} has no quantized layer; call quantize_ first")
@@ -144,298 +82,64 @@ def post_train(
         ThreadPoolExecutor(threads) as pool,
     ):
         twin = _float_copy(model if floating is None else floating)
-        work = _Work(model, twin, layers, quantizers, inputs, forward, settings, pool)
-        results = work.project(set(done), on_module)
+        pair = Pair(model, twin, layers, inputs, forward, settings.waiting_bytes)
+        projection = Projection(pair, layers, quantizers, settings, pool)
+        results = _project(pair, projection, set(done), on_module)
         if settings.refinement is not None:
-            work.refine(settings.refinement, on_step)
-            results = [work.measured_again(result) for result in results]
-    for name, layer in layers.items():
-        if name in work.tops and not torch.equal(layer.fake_quantized_weight(), layer.weight):
-            raise LBWError(f"{name}: the quantizer does not give the levels that were chosen")
-    return Result(results, len(work.inputs))
-
-
-class _Work:
-    """A network on its way, and what is known of it."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        floating: nn.Module,
-        layers: dict[str, QuantLayer],
-        quantizers: dict[str, WeightQuantizer],
-        inputs: list[Any],
-        forward: Forward,
-        settings: PostTraining,
-        pool: ThreadPoolExecutor,
-    ) -> None:
-        self.model, self.floating, self.layers = model, floating, layers
-        self.forward, self.settings, self.pool = forward, settings, pool
-        self.quantizers = quantizers
-        self.matrices: dict[str, Matrix | None] = {}
-        self.tops: dict[str, Tensor] = {}
-        self.targets: dict[str, Tensor] = {}  # what was rounded, at the scale of the levels
-        self.plan = self._plan(inputs[0])
-        most = max(1, settings.waiting_bytes // max(1, 2 * self.plan.live_bytes))
-        self.inputs = [
-            inputs[i * len(inputs) // min(most, len(inputs))] for i in range(min(most, len(inputs)))
-        ]
-
-    def _plan(self, x: Any) -> Plan:
-        def on_first(name: str, args: tuple[Any, ...], output: Any) -> None:
-            layer = self.floating.get_submodule(name)
-            self.matrices[name] = matrix_of(layer, args, output)
-
-        layers = {name: self.floating.get_submodule(name) for name in self.layers}
-        return make_plan(self.floating, layers, lambda: self.forward(self.floating, x), on_first)
-
-    def project(self, done: set[str], on_module: Any) -> list[LayerResult]:
-        results = []
-        models = (self.floating, self.model)
-        passes = [self._pass(model, x) for model in models for x in self.inputs]
-        number = len(self.inputs)
-        names = list(self.plan.uses)
-        with torch.no_grad(), Walk(models, names, passes) as walk:
-            for index, name in enumerate(walk):
-                if name in done:
-                    continue
-                pairs = [
-                    (of_float.arguments, run.arguments)
-                    for of_float, run in zip(walk.runs[:number], walk.runs[number:], strict=True)
-                    if of_float.at == run.at == name
-                ]
-                result = None
-                if name in self.layers:
-                    result = self._layer(name, pairs)
-                    results.append(result)
-                elif self.settings.norms:
-                    self._norm(name, pairs)
-                if on_module is not None:
-                    on_module(name, index + 1, len(names), result)
-        return results
-
-    def refine(self, settings: Refinement, on_step: Callable[[int, float], None]) -> None:
-        weights = {
-            name: LevelWeight(
-                self.layers[name], _signed(self.quantizers[name]), top, self.targets.get(name)
-            )
-            for name, top in self._all_tops().items()
-        }
-        refine(
-            self.model,
-            self.floating,
-            weights,
-            self.plan,
-            self.inputs,
-            self.forward,
-            settings,
-            self.pool,
-            on_step,
-        )
-
-    def _all_tops(self) -> dict[str, Tensor]:
-        for name, layer in self.layers.items():
-            if name in self.plan.uses and self.matrices.get(name) is not None:
-                scale = self.quantizers[name].quantize(layer.weight, name, layer.channel_axis).scale
-                self.tops[name] = scale
-        return self.tops
-
-    def measured_again(self, result: LayerResult) -> LayerResult:
-        return dataclasses.replace(result, **_count(self.layers[result.name].weight))
-
-    def _float_weight(self, name: str) -> Tensor:
-        layer: Any = self.floating.get_submodule(name)
-        weight: Tensor = layer.weight
-        return weight.detach()
-
-    def _each_use(self, name: str, pairs: list[Any]) -> Iterator[tuple[Any, Any]]:
-        """The arguments of every call, in the float and in the low-bit network."""
-        if self.plan.uses[name] == 1:
-            yield from pairs
-            return
-        for x in self.inputs:  # later calls come after others of the same pass: anew
-            calls = (
-                calls_of(model.get_submodule(name), self.plan.uses[name], self._pass(model, x))
-                for model in (self.floating, self.model)
-            )
-            yield from zip(*calls, strict=False)
-
-    def _pass(self, model: nn.Module, x: Any) -> Callable[[], object]:
-        return lambda: self.forward(model, x)
-
-    def _layer(self, name: str, pairs: list[Any]) -> LayerResult:
-        layer: Any = self.layers[name]
-        quantizer, matrix = self.quantizers[name], self.matrices[name]
-        nearest = quantizer.fake_quantize(layer.weight, name, layer.channel_axis)
-        self._calibrate(name, pairs)
-        if matrix is None:
-            layer.weight.copy_(nearest)
-            return LayerResult(name, None, None, **_count(nearest))
-        weight = matrix.rows(layer.weight.detach())
-        most = -(-self.settings.positions // (len(self.inputs) * self.plan.uses[name]))
-        if weight.shape[-1] > blocks.LARGEST:
-            return self._layer_by_blocks(name, matrix, nearest, pairs)
-
-        def of(pair: tuple[Any, Any]) -> Moments:
-            return moments(*self._columns(name, pair, most))
-
-        total = _total(_in_order(self.pool, of, self._each_use(name, pairs)))
-        if not bool(torch.isfinite(total.second).all()):
-            raise LBWError(f"{name}: its inputs are NaN or infinite; an earlier layer is damaged")
-        norms = self.plan.norms.get(name, [])
-        shifted = self.settings.norms and (bool(norms) or getattr(layer, "bias", None) is not None)
-        used = total.centered() if shifted else total
-        size = total.second.diagonal(dim1=-2, dim2=-1).mean(-1)
-        second = damped(used.second, self.settings.damping, size)
-        float_rows = matrix.rows(self._float_weight(name)).double()
-        target = float_rows
-        if self.settings.compensate and total.comparable:
-            target = target + torch.linalg.solve(second, (target @ used.cross).mT).mT
-        relative, top, scale = self._choose(name, target, second, bool(norms))
-        rounded = relative * scale[..., None]
-        energy = output_error(target.float(), second.float()).sum().clamp(min=1e-30)
-        before, after = (
-            float(output_error(target.float() - rows, second.float()).sum() / energy)
-            for rows in (matrix.rows(nearest), relative * top[..., None])
-        )
-        if shifted and not norms:  # the bias then; a batch norm takes its mean itself
-            read = total.first / max(total.count, 1)
-            goal = read + total.first_change / max(total.count, 1) * total.comparable
-            shift = float_rows @ goal[..., None] - rounded.double() @ read[..., None]
-            layer.bias.add_(shift.reshape(-1))
-        layer.weight.copy_(matrix.weight(rounded))
-        self.tops[name] = scale
-        if self.settings.refinement is not None:
-            real = target.float() * (scale / top)[..., None]
-            self.targets[name] = matrix.weight(real)
-        return LayerResult(name, before, after, **_count(layer.weight))
-
-    def _columns(self, name: str, pair: tuple[Any, Any], most: int) -> tuple[Tensor, Tensor | None]:
-        """What a call brings to the layer in the low-bit network, and in the float one."""
-        matrix, layer = self.matrices[name], self.layers[name]
-        assert matrix is not None
-        of_float, own = pair
-        columns = matrix.columns((layer.quantized_input(own[0]), *own[1:]), most)
-        return columns, matrix.columns(of_float, most) if self.settings.compensate else None
-
-    def _layer_by_blocks(
-        self, name: str, matrix: Matrix, nearest: Tensor, pairs: list[Any]
-    ) -> LayerResult:
-        """As :meth:`_layer`, see :mod:`lbwdet.posttraining.blocks`; no batch norm is looked at."""
-        layer: Any = self.layers[name]
-        quantizer = self.quantizers[name]
-        weight = matrix.rows(self._float_weight(name))
-        calls = len(self.inputs) * self.plan.uses[name]
-        most = -(-min(blocks.positions(weight.shape[-1]), self.settings.positions) // calls)
-        found = [self._columns(name, pair, most) for pair in self._each_use(name, pairs)]
-        columns = torch.cat([x for x, _ in found], -1)
-        if not bool(torch.isfinite(columns).all()):
-            raise LBWError(f"{name}: its inputs are NaN or infinite; an earlier layer is damaged")
-        wanted = weight @ columns
-        others = [y for x, y in found if y is not None and y.shape == x.shape]
-        if len(others) == len(found):
-            changes = (
-                float((x - y).square().sum()) for (x, _), y in zip(found, others, strict=True)
-            )
-            if sum(changes) <= FOREIGN * float(columns.square().sum()):
-                wanted = torch.cat([weight @ y for y in others], -1)
-        del found, others
-        scale = quantizer.quantize(layer.weight, name, layer.channel_axis).scale
-        top = scale.reshape(len(weight), -1) if scale.dim() else scale.expand(weight.shape[:2])
-        levels, search = Levels(quantizer.magnitudes), self.settings.search
-        norms = self.plan.norms.get(name)
-        bias = getattr(layer, "bias", None)
-        shifted = self.settings.norms and (bool(norms) or bias is not None)
-        read, goal = columns.mean(-1), wanted.mean(-1)
-        if shifted:
-            columns, wanted = columns - read[..., None], wanted - goal[..., None]
-
-        def choose(top: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-            def of_block(target: Tensor, moments: Tensor) -> Tensor:
-                tops = top[None, :, None]
-                relative, _ = choose_levels(target, moments, levels, tops, True, search)
-                return relative * tops
-
-            return of_block
-
-        rounded = torch.cat(
-            [
-                blocks.round_blocks(w, x, y, self.settings.damping, choose(t))[None]
-                for w, x, y, t in zip(weight, columns, wanted, top, strict=True)
+            _refine(pair, projection, on_step)
+            results = [
+                dataclasses.replace(result, **count(layers[result.name].weight))
+                for result in results
             ]
+    for name in projection.tops:
+        layer = layers[name]
+        if not torch.equal(layer.fake_quantized_weight(), layer.weight):
+            raise LBWError(f"{name}: the quantizer does not give the levels that were chosen")
+    return Result(results, len(pair.inputs))
+
+
+@torch.no_grad()
+def _project(
+    pair: Pair, projection: Projection, done: set[str], on_module: Any
+) -> list[LayerResult]:
+    results = []
+    steps = [part for name in pair.plan.uses for part in pair.parts.get(name, [name])]
+    for name, calls in pair.walk():
+        for part in pair.parts.get(name, [name]):
+            if part in done:
+                continue
+            result = None
+            if part in projection.layers:
+                result = projection.layer(part, name, calls)
+                results.append(result)
+            elif projection.settings.norms:
+                projection.norm(part, calls)
+            if on_module is not None:
+                on_module(part, steps.index(part) + 1, len(steps), result)
+    return results
+
+
+def _refine(pair: Pair, projection: Projection, on_step: Callable[[int, float], None]) -> None:
+    layers, quantizers = projection.layers, projection.quantizers
+    weights = {
+        name: LevelWeight(
+            layers[name], _signed(quantizers[name]), top, projection.targets.get(name)
         )
-        energy = float(wanted.square().sum())
-        before, after = (
-            float((wanted - rows @ columns).square().sum()) / max(energy, 1e-30)
-            for rows in (matrix.rows(nearest), rounded)
-        )
-        if shifted and not norms:
-            layer.bias.add_((goal - (rounded @ read[..., None])[..., 0]).reshape(-1))
-        layer.weight.copy_(matrix.weight(rounded))
-        self.tops[name] = scale
-        return LayerResult(name, before, after, **_count(layer.weight))
-
-    def _choose(
-        self, name: str, target: Tensor, second: Tensor, norm: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Levels relative to the top, the tops aimed at, and the powers of two to store."""
-        search, quantizer = self.settings.search, self.quantizers[name]
-        levels = Levels(quantizer.magnitudes)
-        per_channel = quantizer.granularity == "channel"
-        if not (norm and self.settings.norms and self.settings.real_scales):
-            tops = powers_of_two(target, not per_channel, search)
-            relative, top = choose_levels(target, second, levels, tops, not per_channel, search)
-            return relative, top, top
-        tops = real_tops(target, search)
-        relative, top = choose_levels(target, second, levels, tops, False, search)
-        octave = top.log2()
-        if not per_channel:  # any will do, the norm has the factor
-            octave = octave.mean().expand_as(octave)
-        return relative, top, torch.ldexp(torch.ones_like(top), octave.round().int())
-
-    def _calibrate(self, name: str, pairs: list[Any]) -> None:
-        quantizer = self.layers[name].input_quantizer
-        if quantizer is None or quantizer.is_calibrated:
-            return
-        quantizer.collect()
-        for _, args in self._each_use(name, pairs):
-            self.layers[name].quantized_input(args[0])
-        quantizer.calibrate()
-
-    def _norm(self, name: str, pairs: list[Any]) -> None:
-        def of(pair: tuple[Any, Any]) -> tuple[ChannelSums, ChannelSums]:
-            return channel_sums(pair[0][0]), channel_sums(pair[1][0])
-
-        sums = list(_in_order(self.pool, of, self._each_use(name, pairs)))
-        if sums:
-            of_float, found = (_total(iter(side)) for side in zip(*sums, strict=True))
-            norm = self.model.get_submodule(name)
-            refit_norm(norm, of_float, found)  # type: ignore[arg-type]
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, function: Callable[[Any], T], items: Iterable[Any], ahead: int = 4
-) -> Iterator[T]:
-    """``map`` with few results at a time in memory."""
-    function = torch.no_grad()(function)  # gradients are a matter of each thread
-    waiting: list[Any] = []
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > ahead:
-            yield waiting.pop(0).result()
-    for future in waiting:
-        yield future.result()
-
-
-def _total(parts: Iterator[Any]) -> Any:
-    total = next(parts)
-    for part in parts:
-        total = total + part
-    return total
-
-
-def _count(weight: Tensor) -> dict[str, Any]:
-    return dict(zeros=float((weight == 0).float().mean()), levels=len(weight.unique()))
+        for name, top in projection.all_tops().items()
+    }
+    settings = projection.settings.refinement
+    assert settings is not None
+    refine(
+        pair.model,
+        pair.floating,
+        weights,
+        pair.plan,
+        pair.inputs,
+        pair.forward,
+        settings,
+        projection.pool,
+        on_step,
+    )
 
 
 def _signed(quantizer: WeightQuantizer) -> Tensor:

@@ -13,6 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from lbwdet.posttraining.walk import positional
+
 
 @dataclasses.dataclass
 class Plan:
@@ -58,17 +60,19 @@ def make_plan(
     watch = _Watch(wrote)
     peak = 0
 
-    def before(module: nn.Module, args: tuple[Any, ...]) -> None:
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         nonlocal peak
         peak = max(peak, watch.live_bytes)
         name = names[module]
         uses[name] = uses.get(name, 0) + 1
         if name in norms:
             watch.inside_norm = True
-            if (use := wrote.get(args[0])) is not None:
+            if (use := wrote.get(positional(module, args, kwargs)[0])) is not None:
                 behind[use] = name
 
-    def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def after(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
         name = names[module]
         if name in norms:
             watch.inside_norm = False
@@ -77,13 +81,13 @@ def make_plan(
             wrote[output] = (name, uses[name] - 1)
         if uses[name] == 1:
             with watch.paused():
-                on_first(name, args, output)
+                on_first(name, positional(module, args, kwargs), output)
 
     with contextlib.ExitStack() as stack:
         for module in names:
             for hook in (
-                module.register_forward_pre_hook(before),
-                module.register_forward_hook(after),
+                module.register_forward_pre_hook(before, with_kwargs=True),
+                module.register_forward_hook(after, with_kwargs=True),
             ):
                 stack.callback(hook.remove)
         stack.enter_context(torch.no_grad())

@@ -76,7 +76,7 @@ class LevelWeight:
         self.slopes[1:-1] = (levels[2:] - levels[:-2]) / 2
         self.slopes[0], self.slopes[-1] = levels[1] - levels[0], levels[-1] - levels[-2]
         middles = (levels[1:] + levels[:-1]) / 2
-        number = torch.bucketize(self.weight.detach() / top, middles)
+        number = torch.bucketize((self.weight.detach() / top).contiguous(), middles)
         self.number = number.float()
         if real is not None:
             beyond = (real / top - levels[number]) / self.slopes[number]
@@ -130,7 +130,7 @@ class _Points:
     def _hook(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             found = self._local.found
-            found.append((name, output))
+            found.append((name, _tensor(output)))
             if len(found) == self._number:
                 raise _Enough
 
@@ -191,7 +191,7 @@ def refine(
                     loss = loss + share * (y - wish).square().mean() / wish.var().clamp(min=1e-12)
             if not loss.requires_grad:
                 raise LBWError("the forward pass computes without gradient: nothing to refine by")
-            return float(loss), torch.autograd.grad(loss, parameters, allow_unused=True)
+            return float(loss.detach()), torch.autograd.grad(loss, parameters, allow_unused=True)
 
     generator = torch.Generator().manual_seed(settings.seed)
     queue: list[int] = []
@@ -221,6 +221,12 @@ def refine(
             parameter.requires_grad_(was)
 
 
+def _tensor(output: Any) -> Tensor:
+    """What a module gives, without what attention gives beside it."""
+    tensor: Tensor = output[0] if isinstance(output, tuple) else output
+    return tensor
+
+
 def _size(parameter: Tensor) -> float:
     """The root mean square; 1 where all is zero."""
     return float(parameter.detach().square().mean().sqrt()) or 1.0
@@ -236,6 +242,7 @@ def _real_parameters(model: nn.Module, weights: Mapping[str, LevelWeight]) -> li
     for name, module in model.named_modules():
         if is_norm(module):
             found += [p for p in (module.weight, module.bias) if p is not None]
-        elif name in weights and module.bias is not None:
-            found.append(module.bias)
+        elif name in weights:
+            biases = (getattr(module, key, None) for key in ("bias", "in_proj_bias"))
+            found += [bias for bias in biases if bias is not None]
     return found

@@ -12,7 +12,7 @@ from torch import nn
 from lbwdet.checkpoints import read_checkpoint
 from lbwdet.errors import CheckpointError
 from lbwdet.files import atomic_write
-from lbwdet.posttraining.layerwise import LayerResult
+from lbwdet.posttraining.settings import LayerResult
 
 _EVERY = 15.0  # seconds between two writes
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lbwdet.posttraining.layerwise import LayerResult
+from lbwdet.posttraining.settings import LayerResult
 
 _HEADER = ("layer", "nearest", "data-aware", "levels", "zeros")
 

@@ -7,12 +7,15 @@ starting anew for each layer needs as many as there are layers. No graph is trac
 each pass is the module's own code in a thread of its own, and one runs at a time.
 """
 
+import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
+
+from lbwdet.layers import QuantLayer
 
 _here = threading.local()  # `run`: the pass that this thread is
 
@@ -26,13 +29,12 @@ class Run:
 
     Attributes:
         at: name of the module whose call it waits before; None once it is through.
-        args, kwargs: of that call.
+        arguments: of that call, see :func:`positional`.
     """
 
     def __init__(self, forward: Callable[[], object]) -> None:
         self.at: str | None = None
-        self.args: tuple[Any, ...] = ()
-        self.kwargs: dict[str, Any] = {}
+        self.arguments: tuple[Any, ...] = ()
         self._forward = forward
         self._go, self._stopped = threading.Semaphore(0), threading.Semaphore(0)
         self._cancelled = False
@@ -40,17 +42,13 @@ class Run:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        return (*self.args, *self.kwargs.values())
-
     def advance(self) -> None:
         """Goes on to the next watched call, or to the end.
 
         Raises:
             Exception: what the forward pass raised.
         """
-        self.at, self.args, self.kwargs = None, (), {}
+        self.at, self.arguments = None, ()
         self._go.release()
         self._stopped.acquire()
         if self._error is not None:
@@ -61,10 +59,10 @@ class Run:
         self._cancelled = True
         self._go.release()
         self._thread.join()
-        self.at, self.args, self.kwargs = None, (), {}
+        self.at, self.arguments = None, ()
 
-    def meet(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.at, self.args, self.kwargs = name, args, kwargs
+    def meet(self, name: str, arguments: tuple[Any, ...]) -> None:
+        self.at, self.arguments = name, arguments
         self._stopped.release()
         self._wait()
 
@@ -141,9 +139,29 @@ class Walk:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             run: Run | None = getattr(_here, "run", None)
             if run is not None and name not in self._left:
-                run.meet(name, args, kwargs)
+                run.meet(name, positional(module, args, kwargs))
 
         return hook
+
+
+def positional(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """A call's arguments in the order in which ``forward`` names them, as far as it does.
+
+    >>> positional(nn.Linear(2, 2), (), dict(input=1))
+    (1,)
+    """
+    if not kwargs:
+        return args
+    own = (kind for kind in type(module).__mro__ if "forward" in vars(kind))
+    forward = next(kind for kind in own if not _is_mixin(kind)).forward
+    bound = inspect.signature(forward).bind(module, *args, **kwargs)
+    bound.apply_defaults()
+    return (*bound.args[1:], *bound.kwargs.values())
+
+
+def _is_mixin(kind: type) -> bool:
+    """Of the quantized layers' own: its ``forward`` hands on whatever it is given."""
+    return issubclass(kind, QuantLayer) and not issubclass(kind, nn.Conv2d | nn.Linear)
 
 
 class _Enough(BaseException):
@@ -157,7 +175,7 @@ def calls_of(
     found: list[tuple[Any, ...]] = []
 
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        found.append((*args, *kwargs.values()))
+        found.append(positional(module, args, kwargs))
         if len(found) == number:
             raise _Enough
 
