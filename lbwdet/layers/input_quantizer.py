@@ -1,15 +1,12 @@
 """The activation quantizer in front of a layer."""
 
-import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
-from lbwdet.errors import ConfigError, LBWError
+from lbwdet.errors import LBWError
 from lbwdet.layers.input_samples import InputSamples
 from lbwdet.quantizers import (
     ActivationSettings,
@@ -89,6 +86,11 @@ class InputQuantizer(nn.Module):
     def bit_width(self) -> int:
         """Bits of the integers; of the unsigned ones before calibration."""
         return self.settings.signed_bit_width if self.signed else self.settings.bit_width
+
+    @property
+    def rounding(self) -> str:
+        """Of ``x / scale``: to the ``'nearest'`` integer, or up (``'ceil'``)."""
+        return "nearest" if self.signed else "ceil"
 
     @property
     def scale(self) -> Tensor:
@@ -198,25 +200,3 @@ class _SlowGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         return (ALPHA_RATE * grads[0]).clamp(-ctx.limit, ctx.limit), None
-
-
-def build_input_quantizer(
-    layer: nn.Module, settings: Mapping[str, Any], name: str = ""
-) -> InputQuantizer:
-    """The activation quantizer that a config asks for, for one layer.
-
-    A convolution of at most three channels reads the image: whatever the settings say, that
-    is quantized to 8 bits with a zero point that follows the data.
-
-    Raises:
-        ConfigError: an unknown setting, or a value that is not allowed.
-    """
-    known = {field.name for field in dataclasses.fields(ActivationSettings)}
-    if unknown := sorted(set(settings) - known):
-        raise ConfigError(
-            f"unknown activation settings {unknown}; choose from {', '.join(sorted(known))}"
-        )
-    checked = ActivationSettings(**settings)
-    if isinstance(layer, _ConvNd) and layer.in_channels <= 3:
-        checked = dataclasses.replace(checked, bit_width=8, signed_bit_width=8, symmetric=False)
-    return InputQuantizer(checked, name)

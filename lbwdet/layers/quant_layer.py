@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lbwdet.layers.input_quantizer import InputQuantizer, build_input_quantizer
+from lbwdet.layers.build_input_quantizer import build_input_quantizer
+from lbwdet.layers.channel_quantizer import ChannelInputQuantizer
+from lbwdet.layers.input_quantizer import InputQuantizer
 from lbwdet.layers.quantizable import weight_name
 from lbwdet.layers.straight_through import StraightThrough
 from lbwdet.quantizers import QuantizedWeight, WeightQuantizer, build_quantizer
@@ -45,10 +47,34 @@ class QuantLayer(nn.Module):
     relax: float = math.inf
     layer_name: str = ""
     channel_axis: int = 0
-    _cache: tuple[tuple[WeightQuantizer, float, int, int], Tensor] | None = None
+    _cache: tuple[tuple[WeightQuantizer, float, int, int, int], Tensor] | None = None
+
+    @property
+    def unit(self) -> Tensor | None:
+        """What each entry of the weight counts in, float32, broadcastable to it; None: in ones.
+
+        Where the input has a step for each channel, it is the weight *per step* that has levels:
+        ``Q(weight * unit) / unit``. All units are powers of two.
+        """
+        quantizer = self.input_quantizer
+        if not isinstance(quantizer, ChannelInputQuantizer) or not quantizer.is_calibrated:
+            return None
+        axes = [1] * (self.weight.dim() - 2)
+        groups: int = self.groups  # type: ignore[assignment]
+        units = quantizer.steps().reshape(groups, 1, -1, *axes)
+        outputs = self.weight.shape[0] // groups
+        return units.expand(-1, outputs, *units.shape[2:]).reshape(-1, *units.shape[2:])
+
+    def in_units(self, weight: Tensor) -> Tensor:
+        """A tensor of the weight's shape, per step of the input; exact."""
+        return weight if self.unit is None else weight * self.unit
+
+    def in_ones(self, weight: Tensor) -> Tensor:
+        """The inverse of :meth:`in_units`."""
+        return weight if self.unit is None else weight / self.unit
 
     def quantized_weight(self) -> QuantizedWeight:
-        """The codes and the scale of the current weight.
+        """The codes and the scale of the current weight, in :attr:`unit`.
 
         Raises:
             ValueError: the layer is in float mode.
@@ -56,19 +82,25 @@ class QuantLayer(nn.Module):
         """
         if self.quantizer is None:
             raise ValueError(f"{self._name()}: the layer is float")
-        return self.quantizer.quantize(self.weight, self._name(), self.channel_axis)
+        return self.quantizer.quantize(
+            self.in_units(self.weight), self._name(), self.channel_axis
+        )
 
     def fake_quantized_weight(self) -> Tensor:
         """The weight that the forward pass uses, with the straight-through gradient."""
         if self.quantizer is None:
             return self.weight
         relax = self.relax if self.training and self.weight.requires_grad else math.inf
-        key = (self.quantizer, relax, self.weight.data_ptr(), self.weight._version)
+        steps = getattr(self.input_quantizer, "exponents", None)
+        version = 0 if steps is None else steps._version
+        key = (self.quantizer, relax, self.weight.data_ptr(), self.weight._version, version)
         if self._cache is None or self._cache[0] != key:
             # Not an inference tensor, even in inference mode: autograd may meet it later.
             with torch.inference_mode(False), torch.no_grad(), _untraced():
-                quantized = self.quantizer.fake_quantize(
-                    self.weight, self._name(), self.channel_axis
+                quantized = self.in_ones(
+                    self.quantizer.fake_quantize(
+                        self.in_units(self.weight), self._name(), self.channel_axis
+                    )
                 )
                 if relax < math.inf:
                     quantized = torch.lerp(self.weight, quantized, relax / (1 + relax))

@@ -8,7 +8,8 @@ from torch import nn
 
 from lbwdet.errors import ConfigError
 from lbwdet.layers.identity_relu import match_relus
-from lbwdet.layers.input_quantizer import InputQuantizer, build_input_quantizer
+from lbwdet.layers.build_input_quantizer import build_input_quantizer
+from lbwdet.layers.input_quantizer import InputQuantizer
 from lbwdet.layers.quant_layer import QUANTIZER_OPTIONS, QuantLayer, quantized_class
 from lbwdet.layers.quantizable import channel_axis, has_one_input, quantizable_layers
 from lbwdet.layers.weight_readers import let_read_quantized, weight_readers
@@ -52,6 +53,8 @@ def _describe(layer: QuantLayer) -> str:
     if layer.input_quantizer is not None:
         settings = layer.input_quantizer.settings
         words = f" input {settings.bit_width}bit, signed {settings.signed_bit_width}bit"
+        if settings.granularity != "tensor":
+            words += f" per {settings.granularity}"
     return f"{q.bit_width}bit {q.code} {q.solver} {q.granularity}{words}"
 
 

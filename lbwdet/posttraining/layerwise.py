@@ -123,7 +123,10 @@ def _refine(pair: Pair, projection: Projection, on_step: Callable[[int, float], 
     layers, quantizers = projection.layers, projection.quantizers
     weights = {
         name: LevelWeight(
-            layers[name], _signed(quantizers[name]), top, projection.targets.get(name)
+            layers[name],
+            _signed(quantizers[name]),
+            layers[name].in_ones(top.expand_as(layers[name].weight)),
+            projection.targets.get(name),
         )
         for name, top in projection.all_tops().items()
     }

@@ -50,13 +50,15 @@ class Projection:
             calls: the first ones of ``caller``.
         """
         layer, quantizer = self.layers[name], self.quantizers[name]
-        nearest = quantizer.fake_quantize(layer.weight, name, layer.channel_axis)
         self._calibrate(name, caller, calls)
+        counted = layer.in_units(layer.weight)
+        nearest = layer.in_ones(quantizer.fake_quantize(counted, name, layer.channel_axis))
         if name not in self.pair.matrices:
             layer.weight.copy_(nearest)
             return LayerResult(name, None, None, **count(nearest))
         of_float, own = self.pair.matrices[name]
-        float_rows = of_float.rows(of_float.stored)
+        unit = self._unit(name)
+        float_rows = of_float.rows(of_float.stored) * unit
         if float_rows.shape[-1] > blocks.LARGEST:
             return self._by_blocks(name, caller, nearest, calls)
         most = -(-self.settings.positions // self._number(caller))
@@ -80,7 +82,7 @@ class Projection:
         energy = output_error(target.float(), second.float()).sum().clamp(min=1e-30)
         before, after = (
             float(output_error(target.float() - rows, second.float()).sum() / energy)
-            for rows in (own.rows(nearest), relative * top[..., None])
+            for rows in (own.rows(nearest) * unit, relative * top[..., None])
         )
         if shifted and not norms:  # the bias then; a batch norm takes its mean itself
             read = found.first / max(found.count, 1)
@@ -88,10 +90,10 @@ class Projection:
             shift = float_rows.double() @ goal[..., None] - rounded.double() @ read[..., None]
             assert own.bias is not None
             own.bias.add_(shift.reshape(-1))
-        own.stored.copy_(own.weight(rounded))
+        own.stored.copy_(own.weight(rounded / unit))
         self.tops[name] = scale
         if self.settings.refinement is not None:
-            self.targets[name] = own.weight(target.float() * (scale / top)[..., None])
+            self.targets[name] = own.weight(target.float() * (scale / top)[..., None] / unit)
         return LayerResult(name, before, after, **count(own.stored))
 
     def norm(self, name: str, calls: list[Calls]) -> None:
@@ -110,7 +112,8 @@ class Projection:
         """:attr:`tops` of all layers that have levels, those of an interrupted call included."""
         for name in self.pair.matrices:
             layer, quantizer = self.layers[name], self.quantizers[name]
-            self.tops[name] = quantizer.quantize(layer.weight, name, layer.channel_axis).scale
+            counted = layer.in_units(layer.weight)
+            self.tops[name] = quantizer.quantize(counted, name, layer.channel_axis).scale
         return self.tops
 
     def _number(self, caller: str) -> int:
@@ -120,9 +123,18 @@ class Projection:
         """What a call brings to the layer in the low-bit network, and in the float one."""
         of_float, own = self.pair.matrices[name]
         float_call, call = calls
-        read = (self.layers[name].quantized_input(call[0]), *call[1:])
-        columns = own.columns(read, most)
-        return columns, of_float.columns(float_call, most) if self.settings.compensate else None
+        read, unit = (self.layers[name].quantized_input(call[0]), *call[1:]), self._unit(name).mT
+        columns = own.columns(read, most) / unit
+        if not self.settings.compensate:
+            return columns, None
+        return columns, of_float.columns(float_call, most) / unit
+
+    def _unit(self, name: str) -> Tensor:
+        """What the columns of a layer count in: [G, 1, d], or [1, 1, 1] for ones."""
+        layer, (_, own) = self.layers[name], self.pair.matrices[name]
+        if layer.unit is None:
+            return torch.ones(1, 1, 1)
+        return own.rows(layer.unit.expand_as(layer.weight))[:, :1]
 
     def _by_blocks(
         self, name: str, caller: str, nearest: Tensor, calls: list[Calls]
@@ -130,7 +142,8 @@ class Projection:
         """As :meth:`layer`, see :mod:`lbwdet.posttraining.blocks`; no batch norm is looked at."""
         layer, quantizer = self.layers[name], self.quantizers[name]
         of_float, own = self.pair.matrices[name]
-        weight = of_float.rows(of_float.stored)
+        unit = self._unit(name)
+        weight = of_float.rows(of_float.stored) * unit
         positions = min(blocks.positions(weight.shape[-1]), self.settings.positions)
         most = -(-positions // self._number(caller))
         found = [self._columns(name, pair, most) for pair in self.pair.each_use(caller, calls)]
@@ -146,7 +159,8 @@ class Projection:
             if sum(changes) <= FOREIGN * float(columns.square().sum()):
                 wanted = torch.cat([weight @ y for y in others], -1)
         del found, others
-        scale = quantizer.quantize(layer.weight, name, layer.channel_axis).scale
+        counted = layer.in_units(layer.weight)
+        scale = quantizer.quantize(counted, name, layer.channel_axis).scale
         top = scale.reshape(len(weight), -1) if scale.dim() else scale.expand(weight.shape[:2])
         levels, search = Levels(quantizer.magnitudes), self.settings.search
         norms = bool(self.pair.plan.norms.get(name))
@@ -172,12 +186,12 @@ class Projection:
         energy = float(wanted.square().sum())
         before, after = (
             float((wanted - rows @ columns).square().sum()) / max(energy, 1e-30)
-            for rows in (own.rows(nearest), rounded)
+            for rows in (own.rows(nearest) * unit, rounded)
         )
         if shifted and not norms:
             assert own.bias is not None
             own.bias.add_((goal - (rounded @ read[..., None])[..., 0]).reshape(-1))
-        own.stored.copy_(own.weight(rounded))
+        own.stored.copy_(own.weight(rounded / unit))
         self.tops[name] = scale
         return LayerResult(name, before, after, **count(own.stored))
 

@@ -32,6 +32,7 @@ from lbwdet.errors import ConfigError, LBWError
 from lbwdet.quantizers.levels import BIT_WIDTHS
 
 ESTIMATORS = ("clipped_relu", "relu", "identity")
+GRANULARITIES = ("tensor", "channel")
 ALPHA_GRADIENTS = ("three_valued", "two_valued", "exact")
 
 
@@ -55,6 +56,9 @@ class ActivationSettings:
             and ``'relu'`` is ``'identity'``.
         alpha_gradient: d sigma / d alpha of the quantized ReLU, see
             :func:`quantized_relu`.
+        granularity: one step for a ``'tensor'``, which is learned, or one per ``'channel'`` of
+            what a convolution reads, powers of two that calibration finds; then ``bit_width``
+            is that of both kinds, 3 at least.
 
     Raises:
         ConfigError: a value that is not allowed.
@@ -65,6 +69,7 @@ class ActivationSettings:
     symmetric: bool = False
     ste: str = "clipped_relu"
     alpha_gradient: str = "three_valued"
+    granularity: str = "tensor"
 
     def __post_init__(self) -> None:
         for key, least in (("bit_width", 1), ("signed_bit_width", 2)):
@@ -76,12 +81,21 @@ class ActivationSettings:
                 )
         if not isinstance(self.symmetric, bool):
             raise ConfigError(f"activation symmetric={self.symmetric!r}: choose True or False")
-        for key, allowed in (("ste", ESTIMATORS), ("alpha_gradient", ALPHA_GRADIENTS)):
+        for key, allowed in (
+            ("ste", ESTIMATORS),
+            ("alpha_gradient", ALPHA_GRADIENTS),
+            ("granularity", GRANULARITIES),
+        ):
             if getattr(self, key) not in allowed:
                 raise ConfigError(
                     f"activation {key}={getattr(self, key)!r} is not known; "
                     f"choose one of {', '.join(allowed)}"
                 )
+        if self.granularity == "channel" and self.bit_width < 3:
+            raise ConfigError(
+                f"activation bit_width={self.bit_width} with granularity='channel': choose 3 to "
+                f"{BIT_WIDTHS[-1]}"
+            )
 
 
 def check_finite_activation(x: Tensor, name: str) -> None:

@@ -12,7 +12,7 @@ from lbwdet.layers import (
     UncalibratedError,
     calibration,
 )
-from lbwdet.layers.input_quantizer import build_input_quantizer
+from lbwdet.layers.build_input_quantizer import build_input_quantizer
 from lbwdet.quantizers import (
     ActivationSettings,
     NonFiniteActivationError,
