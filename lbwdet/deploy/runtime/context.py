@@ -60,6 +60,11 @@ class Context:
         quantization = self.quantizations.get(name)
         return 1.0 if quantization is None else quantization.scale
 
+    def steps(self, name: str) -> Array:
+        """Of a uint8 value, float64: [C] if its channels differ, else a scalar; 1 in reals."""
+        quantization = self.quantizations.get(name)
+        return np.asarray(1.0) if quantization is None else quantization.steps
+
     def zero_point(self, name: str) -> int:
         """Of a uint8 value; 0 of a value in reals."""
         quantization = self.quantizations.get(name)

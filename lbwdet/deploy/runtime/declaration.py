@@ -60,10 +60,12 @@ class Reads:
         kind: what the value must be.
         layer: a field; the weight of the layer that it names multiplies the value, which training
             may have rounded for it.
+        steps: channels may have steps of their own.
     """
 
     kind: Kind
     layer: str | None = None
+    steps: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,12 @@ class Writes:
     Attributes:
         kind: what it is; ``Kind.MAP``: uint8 or float32, whichever its readers need.
         quantized_like: a field; the output has the quantization of the value that it names.
+        steps: channels may have steps of their own.
     """
 
     kind: Kind
     quantized_like: str | None = None
+    steps: bool = False
 
 
 @dataclass(frozen=True)

@@ -118,3 +118,8 @@ def candidates(random: np.random.Generator, count: int) -> Array:
 
 def _one_of(random: np.random.Generator, choices: list[Any]) -> Any:
     return choices[int(random.integers(len(choices)))]
+
+
+def exponents(random: np.random.Generator, channels: int) -> tuple[int, ...]:
+    """Of the steps of channels, an octave or two apart."""
+    return tuple(random.integers(-2, 2, channels).tolist())

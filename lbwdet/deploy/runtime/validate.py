@@ -124,6 +124,7 @@ def check_operations(
             if isinstance(result, Map):
                 result = replace(result, quantization=quantizations.get(name))
             _check_kind(name, role, result, shapes)
+            _check_steps(name, role, result, shapes)
             shapes.values[name] = result
     return shapes.values
 
@@ -148,6 +149,7 @@ def _check_roles(operation: Operation, shapes: Shapes) -> None:
                     bool(kind & role.kind),
                     f"{field} {shown(name)} is {_KIND_NAMES[kind]}, not {_named(role.kind)}",
                 )
+                _check_steps(name, role, shapes.values[name], shapes)
             elif isinstance(role, Writes):
                 taken = not name or name in shapes.values
                 shapes.expect(not taken, f"the output {shown(name)} is empty or already taken")
@@ -161,6 +163,21 @@ def _check_kind(name: str, role: Writes, value: Value, shapes: Shapes) -> None:
     shapes.expect(
         bool(value.kind & role.kind),
         f"{shown(name)} is {_named(role.kind)} and has no quantization",
+    )
+
+
+def _check_steps(name: str, role: Reads | Writes, value: Value, shapes: Shapes) -> None:
+    """Steps of channels: one for each, where the operation knows them."""
+    if not isinstance(value, Map) or value.quantization is None:
+        return
+    exponents = value.quantization.exponents
+    shapes.expect(
+        len(exponents) in (0, value.channels),
+        f"{shown(name)} has {len(exponents)} exponents for {value.channels} channels",
+    )
+    shapes.expect(
+        role.steps or not exponents,
+        f"{shown(name)} has a step for each channel, and here all must have the same",
     )
 
 

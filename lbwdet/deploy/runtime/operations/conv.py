@@ -1,13 +1,14 @@
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
 from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.arithmetic.convolution import convolve, upsample
+from lbwdet.deploy.runtime.arithmetic.silu import silu
 from lbwdet.deploy.runtime.context import Array, Context, Run
-from lbwdet.deploy.runtime.declaration import Kind, Layer, Range, Reads, Writes
+from lbwdet.deploy.runtime.declaration import Kind, Layer, Length, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.shapes import Map, Shapes
@@ -51,12 +52,24 @@ class Conv(Operation):
     With ``groups``, channels fall into as many parts of equal size, and an output channel sums
     over the input channels of its own part alone: the weight is ``w[o, i / groups, ky, kx]``.
 
+    With ``function='silu'`` an element-wise function follows (no residual, no ``relu``). Then
+    s_y = 1 in multiplier and offset, and the output is, in float32 as written::
+
+        t = f32(acc) * multiplier[o] + offset[o]
+        y = clamp(round(silu(t) * factor[o]) + zp_y, 0, maximum)    factor[o] = f32(1 / s_y)
+
+    with :func:`lbwdet.deploy.runtime.arithmetic.silu.silu`.
+
+    Where the channels of the input have steps of their own, ``input_exponents`` are their
+    exponents, and the weight is that of an input in these steps: ``w[o, i] * 2**-exponent[i]`` is
+    what multiplies reals. Where those of the output have, s_y is that of channel o.
+
     A fully connected layer is a convolution whose kernel covers its input [n, h, w, c].
     """
 
     layer: Annotated[str, Layer()]
-    input: Annotated[str, Reads(Kind.UINT8, layer="layer")]
-    output: Annotated[str, Writes(Kind.MAP)]
+    input: Annotated[str, Reads(Kind.UINT8, layer="layer", steps=True)]
+    output: Annotated[str, Writes(Kind.MAP, steps=True)]
     kernel: Annotated[Pair, Range(1, 128)]
     stride: Annotated[Pair, Range(1, 128)] = (1, 1)
     padding: Annotated[Pair, Range(0, 128)] = (0, 0)
@@ -65,6 +78,8 @@ class Conv(Operation):
     residual: Annotated[str, Reads(Kind.UINT8)] | None = None
     upsample: bool = False
     groups: Annotated[int, Range(1, 1 << 16)] = 1
+    function: Literal["identity", "silu"] = "identity"
+    input_exponents: Annotated[tuple[int, ...], Range(-40, 40), Length(0, 1 << 16)] = ()
 
     def infer(self, shapes: Shapes) -> Map:
         source, quantization = shapes.map(self.input), shapes.quantizations.get(self.output)
@@ -82,7 +97,20 @@ class Conv(Operation):
         extents = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
         window = tuple(zip(extents, self.stride, self.padding, strict=True))
         result = replace(shapes.windowed(source, window), channels=outputs)
-        step = 1.0 if quantization is None else quantization.scale
+        read = shapes.quantizations.get(self.input)
+        shapes.expect(
+            read is None or self.input_exponents == read.exponents,
+            f"the weight is not that of the steps of {shown(self.input)}",
+        )
+        shapes.expect(
+            len(self.input_exponents) in (0, source.channels),
+            f"{len(self.input_exponents)} exponents for {source.channels} channels",
+        )
+        shapes.expect(
+            self.function == "identity" or not (self.relu or self.residual),
+            "a function is followed by no ReLU and no residual",
+        )
+        step = 1.0 if quantization is None else float(quantization.steps.min())
         reach = 0.0
         if self.residual is None:
             shapes.expect(not self.upsample, "upsample belongs to a residual, and there is none")
@@ -110,13 +138,15 @@ class Conv(Operation):
         multiplier, offset = self._multiplier_and_offset(run)
         sums = (run.convolve or convolve)(
             layer.factors,
-            run.centered(self.input),
+            self._read(run),
             self.stride,
             self.padding,
             self.dilation,
             self.groups,
         )
         t: Array = sums.astype(np.float32) * multiplier + offset
+        if self.function == "silu":
+            return run.store(self.output, silu(t) * self._factor(run))
         if self.residual is not None:
             residual = run.centered(self.residual)
             if self.upsample:
@@ -134,14 +164,26 @@ class Conv(Operation):
             "multiplier": multiplier,
             "offset": offset,
             "ratio": float(self._ratio(context)),
+            "factor": np.broadcast_to(self._factor(context), len(factors)),
         }
+
+    def _read(self, run: Run) -> Array:
+        """The input as the weight counts it."""
+        x = run.centered(self.input)
+        if self.input in run.quantizations or not self.input_exponents:
+            return x
+        return np.ldexp(x, -np.array(self.input_exponents, np.int32))
 
     def _multiplier_and_offset(self, context: Context) -> tuple[Array, Array]:
         layer = context.layers[self.layer]
-        s_x, s_y = context.scale(self.input), context.scale(self.output)
+        s_x = context.scale(self.input)
+        s_y = context.steps(self.output) if self.function == "identity" else np.float64(1)
         multiplier = s_x * layer.scale * layer.gain.astype(np.float64) / s_y
         offset = layer.bias.astype(np.float64) / s_y
         return multiplier.astype(np.float32), offset.astype(np.float32)
+
+    def _factor(self, context: Context) -> Array:
+        return np.asarray(1 / context.steps(self.output), np.float32)
 
     def _ratio(self, context: Context) -> np.float32:
         if self.residual is None:
@@ -161,15 +203,20 @@ class Conv(Operation):
             for side, k, d, s in zip(padded, kernel, dilation, stride, strict=True)
         ]
         real, relu = bool(random.random() < 0.2), bool(random.random() < 0.5)
-        residual = not real and bool(random.random() < 0.4)
+        function = "identity" if real or relu or random.random() < 0.6 else "silu"
+        residual = not real and function == "identity" and bool(random.random() < 0.4)
         upsampled = residual and bool(random.random() < 0.5)
-        values, quantizations = {"x": x}, {"x": random_cases.quantization_of(random, x)}
+        read = random_cases.quantization_of(random, x)
+        exponents = random_cases.exponents(random, channels) if random.random() < 0.3 else ()
+        values, quantizations = {"x": x}, {"x": replace(read, exponents=exponents)}
         if residual:
             size = [int(random.integers(1, s + 3)) for s in sides] if upsampled else sides
             values["r"] = random_cases.codes(random, (x.shape[0], *size, outputs))
             quantizations["r"] = Quantization(0.0125, int(random.choice([0, 120])))
         if not real:
-            quantizations["y"] = random_cases.output_quantization(random, positive=relu)
+            written = random_cases.output_quantization(random, positive=relu)
+            steps = () if residual or random.random() < 0.7 else random_cases.exponents(random, outputs)
+            quantizations["y"] = replace(written, exponents=steps)
         operation = cls(
             layer="layer",
             input="x",
@@ -182,6 +229,8 @@ class Conv(Operation):
             residual="r" if residual else None,
             upsample=upsampled,
             groups=groups,
+            function=function,
+            input_exponents=exponents,
         )
         weight = random_cases.weight(random, (outputs, channels // groups, *kernel))
         return Example(operation, values, quantizations, {"layer": weight})
