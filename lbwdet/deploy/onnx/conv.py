@@ -19,12 +19,12 @@ def conv(operation: Conv, values: Values) -> str:
     connected = _fully_connected(operation, values)
     weight, bias = _weight_and_bias(operation, values, connected)
     if connected:
-        rows = graph("Flatten", values.tensors[operation.input])
-        y = graph("Gemm", values.dequantize(operation.input, rows), weight, bias, transB=1)
+        rows = graph("Flatten", values.in_steps(operation.input, operation.input_exponents))
+        y = graph("Gemm", rows, weight, bias, transB=1)
     else:
         y = graph(
             "Conv",
-            values.read(operation.input),
+            values.in_steps(operation.input, operation.input_exponents),
             weight,
             bias,
             kernel_shape=operation.kernel,
@@ -38,7 +38,10 @@ def conv(operation: Conv, values: Values) -> str:
         if operation.upsample:
             residual = nearest(graph, residual, sides(graph, y))
         y = graph("Add", y, values.dequantize(operation.residual, residual))
-    y = values.quantize(operation.output, graph("Relu", y) if operation.relu else y)
+    if operation.function == "silu":
+        y = values.store(operation.output, graph("Mul", y, graph("Sigmoid", y)))
+    else:
+        y = values.quantize(operation.output, graph("Relu", y) if operation.relu else y)
     return graph("Unsqueeze", y, [2, 3]) if connected else y
 
 
@@ -56,7 +59,9 @@ def _weight_and_bias(operation: Conv, values: Values, connected: bool) -> tuple[
     """
     graph, layer = values.graph, values.layers[operation.layer]
     source = values.quantizations.get(operation.input)
-    bias = layer.bias + np.float64(values.rounding_shift(operation.output))
+    bias = layer.bias.astype(np.float64)
+    if operation.function == "identity":
+        bias = bias + values.rounding_shift(operation.output)
     if layer.factors.dtype == np.float32:
         scale = (layer.scale * layer.gain).astype(np.float32)
         weight = layer.factors * scale[:, None, None, None]

@@ -1,11 +1,11 @@
 """Quantized values: QuantizeLinear where they are written, DequantizeLinear where they are read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lbwdet.deploy.onnx.graph import Graph
-from lbwdet.deploy.runtime.context import LayerNumbers
+from lbwdet.deploy.runtime.context import Array, LayerNumbers
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.shapes import Value
 
@@ -44,17 +44,20 @@ class Values:
         self.tensors: dict[str, str] = {}
         self.size = self.factor = ""
 
-    def rounding_shift(self, name: str) -> float:
-        """What to add to a real number for ``nearest`` to do what the value's rounding does."""
+    def rounding_shift(self, name: str) -> Array:
+        """What to add to a real number for ``nearest`` to do what the value's rounding does.
+
+        Float64: [c] if channels have steps of their own, else a scalar.
+        """
         quantization = self.quantizations.get(name)
         if quantization is None or quantization.rounding == "nearest":
-            return 0.0
-        return (0.5 - CEIL_MARGIN) * quantization.scale
+            return np.zeros(())
+        return np.asarray((0.5 - CEIL_MARGIN) * quantization.steps)
 
     def store(self, name: str, real: str) -> str:
         """A float tensor as the value ``name`` is stored."""
-        shift = self.rounding_shift(name)
-        return self.quantize(name, self.graph("Add", real, shift) if shift else real)
+        shift = _over_pixels(self.rounding_shift(name)).astype(np.float32)
+        return self.quantize(name, self.graph("Add", real, shift) if shift.any() else real)
 
     def quantize(self, name: str, real: str) -> str:
         """The same, rounded to the nearest: the rounding shift was added before."""
@@ -62,8 +65,10 @@ class Values:
         if quantization is None:
             return real
         if quantization.maximum < 255:
-            top = quantization.scale * (quantization.maximum - quantization.zero_point)
-            real = self.graph("Clip", real, "", top)
+            top = quantization.steps * (quantization.maximum - quantization.zero_point)
+            real = self.graph("Min", real, _over_pixels(top).astype(np.float32))
+        # Engines take one step for all channels of a map; the powers of two come before and after.
+        real = self._scaled(real, [-e for e in quantization.exponents])
         return self.graph("QuantizeLinear", real, *self._parameters(quantization))
 
     def read(self, name: str) -> str:
@@ -75,8 +80,27 @@ class Values:
         quantization = self.quantizations.get(name)
         if quantization is None:
             return stored
-        return self.graph("DequantizeLinear", stored, *self._parameters(quantization))
+        real = self.graph("DequantizeLinear", stored, *self._parameters(quantization))
+        return self._scaled(real, quantization.exponents)
+
+    def in_steps(self, name: str, exponents: tuple[int, ...]) -> str:
+        """The value in steps of ``2**exponents[c]``, as a weight that took them on reads it."""
+        quantization = self.quantizations.get(name)
+        if quantization is None:
+            return self._scaled(self.tensors[name], [-e for e in exponents])
+        return self.graph("DequantizeLinear", self.tensors[name], *self._parameters(quantization))
+
+    def _scaled(self, real: str, exponents: Sequence[int]) -> str:
+        """A map whose channels are multiplied by powers of two; of none: as it is."""
+        if not exponents:
+            return real
+        return self.graph("Mul", real, _over_pixels(np.ldexp(np.float32(1), exponents)))
 
     def _parameters(self, quantization: Quantization) -> tuple[str, str]:
         scale = self.graph.constant(np.float32(quantization.scale))
         return scale, self.graph.constant(np.uint8(quantization.zero_point))
+
+
+def _over_pixels(of_channels: Array) -> Array:
+    """[c] for maps [n, c, h, w]; a scalar stays one."""
+    return of_channels[:, None, None] if of_channels.ndim else of_channels

@@ -82,6 +82,8 @@ def conv(engine, source=None, outputs=9, to_float=False, padding=1) -> dict[str,
         multiplier=np.full(outputs, 0.001, np.float32),
         offset=np.full(outputs, 90, np.float32),
         ratio=0.0,
+        function="identity",
+        factor=np.ones(outputs, np.float32),
     )
 
 

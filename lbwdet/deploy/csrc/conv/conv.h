@@ -52,6 +52,7 @@ struct Spec {
   int groups = 1;          // of channels, see class Conv; a Packed has one
   bool among = false;      // maps hold other channels beside those that are read and written
   bool relu = false;
+  bool silu = false;       // after multiplier and offset; then a factor per channel
   int zero_in = 0;         // zero point of the input
   int maximum_in = 255;    // largest q of the input
   bool to_float = false;   // the fields below describe a uint8 output
@@ -83,9 +84,10 @@ class Packed {
   // Throws std::invalid_argument if the CPU lacks `isa`, if a field of `spec` makes no sense, or
   // if an accumulator could overflow int32 for some input.
   // `winograd` allows the Winograd form where it is exact and faster (see winograd.h).
-  // With a `store`, layers of the same packed weight share it.
+  // With a `store`, layers of the same packed weight share it. `factor`: float32 [o] of a silu.
   Packed(const Spec& spec, const int8_t* weight, const float* multiplier, const float* offset,
-         const Isa& isa, bool winograd = true, WeightStore* store = nullptr);
+         const Isa& isa, bool winograd = true, WeightStore* store = nullptr,
+         const float* factor = nullptr);
   ~Packed();
   Packed(Packed&&) noexcept;
   Packed& operator=(Packed&&) noexcept;

@@ -23,7 +23,7 @@ bool Depthwise::fits(const Spec& spec, const int8_t* weight) {
 }
 
 Depthwise::Depthwise(const Spec& spec, const int8_t* weight, const float* multiplier,
-                     const float* offset)
+                     const float* offset, const float* factor)
     : spec_(spec), start_(spec.groups, 0.0f) {
   const std::size_t channels = spec.groups;
   const std::size_t taps = static_cast<std::size_t>(spec.kernel_h) * spec.kernel_w;
@@ -36,6 +36,7 @@ Depthwise::Depthwise(const Spec& spec, const int8_t* weight, const float* multip
     }
   multiplier_.assign(multiplier, multiplier + channels);
   offset_.assign(offset, offset + channels);
+  if (spec.silu) factor_.assign(factor, factor + channels);
 }
 
 void Depthwise::run(const Map& in, const Map* bytes, const FloatMap* floats, const Map* residual,
@@ -62,6 +63,7 @@ void Depthwise::run(const Map& in, const Map* bytes, const FloatMap* floats, con
   task.start = start_.data();
   task.multiplier = multiplier_.data();
   task.offset = offset_.data();
+  task.factor = spec_.silu ? factor_.data() : nullptr;
   task.r_columns = r_columns.data();
   task.zero_residual = static_cast<float>(s.zero_residual);
   task.ratio = s.ratio;

@@ -15,8 +15,9 @@ class Depthwise {
   // Whether a layer is one, and all of its sums stay below 2**24, so that they are exact.
   static bool fits(const Spec& spec, const int8_t* weight);
 
-  // weight: int8 [c, 1, kh, kw]; multiplier, offset: float32 [c].
-  Depthwise(const Spec& spec, const int8_t* weight, const float* multiplier, const float* offset);
+  // weight: int8 [c, 1, kh, kw]; multiplier, offset, and a silu's factor: float32 [c].
+  Depthwise(const Spec& spec, const int8_t* weight, const float* multiplier, const float* offset,
+            const float* factor);
 
   // Rows begin .. end-1 of all images' outputs. One of `bytes` and `floats` is the output;
   // `residual` may be null. Any rows on any thread, in any order.
@@ -26,7 +27,7 @@ class Depthwise {
  private:
   Spec spec_;
   std::vector<float> weight_;                     // [tap][channel]
-  std::vector<float> start_, multiplier_, offset_;  // [channel]
+  std::vector<float> start_, multiplier_, offset_, factor_;  // [channel]
 };
 
 }  // namespace lbw::conv

@@ -6,6 +6,10 @@
 
 #include "conv.h"
 
+namespace lbw {
+struct Rounding;  // see ../vector/loops.h
+}
+
 namespace lbw::conv {
 
 // What finishing a tile may rely on, so that common layers skip what they do not need.
@@ -21,7 +25,8 @@ enum class Range {
 //
 // Channels of a uint8 output are dealt to the lanes as narrowing instructions put them
 // together again: of a pair of vectors, the first gets channels 0-3, 8-11, ..., the second
-// 4-7, 12-15, ... A last vector without partner, and float outputs, have them in order.
+// 4-7, 12-15, ... A last vector without partner, float outputs, and outputs of a function have
+// them in order.
 struct Row {
   const uint8_t* x;           // first column's window
   std::ptrdiff_t x_column;    // from a column's window to the next
@@ -49,6 +54,11 @@ struct Row {
   const std::ptrdiff_t* r_columns;
   int zero_residual;
   float ratio;
+  // Null, or what makes bytes of reals: Loops::silu, with a factor per channel, in order.
+  void (*function)(const float* t, const float* factor, const Rounding& to, std::size_t count,
+                   uint8_t* y);
+  const float* factor;
+  const Rounding* to;
 };
 
 // Transformed inputs and products of the tiles of one unit, see winograd.h.

@@ -95,6 +95,7 @@ void check(const Spec& s) {
           "the weight is too large");
   require(0 < s.maximum_in && s.maximum_in <= 255, "maximum_in must be 1 to 255");
   require(0 <= s.zero_in && s.zero_in <= 255, "zero_in must be 0 to 255");
+  require(!s.silu || !(s.to_float || s.residual || s.relu), "a function comes last, to bytes");
   if (s.to_float) {
     require(!s.residual, "a float output takes no residual");
     return;
@@ -111,7 +112,8 @@ int position_of(int channel, int lanes) {
 }
 
 Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
-               const float* offset, const Isa& isa, bool winograd, WeightStore* store)
+               const float* offset, const Isa& isa, bool winograd, WeightStore* store,
+               const float* factor)
     : layout_(std::make_unique<Layout>()) {
   check(spec);
   require(spec.groups == 1, "a group is packed by itself");
@@ -119,6 +121,14 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   Layout& l = *layout_;
   l.spec = spec;
   l.kernel = isa.kernel;
+  if (spec.silu) {
+    require(factor != nullptr, "a function needs factors");
+    l.function = isa.loops->silu;
+    l.factor.assign(factor, factor + spec.out_channels);
+    for (const float each : l.factor)
+      require(std::isfinite(each) && each > 0, "a factor is not positive and finite");
+    l.to = {spec.zero_out, 0, spec.maximum_out, spec.ceil};
+  }
   const auto shared = [store](AlignedBytes bytes) {
     return store ? store->shared(std::move(bytes))
                  : std::make_shared<const AlignedBytes>(std::move(bytes));
@@ -140,7 +150,7 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   l.quads = (pixels * ci + 3) / 4;
   l.width = l.kernel->lanes * l.kernel->vectors;
   l.blocks = (co + l.width - 1) / l.width;
-  const int group = l.kernel->lanes * (spec.to_float ? 1 : 2);
+  const int group = l.kernel->lanes * (spec.to_float || spec.silu ? 1 : 2);
   const int padded = (co + group - 1) / group * group;
   const std::size_t window = static_cast<std::size_t>(l.run_count) * l.quads * 4;
   AlignedBytes packed(padded * window);
@@ -151,7 +161,7 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   std::vector<int8_t> lane(window);  // one output channel as the kernel meets it
   for (int o = 0; o < padded; ++o) {
     std::memset(lane.data(), 0, lane.size());
-    const int position = spec.to_float ? o : position_of(o, l.kernel->lanes);
+    const int position = spec.to_float || spec.silu ? o : position_of(o, l.kernel->lanes);
     if (o < co) {
       std::int64_t sum = 0;
       for (int i = 0; i < ci; ++i)

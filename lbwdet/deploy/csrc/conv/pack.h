@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "../vector/loops.h"
 #include "weight_store.h"
 #include "winograd.h"
 
@@ -18,10 +19,14 @@ struct Layout {
   int width;      // channels of a full block; blocks before the last are full
   int blocks;
   Range range;    // see Row
-  std::unique_ptr<WinogradWeights> winograd;  // or null; if not, nothing below is filled
+  std::unique_ptr<WinogradWeights> winograd;  // or null; if not, weights below are not filled
   SharedBytes weight;
   std::vector<int32_t> start;  // these three: in the order of the lanes, padded
   std::vector<float> multiplier, offset;
+  std::vector<float> factor;  // of a silu, in order; with Winograd, too
+  void (*function)(const float* t, const float* factor, const Rounding& to, std::size_t count,
+                   uint8_t* y) = nullptr;
+  Rounding to;
   std::vector<std::vector<uint16_t>> stretches;  // of each block, or none: see Row
   std::vector<const uint16_t*> stretches_of_block;
 

@@ -191,6 +191,8 @@ Row Plan::row_of_layer() const {
   row.y_column = y_column_;
   row.zero_residual = s.zero_residual;
   row.ratio = s.ratio;
+  row.function = l.function;
+  row.to = &l.to;
   return row;
 }
 
@@ -223,6 +225,7 @@ void Plan::run_winograd(std::int64_t begin, std::int64_t end, void* scratch) con
     job.row.start = weights.start.data() + channel;
     job.row.multiplier = weights.multiplier.data() + channel;
     job.row.offset = weights.offset.data() + channel;
+    job.row.factor = l.factor.data() + (l.function ? channel : 0);
     job.row.y = y_ + image * y_image_ + channel;
     job.row.r = r_ ? r_ + image * r_image_ + channel : nullptr;
     l.kernel->winograd->run(job);
@@ -258,6 +261,7 @@ void Plan::run(std::int64_t begin, std::int64_t end, void* scratch) const {
       row.weight = l.weight->data() + l.block_begin(block);
       if (!l.stretches.empty()) row.stretches = &l.stretches_of_block[block];
       row.start = l.start.data() + channel;
+      row.factor = l.factor.data() + (l.function ? channel : 0);
       row.multiplier = l.multiplier.data() + channel;
       row.offset = l.offset.data() + channel;
       row.channels = std::min(last_block * l.width, s.out_channels) - channel;

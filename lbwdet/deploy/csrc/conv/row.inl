@@ -192,8 +192,29 @@ static inline void finish_bytes(const Row& row, const Tile& tile) {
 }
 
 template <class V>
+__attribute__((noinline)) static void finish_function(const Row& row, const Tile& tile) {
+  alignas(64) float reals[(V::vectors < 2 ? 2 : V::vectors) * V::lanes];
+  const int held = tile.vectors * V::lanes;
+  const int count = tile.channels < held ? tile.channels : held;
+  for (int p = 0; p < tile.pixels; ++p) {
+    for (int c = 0; c < tile.vectors; ++c) {
+      const int first = tile.channel + c * V::lanes;
+      const auto sum = V::load_int(tile.sums + (p * tile.vectors + c) * V::lanes);
+      V::store(reals + c * V::lanes,
+               V::add(V::mul(V::to_float(sum), V::load(row.multiplier + first)),
+                      V::load(row.offset + first)),
+               V::lanes);
+    }
+    row.function(reals, row.factor + tile.channel, *row.to, count,
+                 row.y + (tile.column + p) * row.y_column + tile.channel);
+  }
+}
+
+template <class V>
 static inline void finish(const Row& row, const Tile& tile) {
-  if (row.y_float)
+  if (row.function)
+    finish_function<V>(row, tile);
+  else if (row.y_float)
     finish_float<V>(row, tile);
   else if (row.r)
     finish_bytes<V, true>(row, tile);
@@ -257,7 +278,7 @@ static void run_row(const Row& row) {
       const int rest = row.channels - tile.channel;
       tile.channels = rest < width ? rest : width;
       tile.vectors = (tile.channels + V::lanes - 1) / V::lanes;
-      if (!row.y_float) tile.vectors += tile.vectors % 2;
+      if (!row.y_float && !row.function) tile.vectors += tile.vectors % 2;
       multiply_of<V>(tile.pixels, tile.vectors)(row, weight, tile.column, tile.channel, sums);
       finish<V>(row, tile);
       weight += static_cast<std::ptrdiff_t>(width) * row.run_count * row.quads * 4;

@@ -25,6 +25,9 @@ conv::Spec spec_of(const Fields& fields) {
   spec.dilation_h = dilation.h, spec.dilation_w = dilation.w;
   spec.groups = fields.integer("groups");
   spec.relu = fields.flag("relu");
+  const std::string function = fields.text("function");
+  expect(function == "identity" || function == "silu", "the function is not known");
+  spec.silu = function == "silu";
   const Value& in = fields.description(fields.value("input", Kind::bytes));
   spec.zero_in = in.zero_point;
   spec.maximum_in = in.maximum;
@@ -69,9 +72,10 @@ class Conv : public Operation {
            "the field 'integers' has another size than channels and kernel say");
     const auto multiplier = fields.floats("multiplier", spec_.out_channels);
     const auto offset = fields.floats("offset", spec_.out_channels);
+    const auto factor = fields.floats("factor", spec_.out_channels);
     if (conv::Depthwise::fits(spec_, integers.data)) {
       depthwise_ = std::make_unique<conv::Depthwise>(spec_, integers.data, multiplier.data(),
-                                                     offset.data());
+                                                     offset.data(), factor.data());
       return;
     }
     conv::Spec one = spec_;  // of a group
@@ -84,7 +88,7 @@ class Conv : public Operation {
       packed_.emplace_back(one, integers.data + group * size,
                            multiplier.data() + group * one.out_channels,
                            offset.data() + group * one.out_channels, fields.isa, true,
-                           &fields.weights);
+                           &fields.weights, factor.data() + group * one.out_channels);
   }
 
   Shape shape(const Sizes& sizes) const override {

@@ -60,6 +60,7 @@ struct DepthwiseTask {
   const float* weight;         // [tap][channel], whole numbers
   const float* start;          // [channel]: the zero point's share; all sums are below 2**24
   const float *multiplier, *offset;  // [channel]
+  const float* factor;         // [channel] after silu, or null
   const std::uint8_t* r;       // the residual's row, or null
   const std::ptrdiff_t* r_columns;
   float zero_residual, ratio;
@@ -98,6 +99,9 @@ struct Loops {
                  std::size_t count, float* out);
   void (*depthwise)(const DepthwiseTask& task);
   void (*round)(const float* in, const Rounding& to, std::size_t count, std::uint8_t* out);
+  // out[i] = the integer of silu(in[i]) * factor[i], as runtime/arithmetic/silu.py has it
+  void (*silu)(const float* in, const float* factor, const Rounding& to, std::size_t count,
+               std::uint8_t* out);
 };
 
 }  // namespace lbw

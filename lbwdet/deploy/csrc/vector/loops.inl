@@ -187,6 +187,58 @@ void round(const float* in, const Rounding& to, std::size_t count, std::uint8_t*
   });
 }
 
+using Bits = std::uint32_t __attribute__((vector_size(sizeof(Floats))));
+
+// 2**n of a whole number -126 .. 127: the float whose exponent it is.
+inline float power_of_two(float n) {
+  const float sum = n + (12582912.0f + 127.0f);  // it holds n + 127 in its lowest bits
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &sum, sizeof bits);
+  bits <<= 23;
+  float power;
+  __builtin_memcpy(&power, &bits, sizeof power);
+  return power;
+}
+
+inline Floats power_of_two(Floats n) {
+  const Floats sum = n + (12582912.0f + 127.0f);
+  Bits bits;
+  __builtin_memcpy(&bits, &sum, sizeof bits);
+  bits <<= 23;
+  Floats power;
+  __builtin_memcpy(&power, &bits, sizeof power);
+  return power;
+}
+
+template <typename V>
+inline V silu_of(V t) {
+  const V least = V{} - 87, most = V{} + 87;
+  V a = -t;
+  a = a > least ? a : least;
+  a = a < most ? a : most;
+  const V magic = V{} + 12582912.0f;
+  const V n = (a * 1.4426950408889634f + magic) - magic;
+  const V r = (a - n * 0.693359375f) - n * -2.12194440e-4f;
+  V p = V{} + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  return t / (p * power_of_two(n) + 1.0f);
+}
+
+void silu(const float* in, const float* factor, const Rounding& to, std::size_t count,
+          std::uint8_t* out) {
+  each(count, [=](std::size_t i, auto v) {
+    auto scale = v;
+    load(in + i, v);
+    load(factor + i, scale);
+    to_bytes(silu_of(v) * scale, to, out + i);
+  });
+}
+
 // Channels c .. c + lanes of `columns` neighbouring columns. Whole numbers below 2**24: exact.
 template <typename V, int columns>
 inline void depthwise_channels(const DepthwiseTask& task, int column, int c) {
@@ -205,6 +257,11 @@ inline void depthwise_channels(const DepthwiseTask& task, int column, int c) {
   load(task.offset + c, offset);
   for (int i = 0; i < columns; ++i) {
     V t = sum[i] * multiplier + offset;
+    if (task.factor) {
+      V factor;
+      load(task.factor + c, factor);
+      t = silu_of(t) * factor;
+    }
     if (task.r) {
       const std::uint8_t* const r = task.r + task.r_columns[column + i] + c;
       t = t + (widen(r, v) - task.zero_residual) * task.ratio;
@@ -234,4 +291,5 @@ void depthwise(const DepthwiseTask& task) {
 }
 
 constexpr Loops kLoops = {exponentials,  resize_row, blend, maximum,    look_up, mark_overlaps,
-                          roi_align,     scale,      add_scaled, affine, depthwise, round};
+                          roi_align,     scale,      add_scaled, affine, depthwise, round,
+                          silu};
