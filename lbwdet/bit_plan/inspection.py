@@ -1,8 +1,8 @@
 """What quantization makes of each layer of a detector: levels, error, bytes, damage."""
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,49 @@ from mmengine.config import Config
 from torch import nn
 
 from lbwdet.bit_plan.inspection_plot import draw_layers
-from lbwdet.bit_plan.layer_report import LayerReport, report_layer, sorted_layers
 from lbwdet.bit_plan.sensitivity import build_measure, layer_sensitivities, quantizers_of
 from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.files import write_bytes, write_json, write_text
 from lbwdet.layers import QuantLayer, quantize_, quantized_layers
 from lbwdet.measuring.detectors import build_detector
+from lbwdet.measuring.layer_report import LayerReport, report_layer
 from lbwdet.quantizers import WeightQuantizer, build_quantizer
 from lbwdet.tables import table
 
 MEASURES = ("none", "loss", "map")
+SORTS = ("order", "name", "zeros", "error", "bytes", "sensitivity")
 
 Choices = Mapping[str, Mapping[int, WeightQuantizer]]  # by layer and bit width
+
+
+@dataclass(frozen=True)
+class InspectSettings:
+    """What to look at in the layers of a detector.
+
+    Attributes:
+        weight, cfg_options, data_root: as :func:`load_quantized` takes them.
+        sensitivity: ``'loss'`` (on training images), ``'map'`` (on test images) or
+            ``'none'``.
+        bit_widths: measure the sensitivity at these, too; each layer's own always is.
+        num_images: images for the sensitivity.
+
+    Raises:
+        ConfigError: there is no such sensitivity.
+    """
+
+    weight: Mapping[str, Any] | None = None
+    sensitivity: str = "none"
+    bit_widths: Sequence[int] = ()
+    num_images: int = 8
+    cfg_options: Mapping[str, Any] | None = None
+    data_root: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.sensitivity not in MEASURES:
+            raise ConfigError(
+                f"sensitivity={self.sensitivity!r}: choose one of {', '.join(MEASURES)}"
+            )
 
 
 def load_quantized(
@@ -63,22 +93,13 @@ def load_quantized(
 def inspect_model(
     config: str | Path,
     checkpoint: str | Path | None = None,
-    weight: Mapping[str, Any] | None = None,
-    sensitivity: str = "none",
-    bit_widths: Sequence[int] = (),
-    num_images: int = 8,
-    cfg_options: Mapping[str, Any] | None = None,
-    data_root: str | Path | None = None,
+    settings: InspectSettings | None = None,
 ) -> dict[str, Any]:
     """Looks at every quantized layer of a detector.
 
     Args:
-        config, checkpoint, weight, cfg_options, data_root: as :func:`load_quantized` takes
-            them.
-        sensitivity: ``'loss'`` (on training images), ``'map'`` (on test images) or
-            ``'none'``.
-        bit_widths: measure the sensitivity at these, too; each layer's own always is.
-        num_images: images for the sensitivity.
+        config, checkpoint: as :func:`load_quantized` takes them.
+        settings: what to look at; the defaults without.
 
     Returns:
         What was looked at, ``baseline`` (the measure in float), and ``layers``, a list of
@@ -87,27 +108,29 @@ def inspect_model(
     Raises:
         ConfigError, DataError, CheckpointError: with a message for the user.
     """
-    if sensitivity not in MEASURES:
-        raise ConfigError(f"sensitivity={sensitivity!r}: choose one of {', '.join(MEASURES)}")
+    settings = settings or InspectSettings()
+    sensitivity = settings.sensitivity
     if sensitivity != "none" and checkpoint is None:
         raise ConfigError(f"--sensitivity {sensitivity}: random weights have none; give CHECKPOINT")
-    cfg, model = load_quantized(config, checkpoint, weight, cfg_options, data_root)
+    cfg, model = load_quantized(
+        config, checkpoint, settings.weight, settings.cfg_options, settings.data_root
+    )
     layers = quantized_layers(model)
     reports = [report_layer(name, layer) for name, layer in layers.items()]
-    baseline = None
+    baseline, num_images = None, 0
     if sensitivity != "none":
-        measure = build_measure(sensitivity, cfg, num_images)
-        choices = {name: quantizer_choices(layer, bit_widths) for name, layer in layers.items()}
-        baseline, changes = layer_sensitivities(model, choices, measure)
+        measure = build_measure(sensitivity, cfg, settings.num_images)
         num_images = measure.num_images
-        reports = [
-            dataclasses.replace(report, sensitivity=changes[report.name]) for report in reports
-        ]
+        choices = {
+            name: quantizer_choices(layer, settings.bit_widths) for name, layer in layers.items()
+        }
+        baseline, changes = layer_sensitivities(model, choices, measure)
+        reports = [replace(report, sensitivity=changes[report.name]) for report in reports]
     return dict(
         config=str(config),
         checkpoint=None if checkpoint is None else str(checkpoint),
         measure=sensitivity,
-        num_images=num_images if sensitivity != "none" else 0,
+        num_images=num_images,
         baseline=baseline,
         layers=reports,
     )
@@ -125,6 +148,24 @@ def quantizer_choices(layer: QuantLayer, bit_widths: Sequence[int]) -> dict[int,
         if quantizer is not None:
             choices.setdefault(width, quantizer)
     return dict(sorted(choices.items()))
+
+
+def sorted_layers(layers: Sequence[LayerReport], by: str) -> list[LayerReport]:
+    """The layers by name, or the largest value first; ``'order'`` is the model's own.
+
+    Raises:
+        ConfigError: there is no such column, or it was not measured.
+    """
+    if by not in SORTS:
+        raise ConfigError(f"--sort {by}: choose one of {', '.join(SORTS)}")
+    if by == "sensitivity" and any(layer.damage is None for layer in layers):
+        raise ConfigError("--sort sensitivity: it was not measured; add --sensitivity loss")
+    if by == "order":
+        return list(layers)
+    if by == "name":
+        return sorted(layers, key=lambda layer: layer.name)
+    key = "damage" if by == "sensitivity" else by
+    return sorted(layers, key=lambda layer: -getattr(layer, key))
 
 
 def markdown(inspected: Mapping[str, Any], sort: str = "order") -> str:

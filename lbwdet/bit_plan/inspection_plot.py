@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from lbwdet.bit_plan.layer_report import LayerReport
 from lbwdet.figures import png, style
+from lbwdet.measuring.layer_report import LayerReport
 
 _BAR = "#4269d0"
 _ROW = 0.19  # inches
@@ -36,7 +36,7 @@ def draw_layers(layers: Sequence[LayerReport], measure: str = "none") -> bytes:
         )
         histogram.grid(False)
         values = {
-            "error": [layer.error for layer in layers],
+            "error": [layer.error or 0.0 for layer in layers],
             "bytes": [layer.bytes for layer in layers],
             measure: [layer.damage or 0.0 for layer in layers],
         }

@@ -103,12 +103,15 @@ def inspect(parser: argparse.ArgumentParser) -> Run:
 
             print(describe(args.config, as_json=args.json))
             return
-        from lbwdet.bit_plan.inspection import inspect_model, markdown, write_inspection
+        from lbwdet.bit_plan.inspection import (
+            InspectSettings,
+            inspect_model,
+            markdown,
+            write_inspection,
+        )
 
         weight = dict(bit_width=args.bit_width, code=args.code, granularity=args.granularity)
-        inspected = inspect_model(
-            args.config,
-            args.checkpoint,
+        settings = InspectSettings(
             weight if args.bit_width is not None else None,
             args.sensitivity,
             args.bit_widths,
@@ -116,6 +119,7 @@ def inspect(parser: argparse.ArgumentParser) -> Run:
             args.cfg_options,
             args.data_root,
         )
+        inspected = inspect_model(args.config, args.checkpoint, settings)
         print(markdown(inspected, args.sort))
         if args.out_dir:
             write_inspection(inspected, args.out_dir, args.sort)

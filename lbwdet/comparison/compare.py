@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
 
@@ -108,7 +107,7 @@ def compare(
         candidates, test_set = _prepare(models, test_set, settings)
         cache = Cache(out_dir / "cache")
         found, test_set = _detect(candidates, test_set, cache)
-        indices = _spread(len(test_set), LATENCY_IMAGES)
+        indices = test_set.spread(LATENCY_IMAGES)
         latency = _latency(candidates, test_set, indices, settings, cache)
     results = [
         ModelResult(
@@ -178,11 +177,7 @@ def _prepare(
     if any(isinstance(candidate, ArtifactCandidate) for candidate in candidates):
         test_set.loader.check_deployable()
     for candidate in candidates:
-        if candidate.classes != test_set.classes:
-            raise ConfigError(
-                f"{candidate.name} detects the classes {list(candidate.classes)}, "
-                f"but the test set has {list(test_set.classes)}"
-            )
+        test_set.check_classes(candidate.name, candidate.classes)
     return candidates, test_set
 
 
@@ -194,11 +189,6 @@ def _detect(
     found = [cache.detect_all(candidate, test_set, left_out) for candidate in candidates]
     kept = [index for index in range(len(test_set)) if index not in left_out]
     return [[each[index] for index in kept] for each in found], test_set.without(left_out)
-
-
-def _spread(count: int, wanted: int) -> list[int]:
-    """Up to ``wanted`` indices, evenly over 0..count-1."""
-    return sorted({int(index) for index in np.linspace(0, count - 1, min(wanted, count))})
 
 
 def _latency(

@@ -54,7 +54,7 @@ def demo(
         done = job.checkpoint.is_file()
         _say(step, f"{name}: {'already trained' if done else 'training'}, {job.work_dir}")
         with Progress(name, total=100) as progress:
-            checkpoint = job.run(threads, lambda done: progress.reach(int(100 * done.share)))
+            checkpoint = job.run(threads, lambda share: progress.reach(int(100 * share)))
         specs.append(ModelSpec(name, config, str(checkpoint)))
 
     _say(len(MODELS) + 2, "comparison")

@@ -66,6 +66,11 @@ class Accuracy:
     per_class: dict[str, ClassAccuracy]
     matches: list[Match]
 
+    @property
+    def maps(self) -> dict[str, float | None]:
+        """Both means, as they are called in every JSON file."""
+        return dict(mAP_11point=self.map_11point, mAP_area=self.map_area)
+
 
 class Detects(Protocol):
     """What :func:`detect_all` needs: a name for messages, and boxes for an image."""

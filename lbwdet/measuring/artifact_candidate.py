@@ -12,8 +12,9 @@ from lbwdet.deploy.inspect import facts
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.detector import Detector
 from lbwdet.errors import DataError, LBWError
-from lbwdet.measuring.candidates import Detections, LayerFacts
+from lbwdet.measuring.candidates import Detections
 from lbwdet.measuring.code_digest import code_digest
+from lbwdet.measuring.layer_report import LayerReport
 from lbwdet.measuring.size import FLOAT_BYTES, WeightSize
 
 # Rooms whose code decides what an artifact detects.
@@ -56,16 +57,15 @@ class ArtifactCandidate:
             raise DataError(str(error)) from error
         return Detections(found.boxes, found.scores, found.labels)
 
-    def layers(self) -> list[LayerFacts]:
+    def layers(self) -> list[LayerReport]:
         return [
-            LayerFacts(
+            LayerReport(
                 name=layer["name"],
                 shape=tuple(layer["shape"]),
                 bit_width=layer["bit_width"],
                 code=layer["code"],
                 zeros=layer["zeros"],
-                stored_bytes=layer["code_bytes"] + layer["vector_bytes"],
-                error=None,
+                bytes=layer["code_bytes"] + layer["vector_bytes"],
                 dropped=layer["dropped"],
             )
             for layer in self._facts["layers"]

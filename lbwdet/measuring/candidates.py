@@ -14,11 +14,11 @@ from mmengine.config import Config
 
 from lbwdet import __version__
 from lbwdet.errors import DataError, LBWError
-from lbwdet.layers import QuantLayer, quantized_layers
+from lbwdet.layers import quantized_layers
 from lbwdet.measuring.code_digest import code_digest
 from lbwdet.measuring.detectors import build_detector, test_dataset
-from lbwdet.measuring.size import WeightSize, layer_bytes, weight_size
-from lbwdet.quantizers import relative_error
+from lbwdet.measuring.layer_report import LayerReport, report_layer
+from lbwdet.measuring.size import WeightSize, weight_size
 
 # Rooms whose code decides what a detector detects.
 DECISIVE_CODE = (
@@ -76,31 +76,6 @@ class Detections:
             )
 
 
-@dataclass(frozen=True)
-class LayerFacts:
-    """One layer with low-bit weights, as it is stored.
-
-    Attributes:
-        name: dotted name.
-        shape: of the weight.
-        bit_width: bits of a code.
-        code: ``paper``, ``dense`` or ``uniform``.
-        zeros: share of weights at zero.
-        stored_bytes: codes and what goes with them.
-        error: ``|W - Q(W)|^2 / |W|^2``; None where the float weight is not known.
-        dropped: weights that the engines' integers cannot hold; None in PyTorch.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    bit_width: int
-    code: str
-    zeros: float
-    stored_bytes: int
-    error: float | None
-    dropped: int | None
-
-
 class Candidate(Protocol):
     """A model to compare, whichever engine runs it.
 
@@ -126,7 +101,7 @@ class Candidate(Protocol):
         """Boxes found in one [H, W, 3] uint8 BGR image."""
         ...
 
-    def layers(self) -> Sequence[LayerFacts]:
+    def layers(self) -> Sequence[LayerReport]:
         """The layers with low-bit weights; none of a float model."""
         ...
 
@@ -190,23 +165,8 @@ class TorchCandidate(ArrayDetector):
         self.size = weight_size(self.model)
         self.digest = _digest(cfg, self.model, device)
 
-    def layers(self) -> list[LayerFacts]:
-        return [_layer_facts(name, layer) for name, layer in quantized_layers(self.model).items()]
-
-
-def _layer_facts(name: str, layer: QuantLayer) -> LayerFacts:
-    assert layer.quantizer is not None
-    weight, levels = layer.weight.detach(), layer.fake_quantized_weight().detach()
-    return LayerFacts(
-        name=name,
-        shape=tuple(weight.shape),
-        bit_width=layer.quantizer.bit_width,
-        code=layer.quantizer.code,
-        zeros=(levels == 0).float().mean().item(),
-        stored_bytes=layer_bytes(layer, layer.quantizer),
-        error=relative_error(weight, levels),
-        dropped=None,
-    )
+    def layers(self) -> list[LayerReport]:
+        return [report_layer(name, layer) for name, layer in quantized_layers(self.model).items()]
 
 
 def array_pipeline(cfg: Config) -> list[dict[str, Any]]:

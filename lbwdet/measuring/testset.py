@@ -92,6 +92,18 @@ class TestSet:
             raise DataError(f"{self.description}: no image can be used: {some(list(left_out))}")
         return TestSet(self.classes, images, self.description, self.loader, left_out)
 
+    def spread(self, count: int) -> list[int]:
+        """Indices of up to ``count`` images, evenly over all."""
+        return np.linspace(0, len(self) - 1, min(count, len(self))).astype(int).tolist()
+
+    def check_classes(self, name: str, classes: Sequence[str]) -> None:
+        """Raises ``ConfigError`` unless the model of this name detects the set's classes."""
+        if tuple(classes) != self.classes:
+            raise ConfigError(
+                f"{name} detects the classes {list(classes)}, "
+                f"but the test set has {list(self.classes)}"
+            )
+
     def load(self, index: int) -> np.ndarray:
         """The image as the config's pipeline loads it: [H, W, 3] uint8 in BGR order, usually.
 
@@ -134,13 +146,7 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
         ConfigError: The config has no ``test_dataloader``.
         DataError: The data is not there or holds no image.
     """
-    if not cfg.get("test_dataloader"):
-        raise ConfigError(
-            f"{cfg.filename}: no 'test_dataloader' in this config, nothing to test on"
-        )
-    register_scope(cfg)
-    check_data(cfg, ("test",))
-    dataset = build_dataset(cfg, cfg.test_dataloader.dataset)
+    dataset = split_dataset(cfg, "test")
     count = len(dataset) if num_images is None else min(num_images, len(dataset))
     if count < 1:
         raise DataError(f"{cfg.filename}: no test image to look at (num_images={num_images})")
@@ -160,13 +166,18 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
     )
 
 
-def build_dataset(cfg: Config, settings: Mapping[str, Any]) -> Any:
-    """One of the data sets of ``cfg``, with its annotations read.
+def split_dataset(cfg: Config, split: str) -> Any:
+    """The ``'train'``, ``'val'`` or ``'test'`` data set of ``cfg``, with its annotations read.
 
     Raises:
-        ConfigError: its class names are none, or differ between its parts.
-        DataError: they are not there.
+        ConfigError: there is none; or its class names are none, or differ between its parts.
+        DataError: its files are not there.
     """
+    if not cfg.get(f"{split}_dataloader"):
+        raise ConfigError(f"{cfg.filename}: no '{split}_dataloader' in this config")
+    settings = cfg[f"{split}_dataloader"].dataset
+    register_scope(cfg)
+    check_data(cfg, (split,))
     dataset_classes(settings, str(cfg.filename))
     try:
         dataset = DATASETS.build(copy.deepcopy(settings))

@@ -206,8 +206,7 @@ def _measured(
     """The detector, and its mAP in both protocols."""
     candidate = TorchCandidate(name, cfg, checkpoint)
     found = cache.detect_all(candidate, test_set)
-    accuracy = evaluate(found, test_set.truths, test_set.classes)
-    return candidate, dict(mAP_11point=accuracy.map_11point, mAP_area=accuracy.map_area)
+    return candidate, evaluate(found, test_set.truths, test_set.classes).maps
 
 
 def _retraining(

@@ -57,7 +57,7 @@ class Graph:
     outputs: tuple[str, ...]
 
 
-class _Part(nn.Module):
+class Part(nn.Module):
     """Some computation of a model as a module, for parameters keep their names in the model."""
 
     def __init__(self, model: nn.Module, compute: Callable[[Any, Tensor], Any]) -> None:
@@ -83,7 +83,7 @@ def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tenso
     Raises:
         ConfigError: the computation depends on values, or is otherwise no plain graph.
     """
-    part = _Part(model, compute).eval()
+    part = Part(model, compute).eval()
     try:
         with float_layers(model), torch.no_grad():
             program = torch.export.export(part, (sample,), strict=False)
