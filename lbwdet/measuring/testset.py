@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,24 +48,23 @@ class TestImage:
     truth: GroundTruth
 
 
+@dataclass(frozen=True, eq=False)
 class TestSet:
-    """Test images and class names; ``description`` is free of machine-specific paths."""
+    """Test images and class names.
+
+    Attributes:
+        description: free of machine-specific paths.
+        loader: reads an image as the config does.
+        left_out: images that cannot be used, and why.
+    """
 
     __test__ = False
 
-    def __init__(
-        self,
-        classes: tuple[str, ...],
-        images: list[TestImage],
-        description: str,
-        loader: ImageLoader,
-        left_out: Sequence[str] = (),
-    ) -> None:
-        self.classes = classes
-        self.images = images
-        self.description = description
-        self.loader = loader
-        self.left_out = tuple(left_out)  # images that cannot be used, and why
+    classes: tuple[str, ...]
+    images: list[TestImage]
+    description: str
+    loader: ImageLoader
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -77,8 +76,7 @@ class TestSet:
 
     def first(self, count: int | None) -> "TestSet":
         """Only the first images; all of them where ``count`` is None or there are fewer."""
-        images = self.images[:count]
-        return TestSet(self.classes, images, self.description, self.loader, self.left_out)
+        return replace(self, images=self.images[:count])
 
     def without(self, reasons: Mapping[int, str]) -> "TestSet":
         """The set without the images at these indices, each for a reason.
@@ -90,7 +88,7 @@ class TestSet:
         left_out = (*self.left_out, *(reasons[index] for index in sorted(reasons)))
         if not images:
             raise DataError(f"{self.description}: no image can be used: {some(list(left_out))}")
-        return TestSet(self.classes, images, self.description, self.loader, left_out)
+        return replace(self, images=images, left_out=left_out)
 
     def spread(self, count: int) -> list[int]:
         """Indices of up to ``count`` images, evenly over all."""
@@ -162,7 +160,7 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
         images,
         _describe(cfg.test_dataloader.dataset),
         ImageLoader.of(test_dataset(cfg)["pipeline"]),
-        report.bad_images if report else (),
+        tuple(report.bad_images) if report else (),
     )
 
 
