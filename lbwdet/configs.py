@@ -79,16 +79,22 @@ def set_data_root(cfg: Config, root: str | Path) -> None:
 
 def voc_datasets(dataset: Any) -> Iterator[dict[str, Any]]:
     """The VOC-format data sets inside wrappers such as RepeatDataset and ConcatDataset."""
-    if isinstance(dataset, (list, tuple)):
-        for part in dataset:
-            yield from voc_datasets(part)
-    elif isinstance(dataset, dict):
-        kind = dataset.get("type")
+    for part in inner_datasets(dataset):
+        kind = part.get("type")
         name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
         if name.rpartition(".")[2] in VOC_TYPES:  # 'mmdet.VOCDataset' names its scope
-            yield dataset
-        yield from voc_datasets(dataset.get("dataset"))
-        yield from voc_datasets(dataset.get("datasets"))
+            yield part
+
+
+def inner_datasets(dataset: Any) -> Iterator[dict[str, Any]]:
+    """A data set's settings and those of every data set inside it."""
+    if isinstance(dataset, list | tuple):
+        for part in dataset:
+            yield from inner_datasets(part)
+    elif isinstance(dataset, dict):
+        yield dataset
+        yield from inner_datasets(dataset.get("dataset"))
+        yield from inner_datasets(dataset.get("datasets"))
 
 
 def config_file(name: str | Path) -> Path:

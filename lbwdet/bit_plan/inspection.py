@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +193,7 @@ def write_inspection(
     layers = sorted_layers(inspected["layers"], sort)
     write_json(
         out_dir / "inspect.json",
-        {**inspected, "layers": [layer.to_json() for layer in inspected["layers"]]},
+        {**inspected, "layers": [asdict(layer) for layer in inspected["layers"]]},
     )
     write_text(out_dir / "inspect.md", markdown(inspected, sort))
     write_bytes(out_dir / "inspect.png", draw_layers(layers, inspected["measure"]))
@@ -211,14 +211,11 @@ def read_sensitivities(
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        found = {
-            layer["name"]: {int(width): float(v) for width, v in layer["sensitivity"].items()}
-            for layer in content["layers"]
-        }
-        histograms = {
-            layer["name"]: (int(layer["bit_width"]), tuple(layer["levels"]))
-            for layer in content["layers"]
-        }
+        found, histograms = {}, {}
+        for layer in content["layers"]:
+            name, changes = layer["name"], layer["sensitivity"]
+            found[name] = {int(width): float(change) for width, change in changes.items()}
+            histograms[name] = int(layer["bit_width"]), tuple(layer["levels"])
         measured = content["measure"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: no inspect.json of `lbwdet inspect` ({error})") from error

@@ -261,12 +261,4 @@ def _write(
     chosen = choose_images(results, test_set, num_report_images)
     sheet = contact_sheet(results, test_set, chosen[:SHEET_IMAGES])
     write_bytes(out_dir / "detections.png", sheet)
-    write_report(
-        out_dir / "report" / "index.html",
-        comparison,
-        results,
-        test_set,
-        chosen,
-        plots,
-        draw_plots(results, dark=True),
-    )
+    write_report(out_dir / "report" / "index.html", comparison, results, test_set, chosen, plots)

@@ -9,6 +9,7 @@ import cv2
 import jinja2
 import numpy as np
 
+from lbwdet.comparison.plots import draw_plots
 from lbwdet.comparison.results import ModelResult, protocol_lines
 from lbwdet.errors import LBWError
 from lbwdet.files import write_text
@@ -59,9 +60,9 @@ def write_report(
     test_set: TestSet,
     indices: Sequence[int],
     plots: Mapping[str, bytes],
-    dark_plots: Mapping[str, bytes],
 ) -> None:
     """Writes the report on ``results`` with a gallery of the images at ``indices``."""
+    dark_plots = draw_plots(results, dark=True)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lbwdet.comparison"),
         autoescape=True,

@@ -160,10 +160,9 @@ def contact_sheet(
             named = len(names) <= MOST_NAMED
             _panel(grid[row][0], picture, truth.boxes[~truth.ignored], names * named, TRUTH_COLOR)
             for axes, result in zip(grid[row][1:], results, strict=True):
-                found = result.detections[index]
-                shown = found.scores >= SHEET_SCORE
-                names = [test_set.classes[label] for label in found.labels[shown]]
-                _panel(axes, picture, found.boxes[shown], names * named, result.color)
+                found = result.detections[index].above(SHEET_SCORE)
+                names = [test_set.classes[label] for label in found.labels]
+                _panel(axes, picture, found.boxes, names * named, result.color)
             grid[row][0].set_ylabel(short(test_set.images[index].name))
         titles = ["ground truth", *(result.name for result in results)]
         for axes, title in zip(grid[0], titles, strict=True):

@@ -79,18 +79,17 @@ class Cache:
     def keep_latency(self, key: str, latency: dict[str, Latency]) -> None:
         write_json(self._latency_path(key), {name: asdict(one) for name, one in latency.items()})
 
-    def _detections_path(self, candidate: Candidate, test_set: TestSet) -> Path:
-        return self.folder / f"detections-{_short(candidate.digest + test_set.digest)}.npz"
-
     def _latency_path(self, key: str) -> Path:
-        return self.folder / f"latency-{_short(key)}.json"
+        return self._path("latency-{}.json", key)
+
+    def _detections_path(self, candidate: Candidate, test_set: TestSet) -> Path:
+        return self._path("detections-{}.npz", candidate.digest + test_set.digest)
+
+    def _path(self, form: str, key: str) -> Path:
+        return self.folder / form.format(hashlib.sha256(key.encode()).hexdigest()[:20])
 
 
 def _latency(entry: Mapping[str, Any]) -> Latency:
     times = [float(value) for value in entry["milliseconds"]]
     median, p10, p90 = (float(entry[name]) for name in ("median", "p10", "p90"))
     return Latency(median, p10, p90, times)
-
-
-def _short(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()[:20]

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from lbwdet.configs import SPLITS
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.datasets.voc_files import some
-from lbwdet.errors import ConfigError, DataError
+from lbwdet.errors import ConfigError, DataError, first_line
 from lbwdet.images import find_images
 from lbwdet.measuring.candidates import array_pipeline
 from lbwdet.measuring.detectors import test_dataset
@@ -54,8 +54,8 @@ def usable_images(cfg: Config, paths: Sequence[Path]) -> tuple[list[Path], list[
             try:
                 pipeline(dict(img=image, img_id=0))
             except Exception as error:  # of any step, on an image so long or so thin
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                raise DataError(f"{path}: shape {list(image.shape)}: {reason}") from error
+                shape = list(image.shape)
+                raise DataError(f"{path}: shape {shape}: {first_line(error)}") from error
         except DataError as error:
             left_out.append(str(error).replace(f"{path.parent}{os.sep}", ""))
         else:

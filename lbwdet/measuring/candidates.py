@@ -13,7 +13,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 
 from lbwdet import __version__
-from lbwdet.errors import DataError, LBWError
+from lbwdet.errors import DataError, LBWError, first_line
 from lbwdet.layers import quantized_layers
 from lbwdet.measuring.code_digest import code_digest
 from lbwdet.measuring.detectors import build_detector, test_dataset
@@ -56,6 +56,11 @@ class Detections:
         """Box [4], score and label of each, in order."""
         return zip(self.boxes, self.scores, self.labels, strict=True)
 
+    def above(self, score: float) -> "Detections":
+        """Those of this score or more."""
+        kept = self.scores >= score
+        return Detections(self.boxes[kept], self.scores[kept], self.labels[kept])
+
     def check(self, where: str, num_classes: int) -> None:
         """Raises ``LBWError`` unless shapes agree and every number makes sense."""
         count = len(self.scores)
@@ -76,11 +81,21 @@ class Detections:
             )
 
 
-class Candidate(Protocol):
+class Detects(Protocol):
+    """Anything that turns an image into boxes, under a name that messages know it by."""
+
+    @property
+    def name(self) -> str: ...
+
+    def detect(self, image: np.ndarray) -> Detections:
+        """Boxes found in one [H, W, 3] uint8 BGR image."""
+        ...
+
+
+class Candidate(Detects, Protocol):
     """A model to compare, whichever engine runs it.
 
     Attributes:
-        name: What it is called in tables and plots.
         engine: What runs it: ``torch``, ``native``, ...
         config: The config or artifact it came from, as the user named it.
         checkpoint: The weights file, as the user named it; None without one.
@@ -89,17 +104,12 @@ class Candidate(Protocol):
         digest: Changes whenever the detections may change.
     """
 
-    name: str
     engine: str
     config: str
     checkpoint: str | None
     classes: tuple[str, ...]
     size: WeightSize
     digest: str
-
-    def detect(self, image: np.ndarray) -> Detections:
-        """Boxes found in one [H, W, 3] uint8 BGR image."""
-        ...
 
     def layers(self) -> Sequence[LayerReport]:
         """The layers with low-bit weights; none of a float model."""
@@ -126,9 +136,8 @@ class ArrayDetector:
         except LBWError:
             raise
         except Exception as error:  # of any step, any layer
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            shape = list(image.shape)
-            raise DataError(f"an image of shape {shape} cannot be processed: {reason}") from error
+            what = f"an image of shape {list(image.shape)} cannot be processed"
+            raise DataError(f"{what}: {first_line(error)}") from error
         return Detections(
             boxes=found.bboxes.cpu().numpy().astype(np.float32),
             scores=found.scores.cpu().numpy().astype(np.float32),

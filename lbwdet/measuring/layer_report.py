@@ -1,7 +1,6 @@
 """What quantization makes of one layer."""
 
 import dataclasses
-from typing import Any
 
 import torch
 
@@ -46,11 +45,6 @@ class LayerReport:
     def damage(self) -> float | None:
         """The sensitivity at the layer's own bit width."""
         return self.sensitivity.get(self.bit_width)
-
-    def to_json(self) -> dict[str, Any]:
-        entry = dataclasses.asdict(self)
-        entry["sensitivity"] = {str(width): value for width, value in self.sensitivity.items()}
-        return entry
 
 
 @torch.no_grad()

@@ -92,7 +92,8 @@ class TestSet:
 
     def spread(self, count: int) -> list[int]:
         """Indices of up to ``count`` images, evenly over all."""
-        return np.linspace(0, len(self) - 1, min(count, len(self))).astype(int).tolist()
+        places = np.linspace(0, len(self) - 1, min(count, len(self)))
+        return [int(place) for place in places]
 
     def check_classes(self, name: str, classes: Sequence[str]) -> None:
         """Raises ``ConfigError`` unless the model of this name detects the set's classes."""
