@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,23 @@ from lbwdet.errors import ConfigError
 OWN_CONFIGS = Path(__file__).resolve().parents[1] / "configs"  # beside the package, not in it
 VOC_TYPES = ("LBWVOCDataset", "VOCDataset", "XMLDataset")
 SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overrides:
+    """What is changed in a config as it is read; what settings objects are made from.
+
+    Attributes:
+        data_root: the root of all its VOC-format data, see :func:`set_data_root`.
+        cfg_options: dotted keys and their values, as ``--cfg-options`` gives them.
+    """
+
+    data_root: str | Path | None = None
+    cfg_options: Mapping[str, Any] | None = None
+
+    def load_config(self, path: str | Path) -> Config:
+        """:func:`load_config`, with these."""
+        return load_config(path, self.cfg_options, self.data_root)
 
 
 def load_config(

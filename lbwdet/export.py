@@ -1,7 +1,6 @@
 """``lbwdet export``: from a config and a checkpoint to an artifact file."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 
 from lbwdet import __version__
 from lbwdet.checkpoints import LISTED_KEYS
-from lbwdet.configs import SPLITS, load_config
+from lbwdet.configs import SPLITS, Overrides
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.export import export_detector
@@ -47,7 +46,7 @@ class Exported:
 
 
 @dataclass(frozen=True)
-class ExportSettings:
+class ExportSettings(Overrides):
     """How a detector becomes an artifact.
 
     Attributes:
@@ -56,15 +55,12 @@ class ExportSettings:
         num: number of images, taken evenly from all there are.
         method: ``'mse'``, ``'percentile'`` or ``'minmax'``.
         entropy_coding: smaller file, slower to load.
-        data_root, cfg_options: as for training.
     """
 
     calibrate: str
     num: int = 64
     method: str = "mse"
     entropy_coding: bool = False
-    data_root: str | None = None
-    cfg_options: Mapping[str, Any] | None = None
 
 
 def export(
@@ -81,7 +77,7 @@ def export(
         LBWError: with a message for the user; nothing is written.
     """
     calibrate, method = settings.calibrate, settings.method
-    cfg = load_config(config, settings.cfg_options, settings.data_root)
+    cfg = settings.load_config(config)
     chosen = calibration_images(cfg, calibrate, settings.num)
     loader = ImageLoader.of(test_dataset(cfg)["pipeline"])
     loader.check_deployable()

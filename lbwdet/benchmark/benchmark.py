@@ -12,7 +12,6 @@ from lbwdet.benchmark.engines import TORCH, engine_specs
 from lbwdet.benchmark.report import markdown, write_plots
 from lbwdet.benchmark.settings import Bench, BenchmarkSettings
 from lbwdet.benchmark.timing import engine_accuracy, time_engines
-from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.files import write_json, write_text
 from lbwdet.images import find_images, read_image
@@ -51,7 +50,7 @@ def benchmark(
     bench = Bench(settings, Path(artifact).resolve(), Path(out_dir).resolve())
     cfg = test_set = None
     if settings.config is not None:
-        cfg = load_config(settings.config, settings.cfg_options, settings.data_root)
+        cfg = settings.load_config(settings.config)
         if settings.accuracy or settings.source == "test":
             test_set = load_test_set(cfg)
             test_set.check_classes("the artifact", model.classes)

@@ -11,7 +11,7 @@ from torch import nn
 
 from lbwdet.bit_plan.inspection_plot import draw_layers
 from lbwdet.bit_plan.sensitivity import build_measure, layer_sensitivities, quantizers_of
-from lbwdet.configs import load_config
+from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.files import write_bytes, write_json, write_text
 from lbwdet.layers import QuantLayer, quantize_, quantized_layers
@@ -27,11 +27,11 @@ Choices = Mapping[str, Mapping[int, WeightQuantizer]]  # by layer and bit width
 
 
 @dataclass(frozen=True)
-class InspectSettings:
+class InspectSettings(Overrides):
     """What to look at in the layers of a detector.
 
     Attributes:
-        weight, cfg_options, data_root: as :func:`load_quantized` takes them.
+        weight: as :func:`load_quantized` takes it.
         sensitivity: ``'loss'`` (on training images), ``'map'`` (on test images) or
             ``'none'``.
         bit_widths: measure the sensitivity at these, too; each layer's own always is.
@@ -45,8 +45,6 @@ class InspectSettings:
     sensitivity: str = "none"
     bit_widths: Sequence[int] = ()
     num_images: int = 8
-    cfg_options: Mapping[str, Any] | None = None
-    data_root: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.sensitivity not in MEASURES:
@@ -59,8 +57,7 @@ def load_quantized(
     config: str | Path,
     checkpoint: str | Path | None,
     weight: Mapping[str, Any] | None = None,
-    cfg_options: Mapping[str, Any] | None = None,
-    data_root: str | Path | None = None,
+    overrides: Overrides | None = None,
 ) -> tuple[Config, nn.Module]:
     """The config and its detector, in eval mode and quantized.
 
@@ -69,14 +66,13 @@ def load_quantized(
         checkpoint: weights that fit it; None for random initial weights.
         weight: settings that replace the config's own in every layer that it quantizes,
             or in all layers where it quantizes none.
-        cfg_options: dotted keys that override the config.
-        data_root: overrides the root of its VOC-format data.
+        overrides: of the config; none by default.
 
     Raises:
         ConfigError, CheckpointError: with a message for the user; also where neither
             the config nor ``weight`` says how to quantize.
     """
-    cfg = load_config(config, cfg_options, data_root)
+    cfg = (overrides or Overrides()).load_config(config)
     model = build_detector(cfg, checkpoint)
     own = quantized_layers(model)
     if not own and weight is None:
@@ -112,9 +108,7 @@ def inspect_model(
     sensitivity = settings.sensitivity
     if sensitivity != "none" and checkpoint is None:
         raise ConfigError(f"--sensitivity {sensitivity}: random weights have none; give CHECKPOINT")
-    cfg, model = load_quantized(
-        config, checkpoint, settings.weight, settings.cfg_options, settings.data_root
-    )
+    cfg, model = load_quantized(config, checkpoint, settings.weight, settings)
     layers = quantized_layers(model)
     reports = [report_layer(name, layer) for name, layer in layers.items()]
     baseline, num_images = None, 0

@@ -18,6 +18,7 @@ from lbwdet.bit_plan.inspection import (
 )
 from lbwdet.bit_plan.quantized_config import write_quantized_config
 from lbwdet.bit_plan.sensitivity import build_measure, layer_sensitivities, quantizers_of
+from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
 from lbwdet.layers import QuantLayer, quantized_layers
 from lbwdet.measuring.model_map import ModelMap
@@ -30,7 +31,7 @@ _TIE = 1e-6  # weight of the quantization error, which decides where the damage 
 
 
 @dataclass(frozen=True)
-class PlanSettings:
+class PlanSettings(Overrides):
     """What bit widths are chosen for, and by what.
 
     Attributes:
@@ -43,7 +44,6 @@ class PlanSettings:
         inspected: ``inspect.json`` of the same model, with its sensitivities at
             ``bit_widths``; without it they are measured.
         map_images: test images to measure mAP on, too; 0 for all, None for no mAP.
-        data_root: overrides the root of the config's VOC-format data while measuring.
 
     Raises:
         ConfigError: no size, or two; or less than two bit widths.
@@ -57,7 +57,6 @@ class PlanSettings:
     num_images: int = 8
     inspected: str | Path | None = None
     map_images: int | None = None
-    data_root: str | Path | None = None
 
     def __post_init__(self) -> None:
         sizes = [size for size in (self.budget_mb, self.average_bits) if size is not None]
@@ -99,7 +98,7 @@ def plan_bits(
     """
     widths = settings.widths
     finest = dict(settings.weight, bit_width=widths[-1])
-    cfg, model = load_quantized(config, checkpoint, finest, data_root=settings.data_root)
+    cfg, model = load_quantized(config, checkpoint, finest, settings)
     layers = quantized_layers(model)
     choices = {name: quantizer_choices(layer, widths) for name, layer in layers.items()}
     size = {

@@ -2,19 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 
 from lbwdet.comparison.html_report import choose_images, write_report
 from lbwdet.comparison.plots import contact_sheet, draw_plots
 from lbwdet.comparison.results import ModelResult, markdown
 from lbwdet.comparison.specs import ArtifactSpec, ModelSpec
-from lbwdet.configs import load_config
+from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
 from lbwdet.figures import COLORS
 from lbwdet.files import write_bytes, write_json, write_text
@@ -34,15 +33,13 @@ SHEET_IMAGES = 4
 
 
 @dataclass(frozen=True)
-class CompareSettings:
+class CompareSettings(Overrides):
     """How models are compared.
 
     Attributes:
         num_images: Use only the first of the test images.
         threads: CPU threads for everything; None: all that are available.
         latency_rounds: Rounds over the latency images; 0 measures no latency.
-        data_root: Overrides the data root of every config.
-        cfg_options: Overrides for every config, as ``--cfg-options`` gives them.
         device: Where the MMDetection models run.
         num_report_images: Images in the report, those first on which the models
             disagree most.
@@ -56,8 +53,6 @@ class CompareSettings:
     num_images: int | None = None
     threads: int | None = None
     latency_rounds: int = 5
-    data_root: str | Path | None = None
-    cfg_options: Mapping[str, Any] | None = None
     device: str = "cpu"
     num_report_images: int = 24
     test_config: str | Path | None = None
@@ -69,10 +64,6 @@ class CompareSettings:
     @property
     def num_threads(self) -> int:
         return available_cpus() if self.threads is None else self.threads
-
-    def load_config(self, path: str | Path) -> Config:
-        """A config with the overrides."""
-        return load_config(path, self.cfg_options, self.data_root)
 
 
 def compare(

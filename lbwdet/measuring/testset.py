@@ -87,7 +87,7 @@ class TestSet:
         images = [image for index, image in enumerate(self.images) if index not in reasons]
         left_out = (*self.left_out, *(reasons[index] for index in sorted(reasons)))
         if not images:
-            raise DataError(f"{self.description}: no image can be used: {some(list(left_out))}")
+            raise DataError(f"{self.description}: no image can be used: {some(left_out)}")
         return replace(self, images=images, left_out=left_out)
 
     def spread(self, count: int) -> list[int]:
@@ -124,12 +124,12 @@ class TestSet:
     def difference(self, other: "TestSet") -> str | None:
         """What makes ``other`` a different test, in words; None if nothing does."""
         if self.classes != other.classes:
-            return f"classes {_few(self.classes)} against {_few(other.classes)}"
+            return f"classes {some(self.classes)} against {some(other.classes)}"
         names = [image.name for image in self.images]
         other_names = [image.name for image in other.images]
         if names != other_names:
             only = sorted(set(names) ^ set(other_names))
-            what = f"not in both: {_few(only)}" if only else "the same images in another order"
+            what = f"not in both: {some(only)}" if only else "the same images in another order"
             return f"{len(names)} images against {len(other_names)} ({what})"
         if self.digest != other.digest:
             return "the same images with other ground truth"
@@ -197,7 +197,3 @@ def _truth(instances: list[dict[str, Any]]) -> GroundTruth:
 def _describe(dataset: dict[str, Any]) -> str:
     parts = (Path(str(dataset.get("data_root", ""))).name, str(dataset.get("ann_file", "")))
     return " ".join(part for part in parts if part) or str(dataset["type"])
-
-
-def _few(names: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(names[:8]) + (f", ... ({len(names)})" if len(names) > 8 else "")

@@ -33,7 +33,6 @@ Hence ``E[g] = |v|^2 A - (v.v*) B + c C / 2``; see :func:`row_means` for A, B, C
 
 import dataclasses
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +40,7 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float64]
 ESTIMATORS = ("identity", "relu", "clipped_relu")
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
+_BATCH = 20_000  # samples at a time
 _HALF_MASS = 1 / math.sqrt(2 * math.pi)  # E[x 1{x > 0}] of a standard normal x
 
 
@@ -178,21 +178,19 @@ def sample_coarse_gradient(
     random: np.random.Generator,
 ) -> tuple[Estimate, Estimate]:
     """Coarse gradients in ``v`` (which is exact) and ``w`` averaged over fresh samples."""
-    sums: list[list[Vector]] = [[], []]
-    squares: list[list[Vector]] = [[], []]
-    for z in _batches(num_samples, (len(v), len(w)), random):
+    totals = np.zeros(len(v)), np.zeros(len(w))
+    squares = np.zeros(len(v)), np.zeros(len(w))
+    for start in range(0, num_samples, _BATCH):
+        z = random.standard_normal((min(_BATCH, num_samples - start), len(v), len(w)))
         inner = z @ w
         active = inner > 0
         missed = active @ v - (z @ teacher.w > 0) @ teacher.v
         through = v * _derivative(estimator, inner) * missed[:, None]
         for k, one in enumerate((active * missed[:, None], np.einsum("sm,smn->sn", through, z))):
-            sums[k].append(one.sum(0))
-            squares[k].append((one**2).sum(0))
-    first, second = (
-        _estimate(sum(sums[k]), sum(squares[k]), num_samples)  # type: ignore[arg-type]
-        for k in range(2)
-    )
-    return first, second
+            totals[k][:] += one.sum(0)
+            squares[k][:] += (one**2).sum(0)
+    in_v, in_w = (_estimate(totals[k], squares[k], num_samples) for k in range(2))
+    return in_v, in_w
 
 
 def _derivative(estimator: str, x: Vector) -> Vector:
@@ -203,13 +201,6 @@ def _derivative(estimator: str, x: Vector) -> Vector:
     if estimator == "clipped_relu":
         return ((x > 0) & (x < 1)).astype(np.float64)
     raise ValueError(f"estimator {estimator!r} is not known; choose one of {ESTIMATORS}")
-
-
-def _batches(
-    num_samples: int, shape: tuple[int, int], random: np.random.Generator, size: int = 20_000
-) -> Iterator[Vector]:
-    for start in range(0, num_samples, size):
-        yield random.standard_normal((min(size, num_samples - start), *shape))
 
 
 def _estimate(total: Vector, square: Vector, count: int) -> Estimate:

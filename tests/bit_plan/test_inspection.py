@@ -12,6 +12,7 @@ from lbwdet.bit_plan.inspection import (
     write_inspection,
 )
 from lbwdet.cli import main
+from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
 from lbwdet.layers import quantized_layers
 
@@ -98,7 +99,7 @@ class TestFiles:
 
     def test_data_elsewhere(self, float_detector, tmp_path):
         root = str(tmp_path / "elsewhere")
-        cfg, _ = load_quantized(float_detector.config, None, FOUR_BIT, data_root=root)
+        cfg, _ = load_quantized(float_detector.config, None, FOUR_BIT, Overrides(data_root=root))
         assert cfg.test_dataloader.dataset.data_root == root
         assert cfg.train_dataloader.dataset.data_root == root
 
