@@ -54,7 +54,7 @@ def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
     )
     if write is None:
         raise DataError(f"{path}: neither an experiment, a comparison, a benchmark nor a study")
-    text = summary(content) if block["short"] else write(content)
+    text = summary(content) if block["short"] and "part" in content else write(content)
     return f"{block[1]}{text.strip()}\n<!-- end -->"
 
 
