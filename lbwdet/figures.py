@@ -88,6 +88,8 @@ def label(axes: Axes, text: str, place: tuple[float, float], above: float) -> No
     )
 
 
-def short(name: str, length: int = 24) -> str:
-    """The name, cut at the end where it is too long for a picture."""
-    return name if len(name) <= length else name[: length - 3] + "..."
+def short(name: str, length: int = 24, keep_end: bool = False) -> str:
+    """The name, cut at the end, or at the beginning, where it is too long for a picture."""
+    if len(name) <= length:
+        return name
+    return "..." + name[3 - length :] if keep_end else name[: length - 3] + "..."

@@ -48,7 +48,8 @@ class ArtifactCandidate:
         self.classes = self._detector.classes
         self._facts = facts(path)
         self.size = _size(self._facts)
-        self.digest = _digest(Path(path), engine)
+        decisive = Path(path).read_bytes() + f"{engine}{code_digest(DECISIVE_CODE)}".encode()
+        self.digest = hashlib.sha256(decisive).hexdigest()
 
     def detect(self, image: np.ndarray) -> Detections:
         try:
@@ -85,8 +86,3 @@ def _size(found: Mapping[str, Any]) -> WeightSize:
         bit_width=counts.most_common(1)[0][0],
         weights_by_bit_width=dict(sorted((counts + Counter({32: channels})).items())),
     )
-
-
-def _digest(path: Path, engine: str) -> str:
-    parts = path.read_bytes(), engine.encode(), code_digest(DECISIVE_CODE).encode()
-    return hashlib.sha256(b"".join(parts)).hexdigest()

@@ -71,16 +71,14 @@ class Cache:
     def latency(self, key: str) -> dict[str, Latency] | None:
         """Earlier timings taken under exactly the conditions in ``key``, or None."""
         try:
-            stored = json.loads(self._latency_path(key).read_text(encoding="utf-8"))
+            stored = json.loads(self._path("latency-{}.json", key).read_text(encoding="utf-8"))
             return {name: _latency(entry) for name, entry in stored.items()}
         except Exception:  # whatever stands in the file
             return None
 
     def keep_latency(self, key: str, latency: dict[str, Latency]) -> None:
-        write_json(self._latency_path(key), {name: asdict(one) for name, one in latency.items()})
-
-    def _latency_path(self, key: str) -> Path:
-        return self._path("latency-{}.json", key)
+        stored = {name: asdict(one) for name, one in latency.items()}
+        write_json(self._path("latency-{}.json", key), stored)
 
     def _detections_path(self, candidate: Candidate, test_set: TestSet) -> Path:
         return self._path("detections-{}.npz", candidate.digest + test_set.digest)

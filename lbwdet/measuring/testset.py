@@ -149,12 +149,11 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
     count = len(dataset) if num_images is None else min(num_images, len(dataset))
     if count < 1:
         raise DataError(f"{cfg.filename}: no test image to look at (num_images={num_images})")
-    images = []
-    for index in range(count):
-        info = dataset.get_data_info(index)
-        images.append(
-            TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info["instances"]))
-        )
+    infos = [dataset.get_data_info(index) for index in range(count)]
+    images = [
+        TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info["instances"]))
+        for info in infos
+    ]
     report = getattr(dataset, "annotation_report", None)  # of LBWVOCDataset
     return TestSet(
         config_classes(cfg, ("test",)) or tuple(dataset.metainfo["classes"]),
