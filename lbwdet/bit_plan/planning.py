@@ -183,18 +183,16 @@ def _with_ties(
 ) -> dict[str, dict[int, float]]:
     """Where more bits do no measurable good, they still go where they lessen the error most."""
     scale = _TIE * (max(max(own.values()) for own in damage.values()) or 1.0)
-    costs = {}
-    for name, own in damage.items():
-        layer = layers[name]
+
+    def error(name: str, width: int) -> float:
+        layer, quantizer = layers[name], choices[name][width]
         weight = layer.weight.detach()
-        levels = {
-            width: quantizer.fake_quantize(weight, name, layer.channel_axis)
-            for width, quantizer in choices[name].items()
-        }
-        costs[name] = {
-            width: own[width] + scale * relative_error(weight, levels[width]) for width in own
-        }
-    return costs
+        return relative_error(weight, quantizer.fake_quantize(weight, name, layer.channel_axis))
+
+    return {
+        name: {width: change + scale * error(name, width) for width, change in own.items()}
+        for name, own in damage.items()
+    }
 
 
 def markdown(planned: Mapping[str, Any]) -> str:
