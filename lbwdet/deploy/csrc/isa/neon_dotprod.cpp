@@ -91,8 +91,7 @@ struct Vector {
 
 #include "../conv/row.inl"
 
-constexpr Kernel kKernel{Vector::lanes, Vector::vectors, Vector::narrow_quads, 0x80,
-                         run_row<Vector>, nullptr};
+constexpr Kernel kKernel = kernel_of<Vector>(0x80, nullptr);
 
 }  // namespace
 }  // namespace lbw::conv

@@ -125,8 +125,7 @@ struct Vector {
 
 #include "../conv/row.inl"
 
-constexpr Kernel kKernel{Vector::lanes, Vector::vectors, Vector::narrow_quads, 0,
-                         run_row<Vector>, nullptr};
+constexpr Kernel kKernel = kernel_of<Vector>(0, nullptr);
 
 }  // namespace
 }  // namespace lbw::conv
