@@ -16,7 +16,7 @@ from lbwdet.benchmark.benchmark import benchmark
 from lbwdet.benchmark.report import markdown
 from lbwdet.benchmark.settings import BenchmarkSettings
 from lbwdet.configs import load_config
-from lbwdet.export import export
+from lbwdet.export import ExportSettings, export
 from lbwdet.files import atomic_write, write_json
 from lbwdet.training.build import build_model
 
@@ -55,7 +55,8 @@ def prepare(work_dir: Path, bits: str) -> Path:
         make_images(work_dir / "images")
     if not artifact.exists():
         config = CONFIGS / f"lbw_frcnn_voc_{bits}.py"
-        export(config, checkpoint, artifact, str(work_dir / "images"), num=NUM_IMAGES)
+        settings = ExportSettings(str(work_dir / "images"), num=NUM_IMAGES)
+        export(config, checkpoint, artifact, settings)
     return artifact
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 import torch
 from mmengine.fileio import get_file_backend
 
-from lbwdet.errors import CheckpointError, LBWError
+from lbwdet.errors import CheckpointError, LBWError, first_line
 
 LISTED_FILES = 8
 _ZIP_START = b"PK\x03\x04"
@@ -139,7 +139,3 @@ def _check_sums(file: IO[bytes], size: int) -> None:
             with archive.open(record) as content:  # which compares with record.CRC at the end
                 while content.read(_CHUNK):
                     pass
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,23 @@ from lbwdet.errors import ConfigError
 OWN_CONFIGS = Path(__file__).resolve().parents[1] / "configs"  # beside the package, not in it
 VOC_TYPES = ("LBWVOCDataset", "VOCDataset", "XMLDataset")
 SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overrides:
+    """What is changed in a config as it is read; what settings objects are made from.
+
+    Attributes:
+        data_root: the root of all its VOC-format data, see :func:`set_data_root`.
+        cfg_options: dotted keys and their values, as ``--cfg-options`` gives them.
+    """
+
+    data_root: str | Path | None = None
+    cfg_options: Mapping[str, Any] | None = None
+
+    def load_config(self, path: str | Path) -> Config:
+        """:func:`load_config`, with these."""
+        return load_config(path, self.cfg_options, self.data_root)
 
 
 def load_config(
@@ -79,16 +97,22 @@ def set_data_root(cfg: Config, root: str | Path) -> None:
 
 def voc_datasets(dataset: Any) -> Iterator[dict[str, Any]]:
     """The VOC-format data sets inside wrappers such as RepeatDataset and ConcatDataset."""
-    if isinstance(dataset, (list, tuple)):
-        for part in dataset:
-            yield from voc_datasets(part)
-    elif isinstance(dataset, dict):
-        kind = dataset.get("type")
+    for part in inner_datasets(dataset):
+        kind = part.get("type")
         name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
         if name.rpartition(".")[2] in VOC_TYPES:  # 'mmdet.VOCDataset' names its scope
-            yield dataset
-        yield from voc_datasets(dataset.get("dataset"))
-        yield from voc_datasets(dataset.get("datasets"))
+            yield part
+
+
+def inner_datasets(dataset: Any) -> Iterator[dict[str, Any]]:
+    """A data set's settings and those of every data set inside it."""
+    if isinstance(dataset, list | tuple):
+        for part in dataset:
+            yield from inner_datasets(part)
+    elif isinstance(dataset, dict):
+        yield dataset
+        yield from inner_datasets(dataset.get("dataset"))
+        yield from inner_datasets(dataset.get("datasets"))
 
 
 def config_file(name: str | Path) -> Path:

@@ -27,6 +27,11 @@ class ArtifactError(LBWError):
     """An artifact is damaged, hostile, of another version, or its program makes no sense."""
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says, for a message of our own; its class if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def shown(value: object) -> str:
     """A value for a message, cut where it is long.
 

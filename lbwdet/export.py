@@ -1,7 +1,6 @@
 """``lbwdet export``: from a config and a checkpoint to an artifact file."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 
 from lbwdet import __version__
 from lbwdet.checkpoints import LISTED_KEYS
-from lbwdet.configs import SPLITS, load_config
+from lbwdet.configs import SPLITS, Overrides
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.export import export_detector
@@ -46,34 +45,40 @@ class Exported:
         return printable("\n".join(lines), lines=True)
 
 
+@dataclass(frozen=True)
+class ExportSettings(Overrides):
+    """How a detector becomes an artifact.
+
+    Attributes:
+        calibrate: ``'train'``, ``'val'`` or ``'test'`` for images of the config's data set,
+            or else an image or a folder of images.
+        num: number of images, taken evenly from all there are.
+        method: ``'mse'``, ``'percentile'`` or ``'minmax'``.
+        entropy_coding: smaller file, slower to load.
+    """
+
+    calibrate: str
+    num: int = 64
+    method: str = "mse"
+    entropy_coding: bool = False
+
+
 def export(
-    config: str | Path,
-    checkpoint: str | Path,
-    out: str | Path,
-    calibrate: str,
-    num: int = 64,
-    method: str = "mse",
-    entropy_coding: bool = False,
-    data_root: str | None = None,
-    cfg_options: Mapping[str, Any] | None = None,
+    config: str | Path, checkpoint: str | Path, out: str | Path, settings: ExportSettings
 ) -> Exported:
     """Lowers a trained detector, calibrates it and writes the artifact.
 
     Args:
         config, checkpoint: of the trained detector.
         out: the artifact's file, customarily ``*.lbw``.
-        calibrate: ``'train'``, ``'val'`` or ``'test'`` for images of the config's data set,
-            or else an image or a folder of images.
-        num: number of images, taken evenly from all there are.
-        method: ``'mse'``, ``'percentile'`` or ``'minmax'``.
-        entropy_coding: smaller file, slower to load.
-        data_root, cfg_options: as for training.
+        settings: on which images it is calibrated, and how it is written.
 
     Raises:
         LBWError: with a message for the user; nothing is written.
     """
-    cfg = load_config(config, cfg_options, data_root)
-    chosen = calibration_images(cfg, calibrate, num)
+    calibrate, method = settings.calibrate, settings.method
+    cfg = settings.load_config(config)
+    chosen = calibration_images(cfg, calibrate, settings.num)
     loader = ImageLoader.of(test_dataset(cfg)["pipeline"])
     loader.check_deployable()
     paths, left_out = usable_images(cfg, chosen)
@@ -100,7 +105,7 @@ def export(
             info,
             progress.step,
         )
-    file_bytes = write_artifact(out, artifact, entropy_coding)
+    file_bytes = write_artifact(out, artifact, settings.entropy_coding)
     return Exported(file_bytes, len(artifact.weights), artifact.info)
 
 

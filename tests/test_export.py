@@ -14,7 +14,7 @@ from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.errors import ConfigError
-from lbwdet.export import export
+from lbwdet.export import ExportSettings, export
 from lbwdet.testing import TINY_CLASSES, tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model
 
@@ -47,7 +47,7 @@ def files(tmp_path_factory):
 
 def test_from_files_to_the_same_file_each_time(files, capsys):
     first, second = files.folder / "first.lbw", files.folder / "second.lbw"
-    exported = export(files.config, files.checkpoint, first, "train", num=2)
+    exported = export(files.config, files.checkpoint, first, ExportSettings("train", num=2))
     arguments = ["export", files.config, files.checkpoint, "--calibrate", "train", "--num", "2"]
     assert main([*arguments, "--out", str(second)]) == 0
     assert f"{second}: 35 layers, {exported.file_bytes:,} bytes" in capsys.readouterr().out
@@ -88,7 +88,8 @@ def test_images_that_a_runtime_would_load_otherwise_are_refused(files, tmp_path,
     steps = [dict(type="LoadImageFromFile", color_type=color), *PIPELINE[1:]]
     options = {"test_dataloader.dataset.pipeline": steps}
     with pytest.raises(ConfigError, match=f"loaded with color_type='{color}' cannot be had"):
-        export(files.config, files.checkpoint, tmp_path / "a.lbw", "train", cfg_options=options)
+        settings = ExportSettings("train", cfg_options=options)
+        export(files.config, files.checkpoint, tmp_path / "a.lbw", settings)
     assert not list(tmp_path.iterdir())
 
 

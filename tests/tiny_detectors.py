@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 
 from lbwdet.comparison.specs import ModelSpec
-from lbwdet.export import export
+from lbwdet.export import ExportSettings, export
 from lbwdet.measuring.detectors import build_detector
 from lbwdet.testing import tiny_config, write_tiny_voc
 
@@ -134,5 +134,6 @@ def float_detector(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 def artifact(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny 6-bit detector, deployed."""
     path = tmp_path_factory.mktemp("artifact") / "6bit.lbw"
-    export(tiny.six_bit_config, tiny.checkpoint, path, "test", num=3, method="minmax")
+    settings = ExportSettings("test", num=3, method="minmax")
+    export(tiny.six_bit_config, tiny.checkpoint, path, settings)
     return path

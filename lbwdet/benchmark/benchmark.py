@@ -1,7 +1,7 @@
 """The benchmark itself: takes images, has the engines timed, writes down what was found."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,7 @@ from lbwdet.benchmark.engines import TORCH, engine_specs
 from lbwdet.benchmark.report import markdown, write_plots
 from lbwdet.benchmark.settings import Bench, BenchmarkSettings
 from lbwdet.benchmark.timing import engine_accuracy, time_engines
-from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
-from lbwdet.errors import ConfigError
 from lbwdet.files import write_json, write_text
 from lbwdet.images import find_images, read_image
 from lbwdet.measuring.calibration_images import calibration_images
@@ -52,10 +50,10 @@ def benchmark(
     bench = Bench(settings, Path(artifact).resolve(), Path(out_dir).resolve())
     cfg = test_set = None
     if settings.config is not None:
-        cfg = load_config(settings.config, settings.cfg_options, settings.data_root)
+        cfg = settings.load_config(settings.config)
         if settings.accuracy or settings.source == "test":
             test_set = load_test_set(cfg)
-            _check_classes(model.classes, test_set)
+            test_set.check_classes("the artifact", model.classes)
     images = _images(settings.source, test_set)
     source, calibration = _calibration(settings, cfg, images)
     specs = list(engine_specs(bench, calibration))
@@ -91,19 +89,10 @@ def benchmark(
     return result
 
 
-def _check_classes(classes: Sequence[str], test_set: TestSet) -> None:
-    if tuple(classes) != test_set.classes:
-        raise ConfigError(
-            f"the artifact detects {list(classes)}, but the config's test set has "
-            f"{list(test_set.classes)}"
-        )
-
-
 def _images(source: str, test_set: TestSet | None) -> list[np.ndarray]:
     if source == "test":
         assert test_set is not None
-        places = np.linspace(0, len(test_set) - 1, min(NUM_IMAGES, len(test_set))).astype(int)
-        return [test_set.load(index) for index in places]
+        return [test_set.load(index) for index in test_set.spread(NUM_IMAGES)]
     if source == "noise":
         random = np.random.default_rng(0)
         return [random.integers(0, 256, (*NOISE_SIZE, 3), np.uint8) for _ in range(NUM_IMAGES)]

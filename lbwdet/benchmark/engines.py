@@ -42,15 +42,12 @@ def engine_specs(bench: Bench, calibration: Sequence[np.ndarray]) -> Iterator[En
 
 def _peer(bench: Bench) -> dict[str, Any]:
     settings = bench.settings
-    options = dict(settings.cfg_options or {})
-    if settings.data_root is not None:
-        options["data_root"] = settings.data_root
     return dict(
         config=settings.config,
         checkpoint=settings.checkpoint,
         threads=settings.num_threads,
         input_size=settings.input_size,
-        cfg_options=options,
+        cfg_options=settings.cfg_options,
     )
 
 

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from lbwdet.benchmark.peers import BoxHead, DensePart, TorchBenchmark, has_box_head
+from lbwdet.benchmark.peers import TorchBenchmark
+from lbwdet.deploy.lower import RegionHead, head_of
+from lbwdet.deploy.lower.trace import Part
 
 Array = np.ndarray
 
@@ -35,21 +37,18 @@ def calibration_inputs(peer: TorchBenchmark, images: Sequence[Array]) -> dict[st
     R-FCN has no ``head``.
     """
     inputs: dict[str, list[Array]] = dict(dense=[])
-    hooks = []
 
     def keep(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
         inputs["head"].append(arguments[0].numpy().copy())
 
-    if has_box_head(peer.model):
-        inputs["head"] = []
-        hooks.append(peer.model.roi_head.bbox_head.register_forward_pre_hook(keep))
-    try:
+    with contextlib.ExitStack() as hooks:
+        if issubclass(head_of(peer.model), RegionHead):
+            inputs["head"] = []
+            box_head = peer.model.roi_head.bbox_head
+            hooks.callback(box_head.register_forward_pre_hook(keep).remove)
         for image in images:
             inputs["dense"].append(peer.candidate.network_input(image).numpy().copy())
             peer.detect(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return inputs
 
 
@@ -69,16 +68,15 @@ def make_graphs(
         ImportError: the engine, or its quantizer, is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    modules = dict(dense=DensePart, head=BoxHead)
+    head: Any = head_of(peer.model)
     write = dict(onnxruntime=_write_onnx, openvino=_write_openvino)[engine]
     # The quantizers draw progress bars of their own and talk a lot.
     with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
-        return {
-            f"{part}_graph": str(
-                write(part, modules[part](peer.model).eval(), precision, arrays, folder)
-            )
-            for part, arrays in inputs.items()
-        }
+        graphs = {}
+        for part, arrays in inputs.items():
+            module = Part(peer.model, head.dense if part == "dense" else head.region).eval()
+            graphs[f"{part}_graph"] = str(write(part, module, precision, arrays, folder))
+        return graphs
 
 
 def _write_onnx(

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lbwdet.configs import load_config
-from lbwdet.deploy.lower import RegionHead, head_of
+from lbwdet.deploy.lower import head_of
 from lbwdet.errors import ConfigError
 from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.detectors import test_dataset
@@ -60,7 +60,7 @@ class TorchBenchmark:
         """Seconds from the network's input to the maps that boxes are made from."""
         inputs = self.candidate.network_input(image)
         start = time.perf_counter()
-        DensePart(self.model)(inputs)
+        head_of(self.model).dense(self.model, inputs)
         return time.perf_counter() - start
 
 
@@ -115,37 +115,6 @@ class GraphBenchmark(TorchBenchmark):
     def _classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
         scores, deltas = self._head(features.numpy())
         return torch.from_numpy(scores), torch.from_numpy(deltas)
-
-
-def has_box_head(model: Any) -> bool:
-    """Whether regions go through a network of their own; R-FCN's are only pooled."""
-    return issubclass(head_of(model), RegionHead)
-
-
-class DensePart(nn.Module):
-    """Network input [1, 3, h, w] to every map that boxes are made from."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-        self._dense = head_of(model).dense
-
-    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        return self._dense(self.model, inputs)
-
-
-class BoxHead(nn.Module):
-    """Features of boxes [n, c, 7, 7] to class scores and box deltas."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        kind = head_of(model)
-        assert issubclass(kind, RegionHead)
-        self.model = model
-        self._region = kind.region
-
-    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
-        return self._region(self.model, features)
 
 
 def set_input_size(cfg: Any, size: Sequence[int]) -> None:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,37 +56,27 @@ class EngineProcess:
                 env=environment,
             )
         try:
-            self._ask(asdict(spec))
+            self._send(asdict(spec))
         except EngineError:
             self.close()
             raise
         self.load_s = time.perf_counter() - start
 
-    def detect(self, image: Path) -> dict[str, Any]:
-        """``seconds``, ``boxes``, ``scores``, ``labels`` for an image in an ``.npy`` file."""
-        return self._ask(dict(call="detect", image=str(image)))
+    def ask(self, call: str, image: Path | None = None) -> dict[str, Any]:
+        """What the engine answers.
 
-    def detect_seconds(self, image: Path) -> float:
-        """Seconds from the image array to the boxes."""
-        seconds: float = self.detect(image)["seconds"]
-        return seconds
+        Args:
+            call: ``'detect'``: ``seconds`` from the image array to the boxes, ``boxes``,
+                ``scores``, ``labels``; ``'dense'``: ``seconds`` of the dense part, from the
+                network's input to the maps of the head; ``'profile'``: ``operations``, time and
+                work of each; ``'memory'``: ``peak_rss_mb``, of the process so far, in MiB.
+            image: an ``.npy`` file; all but ``'memory'`` want one.
+        """
+        return self._send(dict(call=call, image=image and str(image)))
 
-    def dense(self, image: Path) -> float:
-        """Seconds of the dense part: from the network's input to the proposal head's maps."""
-        seconds: float = self._ask(dict(call="dense", image=str(image)))["seconds"]
-        return seconds
-
-    def profile(self, image: Path) -> list[dict[str, Any]]:
-        """Time and work of each operation."""
-        operations: list[dict[str, Any]] = self._ask(dict(call="profile", image=str(image)))[
-            "operations"
-        ]
-        return operations
-
-    def peak_rss_mb(self) -> float:
-        """Peak resident memory of the process so far, in MiB."""
-        peak: float = self._ask(dict(call="memory"))["peak_rss_mb"]
-        return peak
+    def seconds(self, call: str, image: Path) -> float:
+        """How long ``'detect'`` or ``'dense'`` took."""
+        return float(self.ask(call, image)["seconds"])
 
     def close(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):
@@ -106,7 +95,7 @@ class EngineProcess:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
+    def _send(self, command: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin and self._process.stdout
         try:
             self._process.stdin.write(json.dumps(command) + "\n")
@@ -124,8 +113,4 @@ class EngineProcess:
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return " / ".join(_tail(lines)) or "it said nothing"
-
-
-def _tail(lines: Sequence[str]) -> Sequence[str]:
-    return lines[-LOG_LINES:]
+        return " / ".join(lines[-LOG_LINES:]) or "it said nothing"

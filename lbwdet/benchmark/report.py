@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from lbwdet.figures import COLORS, png, style
+from lbwdet.figures import COLORS, style, timed_calls
 from lbwdet.files import write_bytes
 from lbwdet.tables import (
     NOT_MEASURED,
@@ -26,11 +24,8 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
     """The content of ``benchmark.json`` as Markdown, with or without the times per operation."""
     blocks = []
     for part, title in PARTS.items():
-        engines, ratios = (result["part"][part][key] for key in ("engines", "ratio_to_torch_fp32"))
-        if not engines:
-            continue
-        rows = [entry | dict(name=name, ratio=ratios.get(name)) for name, entry in engines.items()]
-        blocks.append(table(rows, {title: lambda row: row["name"]} | _COLUMNS))
+        if rows := _rows(result["part"][part]):
+            blocks.append(table(rows, {title: lambda row: row["name"]} | _COLUMNS))
     blocks += [f"- Not measured: {name}: {why}." for name, why in result["unavailable"].items()]
     blocks += [f"- {line}" for line in _protocol(result)]
     if profile and (slowest := _profile(result)):
@@ -40,11 +35,6 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
 
 def summary(result: Mapping[str, Any]) -> str:
     """Speed and accuracy of each engine, end to end, in one short table and one line."""
-    part = result["part"]["end_to_end"]
-    rows = [
-        entry | dict(name=name, ratio=part["ratio_to_torch_fp32"].get(name))
-        for name, entry in part["engines"].items()
-    ]
     columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "image in, boxes out": lambda row: row["name"] + _ELSEWHERE.get(row["name"][:4], ""),
         "median (p10-p90)": _COLUMNS["median (p10-p90)"],
@@ -57,7 +47,15 @@ def summary(result: Mapping[str, Any]) -> str:
         f"{threads_text(result['threads'])}; mAP: {result['accuracy_set']}. "
         f"{machine_text({key: result[key] for key in ('cpu', 'commit')})}"
     )
-    return "\n".join([table(rows, columns), line, ""])
+    return "\n".join([table(_rows(result["part"]["end_to_end"]), columns), line, ""])
+
+
+def _rows(part: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every engine's entry, with its name and its ratio to torch."""
+    ratios = part["ratio_to_torch_fp32"]
+    return [
+        entry | dict(name=name, ratio=ratios.get(name)) for name, entry in part["engines"].items()
+    ]
 
 
 # Engines that run graphs alone.
@@ -135,29 +133,13 @@ _COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def write_plots(folder: Path, result: Mapping[str, Any]) -> None:
-    """One PNG per part: every timed call as a dot, the median as a bar."""
+    """One PNG per part."""
     for part, title in PARTS.items():
-        engines = result["part"][part]["engines"]
-        if not engines:
-            continue
-        with style():
-            figure = Figure(figsize=(7.2, max(2.2, 0.5 * len(engines) + 1.2)))
-            axes = figure.add_subplot()
-            for row, entry in enumerate(engines.values()):
-                color = COLORS[row % len(COLORS)]
-                axes.barh(row, 1e3 * entry["median_s"], color=color, alpha=0.35)
-                samples = [1e3 * value for value in entry["samples_s"]]
-                axes.scatter(samples, [row] * len(samples), s=10, color=color, zorder=3)
-                axes.annotate(
-                    f"{1e3 * entry['median_s']:,.{0 if entry['median_s'] >= 0.1 else 1}f}",
-                    (1e3 * entry["median_s"], row),
-                    xytext=(6, 9),
-                    textcoords="offset points",
-                    fontsize=9,
-                )
-            axes.set_yticks(range(len(engines)), list(engines))
-            axes.invert_yaxis()
-            axes.grid(False, axis="y")
-            axes.set(xlabel="milliseconds per image, every call and the median")
-            axes.set_title(f"{title}, {threads_text(result['threads'])}")
-            write_bytes(folder / f"{part}.png", png(figure))
+        rows = [
+            (name, COLORS[row % len(COLORS)], [1e3 * value for value in entry["samples_s"]])
+            for row, (name, entry) in enumerate(result["part"][part]["engines"].items())
+        ]
+        if rows:
+            with style():
+                picture = timed_calls(rows, f"{title}, {threads_text(result['threads'])}")
+            write_bytes(folder / f"{part}.png", picture)

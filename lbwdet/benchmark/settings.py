@@ -1,10 +1,10 @@
 """What a benchmark is asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
 from lbwdet.measuring.environment import available_cpus
 
@@ -13,7 +13,7 @@ CALIBRATED = ("onnxruntime", "openvino")
 
 
 @dataclass(frozen=True)
-class BenchmarkSettings:
+class BenchmarkSettings(Overrides):
     """Which engines, on which images, how often.
 
     Attributes:
@@ -34,7 +34,6 @@ class BenchmarkSettings:
         num_accuracy_images: only on the first ones.
         isa: instruction set of the native engine; None: the best.
         profile: also the native engine's time per operation.
-        data_root, cfg_options: as for training.
 
     Raises:
         ConfigError: an engine that there is not, too many threads, or test images without
@@ -54,8 +53,6 @@ class BenchmarkSettings:
     num_accuracy_images: int | None = None
     isa: str | None = None
     profile: bool = False
-    data_root: str | None = None
-    cfg_options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.against) - set(ENGINES)):

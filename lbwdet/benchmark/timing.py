@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,9 @@ def time_engines(
             bench.settings.rounds,
         )
         for name, process in processes.items():
-            details[name]["peak_rss_mb"] = process.peak_rss_mb()
+            details[name]["peak_rss_mb"] = process.ask("memory")["peak_rss_mb"]
         if bench.settings.profile and NATIVE in processes:
-            details[NATIVE]["profile"] = processes[NATIVE].profile(files[0])
+            details[NATIVE]["profile"] = processes[NATIVE].ask("profile", files[0])["operations"]
     return parts, details
 
 
@@ -78,13 +79,10 @@ def _parts(
     parts: dict[str, Details] = dict(dense={}, end_to_end={})
     if not timed:
         return parts
-    calls: dict[str, dict[str, Callable[[Path], float]]] = dict(
-        dense={name: one.dense for name, one in timed.items()},
-        end_to_end={name: one.detect_seconds for name, one in timed.items()},
-    )
     with Progress("timing", 2 * len(timed) * len(files) * (rounds + 1)) as progress:
-        for part, engines in calls.items():
-            times = measure(engines, files, 1, rounds, progress=progress.step)
+        for part, call in (("dense", "dense"), ("end_to_end", "detect")):
+            calls = {name: partial(one.seconds, call) for name, one in timed.items()}
+            times = measure(calls, files, 1, rounds, progress=progress.step)
             parts[part] = {name: _seconds(latency) for name, latency in times.items()}
     return parts
 
@@ -108,7 +106,7 @@ class _Remote:
 
     def detect(self, image: np.ndarray) -> Detections:
         np.save(self.file, image)
-        answer = self.process.detect(self.file)
+        answer = self.process.ask("detect", self.file)
         return Detections(
             boxes=np.array(answer["boxes"], np.float32).reshape(-1, 4),
             scores=np.array(answer["scores"], np.float32),
@@ -125,5 +123,4 @@ def engine_accuracy(bench: Bench, spec: EngineSpec, test_set: TestSet) -> dict[s
         tempfile.TemporaryDirectory() as scratch,
     ):
         found = detect_all(_Remote(spec.name, process, Path(scratch) / "image.npy"), test_set)
-    measured = evaluate(found, test_set.truths, test_set.classes)
-    return dict(mAP_11point=measured.map_11point, mAP_area=measured.map_area)
+    return evaluate(found, test_set.truths, test_set.classes).maps

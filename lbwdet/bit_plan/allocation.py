@@ -93,9 +93,6 @@ def monotone_costs(changes: Mapping[int, float]) -> dict[int, float]:
     >>> monotone_costs({2: 0.9, 3: 0.1, 4: 0.2, 6: -0.1})
     {2: 0.9, 3: 0.1, 4: 0.1, 6: 0.0}
     """
-    lowest = float("inf")
-    costs = {}
-    for width in sorted(changes):
-        lowest = min(lowest, max(changes[width], 0.0))
-        costs[width] = lowest
-    return costs
+    widths = sorted(changes)
+    costs = np.minimum.accumulate([max(changes[width], 0.0) for width in widths])
+    return dict(zip(widths, costs.tolist(), strict=True))

@@ -1,8 +1,8 @@
 """What quantization makes of each layer of a detector: levels, error, bytes, damage."""
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +10,54 @@ from mmengine.config import Config
 from torch import nn
 
 from lbwdet.bit_plan.inspection_plot import draw_layers
-from lbwdet.bit_plan.layer_report import LayerReport, report_layer, sorted_layers
 from lbwdet.bit_plan.sensitivity import build_measure, layer_sensitivities, quantizers_of
-from lbwdet.configs import load_config
+from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.files import write_bytes, write_json, write_text
 from lbwdet.layers import QuantLayer, quantize_, quantized_layers
 from lbwdet.measuring.detectors import build_detector
+from lbwdet.measuring.layer_report import LayerReport, report_layer
 from lbwdet.quantizers import WeightQuantizer, build_quantizer
 from lbwdet.tables import table
 
 MEASURES = ("none", "loss", "map")
+SORTS = ("order", "name", "zeros", "error", "bytes", "sensitivity")
 
 Choices = Mapping[str, Mapping[int, WeightQuantizer]]  # by layer and bit width
+
+
+@dataclass(frozen=True)
+class InspectSettings(Overrides):
+    """What to look at in the layers of a detector.
+
+    Attributes:
+        weight: as :func:`load_quantized` takes it.
+        sensitivity: ``'loss'`` (on training images), ``'map'`` (on test images) or
+            ``'none'``.
+        bit_widths: measure the sensitivity at these, too; each layer's own always is.
+        num_images: images for the sensitivity.
+
+    Raises:
+        ConfigError: there is no such sensitivity.
+    """
+
+    weight: Mapping[str, Any] | None = None
+    sensitivity: str = "none"
+    bit_widths: Sequence[int] = ()
+    num_images: int = 8
+
+    def __post_init__(self) -> None:
+        if self.sensitivity not in MEASURES:
+            raise ConfigError(
+                f"sensitivity={self.sensitivity!r}: choose one of {', '.join(MEASURES)}"
+            )
 
 
 def load_quantized(
     config: str | Path,
     checkpoint: str | Path | None,
     weight: Mapping[str, Any] | None = None,
-    cfg_options: Mapping[str, Any] | None = None,
-    data_root: str | Path | None = None,
+    overrides: Overrides | None = None,
 ) -> tuple[Config, nn.Module]:
     """The config and its detector, in eval mode and quantized.
 
@@ -39,14 +66,13 @@ def load_quantized(
         checkpoint: weights that fit it; None for random initial weights.
         weight: settings that replace the config's own in every layer that it quantizes,
             or in all layers where it quantizes none.
-        cfg_options: dotted keys that override the config.
-        data_root: overrides the root of its VOC-format data.
+        overrides: of the config; none by default.
 
     Raises:
         ConfigError, CheckpointError: with a message for the user; also where neither
             the config nor ``weight`` says how to quantize.
     """
-    cfg = load_config(config, cfg_options, data_root)
+    cfg = (overrides or Overrides()).load_config(config)
     model = build_detector(cfg, checkpoint)
     own = quantized_layers(model)
     if not own and weight is None:
@@ -63,22 +89,13 @@ def load_quantized(
 def inspect_model(
     config: str | Path,
     checkpoint: str | Path | None = None,
-    weight: Mapping[str, Any] | None = None,
-    sensitivity: str = "none",
-    bit_widths: Sequence[int] = (),
-    num_images: int = 8,
-    cfg_options: Mapping[str, Any] | None = None,
-    data_root: str | Path | None = None,
+    settings: InspectSettings | None = None,
 ) -> dict[str, Any]:
     """Looks at every quantized layer of a detector.
 
     Args:
-        config, checkpoint, weight, cfg_options, data_root: as :func:`load_quantized` takes
-            them.
-        sensitivity: ``'loss'`` (on training images), ``'map'`` (on test images) or
-            ``'none'``.
-        bit_widths: measure the sensitivity at these, too; each layer's own always is.
-        num_images: images for the sensitivity.
+        config, checkpoint: as :func:`load_quantized` takes them.
+        settings: what to look at; the defaults without.
 
     Returns:
         What was looked at, ``baseline`` (the measure in float), and ``layers``, a list of
@@ -87,27 +104,27 @@ def inspect_model(
     Raises:
         ConfigError, DataError, CheckpointError: with a message for the user.
     """
-    if sensitivity not in MEASURES:
-        raise ConfigError(f"sensitivity={sensitivity!r}: choose one of {', '.join(MEASURES)}")
+    settings = settings or InspectSettings()
+    sensitivity = settings.sensitivity
     if sensitivity != "none" and checkpoint is None:
         raise ConfigError(f"--sensitivity {sensitivity}: random weights have none; give CHECKPOINT")
-    cfg, model = load_quantized(config, checkpoint, weight, cfg_options, data_root)
+    cfg, model = load_quantized(config, checkpoint, settings.weight, settings)
     layers = quantized_layers(model)
     reports = [report_layer(name, layer) for name, layer in layers.items()]
-    baseline = None
+    baseline, num_images = None, 0
     if sensitivity != "none":
-        measure = build_measure(sensitivity, cfg, num_images)
-        choices = {name: quantizer_choices(layer, bit_widths) for name, layer in layers.items()}
-        baseline, changes = layer_sensitivities(model, choices, measure)
+        measure = build_measure(sensitivity, cfg, settings.num_images)
         num_images = measure.num_images
-        reports = [
-            dataclasses.replace(report, sensitivity=changes[report.name]) for report in reports
-        ]
+        choices = {
+            name: quantizer_choices(layer, settings.bit_widths) for name, layer in layers.items()
+        }
+        baseline, changes = layer_sensitivities(model, choices, measure)
+        reports = [replace(report, sensitivity=changes[report.name]) for report in reports]
     return dict(
         config=str(config),
         checkpoint=None if checkpoint is None else str(checkpoint),
         measure=sensitivity,
-        num_images=num_images if sensitivity != "none" else 0,
+        num_images=num_images,
         baseline=baseline,
         layers=reports,
     )
@@ -125,6 +142,24 @@ def quantizer_choices(layer: QuantLayer, bit_widths: Sequence[int]) -> dict[int,
         if quantizer is not None:
             choices.setdefault(width, quantizer)
     return dict(sorted(choices.items()))
+
+
+def sorted_layers(layers: Sequence[LayerReport], by: str) -> list[LayerReport]:
+    """The layers by name, or the largest value first; ``'order'`` is the model's own.
+
+    Raises:
+        ConfigError: there is no such column, or it was not measured.
+    """
+    if by not in SORTS:
+        raise ConfigError(f"--sort {by}: choose one of {', '.join(SORTS)}")
+    if by == "sensitivity" and any(layer.damage is None for layer in layers):
+        raise ConfigError("--sort sensitivity: it was not measured; add --sensitivity loss")
+    if by == "order":
+        return list(layers)
+    if by == "name":
+        return sorted(layers, key=lambda layer: layer.name)
+    key = "damage" if by == "sensitivity" else by
+    return sorted(layers, key=lambda layer: -getattr(layer, key))
 
 
 def markdown(inspected: Mapping[str, Any], sort: str = "order") -> str:
@@ -152,7 +187,7 @@ def write_inspection(
     layers = sorted_layers(inspected["layers"], sort)
     write_json(
         out_dir / "inspect.json",
-        {**inspected, "layers": [layer.to_json() for layer in inspected["layers"]]},
+        {**inspected, "layers": [asdict(layer) for layer in inspected["layers"]]},
     )
     write_text(out_dir / "inspect.md", markdown(inspected, sort))
     write_bytes(out_dir / "inspect.png", draw_layers(layers, inspected["measure"]))
@@ -170,14 +205,11 @@ def read_sensitivities(
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        found = {
-            layer["name"]: {int(width): float(v) for width, v in layer["sensitivity"].items()}
-            for layer in content["layers"]
-        }
-        histograms = {
-            layer["name"]: (int(layer["bit_width"]), tuple(layer["levels"]))
-            for layer in content["layers"]
-        }
+        found, histograms = {}, {}
+        for layer in content["layers"]:
+            name, changes = layer["name"], layer["sensitivity"]
+            found[name] = {int(width): float(change) for width, change in changes.items()}
+            histograms[name] = int(layer["bit_width"]), tuple(layer["levels"])
         measured = content["measure"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: no inspect.json of `lbwdet inspect` ({error})") from error

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from lbwdet.bit_plan.layer_report import LayerReport
-from lbwdet.figures import png, style
+from lbwdet.figures import png, short, style
+from lbwdet.measuring.layer_report import LayerReport
 
 _BAR = "#4269d0"
 _ROW = 0.19  # inches
@@ -31,12 +31,11 @@ def draw_layers(layers: Sequence[LayerReport], measure: str = "none") -> bytes:
         )
         histogram.set_title("share of weights at each level")
         histogram.set_xlabel("code: sign and number of the magnitude, top level outside")
-        histogram.set_yticks(
-            range(len(layers)), [_short(layer.name) for layer in layers], fontsize=7
-        )
+        names = [short(layer.name, _LONGEST, keep_end=True) for layer in layers]
+        histogram.set_yticks(range(len(layers)), names, fontsize=7)
         histogram.grid(False)
         values = {
-            "error": [layer.error for layer in layers],
+            "error": [layer.error or 0.0 for layer in layers],
             "bytes": [layer.bytes for layer in layers],
             measure: [layer.damage or 0.0 for layer in layers],
         }
@@ -58,7 +57,3 @@ def _shares(layers: Sequence[LayerReport], n: int) -> np.ndarray:
         shares[row, n] = counts[half]
         shares[row, 2 * n + 1 - half :] = counts[half + 1 :]
     return shares
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else "..." + name[-(_LONGEST - 3) :]

@@ -18,6 +18,7 @@ from lbwdet.bit_plan.inspection import (
 )
 from lbwdet.bit_plan.quantized_config import write_quantized_config
 from lbwdet.bit_plan.sensitivity import build_measure, layer_sensitivities, quantizers_of
+from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
 from lbwdet.layers import QuantLayer, quantized_layers
 from lbwdet.measuring.model_map import ModelMap
@@ -30,7 +31,7 @@ _TIE = 1e-6  # weight of the quantization error, which decides where the damage 
 
 
 @dataclass(frozen=True)
-class PlanSettings:
+class PlanSettings(Overrides):
     """What bit widths are chosen for, and by what.
 
     Attributes:
@@ -43,7 +44,6 @@ class PlanSettings:
         inspected: ``inspect.json`` of the same model, with its sensitivities at
             ``bit_widths``; without it they are measured.
         map_images: test images to measure mAP on, too; 0 for all, None for no mAP.
-        data_root: overrides the root of the config's VOC-format data while measuring.
 
     Raises:
         ConfigError: no size, or two; or less than two bit widths.
@@ -57,7 +57,6 @@ class PlanSettings:
     num_images: int = 8
     inspected: str | Path | None = None
     map_images: int | None = None
-    data_root: str | Path | None = None
 
     def __post_init__(self) -> None:
         sizes = [size for size in (self.budget_mb, self.average_bits) if size is not None]
@@ -99,7 +98,7 @@ def plan_bits(
     """
     widths = settings.widths
     finest = dict(settings.weight, bit_width=widths[-1])
-    cfg, model = load_quantized(config, checkpoint, finest, data_root=settings.data_root)
+    cfg, model = load_quantized(config, checkpoint, finest, settings)
     layers = quantized_layers(model)
     choices = {name: quantizer_choices(layer, widths) for name, layer in layers.items()}
     size = {
@@ -184,18 +183,16 @@ def _with_ties(
 ) -> dict[str, dict[int, float]]:
     """Where more bits do no measurable good, they still go where they lessen the error most."""
     scale = _TIE * (max(max(own.values()) for own in damage.values()) or 1.0)
-    costs = {}
-    for name, own in damage.items():
-        layer = layers[name]
+
+    def error(name: str, width: int) -> float:
+        layer, quantizer = layers[name], choices[name][width]
         weight = layer.weight.detach()
-        levels = {
-            width: quantizer.fake_quantize(weight, name, layer.channel_axis)
-            for width, quantizer in choices[name].items()
-        }
-        costs[name] = {
-            width: own[width] + scale * relative_error(weight, levels[width]) for width in own
-        }
-    return costs
+        return relative_error(weight, quantizer.fake_quantize(weight, name, layer.channel_axis))
+
+    return {
+        name: {width: change + scale * error(name, width) for width, change in own.items()}
+        for name, own in damage.items()
+    }
 
 
 def markdown(planned: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from lbwdet.checkpoints import check_fit, read_checkpoint
 from lbwdet.configs import add_import, config_file, load_config
 from lbwdet.datasets.classes import check_classes
-from lbwdet.errors import ConfigError, DataError
+from lbwdet.errors import ConfigError
 from lbwdet.files import atomic_write
 from lbwdet.layers import describe_quantization, unquantized_weights
 from lbwdet.measuring.detectors import build_detector
@@ -122,21 +122,6 @@ def float_and_quantized_map(
     measure = ModelMap(cfg, num_images)
     low_bit = load_config(quantized)
     return measure(build_detector(cfg, checkpoint)), measure(build_detector(low_bit, checkpoint))
-
-
-def map_summary(
-    config: str | Path,
-    quantized: str | Path,
-    checkpoint: str | Path,
-    num_images: int | None = None,
-    data_root: str | Path | None = None,
-) -> str:
-    """:func:`float_and_quantized_map` in words, or why there is no data to measure it on."""
-    try:
-        plain, low = float_and_quantized_map(config, quantized, checkpoint, num_images, data_root)
-    except DataError as error:
-        return f"mAP was not measured: {error}"
-    return f"mAP without training: {plain:.3f} float, {low:.3f} quantized"
 
 
 def _text(

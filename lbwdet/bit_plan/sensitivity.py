@@ -14,15 +14,13 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from lbwdet.datasets import check_data
 from lbwdet.datasets.classes import config_classes
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.layers import QuantLayer, quantized_layers
 from lbwdet.measuring.model_map import ModelMap
-from lbwdet.measuring.testset import build_dataset
+from lbwdet.measuring.testset import split_dataset
 from lbwdet.progress import Progress
 from lbwdet.quantizers import WeightQuantizer
-from lbwdet.training.build import register_scope
 
 BATCH_SIZE = 2
 _SEED = 0
@@ -46,13 +44,9 @@ class TrainingLoss:
     """
 
     def __init__(self, cfg: Config, num_images: int) -> None:
-        if not cfg.get("train_dataloader"):
-            raise ConfigError(f"{cfg.filename}: no 'train_dataloader', nothing to take a loss on")
-        register_scope(cfg)
-        check_data(cfg, ("train",))
+        dataset = split_dataset(cfg, "train")
         config_classes(cfg, ("train", "test"))
         set_random_seed(_SEED)
-        dataset = build_dataset(cfg, cfg.train_dataloader.dataset)
         samples = [dataset[index] for index in range(min(num_images, len(dataset)))]
         if not samples:
             raise DataError(f"{cfg.filename}: no training image to take a loss on")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from lbwdet.commands.options import Run, add_shared, positive
+from lbwdet.commands.options import Run, add_shared, positive, settings_of
 
 
 def compare(parser: argparse.ArgumentParser) -> Run:
@@ -35,15 +35,9 @@ def compare(parser: argparse.ArgumentParser) -> Run:
         from lbwdet.comparison.compare import CompareSettings, compare
         from lbwdet.comparison.results import markdown
 
-        settings = CompareSettings(
-            num_images=args.num_images,
-            threads=args.threads,
-            latency_rounds=0 if args.no_latency else args.latency_rounds,
-            data_root=args.data_root,
-            cfg_options=args.cfg_options,
-            device=args.device,
-            num_report_images=args.num_report_images,
-            test_config=args.test_set,
+        rounds = 0 if args.no_latency else args.latency_rounds
+        settings = settings_of(
+            CompareSettings, args, latency_rounds=rounds, test_config=args.test_set
         )
         print(markdown(compare(models, args.out_dir, settings)))
         print(f"Report: {args.out_dir}/report/index.html")
@@ -105,22 +99,13 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
         from lbwdet.comparison.specs import parse_float, parse_size
 
         config, checkpoint = parse_float(args.float) if args.float else (None, None)
-        settings = BenchmarkSettings(
-            args.against,
+        settings = settings_of(
+            BenchmarkSettings,
+            args,
             config=config,
             checkpoint=checkpoint,
             input_size=parse_size(args.input) if args.input else None,
-            threads=args.threads,
-            rounds=args.rounds,
-            images=args.images,
-            calibrate=args.calibrate,
-            num_calibrate=args.num_calibrate,
-            accuracy=args.accuracy,
             num_accuracy_images=args.num_images,
-            isa=args.isa,
-            profile=args.profile,
-            data_root=args.data_root,
-            cfg_options=args.cfg_options,
         )
         print(markdown(benchmark(args.artifact, settings, args.out_dir)))
         print(f"Written to {args.out_dir}")

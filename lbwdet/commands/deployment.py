@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from lbwdet.commands.options import Run, add_shared, positive
+from lbwdet.commands.options import Run, add_shared, positive, settings_of
 
 
 def export(parser: argparse.ArgumentParser) -> Run:
@@ -29,19 +29,10 @@ def export(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--data-root", "--cfg-options")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.export import export
+        from lbwdet.export import ExportSettings, export
 
-        exported = export(
-            args.config,
-            args.checkpoint,
-            args.out,
-            args.calibrate,
-            num=args.num_images,
-            method=args.method,
-            entropy_coding=args.entropy_coding,
-            data_root=args.data_root,
-            cfg_options=args.cfg_options,
-        )
+        settings = settings_of(ExportSettings, args, num=args.num_images)
+        exported = export(args.config, args.checkpoint, args.out, settings)
         print(f"{args.out}: {exported.summary()}")
 
     return run

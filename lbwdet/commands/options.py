@@ -4,9 +4,11 @@ import argparse
 import os
 import re
 from collections.abc import Callable
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
 Run = Callable[[argparse.Namespace], None]
+Settings = TypeVar("Settings")
 _QUOTED_TEXT = re.compile(r"""(?P<key>[^=]+)=(?P<quote>['"])(?P<text>[^\[(].*)(?P=quote)""")
 
 
@@ -74,6 +76,13 @@ def add_shared(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> 
     """Adds the shared arguments of these names, with ``changes`` to what is said of them here."""
     for name in names:
         parser.add_argument(name, **{**_SHARED[name], **changes})
+
+
+def settings_of(kind: type[Settings], args: argparse.Namespace, **others: Any) -> Settings:
+    """A settings object: ``others``, and what the flags say that are named as its fields are."""
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    said = {name: value for name, value in vars(args).items() if name in names}
+    return kind(**(said | others))
 
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:

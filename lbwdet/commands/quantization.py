@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lbwdet.commands.options import Run, add_shared, natural, positive
-from lbwdet.errors import ConfigError
+from lbwdet.commands.options import Run, add_shared, natural, positive, settings_of
+from lbwdet.errors import ConfigError, DataError
 
 
 def quantize(parser: argparse.ArgumentParser) -> Run:
@@ -40,7 +40,7 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
         if args.out is None:
             raise ConfigError("--out NEW.py is missing: the config to write")
         from lbwdet.bit_plan.quantized_config import (
-            map_summary,
+            float_and_quantized_map,
             summary,
             write_quantized_config,
         )
@@ -51,7 +51,12 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
         print(f"{args.out}: {summary(written, args.bit_width)}")
         if args.checkpoint and not args.no_map:
             files = (args.config, args.out, args.checkpoint)
-            print(map_summary(*files, num_images=args.num_images, data_root=args.data_root))
+            try:
+                plain, low = float_and_quantized_map(*files, args.num_images, args.data_root)
+            except DataError as error:
+                print(f"mAP was not measured: {error}")
+            else:
+                print(f"mAP without training: {plain:.3f} float, {low:.3f} quantized")
         print(f"Train it: lbwdet train {args.out}")
 
     return run
@@ -103,19 +108,18 @@ def inspect(parser: argparse.ArgumentParser) -> Run:
 
             print(describe(args.config, as_json=args.json))
             return
-        from lbwdet.bit_plan.inspection import inspect_model, markdown, write_inspection
+        from lbwdet.bit_plan.inspection import (
+            InspectSettings,
+            inspect_model,
+            markdown,
+            write_inspection,
+        )
 
         weight = dict(bit_width=args.bit_width, code=args.code, granularity=args.granularity)
-        inspected = inspect_model(
-            args.config,
-            args.checkpoint,
-            weight if args.bit_width is not None else None,
-            args.sensitivity,
-            args.bit_widths,
-            args.num_images,
-            args.cfg_options,
-            args.data_root,
+        settings = settings_of(
+            InspectSettings, args, weight=None if args.bit_width is None else weight
         )
+        inspected = inspect_model(args.config, args.checkpoint, settings)
         print(markdown(inspected, args.sort))
         if args.out_dir:
             write_inspection(inspected, args.out_dir, args.sort)
@@ -146,16 +150,12 @@ def allocate(parser: argparse.ArgumentParser) -> Run:
     def run(args: argparse.Namespace) -> None:
         from lbwdet.bit_plan.planning import PlanSettings, markdown, plan_bits
 
-        settings = PlanSettings(
-            budget_mb=args.budget_mb,
-            average_bits=args.average_bits,
-            bit_widths=args.bit_widths,
+        settings = settings_of(
+            PlanSettings,
+            args,
             weight=dict(code=args.code, granularity=args.granularity),
             measure=args.sensitivity,
-            num_images=args.num_images,
             inspected=args.inspect,
-            map_images=args.map_images,
-            data_root=args.data_root,
         )
         print(markdown(plan_bits(args.config, args.checkpoint, args.out, settings)))
         print(f"Train it: lbwdet train {args.out}")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from lbwdet.commands.options import Run, add_shared, natural, positive
+from lbwdet.commands.options import Run, add_shared, natural, positive, settings_of
 
 
 def experiment(parser: argparse.ArgumentParser) -> Run:
@@ -17,18 +17,10 @@ def experiment(parser: argparse.ArgumentParser) -> Run:
     add_shared(parser, "--threads", default=2, help="CPU threads of each [%(default)s]")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.studies.experiment import run_experiment
+        from lbwdet.studies.experiment import ExperimentSettings, run_experiment
 
-        run_experiment(
-            args.name,
-            args.out,
-            args.work_dir,
-            seeds=args.seeds,
-            variants=args.variants,
-            width=args.width,
-            jobs=args.jobs,
-            threads=args.threads,
-        )
+        settings = settings_of(ExperimentSettings, args)
+        run_experiment(args.name, args.out, args.work_dir, settings)
 
     return run
 
@@ -63,17 +55,8 @@ def sweep_mu(parser: argparse.ArgumentParser) -> Run:
         from lbwdet.studies.mu_sweep import MUS, SweepSettings, sweep_mu
         from lbwdet.studies.mu_sweep_report import markdown
 
-        settings = SweepSettings(
-            args.bit_widths,
-            MUS if args.mu is None else args.mu,
-            args.code,
-            retrain=args.retrain,
-            learning_rate=args.lr,
-            num_images=args.num_images,
-            threads=args.threads,
-            data_root=args.data_root,
-            cfg_options=args.cfg_options,
-        )
+        mus = MUS if args.mu is None else args.mu
+        settings = settings_of(SweepSettings, args, mus=mus, learning_rate=args.lr)
         print(markdown(sweep_mu(args.config, args.checkpoint, args.out_dir, settings)))
         print(f"Figure, table and JSON: {args.out_dir}")
 

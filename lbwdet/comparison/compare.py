@@ -2,20 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from mmengine.config import Config
 
 from lbwdet.comparison.html_report import choose_images, write_report
 from lbwdet.comparison.plots import contact_sheet, draw_plots
 from lbwdet.comparison.results import ModelResult, markdown
 from lbwdet.comparison.specs import ArtifactSpec, ModelSpec
-from lbwdet.configs import load_config
+from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
 from lbwdet.figures import COLORS
 from lbwdet.files import write_bytes, write_json, write_text
@@ -35,15 +33,13 @@ SHEET_IMAGES = 4
 
 
 @dataclass(frozen=True)
-class CompareSettings:
+class CompareSettings(Overrides):
     """How models are compared.
 
     Attributes:
         num_images: Use only the first of the test images.
         threads: CPU threads for everything; None: all that are available.
         latency_rounds: Rounds over the latency images; 0 measures no latency.
-        data_root: Overrides the data root of every config.
-        cfg_options: Overrides for every config, as ``--cfg-options`` gives them.
         device: Where the MMDetection models run.
         num_report_images: Images in the report, those first on which the models
             disagree most.
@@ -57,8 +53,6 @@ class CompareSettings:
     num_images: int | None = None
     threads: int | None = None
     latency_rounds: int = 5
-    data_root: str | Path | None = None
-    cfg_options: Mapping[str, Any] | None = None
     device: str = "cpu"
     num_report_images: int = 24
     test_config: str | Path | None = None
@@ -70,10 +64,6 @@ class CompareSettings:
     @property
     def num_threads(self) -> int:
         return available_cpus() if self.threads is None else self.threads
-
-    def load_config(self, path: str | Path) -> Config:
-        """A config with the overrides."""
-        return load_config(path, self.cfg_options, self.data_root)
 
 
 def compare(
@@ -108,7 +98,7 @@ def compare(
         candidates, test_set = _prepare(models, test_set, settings)
         cache = Cache(out_dir / "cache")
         found, test_set = _detect(candidates, test_set, cache)
-        indices = _spread(len(test_set), LATENCY_IMAGES)
+        indices = test_set.spread(LATENCY_IMAGES)
         latency = _latency(candidates, test_set, indices, settings, cache)
     results = [
         ModelResult(
@@ -178,11 +168,7 @@ def _prepare(
     if any(isinstance(candidate, ArtifactCandidate) for candidate in candidates):
         test_set.loader.check_deployable()
     for candidate in candidates:
-        if candidate.classes != test_set.classes:
-            raise ConfigError(
-                f"{candidate.name} detects the classes {list(candidate.classes)}, "
-                f"but the test set has {list(test_set.classes)}"
-            )
+        test_set.check_classes(candidate.name, candidate.classes)
     return candidates, test_set
 
 
@@ -194,11 +180,6 @@ def _detect(
     found = [cache.detect_all(candidate, test_set, left_out) for candidate in candidates]
     kept = [index for index in range(len(test_set)) if index not in left_out]
     return [[each[index] for index in kept] for each in found], test_set.without(left_out)
-
-
-def _spread(count: int, wanted: int) -> list[int]:
-    """Up to ``wanted`` indices, evenly over 0..count-1."""
-    return sorted({int(index) for index in np.linspace(0, count - 1, min(wanted, count))})
 
 
 def _latency(
@@ -271,12 +252,4 @@ def _write(
     chosen = choose_images(results, test_set, num_report_images)
     sheet = contact_sheet(results, test_set, chosen[:SHEET_IMAGES])
     write_bytes(out_dir / "detections.png", sheet)
-    write_report(
-        out_dir / "report" / "index.html",
-        comparison,
-        results,
-        test_set,
-        chosen,
-        plots,
-        draw_plots(results, dark=True),
-    )
+    write_report(out_dir / "report" / "index.html", comparison, results, test_set, chosen, plots)

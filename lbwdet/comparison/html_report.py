@@ -9,6 +9,7 @@ import cv2
 import jinja2
 import numpy as np
 
+from lbwdet.comparison.plots import draw_plots
 from lbwdet.comparison.results import ModelResult, protocol_lines
 from lbwdet.errors import LBWError
 from lbwdet.files import write_text
@@ -59,9 +60,9 @@ def write_report(
     test_set: TestSet,
     indices: Sequence[int],
     plots: Mapping[str, bytes],
-    dark_plots: Mapping[str, bytes],
 ) -> None:
     """Writes the report on ``results`` with a gallery of the images at ``indices``."""
+    dark_plots = draw_plots(results, dark=True)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lbwdet.comparison"),
         autoescape=True,
@@ -69,11 +70,12 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= dict(accuracy=accuracy_text, bytes=bytes_text, latency=latency_text)
     html = environment.get_template("report.html.j2").render(
         comparison=comparison,
         protocol=protocol_lines(comparison),
-        rows=_rows(comparison, results),
-        layers=_layers(results),
+        results=results,
+        layers=[(result, layer) for result in results for layer in result.candidate.layers()],
         plots=[
             dict(
                 caption=caption,
@@ -92,55 +94,6 @@ def write_report(
         ),
     )
     write_text(path, html)
-
-
-def _rows(comparison: Mapping[str, Any], results: Sequence[ModelResult]) -> list[dict[str, Any]]:
-    """The summary table: texts as shown, and shares of the largest value for the bars."""
-    models = comparison["models"]
-    first = models[0]["mAP_11point"]
-    most_bytes = max(model["weight_bytes"] for model in models)
-    rows = []
-    for model, result in zip(models, results, strict=True):
-        accuracy = model["mAP_11point"]
-        compared = accuracy is not None and first is not None and model is not models[0]
-        rows.append(
-            dict(
-                name=model["name"],
-                color=result.color,
-                bit_width=model["bit_width"],
-                map_11point=accuracy_text(accuracy),
-                map_share=accuracy or 0.0,
-                delta=f"{accuracy - first:+.3f}" if compared else "",
-                map_area=accuracy_text(model["mAP_area"]),
-                weights=bytes_text(model["weight_bytes"]),
-                weight_share=model["weight_bytes"] / most_bytes,
-                ratio=f"{model['float_bytes'] / model['weight_bytes']:.1f}×",  # noqa: RUF001
-                latency=latency_text(model["latency_ms"]),
-                engine=model["engine"],
-                config=model["config"],
-            )
-        )
-    return rows
-
-
-def _layers(results: Sequence[ModelResult]) -> list[dict[str, Any]]:
-    """The table of layers: of each model that has low-bit ones."""
-    return [
-        dict(
-            model=result.name,
-            color=result.color,
-            name=layer.name,
-            shape="×".join(map(str, layer.shape)),  # noqa: RUF001
-            bit_width=layer.bit_width,
-            code=layer.code,
-            zeros=f"{100 * layer.zeros:.1f} %",
-            stored_bytes=layer.stored_bytes,
-            error="" if layer.error is None else f"{100 * layer.error:.2f} %",
-            dropped="" if layer.dropped is None else layer.dropped,
-        )
-        for result in results
-        for layer in result.candidate.layers()
-    ]
 
 
 def _sample(results: Sequence[ModelResult], test_set: TestSet, index: int) -> dict[str, Any]:

@@ -1,19 +1,20 @@
 """Plots of a comparison as PNG bytes; a model has the same colour in all of them."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import cv2
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from lbwdet.comparison.results import ModelResult
-from lbwdet.figures import MARKERS, png, short, style
+from lbwdet.figures import MARKERS, label, png, short, style, timed_calls
 from lbwdet.images import viewable
 from lbwdet.measuring.testset import TestSet
 
@@ -29,8 +30,13 @@ def draw_plots(results: Sequence[ModelResult], dark: bool = False) -> dict[str, 
     """
     with style(dark):
         plots = dict(map_against_bytes=_map_against_bytes(results))
-        if any(result.latency for result in results):
-            plots["latency"] = _latency(results)
+        timed = [
+            (f"{short(one.name)} ({one.candidate.engine})", one.color, one.latency.milliseconds)
+            for one in results
+            if one.latency
+        ]
+        if timed:
+            plots["latency"] = timed_calls(timed, "Latency, every call")
         return plots | dict(
             per_class=_per_class(results), precision_recall=_precision_recall(results)
         )
@@ -51,14 +57,7 @@ def _map_against_bytes(results: Sequence[ModelResult]) -> bytes:
             label=result.name,
             zorder=3,
         )
-        axes.annotate(
-            f"{scores[index]:.3f}",
-            (sizes[index], scores[index]),
-            xytext=(0, 8),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-        )
+        label(axes, f"{scores[index]:.3f}", (sizes[index], scores[index]), above=8)
     axes.set(xlabel="weights as stored, MB (log scale)", ylabel="mAP, 11-point")
     axes.set_title("Accuracy against size")
     axes.set_xscale("log")
@@ -69,39 +68,6 @@ def _map_against_bytes(results: Sequence[ModelResult]) -> bytes:
     room = max(0.02, 0.3 * (max(scores) - min(scores)))
     axes.set_ylim(max(0.0, min(scores) - room), min(1.05, max(scores) + room))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return png(figure)
-
-
-def _latency(results: Sequence[ModelResult]) -> bytes:
-    """Every timed call as a dot, the median as a line: a shape that a summary would hide."""
-    timed = [result for result in results if result.latency]
-    figure = Figure(figsize=(7.2, max(2.2, 0.55 * len(timed) + 1.2)))
-    axes = figure.add_subplot()
-    for row, result in enumerate(timed):
-        assert result.latency is not None
-        times = result.latency.milliseconds
-        # Spread by the order of the calls, so that equal times do not hide one another.
-        heights = [row + 0.28 * math.sin(2.4 * index) for index in range(len(times))]
-        axes.scatter(times, heights, s=14, color=result.color, alpha=0.55, linewidths=0)
-        median = result.latency.median
-        axes.plot([median, median], [row - 0.38, row + 0.38], color=result.color, linewidth=2.4)
-        axes.annotate(
-            f"{median:.3g}",
-            (median, row - 0.38),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-        )
-    axes.set_yticks(
-        range(len(timed)),
-        [f"{short(result.name)} ({result.candidate.engine})" for result in timed],
-    )
-    axes.set_ylim(len(timed) - 0.4, -0.75)
-    axes.set_xlim(left=0)
-    axes.grid(False, axis="y")
-    axes.set(xlabel="milliseconds per image, image in, boxes out")
-    axes.set_title("Latency, every call")
     return png(figure)
 
 
@@ -144,15 +110,18 @@ def _precision_recall(results: Sequence[ModelResult]) -> bytes:
     grid: list[Axes] = list(
         figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
     )
+    # Dashes beside colour: curves of good models lie on top of one another.
+    looks: list[dict[str, Any]] = [
+        dict(color=result.color, linestyle=dashes)
+        for result, dashes in zip(results, itertools.cycle(("-", "--", "-.", ":")), strict=False)
+    ]
     for name, axes in zip(classes, grid, strict=False):
-        for index, result in enumerate(results):
+        for result, look in zip(results, looks, strict=True):
             entry = result.accuracy.per_class[name]
             if entry.ap_11point is None:
                 axes.text(0.5, 0.5, "no objects", ha="center", va="center")
                 break
-            # Dashes beside colour: curves of good models lie on top of one another.
-            dashes = ("-", "--", "-.", ":")[index % 4]
-            axes.plot(entry.recall, entry.precision, dashes, color=result.color, linewidth=1.8)
+            axes.plot(entry.recall, entry.precision, linewidth=1.8, **look)
         axes.set_title(short(name))
         axes.set(xlim=(0, 1.02), ylim=(0, 1.04))
     for axes in grid[len(classes) :]:
@@ -162,12 +131,8 @@ def _precision_recall(results: Sequence[ModelResult]) -> bytes:
     for axes in grid[: len(classes)][-columns:]:
         axes.set_xlabel("recall")
         axes.tick_params(labelbottom=True)
-    handles = [
-        mpl.lines.Line2D([], [], color=result.color, linestyle=("-", "--", "-.", ":")[index % 4])
-        for index, result in enumerate(results)
-    ]
     figure.legend(
-        handles,
+        [Line2D([], [], **look) for look in looks],
         [result.name for result in results],
         loc="outside lower center",
         ncols=min(4, len(results)),
@@ -195,10 +160,9 @@ def contact_sheet(
             named = len(names) <= MOST_NAMED
             _panel(grid[row][0], picture, truth.boxes[~truth.ignored], names * named, TRUTH_COLOR)
             for axes, result in zip(grid[row][1:], results, strict=True):
-                found = result.detections[index]
-                shown = found.scores >= SHEET_SCORE
-                names = [test_set.classes[label] for label in found.labels[shown]]
-                _panel(axes, picture, found.boxes[shown], names * named, result.color)
+                found = result.detections[index].above(SHEET_SCORE)
+                names = [test_set.classes[label] for label in found.labels]
+                _panel(axes, picture, found.boxes, names * named, result.color)
             grid[row][0].set_ylabel(short(test_set.images[index].name))
         titles = ["ground truth", *(result.name for result in results)]
         for axes, title in zip(grid[0], titles, strict=True):

@@ -35,8 +35,7 @@ class ModelResult:
             config=self.candidate.config,
             checkpoint=self.candidate.checkpoint,
             bit_width=size.bit_width,
-            mAP_11point=self.accuracy.map_11point,
-            mAP_area=self.accuracy.map_area,
+            **self.accuracy.maps,
             per_class={
                 name: dict(
                     AP_11point=entry.ap_11point,

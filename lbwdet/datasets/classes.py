@@ -5,7 +5,7 @@ the names of other things, and every number that follows is wrong without a word
 :func:`check_classes` is asked by whatever puts them together.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmengine.fileio import list_from_file
 from torch import nn
 
+from lbwdet.configs import inner_datasets
 from lbwdet.errors import CheckpointError, ConfigError, shown
 
 Classes = tuple[str, ...]
@@ -124,11 +125,11 @@ def join_metainfo(cfg: Config, splits: tuple[str, ...]) -> None:
     ``init_detector`` do not expect one.
     """
     for split in splits:
-        for dataset in _nodes((cfg.get(f"{split}_dataloader") or {}).get("dataset")):
+        for dataset in inner_datasets((cfg.get(f"{split}_dataloader") or {}).get("dataset")):
             parts = dataset.get("datasets")
             if parts and dataset_classes(dataset, f"{cfg.filename}: {split} data set") is not None:
                 keys = {"classes", "palette", "dataset_type"}
-                for part in _nodes(parts):
+                for part in inner_datasets(parts):
                     keys |= {*(part.get("metainfo") or {}), *_metainfo(part)}
                 dataset["ignore_keys"] = sorted(keys)
 
@@ -207,7 +208,7 @@ def _check_heads(
     datasets = [
         dataset
         for split in splits
-        for dataset in _nodes((cfg.get(f"{split}_dataloader") or {}).get("dataset"))
+        for dataset in inner_datasets((cfg.get(f"{split}_dataloader") or {}).get("dataset"))
         if "dataset" not in dataset and "datasets" not in dataset
     ]
     kinds = [_dataset_class(dataset) for dataset in datasets]
@@ -229,17 +230,6 @@ def _check_heads(
                 f"set num_classes={len(classes)}, or give the data set the classes that the model "
                 "is made for: metainfo=dict(classes=...)"
             )
-
-
-def _nodes(dataset: Any) -> Iterator[dict[str, Any]]:
-    """A data set's settings and those of every data set inside it."""
-    if isinstance(dataset, list | tuple):
-        for part in dataset:
-            yield from _nodes(part)
-    elif isinstance(dataset, dict):
-        yield dataset
-        yield from _nodes(dataset.get("dataset"))
-        yield from _nodes(dataset.get("datasets"))
 
 
 def _metainfo(dataset: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from lbwdet.datasets.voc_files import (
     read_ids,
     some,
 )
-from lbwdet.errors import ConfigError, DataError
+from lbwdet.errors import ConfigError, DataError, first_line
 from lbwdet.images import SUFFIXES, read_header
 from lbwdet.terminal import printable
 
@@ -178,9 +178,8 @@ class LBWVOCDataset(XMLDataset):
             try:
                 self.pipeline(copy.deepcopy(info) | dict(sample_idx=0))
             except Exception as error:  # decoders and transforms raise whatever they like
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                size = f"{width} x {height} pixels"
-                self.annotation_report.bad_images.append(f"{img_path}: {size}: {reason}")
+                where = f"{img_path}: {width} x {height} pixels"
+                self.annotation_report.bad_images.append(f"{where}: {first_line(error)}")
                 return None
         return info
 

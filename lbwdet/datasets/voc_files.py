@@ -3,6 +3,7 @@
 import math
 import os
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ class Annotation(NamedTuple):
     objects: list[VOCObject]
 
 
-def some(cases: list[str], limit: int = 5) -> str:
+def some(cases: Sequence[str], limit: int = 5) -> str:
     """The first few cases, and how many more there are."""
     more = len(cases) - limit
     return ", ".join(cases[:limit]) + (f" and {more} more" if more > 0 else "")

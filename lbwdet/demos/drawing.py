@@ -44,12 +44,18 @@ class Drawer:
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """A drawn [H, W, 3] uint8 BGR copy of an image; and label, score and box of each."""
         start = time.perf_counter()
-        found = above(self.candidate.detect(image), self.score_thr)
+        found = self.candidate.detect(image).above(self.score_thr)
         self.seconds.append(time.perf_counter() - start)
         found.check(self.candidate.config, len(self.candidate.classes))
-        return draw(viewable(image), found, self.candidate.classes), as_json(
-            found, self.candidate.classes
-        )
+        objects = [
+            dict(
+                label=self.candidate.classes[label],
+                score=round(float(score), 4),
+                box=[round(float(value), 2) for value in box],
+            )
+            for box, score, label in found
+        ]
+        return draw(viewable(image), found, self.candidate.classes), objects
 
     def report(self, **found: Any) -> dict[str, Any]:
         """What ``detections.json`` says: who detected, ``found``, and how fast."""
@@ -101,19 +107,3 @@ def _letters(name: str) -> str:
     """What OpenCV can draw of a name: before its release 5, it had no letters but ASCII's."""
     name = printable(name)
     return name if HAS_FONTS else name.encode("ascii", "backslashreplace").decode()
-
-
-def above(detections: Detections, score_thr: float) -> Detections:
-    kept = detections.scores >= score_thr
-    return Detections(detections.boxes[kept], detections.scores[kept], detections.labels[kept])
-
-
-def as_json(detections: Detections, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    return [
-        dict(
-            label=classes[label],
-            score=round(float(score), 4),
-            box=[round(float(value), 2) for value in box],
-        )
-        for box, score, label in detections
-    ]

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from lbwdet.comparison.compare import CompareSettings, compare
 from lbwdet.comparison.results import markdown
 from lbwdet.comparison.specs import ModelSpec
-from lbwdet.configs import OWN_CONFIGS
+from lbwdet.configs import OWN_CONFIGS, SPLITS
 from lbwdet.datasets.toy import make_toy_dataset
 from lbwdet.measuring.environment import available_cpus
 from lbwdet.progress import Progress
@@ -47,14 +47,16 @@ def demo(
     specs: list[ModelSpec] = []
     for step, (name, variant) in enumerate(MODELS.items(), start=2):
         config = os.path.relpath(OWN_CONFIGS / f"lbw_frcnn_toy_{variant}.py")  # short in tables
-        options = _dataset_root(data_root)
+        options: dict[str, Any] = {
+            f"{split}_dataloader.dataset.data_root": str(data_root) for split in SPLITS
+        }
         if specs:
             options["load_from"] = specs[0].checkpoint
         job = TrainingJob(config, work_dir / name, options)
         done = job.checkpoint.is_file()
         _say(step, f"{name}: {'already trained' if done else 'training'}, {job.work_dir}")
         with Progress(name, total=100) as progress:
-            checkpoint = job.run(threads, lambda done: progress.reach(int(100 * done.share)))
+            checkpoint = job.run(threads, lambda share: progress.reach(int(100 * share)))
         specs.append(ModelSpec(name, config, str(checkpoint)))
 
     _say(len(MODELS) + 2, "comparison")
@@ -66,13 +68,6 @@ def demo(
         f"in a browser; the numbers are in {work_dir / 'compare.json'}."
     )
     return comparison
-
-
-def _dataset_root(data_root: str | Path) -> dict[str, Any]:
-    return {
-        f"{split}_dataloader.dataset.data_root": str(data_root)
-        for split in ("train", "val", "test")
-    }
 
 
 def _say(step: int, text: str) -> None:

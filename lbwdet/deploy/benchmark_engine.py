@@ -7,10 +7,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.artifact import Artifact, read_artifact
-from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.native import NativeEngine
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
-from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 
 Array = NDArray[Any]
@@ -35,7 +33,7 @@ class NativeBenchmark:
         input_size: Sequence[int] | None = None,
     ) -> None:
         artifact = with_input_size(read_artifact(path), input_size)
-        self._dense = dense_part(artifact.program)
+        self._dense = slice(1, len(artifact.program.dense))  # without preprocessing
         self._engine = NativeEngine(artifact, threads, isa)
 
     def detect(self, image: Array) -> tuple[Array, Array, Array]:
@@ -71,12 +69,3 @@ def with_input_size(artifact: Artifact, size: Sequence[int] | None) -> Artifact:
     resized = dataclasses.replace(first, size=(size[1], size[0]), keep_ratio=False)
     program = dataclasses.replace(artifact.program, operations=(resized, *rest))
     return dataclasses.replace(artifact, program=program)
-
-
-def dense_part(program: Program) -> slice:
-    """The operations after preprocessing and before the first that writes boxes or candidates."""
-    rows = Kind.BOXES | Kind.CANDIDATES
-    for index, operation in enumerate(program.operations):
-        if any(role.kind & rows for _, role in operation.writes()):
-            return slice(1, index)
-    return slice(1, len(program.operations))

@@ -28,8 +28,8 @@ from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.deploy.runtime.operations.suppress import Suppress
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
-from lbwdet.deploy.runtime.weights import MAX_WEIGHT, StoredWeight
-from lbwdet.quantizers.levels import num_magnitudes
+from lbwdet.deploy.runtime.random_cases import random_weight
+from lbwdet.deploy.runtime.weights import StoredWeight
 
 Array = NDArray[Any]
 
@@ -47,49 +47,6 @@ def random_image(seed: int, height: int, width: int) -> Array:
         (y1, y2), (x1, x2) = (np.sort(random.integers(0, n + 1, 2)) for n in (height, width))
         image[y1:y2, x1:x2] = random.integers(0, 256, 3)
     return np.clip(image + random.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
-
-
-def random_weight(
-    random: np.random.Generator,
-    shape: tuple[int, int, int, int],
-    bit_width: int = 4,
-    code: str = "dense",
-    granularity: str = "tensor",
-) -> StoredWeight:
-    """A weight [o, i, kh, kw] of random codes whose layer keeps the size of its input.
-
-    Args:
-        random: where the numbers come from.
-        shape: output channels, input channels, kernel height and width.
-        bit_width: 1 to 8; not used by ``'uniform'``.
-        code: ``'paper'``, ``'dense'``, ``'two-term'`` or ``'uniform'``.
-        granularity: one scale per ``'tensor'`` or per ``'channel'``.
-    """
-    outputs = shape[0]
-    if code == "uniform":
-        magnitudes, bit_width = 0, 8
-        codes = np.clip(np.rint(random.normal(0, MAX_WEIGHT / 3, shape)), -MAX_WEIGHT, MAX_WEIGHT)
-        scale = np.full(outputs if granularity == "channel" else 1, 0.003, np.float32)
-    else:
-        magnitudes = num_magnitudes(bit_width, code)
-        real = np.abs(random.normal(0, 0.4, shape))
-        codes = np.clip(np.rint(np.log2(real)) + magnitudes, int(bit_width == 1), magnitudes)
-        codes *= random.choice([-1, 1], shape)
-        exponents = random.integers(-3, 2, outputs if granularity == "channel" else 1)
-        scale = np.ldexp(np.float32(1), exponents).astype(np.float32)
-    weight = StoredWeight(
-        codes=codes.astype(np.int8),
-        scale=scale,
-        code=code,
-        bit_width=bit_width,
-        num_magnitudes=magnitudes,
-        gain=np.ones(outputs, np.float32),
-        bias=random.normal(0, 0.2, outputs).astype(np.float32),
-    )
-    size = np.sqrt((weight.dequantize().reshape(outputs, -1) ** 2).sum(1)) + 1e-6
-    gain = random.uniform(0.8, 1.2, outputs) * random.choice([1, 1, 1, -1], outputs) / size
-    weight.gain[:] = gain
-    return weight
 
 
 def tiny_artifact(

@@ -9,14 +9,13 @@ precision-recall curves are read off the same matches.
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from mmdet.evaluation.functional import average_precision, bbox_overlaps
 from mmdet.evaluation.functional.mean_ap import tpfp_default
 
 from lbwdet.errors import DataError, LBWError
-from lbwdet.measuring.candidates import Detections
+from lbwdet.measuring.candidates import Detections, Detects
 from lbwdet.measuring.testset import GroundTruth, TestSet
 from lbwdet.progress import Progress
 
@@ -66,14 +65,10 @@ class Accuracy:
     per_class: dict[str, ClassAccuracy]
     matches: list[Match]
 
-
-class Detects(Protocol):
-    """What :func:`detect_all` needs: a name for messages, and boxes for an image."""
-
     @property
-    def name(self) -> str: ...
-
-    def detect(self, image: np.ndarray) -> Detections: ...
+    def maps(self) -> dict[str, float | None]:
+        """Both means, as they are called in every JSON file."""
+        return dict(mAP_11point=self.map_11point, mAP_area=self.map_area)
 
 
 def detect_all(

@@ -12,8 +12,9 @@ from lbwdet.deploy.inspect import facts
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.detector import Detector
 from lbwdet.errors import DataError, LBWError
-from lbwdet.measuring.candidates import Detections, LayerFacts
+from lbwdet.measuring.candidates import Detections
 from lbwdet.measuring.code_digest import code_digest
+from lbwdet.measuring.layer_report import LayerReport
 from lbwdet.measuring.size import FLOAT_BYTES, WeightSize
 
 # Rooms whose code decides what an artifact detects.
@@ -47,7 +48,8 @@ class ArtifactCandidate:
         self.classes = self._detector.classes
         self._facts = facts(path)
         self.size = _size(self._facts)
-        self.digest = _digest(Path(path), engine)
+        decisive = Path(path).read_bytes() + f"{engine}{code_digest(DECISIVE_CODE)}".encode()
+        self.digest = hashlib.sha256(decisive).hexdigest()
 
     def detect(self, image: np.ndarray) -> Detections:
         try:
@@ -56,16 +58,15 @@ class ArtifactCandidate:
             raise DataError(str(error)) from error
         return Detections(found.boxes, found.scores, found.labels)
 
-    def layers(self) -> list[LayerFacts]:
+    def layers(self) -> list[LayerReport]:
         return [
-            LayerFacts(
+            LayerReport(
                 name=layer["name"],
                 shape=tuple(layer["shape"]),
                 bit_width=layer["bit_width"],
                 code=layer["code"],
                 zeros=layer["zeros"],
-                stored_bytes=layer["code_bytes"] + layer["vector_bytes"],
-                error=None,
+                bytes=layer["code_bytes"] + layer["vector_bytes"],
                 dropped=layer["dropped"],
             )
             for layer in self._facts["layers"]
@@ -85,8 +86,3 @@ def _size(found: Mapping[str, Any]) -> WeightSize:
         bit_width=counts.most_common(1)[0][0],
         weights_by_bit_width=dict(sorted((counts + Counter({32: channels})).items())),
     )
-
-
-def _digest(path: Path, engine: str) -> str:
-    parts = path.read_bytes(), engine.encode(), code_digest(DECISIVE_CODE).encode()
-    return hashlib.sha256(b"".join(parts)).hexdigest()

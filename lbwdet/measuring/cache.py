@@ -71,26 +71,23 @@ class Cache:
     def latency(self, key: str) -> dict[str, Latency] | None:
         """Earlier timings taken under exactly the conditions in ``key``, or None."""
         try:
-            stored = json.loads(self._latency_path(key).read_text(encoding="utf-8"))
+            stored = json.loads(self._path("latency-{}.json", key).read_text(encoding="utf-8"))
             return {name: _latency(entry) for name, entry in stored.items()}
         except Exception:  # whatever stands in the file
             return None
 
     def keep_latency(self, key: str, latency: dict[str, Latency]) -> None:
-        write_json(self._latency_path(key), {name: asdict(one) for name, one in latency.items()})
+        stored = {name: asdict(one) for name, one in latency.items()}
+        write_json(self._path("latency-{}.json", key), stored)
 
     def _detections_path(self, candidate: Candidate, test_set: TestSet) -> Path:
-        return self.folder / f"detections-{_short(candidate.digest + test_set.digest)}.npz"
+        return self._path("detections-{}.npz", candidate.digest + test_set.digest)
 
-    def _latency_path(self, key: str) -> Path:
-        return self.folder / f"latency-{_short(key)}.json"
+    def _path(self, form: str, key: str) -> Path:
+        return self.folder / form.format(hashlib.sha256(key.encode()).hexdigest()[:20])
 
 
 def _latency(entry: Mapping[str, Any]) -> Latency:
     times = [float(value) for value in entry["milliseconds"]]
     median, p10, p90 = (float(entry[name]) for name in ("median", "p10", "p90"))
     return Latency(median, p10, p90, times)
-
-
-def _short(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()[:20]

@@ -9,15 +9,13 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 
 from lbwdet.configs import SPLITS
-from lbwdet.datasets import check_data
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.datasets.voc_files import some
-from lbwdet.errors import ConfigError, DataError
+from lbwdet.errors import ConfigError, DataError, first_line
 from lbwdet.images import find_images
 from lbwdet.measuring.candidates import array_pipeline
 from lbwdet.measuring.detectors import test_dataset
-from lbwdet.measuring.testset import build_dataset
-from lbwdet.training.build import register_scope
+from lbwdet.measuring.testset import split_dataset
 
 
 def calibration_images(cfg: Config, source: str, num: int) -> list[Path]:
@@ -56,8 +54,8 @@ def usable_images(cfg: Config, paths: Sequence[Path]) -> tuple[list[Path], list[
             try:
                 pipeline(dict(img=image, img_id=0))
             except Exception as error:  # of any step, on an image so long or so thin
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                raise DataError(f"{path}: shape {list(image.shape)}: {reason}") from error
+                shape = list(image.shape)
+                raise DataError(f"{path}: shape {shape}: {first_line(error)}") from error
         except DataError as error:
             left_out.append(str(error).replace(f"{path.parent}{os.sep}", ""))
         else:
@@ -68,12 +66,7 @@ def usable_images(cfg: Config, paths: Sequence[Path]) -> tuple[list[Path], list[
 
 
 def _of_split(cfg: Config, split: str) -> list[Path]:
-    loader = cfg.get(f"{split}_dataloader")
-    if not loader:
-        raise ConfigError(f"{cfg.filename}: no '{split}_dataloader' in this config")
-    check_data(cfg, (split,))
-    register_scope(cfg)
-    dataset = build_dataset(cfg, loader.dataset)
+    dataset = split_dataset(cfg, split)
     paths = (dataset.get_data_info(index)["img_path"] for index in range(len(dataset)))
     found = [Path(path) for path in dict.fromkeys(paths)]  # a repeated data set names them twice
     if not found:

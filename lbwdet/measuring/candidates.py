@@ -13,12 +13,12 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 
 from lbwdet import __version__
-from lbwdet.errors import DataError, LBWError
-from lbwdet.layers import QuantLayer, quantized_layers
+from lbwdet.errors import DataError, LBWError, first_line
+from lbwdet.layers import quantized_layers
 from lbwdet.measuring.code_digest import code_digest
 from lbwdet.measuring.detectors import build_detector, test_dataset
-from lbwdet.measuring.size import WeightSize, layer_bytes, weight_size
-from lbwdet.quantizers import relative_error
+from lbwdet.measuring.layer_report import LayerReport, report_layer
+from lbwdet.measuring.size import WeightSize, weight_size
 
 # Rooms whose code decides what a detector detects.
 DECISIVE_CODE = (
@@ -56,6 +56,11 @@ class Detections:
         """Box [4], score and label of each, in order."""
         return zip(self.boxes, self.scores, self.labels, strict=True)
 
+    def above(self, score: float) -> "Detections":
+        """Those of this score or more."""
+        kept = self.scores >= score
+        return Detections(self.boxes[kept], self.scores[kept], self.labels[kept])
+
     def check(self, where: str, num_classes: int) -> None:
         """Raises ``LBWError`` unless shapes agree and every number makes sense."""
         count = len(self.scores)
@@ -76,36 +81,21 @@ class Detections:
             )
 
 
-@dataclass(frozen=True)
-class LayerFacts:
-    """One layer with low-bit weights, as it is stored.
+class Detects(Protocol):
+    """Anything that turns an image into boxes, under a name that messages know it by."""
 
-    Attributes:
-        name: dotted name.
-        shape: of the weight.
-        bit_width: bits of a code.
-        code: ``paper``, ``dense`` or ``uniform``.
-        zeros: share of weights at zero.
-        stored_bytes: codes and what goes with them.
-        error: ``|W - Q(W)|^2 / |W|^2``; None where the float weight is not known.
-        dropped: weights that the engines' integers cannot hold; None in PyTorch.
-    """
+    @property
+    def name(self) -> str: ...
 
-    name: str
-    shape: tuple[int, ...]
-    bit_width: int
-    code: str
-    zeros: float
-    stored_bytes: int
-    error: float | None
-    dropped: int | None
+    def detect(self, image: np.ndarray) -> Detections:
+        """Boxes found in one [H, W, 3] uint8 BGR image."""
+        ...
 
 
-class Candidate(Protocol):
+class Candidate(Detects, Protocol):
     """A model to compare, whichever engine runs it.
 
     Attributes:
-        name: What it is called in tables and plots.
         engine: What runs it: ``torch``, ``native``, ...
         config: The config or artifact it came from, as the user named it.
         checkpoint: The weights file, as the user named it; None without one.
@@ -114,7 +104,6 @@ class Candidate(Protocol):
         digest: Changes whenever the detections may change.
     """
 
-    name: str
     engine: str
     config: str
     checkpoint: str | None
@@ -122,11 +111,7 @@ class Candidate(Protocol):
     size: WeightSize
     digest: str
 
-    def detect(self, image: np.ndarray) -> Detections:
-        """Boxes found in one [H, W, 3] uint8 BGR image."""
-        ...
-
-    def layers(self) -> Sequence[LayerFacts]:
+    def layers(self) -> Sequence[LayerReport]:
         """The layers with low-bit weights; none of a float model."""
         ...
 
@@ -151,9 +136,8 @@ class ArrayDetector:
         except LBWError:
             raise
         except Exception as error:  # of any step, any layer
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            shape = list(image.shape)
-            raise DataError(f"an image of shape {shape} cannot be processed: {reason}") from error
+            what = f"an image of shape {list(image.shape)} cannot be processed"
+            raise DataError(f"{what}: {first_line(error)}") from error
         return Detections(
             boxes=found.bboxes.cpu().numpy().astype(np.float32),
             scores=found.scores.cpu().numpy().astype(np.float32),
@@ -190,23 +174,8 @@ class TorchCandidate(ArrayDetector):
         self.size = weight_size(self.model)
         self.digest = _digest(cfg, self.model, device)
 
-    def layers(self) -> list[LayerFacts]:
-        return [_layer_facts(name, layer) for name, layer in quantized_layers(self.model).items()]
-
-
-def _layer_facts(name: str, layer: QuantLayer) -> LayerFacts:
-    assert layer.quantizer is not None
-    weight, levels = layer.weight.detach(), layer.fake_quantized_weight().detach()
-    return LayerFacts(
-        name=name,
-        shape=tuple(weight.shape),
-        bit_width=layer.quantizer.bit_width,
-        code=layer.quantizer.code,
-        zeros=(levels == 0).float().mean().item(),
-        stored_bytes=layer_bytes(layer, layer.quantizer),
-        error=relative_error(weight, levels),
-        dropped=None,
-    )
+    def layers(self) -> list[LayerReport]:
+        return [report_layer(name, layer) for name, layer in quantized_layers(self.model).items()]
 
 
 def array_pipeline(cfg: Config) -> list[dict[str, Any]]:

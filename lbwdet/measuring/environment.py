@@ -1,10 +1,11 @@
 """Where a measurement was made: which commit, which CPU."""
 
-import os
 import platform
 import re
 import subprocess
 from pathlib import Path
+
+from lbwdet.deploy.runtime.native import available_threads
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -44,8 +45,5 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return match[1].strip() if match else platform.processor() or platform.machine() or "unknown"
 
 
-def available_cpus() -> int:
-    """Number of CPUs this process may run on (a container may see fewer than the machine has)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+# Of this process: a container may see fewer than the machine has.
+available_cpus = available_threads

@@ -6,18 +6,12 @@ from typing import Any
 
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
-from mmdet.registry import RUNNERS
-from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import ConfigDict
-from mmengine.runner import Runner
 
 from lbwdet.configs import default_work_dir, load_config
 from lbwdet.datasets.check import check_data
-from lbwdet.datasets.classes import join_metainfo
-from lbwdet.datasets.odd_images import name_odd_images
 from lbwdet.errors import ConfigError
-from lbwdet.training.cpu_distributed import join_cpu_processes
-from lbwdet.training.run import check_launcher, check_model
+from lbwdet.training.run import build_runner, check_launcher, check_model
 
 
 def test(
@@ -47,7 +41,6 @@ def test(
     """
     check_launcher(launcher)
     cfg = load_config(config, cfg_options, data_root)
-    cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get("work_dir") or default_work_dir(config)
     cfg.load_from = checkpoint
     cfg.resume = False
@@ -55,15 +48,11 @@ def test(
         raise ConfigError(f"--out {out}: predictions are written as .pkl or .pickle")
     check_data(cfg, splits=("test",))
     check_model(cfg, splits=("test",))
-    join_metainfo(cfg, splits=("test",))
     if show_dir:
         cfg = trigger_visualization_hook(
             cfg, ConfigDict(show=False, show_dir=show_dir, wait_time=0)
         )
-    join_cpu_processes(cfg)
-    name_odd_images()
-    setup_cache_size_limit_of_dynamo()
-    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner = build_runner(cfg, ("test",), launcher)
     if out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=out))
     metrics: dict[str, float] = runner.test()

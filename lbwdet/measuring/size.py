@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from lbwdet.layers import QuantLayer, quantized_layers
@@ -61,9 +60,13 @@ def weight_size(model: nn.Module) -> WeightSize:
             continue
         seen.add(tensor.data_ptr())
         float_bytes += FLOAT_BYTES * tensor.numel()
-        bit_width, stored = _stored(tensor, quantized.get(tensor.data_ptr()))
-        weight_bytes += stored
-        counts[bit_width] += tensor.numel()
+        layer = quantized.get(tensor.data_ptr())
+        if layer is None or layer.quantizer is None:
+            weight_bytes += FLOAT_BYTES * tensor.numel()
+            counts[FLOAT_BIT_WIDTH] += tensor.numel()
+        else:
+            weight_bytes += layer_bytes(layer, layer.quantizer)
+            counts[layer.quantizer.bit_width] += tensor.numel()
     low = {width: count for width, count in counts.items() if width != FLOAT_BIT_WIDTH}
     return WeightSize(
         weight_bytes=weight_bytes,
@@ -71,13 +74,6 @@ def weight_size(model: nn.Module) -> WeightSize:
         bit_width=max(low, key=lambda width: low[width], default=FLOAT_BIT_WIDTH),
         weights_by_bit_width=dict(sorted(counts.items())),
     )
-
-
-def _stored(tensor: torch.Tensor, layer: QuantLayer | None) -> tuple[int, int]:
-    """Bit width and bytes of one tensor, the weight of ``layer`` or float."""
-    if layer is None or layer.quantizer is None:
-        return FLOAT_BIT_WIDTH, FLOAT_BYTES * tensor.numel()
-    return layer.quantizer.bit_width, layer_bytes(layer, layer.quantizer)
 
 
 def layer_bytes(layer: QuantLayer, quantizer: WeightQuantizer) -> int:

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,24 +48,23 @@ class TestImage:
     truth: GroundTruth
 
 
+@dataclass(frozen=True, eq=False)
 class TestSet:
-    """Test images and class names; ``description`` is free of machine-specific paths."""
+    """Test images and class names.
+
+    Attributes:
+        description: free of machine-specific paths.
+        loader: reads an image as the config does.
+        left_out: images that cannot be used, and why.
+    """
 
     __test__ = False
 
-    def __init__(
-        self,
-        classes: tuple[str, ...],
-        images: list[TestImage],
-        description: str,
-        loader: ImageLoader,
-        left_out: Sequence[str] = (),
-    ) -> None:
-        self.classes = classes
-        self.images = images
-        self.description = description
-        self.loader = loader
-        self.left_out = tuple(left_out)  # images that cannot be used, and why
+    classes: tuple[str, ...]
+    images: list[TestImage]
+    description: str
+    loader: ImageLoader
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -77,8 +76,7 @@ class TestSet:
 
     def first(self, count: int | None) -> "TestSet":
         """Only the first images; all of them where ``count`` is None or there are fewer."""
-        images = self.images[:count]
-        return TestSet(self.classes, images, self.description, self.loader, self.left_out)
+        return replace(self, images=self.images[:count])
 
     def without(self, reasons: Mapping[int, str]) -> "TestSet":
         """The set without the images at these indices, each for a reason.
@@ -89,8 +87,21 @@ class TestSet:
         images = [image for index, image in enumerate(self.images) if index not in reasons]
         left_out = (*self.left_out, *(reasons[index] for index in sorted(reasons)))
         if not images:
-            raise DataError(f"{self.description}: no image can be used: {some(list(left_out))}")
-        return TestSet(self.classes, images, self.description, self.loader, left_out)
+            raise DataError(f"{self.description}: no image can be used: {some(left_out)}")
+        return replace(self, images=images, left_out=left_out)
+
+    def spread(self, count: int) -> list[int]:
+        """Indices of up to ``count`` images, evenly over all."""
+        places = np.linspace(0, len(self) - 1, min(count, len(self)))
+        return [int(place) for place in places]
+
+    def check_classes(self, name: str, classes: Sequence[str]) -> None:
+        """Raises ``ConfigError`` unless the model of this name detects the set's classes."""
+        if tuple(classes) != self.classes:
+            raise ConfigError(
+                f"{name} detects the classes {list(classes)}, "
+                f"but the test set has {list(self.classes)}"
+            )
 
     def load(self, index: int) -> np.ndarray:
         """The image as the config's pipeline loads it: [H, W, 3] uint8 in BGR order, usually.
@@ -113,12 +124,12 @@ class TestSet:
     def difference(self, other: "TestSet") -> str | None:
         """What makes ``other`` a different test, in words; None if nothing does."""
         if self.classes != other.classes:
-            return f"classes {_few(self.classes)} against {_few(other.classes)}"
+            return f"classes {some(self.classes)} against {some(other.classes)}"
         names = [image.name for image in self.images]
         other_names = [image.name for image in other.images]
         if names != other_names:
             only = sorted(set(names) ^ set(other_names))
-            what = f"not in both: {_few(only)}" if only else "the same images in another order"
+            what = f"not in both: {some(only)}" if only else "the same images in another order"
             return f"{len(names)} images against {len(other_names)} ({what})"
         if self.digest != other.digest:
             return "the same images with other ground truth"
@@ -134,39 +145,37 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
         ConfigError: The config has no ``test_dataloader``.
         DataError: The data is not there or holds no image.
     """
-    if not cfg.get("test_dataloader"):
-        raise ConfigError(
-            f"{cfg.filename}: no 'test_dataloader' in this config, nothing to test on"
-        )
-    register_scope(cfg)
-    check_data(cfg, ("test",))
-    dataset = build_dataset(cfg, cfg.test_dataloader.dataset)
+    dataset = split_dataset(cfg, "test")
     count = len(dataset) if num_images is None else min(num_images, len(dataset))
     if count < 1:
         raise DataError(f"{cfg.filename}: no test image to look at (num_images={num_images})")
-    images = []
-    for index in range(count):
-        info = dataset.get_data_info(index)
-        images.append(
-            TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info["instances"]))
-        )
+    infos = [dataset.get_data_info(index) for index in range(count)]
+    images = [
+        TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info["instances"]))
+        for info in infos
+    ]
     report = getattr(dataset, "annotation_report", None)  # of LBWVOCDataset
     return TestSet(
         config_classes(cfg, ("test",)) or tuple(dataset.metainfo["classes"]),
         images,
         _describe(cfg.test_dataloader.dataset),
         ImageLoader.of(test_dataset(cfg)["pipeline"]),
-        report.bad_images if report else (),
+        tuple(report.bad_images) if report else (),
     )
 
 
-def build_dataset(cfg: Config, settings: Mapping[str, Any]) -> Any:
-    """One of the data sets of ``cfg``, with its annotations read.
+def split_dataset(cfg: Config, split: str) -> Any:
+    """The ``'train'``, ``'val'`` or ``'test'`` data set of ``cfg``, with its annotations read.
 
     Raises:
-        ConfigError: its class names are none, or differ between its parts.
-        DataError: they are not there.
+        ConfigError: there is none; or its class names are none, or differ between its parts.
+        DataError: its files are not there.
     """
+    if not cfg.get(f"{split}_dataloader"):
+        raise ConfigError(f"{cfg.filename}: no '{split}_dataloader' in this config")
+    settings = cfg[f"{split}_dataloader"].dataset
+    register_scope(cfg)
+    check_data(cfg, (split,))
     dataset_classes(settings, str(cfg.filename))
     try:
         dataset = DATASETS.build(copy.deepcopy(settings))
@@ -187,7 +196,3 @@ def _truth(instances: list[dict[str, Any]]) -> GroundTruth:
 def _describe(dataset: dict[str, Any]) -> str:
     parts = (Path(str(dataset.get("data_root", ""))).name, str(dataset.get("ann_file", "")))
     return " ".join(part for part in parts if part) or str(dataset["type"])
-
-
-def _few(names: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(names[:8]) + (f", ... ({len(names)})" if len(names) > 8 else "")

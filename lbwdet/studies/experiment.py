@@ -94,15 +94,30 @@ def width_options(width: int) -> dict[str, Any]:
     }
 
 
+@dataclasses.dataclass(frozen=True)
+class ExperimentSettings:
+    """How much of an experiment is run, and how.
+
+    Attributes:
+        seeds: of the trainings.
+        variants: only these of the experiment's, or some of its ``more``; all but ``more``
+            by default.
+        width: channels of the first stage, 64 for the real R18.
+        jobs, threads: trainings at a time, and CPU threads of each.
+    """
+
+    seeds: Sequence[int] = (0, 1, 2)
+    variants: Sequence[str] | None = None
+    width: int = 64
+    jobs: int = 1
+    threads: int = 1
+
+
 def run_experiment(
     name: str,
     out: str | Path | None = None,
     work_dir: str | Path | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
-    variants: Sequence[str] | None = None,
-    width: int = 64,
-    jobs: int = 1,
-    threads: int = 1,
+    settings: ExperimentSettings | None = None,
 ) -> dict[str, Any]:
     """Trains what is not trained yet, measures, and writes ``out`` after each result.
 
@@ -111,52 +126,46 @@ def run_experiment(
         out: JSON file; its rows are kept and completed. ``docs/results/<name>.json`` by default.
         work_dir: checkpoints, in ``seed<n>/<variant>/``; finished ones are reused.
             ``work_dirs/experiment/<name>`` by default.
-        variants: only these of the experiment's, or some of its ``more``; all but ``more``
-            by default.
-        width: channels of the first stage, 64 for the real R18.
-        jobs, threads: trainings at a time, and CPU threads of each.
+        settings: how much of it; the defaults without.
     """
+    settings = settings or ExperimentSettings()
     if name not in EXPERIMENTS:
         raise ConfigError(f"experiment {name!r} is not known; choose from {', '.join(EXPERIMENTS)}")
     experiment = EXPERIMENTS[name]
     known = (*experiment.variants, *experiment.more)
-    unknown = set(variants or ()) - set(known)
-    if unknown:
+    variants = experiment.variants if settings.variants is None else settings.variants
+    if unknown := set(variants) - set(known):
         raise ConfigError(f"variants {sorted(unknown)} are not of {name}: {', '.join(known)}")
-    chosen = [v for v in known if v in (experiment.variants if variants is None else variants)]
-    results = _Results(Path(out or f"docs/results/{name}.json"), experiment, width)
+    results = _Results(Path(out or f"docs/results/{name}.json"), experiment, settings.width)
     runs = Path(work_dir or f"work_dirs/experiment/{name}")
-    overrides = width_options(width)
 
-    def job(variant: str, seed: int, load_from: Path | None = None) -> TrainingJob:
-        options: dict[str, Any] = {**overrides, "randomness.seed": seed}
+    def job(variant: str, seed: int, **options: Any) -> TrainingJob:
+        options |= results.overrides | {"randomness.seed": seed}
         options["train_cfg.val_interval"] = 100  # measured here, once
-        if load_from is not None:
-            options["load_from"] = str(load_from)
-        folder = runs / f"seed{seed}" / variant
-        return TrainingJob(experiment.config(variant), folder, options)
+        return TrainingJob(experiment.config(variant), runs / f"seed{seed}" / variant, options)
 
-    def train_all(kind: str, variants: Sequence[str], starts: Mapping[int, Path | None]) -> None:
-        tasks = [(v, seed, job(v, seed, starts[seed])) for v in variants for seed in seeds]
-        for _, _, task in tasks:
+    def train_all(kind: str, jobs: Mapping[tuple[str, int], TrainingJob]) -> None:
+        for task in jobs.values():
             _ = task.checkpoint  # reads the config: not a thing to do in several threads
-        with ThreadPoolExecutor(jobs) as pool:
-            finished = pool.map(lambda entry: entry[2].run(threads), tasks)
+        with ThreadPoolExecutor(settings.jobs) as pool:
+            finished = pool.map(lambda task: task.run(settings.threads), jobs.values())
             try:
-                for (variant, seed, task), checkpoint in zip(tasks, finished, strict=True):
-                    results.measure(kind, variant, seed, task.config, checkpoint)
+                for (key, task), checkpoint in zip(jobs.items(), finished, strict=True):
+                    results.measure(kind, *key, task.config, checkpoint)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)  # start no more of them
                 raise
 
-    with pinned_threads(threads):
-        train_all("scratch", [experiment.base], dict.fromkeys(seeds))
-        bases = {seed: job(experiment.base, seed).checkpoint for seed in seeds}
-        train_all("trained", chosen, bases)
+    with pinned_threads(settings.threads):
+        bases = {seed: job(experiment.base, seed) for seed in settings.seeds}
+        train_all("scratch", {(experiment.base, seed): task for seed, task in bases.items()})
+        tuned = [(variant, seed) for variant in known if variant in variants for seed in bases]
+        starts = {seed: str(task.checkpoint) for seed, task in bases.items()}
+        train_all("trained", {key: job(*key, load_from=starts[key[1]]) for key in tuned})
         for label, weight in experiment.rounded.items():
-            for seed in seeds:
+            for seed, task in bases.items():
                 config = experiment.config(experiment.variants[-1])
-                results.measure("rounded", label, seed, config, bases[seed], weight)
+                results.measure("rounded", label, seed, config, task.checkpoint, weight)
     return results.content
 
 
@@ -188,7 +197,6 @@ class _Results:
         weight: Mapping[str, Any] | None = None,
     ) -> None:
         key = dict(kind=kind, variant=variant, seed=seed)
-        self._read()
         if self._has(key):
             return
         cfg = load_config(config, self.overrides)
@@ -202,8 +210,7 @@ class _Results:
             **key,
             config=Path(config).name,
             epochs=int(cfg.train_cfg.max_epochs) if kind != "rounded" else 0,
-            mAP_11point=accuracy.map_11point,
-            mAP_area=accuracy.map_area,
+            **accuracy.maps,
             per_class={k: v.ap_11point for k, v in accuracy.per_class.items()},
             num_images=len(test_set),
             bit_width=candidate.size.bit_width,
@@ -214,10 +221,11 @@ class _Results:
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self.path.parent):
-            self._read()  # another process may have added rows meanwhile
-            if not self._has(key):
+            if not self._has(key):  # another process may have added rows meanwhile
                 self.content["rows"].append(row)
                 write_json(self.path, self.content)
 
     def _has(self, key: Mapping[str, Any]) -> bool:
+        """Whether the file, as it is now, holds this row."""
+        self._read()
         return any(key.items() <= row.items() for row in self.content["rows"])

@@ -7,7 +7,7 @@ done here, with the exact solver, which has no parameter, as the reference.
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from lbwdet.configs import load_config
+from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
 from lbwdet.files import write_bytes, write_json, write_text
 from lbwdet.layers import quantized_layers
@@ -35,32 +35,7 @@ MUS = (0.03, 0.06, 0.125, 0.1875, 0.25, 0.375, 0.5, 0.75, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
-    """One setting of the quantizers: ``mu`` of the threshold solver, or None for ``exact``."""
-
-    bit_width: int
-    mu: float | None
-
-    @property
-    def name(self) -> str:
-        return f"{self.bit_width}bit-" + ("exact" if self.mu is None else f"mu{self.mu:g}")
-
-    def weight(self, code: str) -> dict[str, Any]:
-        """The arguments of ``build_quantizer``.
-
-        Raises:
-            ConfigError: no quantizer has these.
-        """
-        settings: dict[str, Any] = dict(bit_width=self.bit_width, code=code, solver="exact")
-        if self.mu is not None:
-            settings.update(solver="threshold", mu=self.mu)
-        if build_quantizer(**settings) is None:
-            raise ConfigError(f"bit_width={self.bit_width} is float: there is no mu to look for")
-        return settings
-
-
-@dataclasses.dataclass(frozen=True)
-class SweepSettings:
+class SweepSettings(Overrides):
     """Which points are measured, and how.
 
     Attributes:
@@ -71,7 +46,6 @@ class SweepSettings:
         learning_rate: of the retraining; None: that of the config.
         num_images: only the first of the test images.
         threads: CPU threads; None: all.
-        data_root, cfg_options: override the config.
 
     Raises:
         ConfigError: nothing to sweep, or a setting out of range.
@@ -84,8 +58,6 @@ class SweepSettings:
     learning_rate: float | None = None
     num_images: int | None = None
     threads: int | None = None
-    data_root: str | Path | None = None
-    cfg_options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.bit_widths or not self.mus:
@@ -99,13 +71,12 @@ class SweepSettings:
             )
 
     @property
-    def points(self) -> list[Point]:
-        """By bit width and mu, the exact solver last."""
-        return [
-            Point(bit_width, mu)
-            for bit_width in sorted(set(self.bit_widths))
-            for mu in (*sorted(set(self.mus)), None)
-        ]
+    def weights(self) -> Iterator[dict[str, Any]]:
+        """Arguments of ``build_quantizer``, by bit width and mu, the exact solver last."""
+        for bit_width in sorted(set(self.bit_widths)):
+            for mu in sorted(set(self.mus)):
+                yield dict(bit_width=bit_width, code=self.code, solver="threshold", mu=mu)
+            yield dict(bit_width=bit_width, code=self.code, solver="exact")
 
 
 def sweep_mu(
@@ -135,8 +106,12 @@ def sweep_mu(
         ConfigError, CheckpointError, DataError: before anything is measured.
     """
     out_dir = Path(out_dir)
-    cfg = load_config(config, settings.cfg_options, settings.data_root)
-    weights = {point: point.weight(settings.code) for point in settings.points}
+    cfg = settings.load_config(config)
+    for weight in settings.weights:
+        if build_quantizer(**weight) is None:
+            raise ConfigError(
+                f"bit_width={weight['bit_width']} is float: there is no mu to look for"
+            )
     if settings.retrain:
         _check_trainable(cfg)
     threads = available_cpus() if settings.threads is None else settings.threads
@@ -162,13 +137,15 @@ def sweep_mu(
         # The float model first: whatever is wrong with the checkpoint shows here.
         _, found = measured("float", with_weight_settings(cfg, dict(bit_width=32)), checkpoint)
         content.update(found)
-        for point, weight in weights.items():
+        for weight in settings.weights:
+            bit_width, mu = weight["bit_width"], weight.get("mu")
+            name = f"{bit_width}bit-" + ("exact" if mu is None else f"mu{mu:g}")
             quantized = with_weight_settings(cfg, weight)
-            candidate, found = measured(point.name, quantized, checkpoint)
-            row = dataclasses.asdict(point) | dict(error=weight_error(candidate.model)) | found
+            candidate, found = measured(name, quantized, checkpoint)
+            row = dict(bit_width=bit_width, mu=mu, error=weight_error(candidate.model), **found)
             if settings.retrain:
-                job = _retraining(point.name, quantized, checkpoint, out_dir, settings)
-                _, found = measured(f"{point.name} retrained", quantized, job.run(threads))
+                job = _retraining(name, quantized, checkpoint, out_dir, settings)
+                _, found = measured(f"{name} retrained", quantized, job.run(threads))
                 row |= {f"retrained_{key}": value for key, value in found.items()}
             content["rows"].append(row)
             write_json(out_dir / "sweep_mu.json", content)
@@ -206,8 +183,7 @@ def _measured(
     """The detector, and its mAP in both protocols."""
     candidate = TorchCandidate(name, cfg, checkpoint)
     found = cache.detect_all(candidate, test_set)
-    accuracy = evaluate(found, test_set.truths, test_set.classes)
-    return candidate, dict(mAP_11point=accuracy.map_11point, mAP_area=accuracy.map_area)
+    return candidate, evaluate(found, test_set.truths, test_set.classes).maps
 
 
 def _retraining(

@@ -49,20 +49,12 @@ def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
     if not path.is_file():
         raise DataError(f"{page}: table '{block['name']}' needs {path}, which is not there")
     content = json.loads(path.read_text(encoding="utf-8"))
-    if content.get("study") in _STUDIES:
-        text = _STUDIES[content["study"]](content)
-    elif "rows" in content:
-        text = experiment_tables(content)
-    elif "models" in content:
-        text = markdown(content)
-    elif "part" in content and block["short"]:
-        text = summary(content)
-    elif "part" in content:
-        text = benchmark_tables(content, profile=False)
-    elif "memory" in content:
-        text = cost_table(content)
-    else:
+    write = _STUDIES.get(content.get("study")) or next(
+        (write for key, write in _CONTENTS.items() if key in content), None
+    )
+    if write is None:
         raise DataError(f"{path}: neither an experiment, a comparison, a benchmark nor a study")
+    text = summary(content) if block["short"] and "part" in content else write(content)
     return f"{block[1]}{text.strip()}\n<!-- end -->"
 
 
@@ -171,3 +163,12 @@ def cost_table(content: Mapping[str, Any]) -> str:
 def _seconds(latency: Mapping[str, float]) -> str:
     median, p10, p90 = (latency[key] / 1000 for key in ("median", "p10", "p90"))
     return f"{median:.2f} s ({p10:.2f} to {p90:.2f})"
+
+
+# By a key that only such a file has.
+_CONTENTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "rows": experiment_tables,
+    "models": markdown,
+    "part": functools.partial(benchmark_tables, profile=False),
+    "memory": cost_table,
+}

@@ -12,7 +12,6 @@ from lbwdet.files import write_bytes, write_json
 from lbwdet.studies import ste_plots
 from lbwdet.studies.two_layer import (
     ESTIMATORS,
-    Estimate,
     Teacher,
     Vector,
     correlation,
@@ -144,7 +143,7 @@ def _correlations(angle: float, samples: int, random: np.random.Generator) -> di
     for estimator in ESTIMATORS:
         expected = expected_coarse_gradient(estimator, V, w, TEACHER)
         _, measured = sample_coarse_gradient(estimator, V, w, TEACHER, samples, random)
-        deviation = _deviation(measured, expected)
+        deviation = np.abs(measured.mean - expected) / np.maximum(measured.error, 1e-300)
         # The true gradient has one component here, so the error of the product is its error.
         error = float(np.sqrt(((true * measured.error) ** 2).sum()))
         length = float(np.linalg.norm(expected) * np.linalg.norm(true))
@@ -200,11 +199,6 @@ def _descend(start: str, estimator: str, random: np.random.Generator) -> dict[st
         final_angle=float(np.mean(angles[-last:])),
         final_gradient_v=float(np.linalg.norm(gradient_v(v, w, TEACHER))),
     )
-
-
-def _deviation(measured: Estimate, expected: Vector) -> Vector:
-    deviation: Vector = np.abs(measured.mean - expected) / np.maximum(measured.error, 1e-300)
-    return deviation
 
 
 def _rounded(values: Sequence[float]) -> list[float]:

@@ -33,7 +33,6 @@ Hence ``E[g] = |v|^2 A - (v.v*) B + c C / 2``; see :func:`row_means` for A, B, C
 
 import dataclasses
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +40,7 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float64]
 ESTIMATORS = ("identity", "relu", "clipped_relu")
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
+_BATCH = 20_000  # samples at a time
 _HALF_MASS = 1 / math.sqrt(2 * math.pi)  # E[x 1{x > 0}] of a standard normal x
 
 
@@ -57,8 +57,7 @@ class Teacher:
 
     def angle(self, w: Vector) -> float:
         """The angle between ``w`` and ``w*``, in 0..pi, exact near both ends."""
-        along, across = _split(w, self.w)
-        return math.atan2(across, along)
+        return _plane(w, self.w)[2]
 
     def spurious_minimum(self) -> tuple[Vector, Vector]:
         """The local minimum at the angle pi: ``v = (I + 11^T)^-1 (11^T - I) v*``, ``w = -w*``.
@@ -93,7 +92,7 @@ def gradient_w(v: Vector, w: Vector, teacher: Teacher) -> Vector:
 
     Zero where both are parallel: ``f`` has a kink there, symmetric in all directions.
     """
-    return -(v @ teacher.v) / (2 * math.pi * np.linalg.norm(w)) * _across(w, teacher.w)
+    return -(v @ teacher.v) / (2 * math.pi * np.linalg.norm(w)) * _plane(w, teacher.w)[1]
 
 
 def expected_coarse_gradient(estimator: str, v: Vector, w: Vector, teacher: Teacher) -> Vector:
@@ -127,9 +126,7 @@ def row_means(estimator: str, w: Vector, w_star: Vector) -> tuple[Vector, Vector
         ValueError: an unknown estimator.
     """
     norm = float(np.linalg.norm(w))
-    u, across = w / norm, _across(w, w_star)
-    along, aside = _split(w, w_star)
-    angle = math.atan2(aside, along)
+    u, across, angle = _plane(w, w_star)
     if estimator == "identity":
         return _HALF_MASS * u, _HALF_MASS * w_star, np.zeros_like(w)
     if estimator == "relu":
@@ -181,33 +178,19 @@ def sample_coarse_gradient(
     random: np.random.Generator,
 ) -> tuple[Estimate, Estimate]:
     """Coarse gradients in ``v`` (which is exact) and ``w`` averaged over fresh samples."""
-    sums: list[list[Vector]] = [[], []]
-    squares: list[list[Vector]] = [[], []]
-    for z in _batches(num_samples, (len(v), len(w)), random):
+    totals = np.zeros(len(v)), np.zeros(len(w))
+    squares = np.zeros(len(v)), np.zeros(len(w))
+    for start in range(0, num_samples, _BATCH):
+        z = random.standard_normal((min(_BATCH, num_samples - start), len(v), len(w)))
         inner = z @ w
         active = inner > 0
         missed = active @ v - (z @ teacher.w > 0) @ teacher.v
         through = v * _derivative(estimator, inner) * missed[:, None]
         for k, one in enumerate((active * missed[:, None], np.einsum("sm,smn->sn", through, z))):
-            sums[k].append(one.sum(0))
-            squares[k].append((one**2).sum(0))
-    first, second = (
-        _estimate(sum(sums[k]), sum(squares[k]), num_samples)  # type: ignore[arg-type]
-        for k in range(2)
-    )
-    return first, second
-
-
-def sample_loss(
-    v: Vector, w: Vector, teacher: Teacher, num_samples: int, random: np.random.Generator
-) -> Estimate:
-    """The loss averaged over fresh samples; vectors of one element."""
-    total, square = np.zeros(1), np.zeros(1)
-    for z in _batches(num_samples, (len(v), len(w)), random):
-        missed = (z @ w > 0) @ v - (z @ teacher.w > 0) @ teacher.v
-        total += (missed**2 / 2).sum()
-        square += (missed**4 / 4).sum()
-    return _estimate(total, square, num_samples)
+            totals[k][:] += one.sum(0)
+            squares[k][:] += (one**2).sum(0)
+    in_v, in_w = (_estimate(totals[k], squares[k], num_samples) for k in range(2))
+    return in_v, in_w
 
 
 def _derivative(estimator: str, x: Vector) -> Vector:
@@ -220,30 +203,16 @@ def _derivative(estimator: str, x: Vector) -> Vector:
     raise ValueError(f"estimator {estimator!r} is not known; choose one of {ESTIMATORS}")
 
 
-def _batches(
-    num_samples: int, shape: tuple[int, int], random: np.random.Generator, size: int = 20_000
-) -> Iterator[Vector]:
-    for start in range(0, num_samples, size):
-        yield random.standard_normal((min(size, num_samples - start), *shape))
-
-
 def _estimate(total: Vector, square: Vector, count: int) -> Estimate:
     mean = total / count
     variance = np.maximum(square / count - mean**2, 0) * count / max(count - 1, 1)
     return Estimate(mean, np.sqrt(variance / count))
 
 
-def _split(w: Vector, w_star: Vector) -> tuple[float, float]:
-    """Length of ``w*`` along ``w``, and across it."""
+def _plane(w: Vector, w_star: Vector) -> tuple[Vector, Vector, float]:
+    """Directions of ``w``, and of what ``w*`` has across it (zero if nothing); their angle."""
     u = w / np.linalg.norm(w)
     along = float(u @ w_star)
-    return along, float(np.linalg.norm(w_star - along * u))
-
-
-def _across(w: Vector, w_star: Vector) -> Vector:
-    """The unit vector of what ``w*`` has across ``w``; zero if there is nothing."""
-    u = w / np.linalg.norm(w)
-    rest = w_star - (u @ w_star) * u
-    length = np.linalg.norm(rest)
-    result: Vector = rest / length if length > 1e-12 else np.zeros_like(rest)
-    return result
+    rest = w_star - along * u
+    length = float(np.linalg.norm(rest))
+    return u, rest / length if length > 1e-12 else np.zeros_like(rest), math.atan2(length, along)

@@ -15,21 +15,7 @@ from lbwdet.configs import load_config
 from lbwdet.errors import LBWError
 
 # MMEngine's own log line: "Epoch(train)  [3][40/63]  lr: ...  eta: 0:01:23  time: ..."
-_PROGRESS = re.compile(r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?eta: ([\d:a-z, ]+?)\s\s")
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingProgress:
-    epoch: int
-    max_epochs: int
-    iteration: int
-    num_iterations: int
-    time_left: str
-
-    @property
-    def share(self) -> float:
-        done = (self.epoch - 1) * self.num_iterations + self.iteration
-        return done / (self.max_epochs * self.num_iterations)
+_PROGRESS = re.compile(r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +41,14 @@ class TrainingJob:
         """The last checkpoint, whether it exists yet or not."""
         return self.work_dir / f"epoch_{self.max_epochs}.pth"
 
-    def run(
-        self, threads: int, on_progress: Callable[[TrainingProgress], None] | None = None
-    ) -> Path:
+    def run(self, threads: int, on_progress: Callable[[float], None] = lambda share: None) -> Path:
         """Trains, unless it is done. Returns the last checkpoint.
 
         The child's whole output goes to ``work_dir/train.log``.
+
+        Args:
+            threads: CPU threads.
+            on_progress: called with the share of the iterations that are done.
 
         Raises:
             LBWError: the training failed; the message holds the end of its output.
@@ -93,12 +81,9 @@ class TrainingJob:
                 log.write(line)
                 log.flush()
                 tail = [*tail[-19:], line]
-                found = _PROGRESS.search(line)
-                if found and on_progress:
-                    epoch, iteration, total = (int(found[group]) for group in (1, 2, 3))
-                    on_progress(
-                        TrainingProgress(epoch, max_epochs, iteration, total, found[4].strip())
-                    )
+                if found := _PROGRESS.search(line):
+                    epoch, iteration, total = map(int, found.groups())
+                    on_progress((epoch - 1 + iteration / total) / max_epochs)
         if child.returncode or not checkpoint.is_file():
             raise LBWError(
                 f"training {self.config} failed (exit code {child.returncode}); the whole output "

@@ -56,7 +56,6 @@ def train(
     """
     check_launcher(launcher)
     cfg = load_config(config, cfg_options, data_root)
-    cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get("work_dir") or default_work_dir(config)
     if amp:
         _use_amp(cfg)
@@ -76,11 +75,7 @@ def train(
             raise
         raise CheckpointError(f"{error}\n{_how_to_make(checkpoint, Path(config))}") from error
 
-    join_metainfo(cfg, _train_splits(cfg))
-    join_cpu_processes(cfg)
-    name_odd_images()
-    setup_cache_size_limit_of_dynamo()
-    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner = build_runner(cfg, _train_splits(cfg), launcher)
     try:
         runner.train()
     except OSError as error:
@@ -91,6 +86,16 @@ def train(
             "make room and go on with --resume."
         ) from error
     return runner
+
+
+def build_runner(cfg: Config, splits: tuple[str, ...], launcher: str) -> Runner:
+    """The runner of a config that was checked, over the data sets of these splits."""
+    cfg.launcher = launcher
+    join_metainfo(cfg, splits)
+    join_cpu_processes(cfg)
+    name_odd_images()
+    setup_cache_size_limit_of_dynamo()
+    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
 
 
 def _use_amp(cfg: Config) -> None:

@@ -146,5 +146,5 @@ def test_detections_come_back_whole(artifact, tmp_path):
     np.save(image, np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8))
     spec = EngineSpec("native", OWN, "NativeBenchmark", dict(path=str(artifact), threads=1))
     with EngineProcess(spec, 1, tmp_path / "log") as process:
-        answer = process.detect(image)
+        answer = process.ask("detect", image)
     assert len(answer["boxes"]) == len(answer["scores"]) == len(answer["labels"]) > 0

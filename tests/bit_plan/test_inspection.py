@@ -4,21 +4,25 @@ import numpy as np
 import pytest
 
 from lbwdet.bit_plan.inspection import (
+    InspectSettings,
     inspect_model,
     load_quantized,
     markdown,
+    sorted_layers,
     write_inspection,
 )
 from lbwdet.cli import main
+from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
 from lbwdet.layers import quantized_layers
 
 FOUR_BIT = dict(bit_width=4, code="dense")
+AT_FOUR_BITS = InspectSettings(weight=FOUR_BIT)
 
 
 class TestModel:
     def test_counts_every_weight(self, float_detector):
-        inspected = inspect_model(float_detector.config, float_detector.checkpoint, FOUR_BIT)
+        inspected = inspect_model(float_detector.config, float_detector.checkpoint, AT_FOUR_BITS)
         _, model = load_quantized(float_detector.config, float_detector.checkpoint, FOUR_BIT)
         layers = quantized_layers(model)
         assert [report.name for report in inspected["layers"]] == list(layers)
@@ -30,13 +34,14 @@ class TestModel:
     def test_the_settings_of_a_quantized_config(self, tiny):
         own = inspect_model(tiny.six_bit_config, tiny.checkpoint)
         assert {report.bit_width for report in own["layers"]} == {6}
-        other = inspect_model(tiny.six_bit_config, tiny.checkpoint, dict(bit_width=2))
+        other = inspect_model(
+            tiny.six_bit_config, tiny.checkpoint, InspectSettings(dict(bit_width=2))
+        )
         assert {report.bit_width for report in other["layers"]} == {2}
 
     def test_loss_at_several_bit_widths(self, float_detector):
-        inspected = inspect_model(
-            float_detector.config, float_detector.checkpoint, FOUR_BIT, "loss", [2], num_images=1
-        )
+        settings = InspectSettings(FOUR_BIT, "loss", [2], num_images=1)
+        inspected = inspect_model(float_detector.config, float_detector.checkpoint, settings)
         assert inspected["baseline"] > 0 and inspected["num_images"] == 1
         for report in inspected["layers"]:
             assert list(report.sensitivity) == [2, 4]
@@ -47,9 +52,8 @@ class TestModel:
         assert sum(changes[:half]) > sum(changes[half:]) > 0  # two bits hurt more than four
 
     def test_map(self, tiny):
-        inspected = inspect_model(
-            tiny.six_bit_config, tiny.checkpoint, sensitivity="map", num_images=1
-        )
+        settings = InspectSettings(sensitivity="map", num_images=1)
+        inspected = inspect_model(tiny.six_bit_config, tiny.checkpoint, settings)
         assert all(-1 <= report.damage <= 1 for report in inspected["layers"])
         assert "map change" in markdown(inspected, "sensitivity")
 
@@ -66,12 +70,25 @@ class TestModel:
     )
     def test_mistakes(self, float_detector, options, message):
         with pytest.raises(ConfigError, match=message):
-            inspect_model(float_detector.config, **options)
+            inspect_model(float_detector.config, None, InspectSettings(**options))
+
+
+def test_sorted(float_detector):
+    layers = inspect_model(float_detector.config, None, AT_FOUR_BITS)["layers"]
+    for by in ("zeros", "error", "bytes"):
+        values = [getattr(layer, by) for layer in sorted_layers(layers, by)]
+        assert values == sorted(values, reverse=True)
+    names = [layer.name for layer in sorted_layers(layers, "name")]
+    assert names == sorted(names)
+    with pytest.raises(ConfigError, match="--sort sensitivity: it was not measured"):
+        sorted_layers(layers, "sensitivity")
+    with pytest.raises(ConfigError, match="--sort size: choose one of order, name"):
+        sorted_layers(layers, "size")
 
 
 class TestFiles:
     def test_files(self, float_detector, tmp_path):
-        inspected = inspect_model(float_detector.config, None, FOUR_BIT)
+        inspected = inspect_model(float_detector.config, None, AT_FOUR_BITS)
         write_inspection(inspected, tmp_path / "out", sort="error")
         content = json.loads((tmp_path / "out" / "inspect.json").read_text())
         assert content["layers"][0]["name"] == "backbone.conv1"
@@ -82,7 +99,7 @@ class TestFiles:
 
     def test_data_elsewhere(self, float_detector, tmp_path):
         root = str(tmp_path / "elsewhere")
-        cfg, _ = load_quantized(float_detector.config, None, FOUR_BIT, data_root=root)
+        cfg, _ = load_quantized(float_detector.config, None, FOUR_BIT, Overrides(data_root=root))
         assert cfg.test_dataloader.dataset.data_root == root
         assert cfg.train_dataloader.dataset.data_root == root
 

@@ -2,11 +2,21 @@ import cv2
 import numpy as np
 
 from lbwdet.bit_plan.inspection_plot import _shares, draw_layers
-from lbwdet.bit_plan.layer_report import LayerReport
+from lbwdet.measuring.layer_report import LayerReport
 
 
 def layer(name: str, levels: tuple[int, ...], bit_width: int) -> LayerReport:
-    return LayerReport(name, "Conv2d", (1, 4), bit_width, levels, 0.25, 0.1, 9, {bit_width: 0.5})
+    return LayerReport(
+        name,
+        (1, 4),
+        bit_width,
+        "dense",
+        zeros=0.25,
+        bytes=9,
+        levels=levels,
+        error=0.1,
+        sensitivity={bit_width: 0.5},
+    )
 
 
 LAYERS = [layer("wide", (1, 0, 1, 1, 0, 0, 1), 3), layer("narrow" * 20, (1, 2, 1), 2)]

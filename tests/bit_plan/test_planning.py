@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from lbwdet.bit_plan.inspection import inspect_model, write_inspection
+from lbwdet.bit_plan.inspection import InspectSettings, inspect_model, write_inspection
 from lbwdet.bit_plan.planning import PlanSettings, markdown, plan_bits
 from lbwdet.bit_plan.sensitivity import TrainingLoss
 from lbwdet.cli import main
@@ -20,9 +20,8 @@ def inspected(float_detector, tmp_path_factory):
     """inspect.json of the loss on one image at two and four bits."""
     out = tmp_path_factory.mktemp("inspected")
     weight = dict(bit_width=4, **DENSE)
-    found = inspect_model(
-        float_detector.config, float_detector.checkpoint, weight, "loss", [2], num_images=1
-    )
+    settings = InspectSettings(weight, "loss", [2], num_images=1)
+    found = inspect_model(float_detector.config, float_detector.checkpoint, settings)
     write_inspection(found, out)
     return out / "inspect.json"
 

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from lbwdet.cli import main
+from lbwdet.export import ExportSettings
 
 EXPORT = "lbwdet.export:export"
 
@@ -13,9 +14,9 @@ def test_export(asked, flag, capsys):
     line = ["export", "a.py", "b.pth", "--out", "m.lbw", "--calibrate", "train"]
     call = asked(EXPORT, exported, *line, flag, "3", "--data-root", "r")
     assert [call[name] for name in ("config", "checkpoint", "out")] == ["a.py", "b.pth", "m.lbw"]
-    assert (call["calibrate"], call["num"], call["data_root"]) == ("train", 3, "r")
+    assert call["settings"] == ExportSettings("train", num=3, data_root="r")
     assert capsys.readouterr().out == "m.lbw: 35 layers\n"
-    assert asked(EXPORT, exported, *line)["num"] == 64
+    assert asked(EXPORT, exported, *line)["settings"] == ExportSettings("train", num=64)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@ import argparse
 
 import pytest
 
-from lbwdet.bit_plan.inspection import MEASURES
-from lbwdet.bit_plan.layer_report import SORTS
+from lbwdet.bit_plan.inspection import MEASURES, SORTS, InspectSettings
 from lbwdet.bit_plan.planning import PlanSettings
 from lbwdet.cli import COMMANDS
 
@@ -38,12 +37,14 @@ def test_quantize(asked, capsys, monkeypatch):
 
 def test_inspect(asked, capsys):
     call = asked(INSPECT, {}, "inspect", "a.py")
-    assert (call["checkpoint"], call["weight"], call["sensitivity"]) == (None, None, "none")
+    assert (call["checkpoint"], call["settings"]) == (None, InspectSettings(bit_widths=[]))
     assert capsys.readouterr().out == "table\n"
     line = ["inspect", "a.py", "b.pth", "--bit-width", "4", "--bit-widths", "2", "3"]
     call = asked(INSPECT, {}, *line, "--num-images", "5", "--data-root", "r")
-    assert call["weight"] == dict(bit_width=4, code="dense", granularity="tensor")
-    assert (call["bit_widths"], call["num_images"], call["data_root"]) == ([2, 3], 5, "r")
+    weight = dict(bit_width=4, code="dense", granularity="tensor")
+    assert call["settings"] == InspectSettings(
+        weight, bit_widths=[2, 3], num_images=5, data_root="r"
+    )
 
 
 def test_allocate(asked):

@@ -1,6 +1,7 @@
 import pytest
 
 from lbwdet.cli import main
+from lbwdet.studies.experiment import ExperimentSettings
 from lbwdet.studies.mu_sweep import SweepSettings
 
 SWEEP = "lbwdet.studies.mu_sweep:sweep_mu"
@@ -11,7 +12,7 @@ def test_experiment(asked):
     target = "lbwdet.studies.experiment:run_experiment"
     call = asked(target, {}, "experiment", "bccd", "--seeds", "1", "2", "--variants", "4bit")
     assert (call["name"], call["out"], call["work_dir"]) == ("bccd", None, None)
-    assert (call["seeds"], call["variants"], call["threads"]) == ([1, 2], ["4bit"], 2)
+    assert call["settings"] == ExperimentSettings([1, 2], ["4bit"], threads=2)
 
 
 @pytest.mark.parametrize("flag", ["--bit-widths", "--bit-width"])

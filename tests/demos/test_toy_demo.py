@@ -6,7 +6,7 @@ from lbwdet.comparison.compare import CompareSettings
 from lbwdet.demos import toy_demo as module
 from lbwdet.demos.toy_demo import demo
 from lbwdet.errors import LBWError
-from lbwdet.training.jobs import TrainingJob, TrainingProgress
+from lbwdet.training.jobs import TrainingJob
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def trained(monkeypatch) -> list[TrainingJob]:
         if not self.checkpoint.is_file():
             jobs.append(self)
             for epoch in range(1, self.max_epochs + 1):
-                on_progress(TrainingProgress(epoch, self.max_epochs, 63, 63, "0:00:01"))
+                on_progress(epoch / self.max_epochs)
             self.work_dir.mkdir(parents=True)
             self.checkpoint.touch()
         return self.checkpoint

@@ -4,23 +4,10 @@ from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.benchmark_engine import (
     NativeBenchmark,
     ReferenceBenchmark,
-    dense_part,
     with_input_size,
 )
 from lbwdet.deploy.runtime.native_library import library_path
-from lbwdet.deploy.runtime.program import Program
-from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
-
-
-@pytest.mark.parametrize("make", [tiny_artifact, tiny_rfcn_artifact])
-def test_the_dense_part_ends_where_boxes_begin(make):
-    program = make(channels=2).program
-    dense, behind = program.operations[dense_part(program)], program.operations
-    kinds = {type(operation).__name__ for operation in dense}
-    assert "Conv" in kinds and not kinds & {"Preprocess", "Candidates", "RoIAlign", "PSRoIAlign"}
-    assert type(behind[1 + len(dense)]).__name__ == "Candidates"
-    maps = Program(program.operations[: 1 + len(dense)], {})
-    assert maps.operations[dense_part(maps)] == dense  # no boxes at all
+from lbwdet.deploy.testing import random_image, tiny_artifact
 
 
 def test_every_image_in_one_size(tmp_path):

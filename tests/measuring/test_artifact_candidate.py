@@ -40,7 +40,7 @@ def test_the_report_lists_the_stored_layers(out, artifact):
     assert len(facts) > 20
     for layer in facts:
         assert f'title="{layer.name}"' in page
-        assert f"<td>{layer.stored_bytes}</td>" in page
+        assert f"<td>{layer.bytes}</td>" in page
 
 
 def test_engines_find_the_same(artifact):

@@ -17,6 +17,7 @@ from lbwdet.studies import experiment as module
 from lbwdet.studies.experiment import (
     EXPERIMENTS,
     Experiment,
+    ExperimentSettings,
     _Results,
     run_experiment,
     width_options,
@@ -81,7 +82,8 @@ def keys(content: dict) -> list[tuple[str, str, int]]:
 
 def test_trains_and_measures_each_variant_from_its_own_seed(jobs, tmp_path):
     out = tmp_path / "out.json"
-    content = run_experiment("small", out, tmp_path / "runs", seeds=(0, 3), width=8, jobs=2)
+    settings = ExperimentSettings(seeds=(0, 3), width=8, jobs=2)
+    content = run_experiment("small", out, tmp_path / "runs", settings)
     assert keys(content) == [
         ("scratch", "fp32", 0),
         ("scratch", "fp32", 3),
@@ -109,7 +111,8 @@ def test_trains_and_measures_each_variant_from_its_own_seed(jobs, tmp_path):
         assert job.options["model.backbone.base_channels"] == 8
 
     count = len(jobs)
-    again = run_experiment("small", out, tmp_path / "runs", seeds=(0, 3), width=8)
+    settings = ExperimentSettings(seeds=(0, 3), width=8)
+    again = run_experiment("small", out, tmp_path / "runs", settings)
     assert len(jobs) == count and again == content
     with pytest.raises(ConfigError, match="holds results for width 8, not 64"):
         run_experiment("small", out, tmp_path / "runs")
@@ -128,14 +131,14 @@ def test_an_interrupt_starts_no_more_trainings(jobs, tmp_path, monkeypatch):
     monkeypatch.setattr(TrainingJob, "run", slowly)
     monkeypatch.setattr("lbwdet.studies.experiment._Results.measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_experiment("small", tmp_path / "o.json", tmp_path / "runs", seeds=range(9), width=8)
+        settings = ExperimentSettings(seeds=range(9), width=8)
+        run_experiment("small", tmp_path / "o.json", tmp_path / "runs", settings)
     assert 1 <= len(jobs) < 9
 
 
 def test_only_some_variants(jobs, tmp_path):
-    content = run_experiment(
-        "small", tmp_path / "o.json", tmp_path / "runs", seeds=[1], variants=["4bit"], width=8
-    )
+    settings = ExperimentSettings(seeds=[1], variants=["4bit"], width=8)
+    content = run_experiment("small", tmp_path / "o.json", tmp_path / "runs", settings)
     assert keys(content) == [
         ("scratch", "fp32", 1),
         ("trained", "4bit", 1),
@@ -147,7 +150,8 @@ def test_unknown_names_list_the_known_ones(tmp_path):
     with pytest.raises(ConfigError, match="'coco' is not known; choose from bccd, voc-sample"):
         run_experiment("coco", tmp_path / "o.json", tmp_path)
     with pytest.raises(ConfigError, match=r"\['7bit'\] are not of bccd: fp32-finetuned, 6bit"):
-        run_experiment("bccd", tmp_path / "o.json", tmp_path, variants=["6bit", "7bit"])
+        settings = ExperimentSettings(variants=["6bit", "7bit"])
+        run_experiment("bccd", tmp_path / "o.json", tmp_path, settings)
     assert list(tmp_path.iterdir()) == []
 
 

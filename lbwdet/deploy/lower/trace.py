@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from lbwdet.errors import ConfigError
+from lbwdet.errors import ConfigError, first_line
 from lbwdet.layers import QuantLayer
 
 
@@ -57,7 +57,7 @@ class Graph:
     outputs: tuple[str, ...]
 
 
-class _Part(nn.Module):
+class Part(nn.Module):
     """Some computation of a model as a module, for parameters keep their names in the model."""
 
     def __init__(self, model: nn.Module, compute: Callable[[Any, Tensor], Any]) -> None:
@@ -83,7 +83,7 @@ def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tenso
     Raises:
         ConfigError: the computation depends on values, or is otherwise no plain graph.
     """
-    part = _Part(model, compute).eval()
+    part = Part(model, compute).eval()
     try:
         with float_layers(model), torch.no_grad():
             program = torch.export.export(part, (sample,), strict=False)
@@ -92,9 +92,8 @@ def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tenso
                 program = program.run_decompositions({})
             return _read(program)
     except Exception as error:  # whatever a module's code and the tracer raise
-        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"{type(model).__name__} cannot be lowered: tracing it failed ({message})"
+            f"{type(model).__name__} cannot be lowered: tracing it failed ({first_line(error)})"
         ) from error
 
 

@@ -1,6 +1,5 @@
 """Artifact to ONNX model."""
 
-import itertools
 import json
 import os
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from lbwdet.deploy.onnx.operation import export
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.context import LayerNumbers
-from lbwdet.deploy.runtime.declaration import Kind, roles
+from lbwdet.deploy.runtime.declaration import roles
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
@@ -72,22 +71,12 @@ def export_onnx(
     return model
 
 
-def dense_part(program: Program) -> tuple[tuple[Operation, ...], tuple[str, ...]]:
-    """What is computed on the whole image, before the first boxes.
-
-    Returns:
-        The operations, and the values that the others read of them.
-    """
-    operations = tuple(
-        itertools.takewhile(
-            lambda operation: all(role.kind in Kind.MAP for _, role in operation.writes()),
-            program.operations,
-        )
-    )
-    written = {operation.written for operation in operations}
-    others = program.operations[len(operations) :]
+def dense_outputs(program: Program) -> tuple[str, ...]:
+    """The values of the dense part that the operations behind it read."""
+    written = {operation.written for operation in program.dense}
+    others = program.operations[len(program.dense) :]
     read = dict.fromkeys(name for operation in others for name, _ in operation.reads())
-    return operations, tuple(name for name in read if name in written)
+    return tuple(name for name in read if name in written)
 
 
 def shapes_of(artifact: Artifact) -> dict[str, Value]:
@@ -113,11 +102,11 @@ def _append(operations: tuple[Operation, ...], values: Values) -> None:
 
 
 def _append_dense(program: Program, values: Values) -> None:
-    (first, *operations), outputs = dense_part(program)
+    first, *operations = program.dense
     values.graph.input("image", TensorProto.FLOAT, [1, 3, "height", "width"])
     values.tensors[first.written] = values.quantize(first.written, "image")
     _append(tuple(operations), values)
-    for name in outputs:
+    for name in dense_outputs(program):
         if name == first.written:
             continue  # the model's input
         shape: list[int | str] = [1, f"{name}_channels", f"{name}_height", f"{name}_width"]

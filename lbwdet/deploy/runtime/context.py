@@ -1,6 +1,6 @@
 """What an operation finds when its numbers are asked for, and when it runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,11 @@ class Context:
         """Of a uint8 value; 0 of a value in reals."""
         quantization = self.quantizations.get(name)
         return 0 if quantization is None else quantization.zero_point
+
+    def ratios(self, inputs: Sequence[str], output: str) -> Array:
+        """``f32(s_i / s_y)`` of each input, computed in float64."""
+        scales = np.array([self.scale(name) for name in inputs])
+        return np.asarray((scales / self.scale(output)).astype(np.float32))
 
 
 class Run(Context):

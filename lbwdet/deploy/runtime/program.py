@@ -21,8 +21,10 @@ Therefore every engine that follows these pages gives the same bytes.
 runs before it is calibrated.
 """
 
+import itertools
 from dataclasses import dataclass
 
+from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.quantization import Quantization
 
@@ -39,3 +41,13 @@ class Program:
 
     operations: tuple[Operation, ...]
     quantizations: dict[str, Quantization]
+
+    @property
+    def dense(self) -> tuple[Operation, ...]:
+        """What is computed on the whole image: the operations before the first boxes."""
+        return tuple(
+            itertools.takewhile(
+                lambda operation: all(role.kind in Kind.MAP for _, role in operation.writes()),
+                self.operations,
+            )
+        )

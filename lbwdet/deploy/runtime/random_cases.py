@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.quantization import Quantization
-from lbwdet.deploy.runtime.weights import MAX_WEIGHT, StoredWeight
+from lbwdet.deploy.runtime.weights import MAX_WEIGHT, TWO_TERM, StoredWeight
 
 Array = NDArray[Any]
 Pair = tuple[int, int]
@@ -67,18 +67,41 @@ def window(
 
 
 def weight(random: np.random.Generator, shape: tuple[int, int, int, int]) -> StoredWeight:
-    """A weight [o, i, kh, kw] of random codes whose layer keeps the size of its input."""
+    """A :func:`random_weight` of any code, bit width and granularity."""
     code = _one_of(random, ["paper", "dense", "dense", "uniform"])
-    outputs, bit_width = shape[0], int(random.integers(1, 7))
-    scales = outputs if random.random() < 0.5 else 1
+    bit_width = int(random.integers(1, 7))
+    granularity = "channel" if random.random() < 0.5 else "tensor"
+    return random_weight(random, shape, bit_width, code, granularity)
+
+
+def random_weight(
+    random: np.random.Generator,
+    shape: tuple[int, int, int, int],
+    bit_width: int = 4,
+    code: str = "dense",
+    granularity: str = "tensor",
+) -> StoredWeight:
+    """A weight [o, i, kh, kw] of random codes whose layer keeps the size of its input.
+
+    Args:
+        random: where the numbers come from.
+        shape: output channels, input channels, kernel height and width.
+        bit_width: 1 to 8; not used by ``'uniform'``.
+        code: ``'paper'``, ``'dense'``, ``'two-term'`` or ``'uniform'``.
+        granularity: one scale per ``'tensor'`` or per ``'channel'``.
+    """
+    outputs = shape[0]
+    scales = outputs if granularity == "channel" else 1
     if code == "uniform":
         magnitudes, bit_width = 0, 8
         drawn = np.clip(np.rint(random.normal(0, MAX_WEIGHT / 3, shape)), -MAX_WEIGHT, MAX_WEIGHT)
         scale = np.full(scales, 0.003, np.float32)
     else:
-        magnitudes = max(
-            1, (1 << bit_width) // 4 if code == "paper" else (1 << (bit_width - 1)) - 1
-        )
+        magnitudes = dict(
+            paper=max(1, (1 << bit_width) // 4),
+            dense=max(1, (1 << (bit_width - 1)) - 1),
+            **{"two-term": len(TWO_TERM.get(bit_width, ()))},
+        )[code]
         octaves = np.rint(np.log2(np.abs(random.normal(0, 0.4, shape)))) + magnitudes
         drawn = np.clip(octaves, int(bit_width == 1), magnitudes) * random.choice([-1, 1], shape)
         scale = np.ldexp(np.float32(1), random.integers(-3, 2, scales)).astype(np.float32)

@@ -97,6 +97,7 @@ class Rows:
 
 
 Value = Map | Rows
+Pair = tuple[int, int]  # of the height and the width
 
 
 class Shapes:
@@ -150,6 +151,15 @@ class Shapes:
             "the window is larger than the map of the smallest image",
         )
         return replace(value, height=height, width=width, quantization=None)
+
+    def pooled(self, name: str, kernel: Pair, stride: Pair, padding: Pair) -> Map:
+        """The map after windows that each hold a pixel of the map ``name``."""
+        self.expect(
+            all(p < k for p, k in zip(padding, kernel, strict=True)),
+            f"the padding {padding} leaves windows of {kernel} without a pixel",
+        )
+        window = tuple(zip(kernel, stride, padding, strict=True))
+        return self.windowed(self.map(name), window)
 
     def per_level(self, *sequences: tuple[object, ...]) -> None:
         """One entry per level is wanted in each of them."""

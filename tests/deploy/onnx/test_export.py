@@ -9,7 +9,7 @@ import pytest
 
 from lbwdet.cli import main
 from lbwdet.deploy.artifact_writer import write_artifact
-from lbwdet.deploy.onnx.export import dense_part, export_onnx
+from lbwdet.deploy.onnx.export import dense_outputs, export_onnx
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.coders import DistanceCoder
 from lbwdet.deploy.runtime.context import LayerNumbers
@@ -48,7 +48,7 @@ IMAGE = random_image(0, 75, 100)
 
 def test_what_the_dense_part_gives():
     program = tiny_artifact().program
-    operations, outputs = dense_part(program)
+    operations, outputs = program.dense, dense_outputs(program)
     heads = [f"p{level}.{head}" for head in ("scores", "deltas") for level in range(2, 7)]
     assert outputs == (*heads, "p2", "p3", "p4", "p5")
     assert operations[0].written == "image" and operations[-1].written == "p6.deltas"
@@ -58,7 +58,7 @@ def test_what_the_dense_part_gives():
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_the_dense_part_follows_the_reference(tmp_path, run, settings):
     artifact = tiny_artifact(**settings)
-    _, names = dense_part(artifact.program)
+    names = dense_outputs(artifact.program)
     expected = ReferenceEngine(artifact).values(IMAGE, ["image", *names])
     quantizations = artifact.program.quantizations
     q = quantizations["image"]
@@ -89,7 +89,7 @@ def test_with_float_activations_it_is_the_program_in_reals(tmp_path, run, settin
     options = dict(float_activations=True, layers=layers)
     model = export_onnx(artifact, tmp_path / "dense.onnx", "dense", **options)
     found = run(model, {"image": expected["image"].transpose(0, 3, 1, 2)})
-    for name, value in zip(dense_part(artifact.program)[1], found, strict=True):
+    for name, value in zip(dense_outputs(artifact.program), found, strict=True):
         wanted = expected[name].transpose(0, 3, 1, 2)
         assert np.abs(value - wanted).mean() < 1e-4 * wanted.std()
     whole = export_onnx(artifact, tmp_path / "detector.onnx", **options)
@@ -109,13 +109,13 @@ def test_a_program_before_calibration_stays_float(tmp_path):
 
 
 def test_what_is_read_of_the_image_itself_is_no_output(tmp_path, golden_artifact):
-    assert "image" in dense_part(golden_artifact.program)[1]
+    assert "image" in dense_outputs(golden_artifact.program)
     model = export_onnx(golden_artifact, tmp_path / "dense.onnx", part="dense")
     assert [value.name for value in model.graph.output] == ["logits", "deltas"]
 
 
 def test_the_dense_part_of_rfcn():
-    _, outputs = dense_part(tiny_rfcn_artifact().program)
+    outputs = dense_outputs(tiny_rfcn_artifact().program)
     assert outputs == ("stage3.3.scores", "stage3.3.deltas", "scores.map", "deltas.map")
 
 
@@ -192,7 +192,7 @@ def test_detections_of_one_stage(tmp_path, run, one_stage, float_activations):
     outputs = [
         f"{level}.{head}" for head in ("score", "box", "centre") for level in ("high", "low")
     ]
-    assert dense_part(program)[1] == tuple(outputs)
+    assert dense_outputs(program) == tuple(outputs)
     layers = {name: LayerNumbers.integer(weight) for name, weight in one_stage.weights.items()}
     if float_activations:
         program = replace(program, quantizations={})

@@ -285,3 +285,9 @@ static void run_row(const Row& row) {
     }
   }
 }
+
+// What a kernel with these vectors tells about itself.
+template <class V>
+static constexpr Kernel kernel_of(int flip, const WinogradKernel* winograd) {
+  return {V::lanes, V::vectors, V::narrow_quads, flip, run_row<V>, winograd};
+}

@@ -43,8 +43,7 @@ struct Vector : Avx2 {
 #include "../conv/winograd.inl"
 
 constexpr WinogradKernel kWinograd{Vector::lanes, run_winograd<Vector>};
-constexpr Kernel kKernel{Vector::lanes, Vector::vectors, Vector::narrow_quads, 0,
-                         run_row<Vector>, &kWinograd};
+constexpr Kernel kKernel = kernel_of<Vector>(0, &kWinograd);
 
 }  // namespace
 }  // namespace lbw::conv

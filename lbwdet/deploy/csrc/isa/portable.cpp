@@ -125,8 +125,7 @@ struct Vector {
 
 #include "../conv/row.inl"
 
-constexpr Kernel kKernel{Vector::lanes, Vector::vectors, Vector::narrow_quads, 0,
-                         run_row<Vector>, nullptr};
+constexpr Kernel kKernel = kernel_of<Vector>(0, nullptr);
 
 }  // namespace
 }  // namespace lbw::conv
@@ -134,17 +133,7 @@ constexpr Kernel kKernel{Vector::lanes, Vector::vectors, Vector::narrow_quads, 0
 namespace lbw {
 namespace {
 
-using Floats = float __attribute__((vector_size(16)));
-
-inline Floats widen(const std::uint8_t* bytes, Floats) {
-  return Floats{static_cast<float>(bytes[0]), static_cast<float>(bytes[1]),
-                static_cast<float>(bytes[2]), static_cast<float>(bytes[3])};
-}
-
-inline void narrow(Floats values, std::uint8_t* out) {
-  for (int lane = 0; lane < 4; ++lane) out[lane] = static_cast<std::uint8_t>(values[lane]);
-}
-
+#include "four_floats.inl"
 #include "../vector/loops.inl"
 
 }  // namespace

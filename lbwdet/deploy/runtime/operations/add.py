@@ -35,18 +35,14 @@ class Add(Operation):
         return first
 
     def compute(self, run: Run) -> Array:
-        ratios = self._ratios(run)
+        ratios = run.ratios(self.inputs, self.output)
         t = run.centered(self.inputs[0]) * ratios[0]
         for name, ratio in zip(self.inputs[1:], ratios[1:], strict=True):
             t = t + run.centered(name) * ratio
         return run.store(self.output, t, positive=self.relu)
 
     def constants(self, context: Context) -> dict[str, Constant]:
-        return {"ratios": self._ratios(context)}
-
-    def _ratios(self, context: Context) -> Array:
-        scales = np.array([context.scale(name) for name in self.inputs])
-        return np.asarray((scales / context.scale(self.output)).astype(np.float32))
+        return {"ratios": context.ratios(self.inputs, self.output)}
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

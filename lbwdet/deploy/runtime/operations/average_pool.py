@@ -7,9 +7,7 @@ from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
-from lbwdet.deploy.runtime.shapes import Map, Shapes
-
-Pair = tuple[int, int]
+from lbwdet.deploy.runtime.shapes import Map, Pair, Shapes
 
 _MAX_REAL = 2.0**80
 
@@ -37,16 +35,11 @@ class AveragePool(Operation):
     count_padding: bool = False
 
     def infer(self, shapes: Shapes) -> Map:
-        shapes.expect(
-            all(p < k for p, k in zip(self.padding, self.kernel, strict=True)),
-            f"the padding {self.padding} leaves windows of {self.kernel} without a pixel",
-        )
         scale, wanted = (shapes.quantized(name).scale for name in (self.input, self.output))
         shapes.expect(
             255 * scale / wanted < _MAX_REAL, "the scales of input and output are too far apart"
         )
-        window = tuple(zip(self.kernel, self.stride, self.padding, strict=True))
-        return shapes.windowed(shapes.map(self.input), window)
+        return shapes.pooled(self.input, self.kernel, self.stride, self.padding)
 
     def compute(self, run: Run) -> Array:
         x = run.centered(self.input)

@@ -33,20 +33,17 @@ class Concat(Operation):
         return replace(maps[0], channels=sum(value.channels for value in maps))
 
     def compute(self, run: Run) -> Array:
+        ratios = run.ratios(self.inputs, self.output)
         return np.concatenate(
             [
                 run.store(self.output, run.centered(name) * ratio)
-                for name, ratio in zip(self.inputs, self._ratios(run), strict=True)
+                for name, ratio in zip(self.inputs, ratios, strict=True)
             ],
             -1,
         )
 
     def constants(self, context: Context) -> dict[str, Constant]:
-        return {"ratios": self._ratios(context)}
-
-    def _ratios(self, context: Context) -> Array:
-        scales = np.array([context.scale(name) for name in self.inputs])
-        return np.asarray((scales / context.scale(self.output)).astype(np.float32))
+        return {"ratios": context.ratios(self.inputs, self.output)}
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

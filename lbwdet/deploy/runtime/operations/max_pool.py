@@ -7,9 +7,7 @@ from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.context import Array, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Example, Operation
-from lbwdet.deploy.runtime.shapes import Map, Shapes
-
-Pair = tuple[int, int]
+from lbwdet.deploy.runtime.shapes import Map, Pair, Shapes
 
 
 @dataclass(frozen=True)
@@ -27,12 +25,7 @@ class MaxPool(Operation):
     padding: Annotated[Pair, Range(0, 128)] = (0, 0)
 
     def infer(self, shapes: Shapes) -> Map:
-        shapes.expect(
-            all(p < k for p, k in zip(self.padding, self.kernel, strict=True)),
-            f"the padding {self.padding} leaves windows of {self.kernel} without a pixel",
-        )
-        window = tuple(zip(self.kernel, self.stride, self.padding, strict=True))
-        return shapes.windowed(shapes.map(self.input), window)
+        return shapes.pooled(self.input, self.kernel, self.stride, self.padding)
 
     def compute(self, run: Run) -> Array:
         x = run.values[self.input]

@@ -1,56 +1,50 @@
-"""What quantization makes of one layer, and many of them in order."""
+"""What quantization makes of one layer."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
 import torch
 
-from lbwdet.errors import ConfigError
 from lbwdet.layers import QuantLayer
 from lbwdet.measuring.size import layer_bytes
 from lbwdet.quantizers import relative_error
 
-SORTS = ("order", "name", "zeros", "error", "bytes", "sensitivity")
-
 
 @dataclasses.dataclass(frozen=True)
 class LayerReport:
-    """One quantized layer.
+    """One layer with low-bit weights; of one in an artifact, float is not known.
 
     Attributes:
         name: dotted name.
-        kind: class of the float layer.
         shape: of the weight.
         bit_width: bits of a code.
+        code: ``paper``, ``dense``, ``two-term`` or ``uniform``.
+        zeros: share of weights at zero.
+        bytes: codes and what goes with them, as stored.
+        kind: class of the float layer.
         levels: number of weights at each level, from the most negative one to the most
             positive; zero in the middle.
-        zeros: share of weights at zero.
         error: ``|W - Q(W)|^2 / |W|^2``.
-        bytes: as stored.
+        dropped: weights that the engines' integers cannot hold; None in PyTorch.
         sensitivity: bit width to the change of the measure when only this layer is
             quantized; empty where it was not measured.
     """
 
     name: str
-    kind: str
     shape: tuple[int, ...]
     bit_width: int
-    levels: tuple[int, ...]
+    code: str
     zeros: float
-    error: float
     bytes: int
+    kind: str | None = None
+    levels: tuple[int, ...] = ()
+    error: float | None = None
+    dropped: int | None = None
     sensitivity: dict[int, float] = dataclasses.field(default_factory=dict)
 
     @property
     def damage(self) -> float | None:
         """The sensitivity at the layer's own bit width."""
         return self.sensitivity.get(self.bit_width)
-
-    def to_json(self) -> dict[str, Any]:
-        entry = dataclasses.asdict(self)
-        entry["sensitivity"] = {str(width): value for width, value in self.sensitivity.items()}
-        return entry
 
 
 @torch.no_grad()
@@ -63,29 +57,12 @@ def report_layer(name: str, layer: QuantLayer) -> LayerReport:
     kind = next(base for base in type(layer).__mro__ if not issubclass(base, QuantLayer))
     return LayerReport(
         name=name,
-        kind=kind.__name__,
         shape=tuple(layer.weight.shape),
         bit_width=quantized.bit_width,
-        levels=tuple(counts.tolist()),
+        code=quantizer.code,
         zeros=(quantized.codes == 0).float().mean().item(),
-        error=relative_error(layer.weight, quantized.dequantize()),
         bytes=layer_bytes(layer, quantizer),
+        kind=kind.__name__,
+        levels=tuple(counts.tolist()),
+        error=relative_error(layer.weight, quantized.dequantize()),
     )
-
-
-def sorted_layers(layers: Sequence[LayerReport], by: str) -> list[LayerReport]:
-    """The layers by name, or the largest value first; ``'order'`` is the model's own.
-
-    Raises:
-        ConfigError: there is no such column, or it was not measured.
-    """
-    if by not in SORTS:
-        raise ConfigError(f"--sort {by}: choose one of {', '.join(SORTS)}")
-    if by == "sensitivity" and any(layer.damage is None for layer in layers):
-        raise ConfigError("--sort sensitivity: it was not measured; add --sensitivity loss")
-    if by == "order":
-        return list(layers)
-    if by == "name":
-        return sorted(layers, key=lambda layer: layer.name)
-    key = "damage" if by == "sensitivity" else by
-    return sorted(layers, key=lambda layer: -getattr(layer, key))
