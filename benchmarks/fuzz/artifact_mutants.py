@@ -4,6 +4,7 @@ Unlike :mod:`mutants`, which damages bytes, it knows what a file is made of. The
 afterwards, in general: what is tried is not damage but intent.
 """
 
+import contextlib
 import json
 import random
 import struct
@@ -32,6 +33,7 @@ _REALS = (
     *(2.0**-126, 2.0**126, 2.0**-149, 2.0**-60, 3.4028235e38, 1e39, 1e300, 0.1, -0.1),
 )
 _STORED = (0.0, -0.0, 1e-45, 2.0**-126, 1e30, -1e30, 3.4e38, 2.0**60, np.nan, np.inf, -np.inf)
+_LIKE_THEIR_INPUT = ("MaxPool", "Upsample", "Slice")
 _TEXTS = ("", "x", "\x1b[2J", "ä" * 3, "a" * 5000, "../a", "\0", "type", "__metadata__", "\ud83d\ude00")
 
 
@@ -84,20 +86,29 @@ Change = Callable[[Parts, random.Random], None]
 
 def artifact_mutant(content: bytes, rng: random.Random) -> bytes:
     """A copy with one to three changes."""
-    parts = Parts.of(content)
-    for _ in range(rng.choice((1, 1, 2, 3))):
-        (change,) = rng.choices(list(CHANGES), list(CHANGES.values()))
-        try:
-            change(parts, rng)
-        except (LookupError, TypeError, ValueError):  # what an earlier one has left is too odd
-            break
-    return parts.joined()
+    wanted = rng.choice((1, 1, 2, 3))
+    while True:
+        parts, done = Parts.of(content), 0
+        untouched = parts.joined()
+        for _ in range(10 * wanted):
+            (change,) = rng.choices(list(CHANGES), list(CHANGES.values()))
+            with contextlib.suppress(LookupError, TypeError, ValueError):  # nothing there for it
+                change(parts, rng)
+                done += 1
+            if done == wanted:
+                break
+        if (changed := parts.joined()) != untouched:
+            return changed
 
 
-def _operation(parts: Parts, rng: random.Random) -> dict[str, Any]:
-    """Any, but the rarer kinds as often as convolutions."""
-    kind = rng.choice(sorted({operation["type"] for operation in parts.operations}))
-    return rng.choice([op for op in parts.operations if op["type"] == kind])  # type: ignore[no-any-return]
+def _operation(
+    parts: Parts, rng: random.Random, fits: Callable[[Any], Any] = bool
+) -> dict[str, Any]:
+    """Any that fits, the rarer kinds as often as convolutions."""
+    fitting = [operation for operation in parts.operations if fits(operation)]
+    kind = rng.choice(sorted({operation["type"] for operation in fitting}))
+    chosen: dict[str, Any] = rng.choice([op for op in fitting if op["type"] == kind])
+    return chosen
 
 
 # Changes that are meant to be read again: numbers in their ranges, names of values that exist.
@@ -105,28 +116,31 @@ def _operation(parts: Parts, rng: random.Random) -> dict[str, Any]:
 
 def number_in_range(parts: Parts, rng: random.Random) -> None:
     """One number of an operation within what its declaration allows, at its ends often."""
-    operation = _operation(parts, rng)
-    kind = Operation.registry.get(operation["type"], Operation)
-    ranged = {
-        name: found for name, marks in markers(kind).items() if (found := _range_of(marks))
-    }
-    name = rng.choice(sorted(ranged.keys() & operation.keys()))
+    operation = _operation(parts, rng, _ranges)
+    ranged = _ranges(operation)
+    name = rng.choice(sorted(ranged))
     owner, key = rng.choice(list(_numbers({name: operation[name]}, operation)))
     owner[key] = _within(owner[key], ranged[name], rng)
 
 
 def setting(parts: Parts, rng: random.Random) -> None:
     """Another choice where there are some: true or false, or one of several words."""
-    operation = _operation(parts, rng)
+    operation = _operation(parts, rng, _choices)
+    choices = _choices(operation)
+    name = rng.choice(sorted(choices))
+    operation[name] = rng.choice([choice for choice in choices[name] if choice != operation[name]])
+    if name == "function":
+        count = len(FUNCTIONS[operation[name]].parameters)
+        operation["parameters"] = [rng.choice(_REALS[:9]) for _ in range(count)]
+
+
+def _choices(operation: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """What its fields may be, of those that can only be some things."""
     hints = get_type_hints(Operation.registry.get(operation["type"], Operation))
     choices = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
     choices |= {name: (True, False) for name in operation if isinstance(operation[name], bool)}
     choices |= {"function": tuple(FUNCTIONS)} if "function" in operation else {}
-    name = rng.choice(sorted(choices.keys() & operation.keys()))
-    operation[name] = rng.choice(choices[name])
-    if name == "function":
-        count = len(FUNCTIONS[operation[name]].parameters)
-        operation["parameters"] = [rng.choice(_REALS) for _ in range(count)]
+    return {name: choices[name] for name in choices.keys() & operation.keys()}
 
 
 def quantization(parts: Parts, rng: random.Random) -> None:
@@ -153,8 +167,9 @@ def operation_between(parts: Parts, rng: random.Random) -> None:
     made = rng.choice(_BETWEEN)(name, new, rng)
     quantizations = parts.document["program"]["quantizations"]
     quantizations[new] = dict(quantizations[name])
-    if made["type"] in ("Lookup", "Add", "Concat", "AveragePool", "Affine") and rng.random() < 0.7:
-        quantizations[new]["scale"] = float(np.float32(rng.uniform(0.001, 0.2)))
+    if made["type"] not in _LIKE_THEIR_INPUT and rng.random() < 0.7:
+        step = rng.choice((rng.uniform(0.001, 0.2), 2.0 ** rng.randint(-126, 126)))
+        quantizations[new]["scale"] = float(np.float32(step))
     behind = parts.operations[at + 1 :]
     readers = [op for op in behind if name in _names(op)]
     for reader in readers if rng.random() < 0.5 else readers[:1]:
@@ -219,10 +234,12 @@ def renamed(parts: Parts, rng: random.Random) -> None:
 
 
 def codes(parts: Parts, rng: random.Random) -> None:
-    """Other codes: some bits, or all of a layer's."""
+    """Other codes: some bytes, or all of a layer's; of any value, or of one that occurs."""
     begin, end = _array(parts, rng, "codes")
-    for _ in range(rng.choice((1, 10, end - begin))):
-        parts.data[rng.randrange(begin, end)] = rng.randrange(256)
+    known, count = rng.random() < 0.7, rng.choice((1, 10, end - begin))
+    for _ in range(count):
+        new = parts.data[rng.randrange(begin, end)] if known else rng.randrange(256)
+        parts.data[rng.randrange(begin, end)] = new
 
 
 def stored_numbers(parts: Parts, rng: random.Random) -> None:
@@ -309,7 +326,7 @@ def container(parts: Parts, rng: random.Random) -> None:
 
 def bytes_(parts: Parts, rng: random.Random) -> None:
     """Damage to the file as a whole, the checksum no longer fitting."""
-    parts.last.append(lambda content: mutant(content, rng))
+    parts.last.append(lambda content: mutant(content, rng))  # nothing comes after it
 
 
 def text(parts: Parts, rng: random.Random) -> None:
@@ -327,7 +344,7 @@ def text(parts: Parts, rng: random.Random) -> None:
         encoded = json.dumps(header).encode()
         return len(encoded).to_bytes(8, "little") + encoded + data
 
-    parts.last.append(change)
+    parts.last.insert(0, change)
 
 
 CHANGES: dict[Change, float] = {
@@ -365,8 +382,15 @@ def _within(value: Any, found: Range, rng: random.Random) -> Any:
     return int(min(max(rng.choice((near, near, near, any_number, low, high)), low), high))
 
 
-def _range_of(marks: tuple[Any, ...]) -> Range | None:
-    return next((mark for mark in marks if isinstance(mark, Range)), None)
+def _ranges(operation: dict[str, Any]) -> dict[str, Range]:
+    """What its declaration allows of its numbers, by field."""
+    kind = Operation.registry.get(operation["type"], Operation)
+    return {
+        name: mark
+        for name, marks in markers(kind).items()
+        for mark in marks
+        if isinstance(mark, Range) and operation.get(name) not in (None, [])
+    }
 
 
 def _numbers(value: Any, owner: Any) -> Iterator[tuple[Any, Any]]:
@@ -419,7 +443,7 @@ def _alike(parts: Parts) -> None:
     """Outputs that share their input's quantization do so again."""
     quantizations = parts.document["program"]["quantizations"]
     for operation in parts.operations:
-        if operation["type"] in ("MaxPool", "Upsample", "Slice") and operation["input"] in quantizations:
+        if operation["type"] in _LIKE_THEIR_INPUT and operation["input"] in quantizations:
             quantizations[operation["output"]] = dict(quantizations[operation["input"]])
 
 
@@ -462,4 +486,12 @@ def _upsample(name: str, new: str, rng: random.Random) -> dict[str, Any]:
     return dict(type="Upsample", input=name, output=new, factor=factor, like=like)
 
 
-_BETWEEN = (_lookup, _lookup, _slice, _pool, _pool, _joined, _upsample)
+def _affine(name: str, new: str, rng: random.Random) -> dict[str, Any]:
+    """For maps of two channels or eight, which the small artifacts have."""
+    channels = rng.choice((2, 4, 8, 16))
+    gain, bias = ([rng.choice((1.0, *_REALS[:18])) for _ in range(channels)] for _ in range(2))
+    relu = rng.random() < 0.5
+    return dict(type="Affine", input=name, output=new, gain=gain, bias=bias, relu=relu)
+
+
+_BETWEEN = (_lookup, _lookup, _slice, _pool, _pool, _joined, _joined, _upsample, _affine)

@@ -215,7 +215,7 @@ def test_a_program_goes_from_image_to_boxes(operations, message):
         ("stem", {"zero_point": 16, "maximum": 15}, "zero_point 16 is above maximum 15"),
         ("stem", {"maximum": 256}, "maximum is 256; allowed is 1 to 255"),
         ("stem", {"scale": 2.0**-100}, "outputs could reach"),
-        ("rois", {"scale": 2.0**-100}, "the scales of input and output are too far apart"),
+        ("rois", {"scale": 2.0**-100}, "outputs could reach"),
         ("pooled", {"zero_point": 3}, "input and output differ in quantization"),
     ],
 )

@@ -11,8 +11,6 @@ from lbwdet.deploy.runtime.shapes import Map, Shapes
 
 Pair = tuple[int, int]
 
-_MAX_REAL = 2.0**80
-
 
 @dataclass(frozen=True)
 class AveragePool(Operation):
@@ -41,10 +39,7 @@ class AveragePool(Operation):
             all(p < k for p, k in zip(self.padding, self.kernel, strict=True)),
             f"the padding {self.padding} leaves windows of {self.kernel} without a pixel",
         )
-        scale, wanted = (shapes.quantized(name).scale for name in (self.input, self.output))
-        shapes.expect(
-            255 * scale / wanted < _MAX_REAL, "the scales of input and output are too far apart"
-        )
+        shapes.expect_reach(shapes.ratio(self.input, self.output))
         window = tuple(zip(self.kernel, self.stride, self.padding, strict=True))
         return shapes.windowed(shapes.map(self.input), window)
 
