@@ -33,6 +33,19 @@ _REALS = (
     *(2.0**-126, 2.0**126, 2.0**-149, 2.0**-60, 3.4028235e38, 1e39, 1e300, 0.1, -0.1),
 )
 _STORED = (0.0, -0.0, 1e-45, 2.0**-126, 1e30, -1e30, 3.4e38, 2.0**60, np.nan, np.inf, -np.inf)
+_LARGE: dict[str, tuple[int, ...]] = {
+    "size": (200, 1024, 4000, 1 << 15),
+    "pad_size": (500, 4000, 1 << 15),
+    "size_divisor": (200, 1024),
+    "padding": (20, 127, 128),
+    "kernel": (50, 128),
+    "dilation": (50, 128),
+    "sampling_ratio": (8, 64),
+    "factor": (8, 64),
+    "pre_nms": (10_000, 1_000_000),
+    "max_boxes": (10_000, 100_000),
+    "strides": (1, 1 << 15),
+}
 _LIKE_THEIR_INPUT = ("MaxPool", "Upsample", "Slice")
 _TEXTS = ("", "x", "\x1b[2J", "ä" * 3, "a" * 5000, "../a", "\0", "type", "__metadata__", "\ud83d\ude00")
 
@@ -190,6 +203,37 @@ def twice(parts: Parts, rng: random.Random) -> None:
     if readers:
         _rename(rng.choice(readers), name, new)
     parts.operations.insert(at + 1, copy)
+
+
+def large(parts: Parts, rng: random.Random) -> None:
+    """What memory and work depend on, far up: sizes, strides, samples, candidates."""
+    operation = _operation(parts, rng, lambda operation: _LARGE.keys() & operation.keys())
+    name = rng.choice(sorted(_LARGE.keys() & operation.keys()))
+    value = operation[name]
+    new = rng.choice(_LARGE[name])
+    if not isinstance(value, list):
+        operation[name] = new
+    elif rng.random() < 0.5:
+        operation[name] = [new] * len(value)
+    else:
+        value[rng.randrange(len(value))] = new
+    if name == "max_boxes" and "iou_threshold" in operation:
+        operation["iou_threshold"] = rng.choice((0.5, 1.0))
+
+
+def many(parts: Parts, rng: random.Random) -> None:
+    """Hundreds of operations, one behind the other."""
+    at, name = _some_map(parts, rng)
+    quantizations = parts.document["program"]["quantizations"]
+    make = rng.choice((_lookup, _joined, _upsample))
+    made = []
+    for index in range(rng.choice((20, 200, 700))):
+        new = f"{name}.{index}"
+        made.append(make(made[-1]["output"] if made else name, new, rng))
+        quantizations[new] = dict(quantizations[name])
+    for reader in parts.operations[at + 1 :]:
+        _rename(reader, name, new)
+    parts.operations[at + 1 : at + 1] = made
 
 
 def left_away(parts: Parts, rng: random.Random) -> None:
@@ -353,6 +397,8 @@ CHANGES: dict[Change, float] = {
     quantization: 6,
     operation_between: 5,
     twice: 3,
+    large: 3,
+    many: 0.3,
     left_away: 2,
     other_input: 3,
     other_order: 1.5,
