@@ -13,7 +13,6 @@ from PIL import Image
 from lbwdet.errors import DataError
 from lbwdet.images import (
     FORMATS,
-    MAX_PIXELS,
     SUFFIXES,
     find_images,
     read_header,

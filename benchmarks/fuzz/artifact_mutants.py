@@ -18,6 +18,7 @@ from mutants import mutant, odd_text
 import lbwdet.deploy.runtime.operations  # noqa: F401  (registers them)
 from lbwdet.deploy.runtime.arithmetic.functions import FUNCTIONS
 from lbwdet.deploy.runtime.artifact import checksum
+from lbwdet.deploy.runtime.coders import Coder
 from lbwdet.deploy.runtime.declaration import Range, markers
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.quantization import Quantization
@@ -33,6 +34,7 @@ _REALS = (
     *(2.0**-126, 2.0**126, 2.0**-149, 2.0**-60, 3.4028235e38, 1e39, 1e300, 0.1, -0.1),
 )
 _STORED = (0.0, -0.0, 1e-45, 2.0**-126, 1e30, -1e30, 3.4e38, 2.0**60, np.nan, np.inf, -np.inf)
+_KINDS: dict[str, Any] = {**Operation.registry, **{kind.__name__: kind for kind in get_args(Coder)}}
 _LARGE: dict[str, tuple[int, ...]] = {
     "size": (200, 1024, 4000, 1 << 15),
     "pad_size": (500, 4000, 1 << 15),
@@ -47,7 +49,18 @@ _LARGE: dict[str, tuple[int, ...]] = {
     "strides": (1, 1 << 15),
 }
 _LIKE_THEIR_INPUT = ("MaxPool", "Upsample", "Slice")
-_TEXTS = ("", "x", "\x1b[2J", "ä" * 3, "a" * 5000, "../a", "\0", "type", "__metadata__", "\ud83d\ude00")
+_TEXTS = (
+    "",
+    "x",
+    "\x1b[2J",
+    "ä" * 3,
+    "a" * 5000,
+    "../a",
+    "\0",
+    "type",
+    "__metadata__",
+    "\U0001f600",
+)
 
 
 @dataclass
@@ -117,8 +130,10 @@ def artifact_mutant(content: bytes, rng: random.Random) -> bytes:
 def _operation(
     parts: Parts, rng: random.Random, fits: Callable[[Any], Any] = bool
 ) -> dict[str, Any]:
-    """Any that fits, the rarer kinds as often as convolutions."""
-    fitting = [operation for operation in parts.operations if fits(operation)]
+    """Any that fits, or the coder of one, the rarer kinds as often as convolutions."""
+    coders = [operation["coder"] for operation in parts.operations if "coder" in operation]
+    everything = [*parts.operations, *(coder for coder in coders if "type" in coder)]
+    fitting = [operation for operation in everything if fits(operation)]
     kind = rng.choice(sorted({operation["type"] for operation in fitting}))
     chosen: dict[str, Any] = rng.choice([op for op in fitting if op["type"] == kind])
     return chosen
@@ -149,7 +164,7 @@ def setting(parts: Parts, rng: random.Random) -> None:
 
 def _choices(operation: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
     """What its fields may be, of those that can only be some things."""
-    hints = get_type_hints(Operation.registry.get(operation["type"], Operation))
+    hints = get_type_hints(_KINDS.get(operation["type"], Operation))
     choices = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
     choices |= {name: (True, False) for name in operation if isinstance(operation[name], bool)}
     choices |= {"function": tuple(FUNCTIONS)} if "function" in operation else {}
@@ -336,7 +351,9 @@ def extreme(parts: Parts, rng: random.Random) -> None:
 
 def odd_json(parts: Parts, rng: random.Random) -> None:
     """Any value of any kind anywhere."""
-    owner, key = rng.choice(list(_places(rng.choice((parts.document, parts.document, parts.table)))))
+    owner, key = rng.choice(
+        list(_places(rng.choice((parts.document, parts.document, parts.table))))
+    )
     other_owner, other_key = rng.choice(list(_places(parts.document)))
     odd = (None, True, 1, -1.5, "", [], {}, [[]], *_TEXTS, *_INTEGERS, *_REALS, float("nan"))
     choices: list[Any] = [rng.choice(odd), json.loads(json.dumps(other_owner[other_key]))]
@@ -430,7 +447,7 @@ def _within(value: Any, found: Range, rng: random.Random) -> Any:
 
 def _ranges(operation: dict[str, Any]) -> dict[str, Range]:
     """What its declaration allows of its numbers, by field."""
-    kind = Operation.registry.get(operation["type"], Operation)
+    kind = _KINDS.get(operation["type"], Operation)
     return {
         name: mark
         for name, marks in markers(kind).items()

@@ -73,7 +73,7 @@ def _export(detector: str, changes: Mapping[str, Any], head: Mapping[str, Any]) 
     torch.manual_seed(0)
     model = build_model(config).eval()
     with torch.no_grad():
-        for name, parameter in model.bbox_head.named_parameters():
+        for parameter in model.bbox_head.parameters():
             if parameter.dim() >= 2:
                 parameter.normal_(0, 0.1)
     images = [(f"noise {seed}", random_image(seed, 40, 60)) for seed in range(2)]

@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for tests.deploy.csrc.build
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import artifact_seeds
 from artifact_mutants import artifact_mutant

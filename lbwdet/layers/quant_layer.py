@@ -111,13 +111,17 @@ class QuantLayer(nn.Module):
 
         The product would lie on no grid, and be rounded once more, to another one.
         """
-        if isinstance(value, nn.Parameter) and self.quantizer is not None:
-            if value is not self._parameters.get(name, value) and name == weight_name(self):
-                raise ConfigError(
-                    f"{self._name()}: the weight of a quantized layer cannot be replaced by another "
-                    "(fuse_conv_bn?): the product with a batch norm is not low-bit; run the model "
-                    "unfused, export it (lbwdet export fuses exactly), or change values in place"
-                )
+        replaced = isinstance(value, nn.Parameter) and self.quantizer is not None
+        if (
+            replaced
+            and value is not self._parameters.get(name, value)
+            and name == weight_name(self)
+        ):
+            raise ConfigError(
+                f"{self._name()}: the weight of a quantized layer cannot be replaced by another "
+                "(fuse_conv_bn?): the product with a batch norm is not low-bit; run the model "
+                "unfused, export it (lbwdet export fuses exactly), or change values in place"
+            )
         super().__setattr__(name, value)
 
     def train(self, mode: bool = True) -> "QuantLayer":

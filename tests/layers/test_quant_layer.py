@@ -349,13 +349,17 @@ def test_a_batch_norm_is_not_multiplied_into_the_weight(fuse, kind):
     quantize_(net, weight=dict(bit_width=4))
     x = torch.randn(1, 3, 8, 8)
     expected = net(x)
-    with pytest.raises(ConfigError, match=r"^0: the weight of a quantized layer cannot be replaced"):
+    with pytest.raises(
+        ConfigError, match=r"^0: the weight of a quantized layer cannot be replaced"
+    ):
         fuse(net)
     assert torch.equal(net(x), expected)
 
 
 def test_a_float_layer_of_a_quantized_model_may_get_another_weight():
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)).eval()
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)
+    ).eval()
     quantize_(net, weight=dict(bit_width=4), keep_float=["0"])
     net[1].running_mean.normal_()
     x = torch.randn(1, 3, 8, 8)

@@ -399,8 +399,6 @@ def test_a_strangers_process_runs_no_code_of_a_checkpoint(tmp_path):
         url = f"http://127.0.0.1:{server.server_port}"
         command = [sys.executable, "-W", "ignore", "-c", HOSTILE, str(tmp_path), url]
         environment = {**os.environ, "TORCH_HOME": str(tmp_path / "torch")}
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=300, env=environment
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
         server.shutdown()
     assert done.stdout.splitlines()[-1:] == ["CheckpointError False"], done.stderr

@@ -47,7 +47,8 @@ def overlaps(sides: Array) -> Array:
     areas = (x2 - x1) * (y2 - y1)
     union = areas[0] + areas[1:] - intersection
     some = (intersection != 0) | (union != 0)
-    return np.divide(intersection, union, out=np.zeros_like(union), where=some)
+    quotient: Array = np.divide(intersection, union, out=np.zeros_like(union), where=some)
+    return quotient
 
 
 def suppress(boxes: Array, scores: Array, groups: Array, iou_threshold: float) -> Array:
