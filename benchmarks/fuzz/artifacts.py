@@ -5,7 +5,7 @@ and work, with the same bytes on every instruction set of this CPU and in the re
 else is kept: another exception, a process that died, more seconds or bytes than there should be.
 
 A seed is a batch of mutants in a process of its own, always the same ones; what is done is
-written down, so that a run can be cut into ranges of seeds.
+written down, so that a run can be cut into ranges of seeds, as long as the commit stays.
 
 Example:
     python benchmarks/fuzz/artifacts.py --seeds 0:200 --out work_dirs/fuzz
@@ -30,7 +30,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for tests.deploy.csrc.build
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import artifact_seeds
 from artifact_mutants import artifact_mutant
 
 from lbwdet.deploy.runtime import native, native_library
@@ -38,8 +37,8 @@ from lbwdet.deploy.runtime.artifact import Artifact, read_artifact
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.errors import ArtifactError, LBWError
 from lbwdet.files import write_json
-from lbwdet.measuring.environment import commit, cpu_name
 
+SEEDS = Path(__file__).with_name("artifact_seeds.py")  # takes PyTorch, unlike this
 BATCH = 100  # mutants of one seed
 MEMORY_LIMIT = 64 << 20  # bytes for an image
 WORK_LIMIT = 1 << 28  # multiplications and comparisons
@@ -246,22 +245,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sources = [path.read_bytes() for path in sorted((out / "seeds").glob("*.lbw"))]
         print(json.dumps(try_batch(*options.batch, sources, options.current)))
         return 0
+    from lbwdet.measuring.environment import commit, cpu_name
+
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "seeds").is_dir():
-        subprocess.run([sys.executable, artifact_seeds.__file__, out / "seeds"], check=True)
-    done = out / f"artifacts{'-sanitized' * options.sanitized}.json"
-    records: dict[str, Any] = json.loads(done.read_text()) if done.exists() else {}
+        subprocess.run([sys.executable, SEEDS, out / "seeds"], check=True)
+    code = commit() or "unknown"
+    done = out / f"artifacts-{'sanitized-' * options.sanitized}{code[:8]}.json"
+    known = done.exists() and not code.endswith("-dirty")
+    records: dict[str, Any] = json.loads(done.read_text()) if known else {}
     first, last = map(int, options.seeds.split(":"))
     started = time.monotonic()
-    for seed in range(first, last):
-        if str(seed) in records and "fault" not in records[str(seed)]:
-            continue
+    for seed in (seed for seed in range(first, last) if str(seed) not in records):
         if time.monotonic() - started > options.seconds:
             break
-        records[str(seed)] = run_seed(seed, options.count, out, options.sanitized)
+        record = run_seed(seed, options.count, out, options.sanitized)
+        if "fault" in record:
+            print(record["fault"], flush=True)
+        # Another process may have written of other seeds meanwhile.
+        records |= json.loads(done.read_text()) if known and done.exists() else {}
+        records[str(seed)] = record
         write_json(done, records)
-        if "fault" in records[str(seed)]:
-            print(records[str(seed)]["fault"], flush=True)
+        known = True
     result = summary(records, range(first, last), options.sanitized)
     for key, value in result.items():
         print(f"{key.replace('_', ' ')}: {value:,}")
@@ -269,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = Path(options.json)
         report = json.loads(place.read_text()) if place.exists() else {}
         kind = "sanitized" if options.sanitized else "plain"
-        report |= {kind: dict(seed_range=options.seeds, commit=commit(), cpu=cpu_name(), **result)}
+        report |= {kind: dict(seed_range=options.seeds, commit=code, cpu=cpu_name(), **result)}
         write_json(place, report)
     return int(result["faults"] > 0)
 
