@@ -107,6 +107,8 @@ class Parts:
         return [op["output"] for op in self.operations if isinstance(op.get("output"), str)]
 
 
+# What a change raises that finds nothing to change, or what an earlier one has left of it.
+_NOTHING_THERE = (LookupError, TypeError, ValueError, AttributeError)
 Change = Callable[[Parts, random.Random], None]
 
 
@@ -118,7 +120,7 @@ def artifact_mutant(content: bytes, rng: random.Random) -> bytes:
         untouched = parts.joined()
         for _ in range(10 * wanted):
             (change,) = rng.choices(list(CHANGES), list(CHANGES.values()))
-            with contextlib.suppress(LookupError, TypeError, ValueError):  # nothing there for it
+            with contextlib.suppress(*_NOTHING_THERE):
                 change(parts, rng)
                 done += 1
             if done == wanted:
