@@ -1,5 +1,6 @@
 """Files from the web: whole or not at all, within limits on time and size."""
 
+import contextlib
 import hashlib
 import http.client
 import re
@@ -13,6 +14,7 @@ from typing import Any
 from lbwdet.errors import CheckpointError
 from lbwdet.files import atomic_write
 from lbwdet.progress import Progress
+from lbwdet.terminal import printable
 
 MAX_BYTES = 4 << 30  # of a file; the largest in MMDetection's zoo have 3
 SILENCE = 30.0  # seconds that a server may say nothing
@@ -50,7 +52,9 @@ def download(url: str, folder: Path, progress: bool = True) -> Path:
             digest.update(piece)
             file.write(piece)
     if wanted and digest.hexdigest().startswith(wanted[1]):
-        own = own.rename(shared)
+        with contextlib.suppress(FileNotFoundError):  # another process has just done it
+            own.replace(shared)
+        return shared
     return own
 
 
@@ -62,18 +66,18 @@ def _pieces(url: str, progress: bool) -> Iterator[bytes]:
         with urllib.request.urlopen(request, timeout=SILENCE) as answer:
             announced = _announced(answer)
             _check_size(url, announced or 0)
-            bar = Progress(f"fetch {Path(url).name} (MiB)", max(1, (announced or 0) >> 20))
-            while piece := answer.read1(_CHUNK):
-                size += len(piece)
-                _check_size(url, size)
-                if time.monotonic() - started > LONGEST:
-                    raise CheckpointError(
-                        f"{url}: not fetched within {LONGEST:g} s ({size:,} bytes came); fetch it "
-                        "by other means and give its path"
-                    )
-                if progress and announced:
-                    bar.reach(size >> 20)
-                yield piece
+            with Progress(f"fetch {printable(url)} (MiB)", (announced or 0) >> 20) as bar:
+                while piece := answer.read1(_CHUNK):
+                    size += len(piece)
+                    _check_size(url, size)
+                    if time.monotonic() - started > LONGEST:
+                        raise CheckpointError(
+                            f"{url}: not fetched within {LONGEST:g} s ({size:,} bytes came); "
+                            "fetch it by other means and give its path"
+                        )
+                    if progress and bar.total:
+                        bar.reach(size >> 20)
+                    yield piece
     except TimeoutError as error:
         raise CheckpointError(
             f"{url}: the server has said nothing for {SILENCE:g} s; try again, or fetch the file "
