@@ -196,6 +196,7 @@ def run_seed(seed: int, count: int, out: Path, sanitized: bool) -> dict[str, Any
             command, capture_output=True, text=True, timeout=LONGEST, env=environment
         )
         if done.returncode == 0:
+            current.unlink()
             return json.loads(done.stdout)  # type: ignore[no-any-return]
         lines = (done.stderr.strip() or "no word").splitlines()
         fault = f"exit code {done.returncode}: {lines[-1] if not sanitized else lines[-1][:500]}"
