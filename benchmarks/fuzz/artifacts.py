@@ -101,8 +101,9 @@ def try_batch(seed: int, count: int, sources: Sequence[bytes], current: Path) ->
     isas = [name for name, usable in native.instruction_sets().items() if usable]
     counts: Counter[str] = Counter()
     watch = Watch()
+    often = [len(source) ** -0.5 for source in sources]  # large ones take long
     for _ in range(count):
-        content = artifact_mutant(rng.choice(sources), rng)
+        content = artifact_mutant(rng.choices(sources, often)[0], rng)
         image = np.random.default_rng(rng.randrange(1 << 32)).integers(
             0, 256, (*rng.choice(SIZES), 3), np.uint8
         )
