@@ -86,8 +86,8 @@ class SchemeHook(Hook):
             meta = checkpoint.get("meta") or {}
             check_same_scheme(meta, self.scheme, runner._load_from or "")
             clock = meta.get(CLOCK_KEY)
-            whole = isinstance(clock, Mapping) and set(clock) == {"epoch_length", "max_iters"}
-            self._clock = dict(clock) if whole else None
+            if isinstance(clock, Mapping) and set(clock) == {"epoch_length", "max_iters"}:
+                self._clock = dict(clock)
 
     def _time(self, runner: Runner) -> dict[str, int]:
         return dict(epoch_length=self._epoch_length, max_iters=runner.max_iters)

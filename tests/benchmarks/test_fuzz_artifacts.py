@@ -1,6 +1,7 @@
 """A hundred of the changed artifacts that ``make fuzz`` tries for minutes, always the same ones."""
 
 import importlib.util
+import json
 import random
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.native import NativeEngine
 from lbwdet.errors import ArtifactError
 
-FOLDER = Path(__file__).parents[2] / "benchmarks" / "fuzz"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "benchmarks" / "fuzz"
 COUNT = 100
 
 
@@ -114,6 +116,19 @@ def test_a_process_for_each_seed_and_a_record(artifacts, seeds, tmp_path, capsys
     printed = capsys.readouterr().out
     assert "found-2.lbw: exit code 1: " in printed and "faults: 1" in printed
     assert (tmp_path / "found-2.txt").is_file()
+
+
+def test_the_page_says_what_was_counted():
+    page = (ROOT / "docs" / "robustness.md").read_text()
+    told = json.loads((ROOT / "docs" / "results" / "fuzz.json").read_text())
+    for kind in ("plain", "sanitized"):
+        counts = told[kind]
+        assert (
+            counts["faults"] == 0
+            and counts["read"] + counts["refused_when_read"] == counts["mutants"]
+        )
+        for number in ("mutants", "read", "equal_to_the_reference"):
+            assert f"{counts[number]:,}" in page, (kind, number)
 
 
 def test_messages_are_sentences(artifacts):
