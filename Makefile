@@ -1,6 +1,6 @@
 # make demo: trains, compares and draws a low-bit detector. make test: the quick test suite.
 # make test-zoo: one config of each family of MMDetection's, quantized, minutes long.
-# make fuzz: damaged files for every reader, minutes long.
+# make fuzz: damaged files for every reader, changed artifacts for every engine, minutes long.
 # All make the virtual environment first, if it is not there or out of date.
 PYTHON ?= python3
 VENV ?= .venv
@@ -20,7 +20,9 @@ test-zoo: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 -m zoo tests/studies/zoo
 
 fuzz: $(INSTALLED)
-	$(BIN)/python benchmarks/fuzz/readers.py --seconds 180 --out work_dirs/fuzz
+	$(BIN)/python benchmarks/fuzz/readers.py --seconds 120 --out work_dirs/fuzz
+	$(BIN)/python benchmarks/fuzz/artifacts.py --seconds 120 --out work_dirs/fuzz
+	$(BIN)/python benchmarks/fuzz/artifacts.py --seeds 200:220 --sanitized --seconds 120 --out work_dirs/fuzz
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,9 +1,7 @@
 """The one door through which the bytes of a checkpoint become objects."""
 
-import hashlib
 import io
 import pickle
-import re
 import urllib.parse
 import zipfile
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import IO, Any
 import torch
 from mmengine.fileio import get_file_backend
 
+from lbwdet.download import download
 from lbwdet.errors import CheckpointError, LBWError, first_line
 
 LISTED_FILES = 8
@@ -80,13 +79,7 @@ def _load_url(
     url: str, model_dir: str | None = None, map_location: Any = None, progress: bool = True
 ) -> Any:
     folder = Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints")
-    name = Path(urllib.parse.urlsplit(url).path).name or "checkpoint"
-    if not re.search(r"-[0-9a-f]{8,}\.", name):  # not named by its content: epoch_12.pth
-        name = f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}"
-    if not (folder / name).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(folder / name), progress=progress)
-    return _load_local(folder / name, map_location)
+    return _load_local(download(url, folder, progress), map_location)
 
 
 def _load_local(name: str | Path, map_location: Any) -> Any:

@@ -31,6 +31,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str
         raise CheckpointError(f"{path}: holds no weights (no 'state_dict')")
     if not isinstance(meta, Mapping):
         raise CheckpointError(f"{path}: its 'meta' is no dict but {shown(meta)}")
+    _check_own(meta, path)
     unnamed = [shown(key) for key in state if not isinstance(key, str)]
     if unnamed:
         raise CheckpointError(
@@ -62,6 +63,16 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str
             "use an earlier checkpoint"
         )
     return dict(state), dict(meta)
+
+
+def _check_own(meta: Mapping[Any, Any], path: str | Path) -> None:
+    """What lbwdet writes into ``meta`` are dicts by name, and so is how each layer is quantized."""
+    own = {f"meta[{key!r}]": value for key, value in meta.items() if str(key).startswith("lbwdet")}
+    if isinstance(meta.get("lbwdet"), Mapping) and "quant" in meta["lbwdet"]:
+        own["meta['lbwdet']['quant']"] = meta["lbwdet"]["quant"]
+    for place, value in own.items():
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise CheckpointError(f"{path}: its {place} is no dict by name but {shown(value)}")
 
 
 def latest_checkpoint(work_dir: str | Path) -> Path | None:

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.errors import DataError
+from lbwdet.limits import MAX_PIXELS
 
 Array = NDArray[Any]
 
 # Others are not tried: some of Pillow's readers start programs (EPS starts Ghostscript).
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")  # in any case of letters
-MAX_PIXELS = 1 << 29
 MAX_BYTES = 1 << 31  # of a file
 
 _STARTS = {

@@ -65,9 +65,6 @@ def test_files_of_one_name_at_two_places_are_two(served, downloads):
         torch.save({"a": torch.full((2,), float(number))}, folder / str(number) / "epoch_12.pth")
     first, second = (load(f"{url}/{number}/epoch_12.pth")["a"][0] for number in (1, 2))
     assert (first, second) == (1, 2)
-    torch.save(STATE, folder / "detector-0123abcd.pth")
-    load(f"{url}/detector-0123abcd.pth")
-    assert (downloads / "detector-0123abcd.pth").is_file()  # where torch looks for it, too
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -61,6 +61,13 @@ class Foreign:
         ({"a": torch.zeros(2, device="meta")}, "a are sparse, quantized or otherwise"),
         ({"a": torch.zeros(1).expand(1 << 40)}, "a are sparse, quantized or otherwise"),
         (dict(state_dict=STATE, meta=[1]), r"'meta' is no dict but \[1\]"),
+        (dict(state_dict=STATE, meta=dict(lbwdet=[1])), r"its meta\['lbwdet'\] is no dict by name"),
+        (dict(state_dict=STATE, meta=dict(lbwdet={1: 2})), r"is no dict by name but \{1: 2\}"),
+        (dict(state_dict=STATE, meta=dict(lbwdet_scheme="bcgd")), "is no dict by name but 'bcgd'"),
+        (
+            dict(state_dict=STATE, meta=dict(lbwdet=dict(quant="4bit"))),
+            r"its meta\['lbwdet'\]\['quant'\] is no dict by name but '4bit'",
+        ),
     ],
 )
 def test_what_is_no_checkpoint(tmp_path, content, message):

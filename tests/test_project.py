@@ -40,6 +40,7 @@ TESTED_IN = {
         for name in ("engines", "graphs", "process", "report", "timing", "worker")
     },
     "deploy/runtime/program.py": "deploy/runtime/test_validate.py",
+    "limits.py": "test_images.py",
 }
 MODULES = [
     name

@@ -20,7 +20,7 @@ from lbwdet.configs import load_config
 from lbwdet.errors import CheckpointError, DataError, LBWError
 from lbwdet.files import write_json
 from lbwdet.layers import describe_quantization
-from lbwdet.measuring.calibration_images import calibration_images
+from lbwdet.measuring.calibration_images import calibration_images, usable_images
 from lbwdet.measuring.detectors import build_detector, test_dataset
 from lbwdet.measuring.model_map import ModelMap
 from lbwdet.posttraining import (
@@ -34,6 +34,7 @@ from lbwdet.posttraining import (
     write_weights,
 )
 from lbwdet.progress import Progress
+from lbwdet.terminal import printable
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class PostTrained:
         images: number of images used.
         layers: what became of each.
         map_11point: of ``float``, ``nearest`` and ``data-aware``, 0..1; None without labels.
+        left_out: images that cannot be used, and why.
         reused: whether it had been done before.
     """
 
@@ -54,6 +56,7 @@ class PostTrained:
     layers: list[LayerResult]
     map_11point: dict[str, float] | None
     reused: bool
+    left_out: tuple[str, ...] = ()
 
     def text(self) -> str:
         lines = [markdown(self.layers), ""]
@@ -64,6 +67,7 @@ class PostTrained:
             lines.append(f"mAP (11-point, IoU 0.5) without training: {found}")
         again = ", from an earlier run" if self.reused else ""
         lines.append(f"{self.config}, {self.checkpoint}: {self.images} images{again}")
+        lines += [f"left out: {printable(reason)}" for reason in self.left_out]
         return "\n".join(lines)
 
 
@@ -107,7 +111,7 @@ def post_train_detector(
         raise CheckpointError(
             f"{checkpoint}: holds low-bit weights already; post-training starts from float ones"
         )
-    paths = calibration_images(cfg, source, num)
+    paths, left_out = usable_images(cfg, calibration_images(cfg, source, num))
     low_bit = out_dir / "config.py"
     write_quantized_config(config, low_bit, weight, keep_float, checkpoint=checkpoint)
     settings = PostTraining(refinement=Refinement(steps=refine_steps) if refine_steps else None)
@@ -115,18 +119,19 @@ def post_train_detector(
     written, told = out_dir / "post_trained.pth", out_dir / "post_training.json"
     found = _finished(told, written, key)
     low_cfg = load_config(low_bit)
+    scores: dict[str, float] | None = None
     if found is None:
         run = State(out_dir / "state.pth", key)
         layers = _run(cfg, low_cfg, checkpoint, paths, run, settings, written)
     else:
-        layers = [LayerResult(**layer) for layer in found["layers"]]
+        layers, scores = found
     write_quantized_config(config, low_bit, weight, keep_float, checkpoint=written)
-    scores = found and found["map_11point"]
     if measure and not scores:
         scores = _measured(cfg, low_cfg, checkpoint, written, num_images)
     report = dict(key=key, images=len(paths), layers=rows(layers), map_11point=scores)
     write_json(told, report)
-    return PostTrained(low_bit, written, len(paths), layers, scores, found is not None)
+    reused = found is not None
+    return PostTrained(low_bit, written, len(paths), layers, scores, reused, tuple(left_out))
 
 
 def _run(
@@ -225,13 +230,23 @@ def _key(cfg: Config, state: Mapping[str, torch.Tensor], paths: Sequence[Path], 
     return digest.hexdigest()
 
 
-def _finished(told: Path, written: Path, key: str) -> dict[str, Any] | None:
-    """The report of an earlier run with the same key, if its checkpoint is there."""
+def _finished(
+    told: Path, written: Path, key: str
+) -> tuple[list[LayerResult], dict[str, float] | None] | None:
+    """What an earlier run with the same key reported, if report and checkpoint are whole."""
     try:
-        report: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        report = json.loads(told.read_text(encoding="utf-8"))
+        if report["key"] != key:
+            return None
+        layers = [LayerResult(**layer) for layer in report["layers"]]
+        markdown(layers)  # finds what are no numbers
+        scores = report["map_11point"] and {
+            str(name): float(value) for name, value in report["map_11point"].items()
+        }
+        read_checkpoint(written)
+    except (OSError, CheckpointError, LookupError, AttributeError, TypeError, ValueError):
         return None
-    return report if report.get("key") == key and written.is_file() else None
+    return layers, scores
 
 
 def _measured(

@@ -5,7 +5,8 @@ the names of other things, and every number that follows is wrong without a word
 :func:`check_classes` is asked by whatever puts them together.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,13 @@ def checkpoint_classes(meta: Mapping[str, Any], path: str | Path | None) -> Clas
             continue
         lower = {str(key).lower(): value for key, value in part.items()}
         if lower.get("classes") is not None:
-            found.append(read_names(lower["classes"], str(path), CheckpointError))
+            classes = lower["classes"]
+            if isinstance(classes, str):  # it might name any file or URL, and have it read
+                raise CheckpointError(
+                    f"{path}: its classes are a text, {shown(classes)}, and no list of names; "
+                    "correct dataset_meta in the checkpoint"
+                )
+            found.append(read_names(classes, str(path), CheckpointError))
     if len(set(found)) > 1:
         other = next(classes for classes in found if classes != found[0])
         raise CheckpointError(
@@ -185,7 +192,7 @@ def read_names(classes: Any, where: str, error: type[Exception] = ConfigError) -
     names = tuple(classes) if isinstance(classes, list | tuple) else ()
     if not names or not all(isinstance(name, str) for name in names):
         raise error(f"{where}: classes={shown(classes)}; write a tuple of names, ('cat', 'dog')")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise error(f"{where}: classes has {shown(twice)} more than once; each label needs its own")
     return names
 

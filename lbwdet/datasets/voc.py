@@ -74,7 +74,8 @@ class LBWVOCDataset(XMLDataset):
     * Objects of a class that ``metainfo`` does not name are dropped.
     * An image that is missing, empty, of no kind that is read, truncated or too large is left
       out, or stops the loading; so does one so long or thin that the pipeline fails on it.
-      In training, so does one that turns out later not to decode.
+      In training, so does one that turns out later not to decode; in testing, all are decoded
+      once beforehand (some milliseconds each), since a test loop cannot go on without one.
     * Where annotation and image disagree about the size, the image is right:
       it is what the pipeline reads, turned as EXIF says or not.
     * Image files may have any of the suffixes of :mod:`lbwdet.images`.
@@ -174,13 +175,15 @@ class LBWVOCDataset(XMLDataset):
             instances=self._instances(annotation, img_id, width, height),
         )
         # What may fail is tried now: a test loop cannot go on without an image.
-        if header.unusual or (self.test_mode and header.format != "JPEG"):
-            try:
+        try:
+            if header.unusual:
                 self.pipeline(copy.deepcopy(info) | dict(sample_idx=0))
-            except Exception as error:  # decoders and transforms raise whatever they like
-                where = f"{img_path}: {width} x {height} pixels"
-                self.annotation_report.bad_images.append(f"{where}: {first_line(error)}")
-                return None
+            elif self.test_mode and self._loader is not None:
+                self._loader(img_path)
+        except Exception as error:  # decoders and transforms raise whatever they like
+            where = f"{img_path}: {width} x {height} pixels"
+            self.annotation_report.bad_images.append(f"{where}: {first_line(error)}")
+            return None
         return info
 
     def _instances(

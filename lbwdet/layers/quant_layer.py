@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lbwdet.errors import ConfigError
 from lbwdet.layers.build_input_quantizer import build_input_quantizer
 from lbwdet.layers.channel_quantizer import ChannelInputQuantizer
 from lbwdet.layers.input_quantizer import InputQuantizer
@@ -136,6 +137,24 @@ class QuantLayer(nn.Module):
 
     def forget_projection(self) -> None:
         self._cache = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuses another weight, as of a convolution that a batch norm is multiplied into.
+
+        The product would lie on no grid, and be rounded once more, to another one.
+        """
+        replaced = isinstance(value, nn.Parameter) and self.quantizer is not None
+        if (
+            replaced
+            and value is not self._parameters.get(name, value)
+            and name == weight_name(self)
+        ):
+            raise ConfigError(
+                f"{self._name()}: the weight of a quantized layer cannot be replaced by another "
+                "(fuse_conv_bn?): the product with a batch norm is not low-bit; run the model "
+                "unfused, export it (lbwdet export fuses exactly), or change values in place"
+            )
+        super().__setattr__(name, value)
 
     def train(self, mode: bool = True) -> "QuantLayer":
         self.forget_projection()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lbwdet.checkpoints import read_checkpoint
+from lbwdet.checkpoints import check_fit, read_checkpoint
 from lbwdet.errors import CheckpointError
 from lbwdet.files import atomic_write
 from lbwdet.posttraining.settings import LayerResult
@@ -32,17 +32,22 @@ class State:
         self._written = time.monotonic()
 
     def resume(self, model: nn.Module) -> bool:
-        """Puts the weights of an interrupted run into ``model``, if there is one."""
+        """Puts the weights of an interrupted run into ``model``, if there is one.
+
+        A file that is damaged, of another run, or of whatever else counts as none.
+        """
         try:
             weights, meta = read_checkpoint(self.path)
             told = json.loads(meta["post_training"])
-        except (CheckpointError, KeyError, TypeError, ValueError):
-            return False
-        if told["key"] != self.key:
+            if told["key"] != self.key:
+                return False
+            done = [str(name) for name in told["done"]]
+            layers = [LayerResult(**layer) for layer in told["layers"]]
+            check_fit(model, weights, self.path)
+        except (CheckpointError, LookupError, TypeError, ValueError):
             return False
         model.load_state_dict(weights)
-        self.done = told["done"]
-        self.layers = [LayerResult(**layer) for layer in told["layers"]]
+        self.done, self.layers = done, layers
         return True
 
     def note(

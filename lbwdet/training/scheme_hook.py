@@ -85,7 +85,9 @@ class SchemeHook(Hook):
         if runner._resume:
             meta = checkpoint.get("meta") or {}
             check_same_scheme(meta, self.scheme, runner._load_from or "")
-            self._clock = meta.get(CLOCK_KEY)
+            clock = meta.get(CLOCK_KEY)
+            if isinstance(clock, Mapping) and set(clock) == {"epoch_length", "max_iters"}:
+                self._clock = dict(clock)
 
     def _time(self, runner: Runner) -> dict[str, int]:
         return dict(epoch_length=self._epoch_length, max_iters=runner.max_iters)
@@ -136,7 +138,10 @@ def configured_scheme(cfg: Config) -> Projection:
 
 def check_same_scheme(meta: Mapping[str, Any], scheme: Projection, path: str | Path) -> None:
     """Raises CheckpointError unless a training of ``scheme`` wrote the checkpoint with ``meta``."""
-    before = build_scheme(**meta.get(META_KEY, {}))
+    try:
+        before = build_scheme(**meta.get(META_KEY, {}))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: what it says of its scheme cannot be: {error}") from error
     if before != scheme:
         raise CheckpointError(
             f"{path}: was trained by the scheme {before}, but the config says {scheme}. A "

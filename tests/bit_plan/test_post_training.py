@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 
 import pytest
 import torch
@@ -96,6 +98,38 @@ class TestBadInput:
         with pytest.raises(DataError, match=r"a\.jpg"):
             self.run(detector, tmp_path, str(tmp_path / "images"))
         assert not (tmp_path / "out" / "post_trained.pth").exists()
+
+    def test_odd_files_are_left_out_and_named(self, detector, tmp_path):
+        config, checkpoint = detector
+        folder = tmp_path / "images"
+        shutil.copytree(config.parent / "data" / "VOC2007" / "JPEGImages", folder)
+        count = len(list(folder.iterdir()))
+        os.mkfifo(folder / "b.jpg")  # to be read, it would wait for ever
+        (folder / "c.png").write_bytes(b"no image")
+        options = dict(measure=False, num=100)
+        found = post_train_detector(
+            config, checkpoint, str(folder), tmp_path / "out", FOUR_BIT, **options
+        )
+        assert found.images == count and len(found.left_out) == 2
+        assert "left out: b.jpg: not a regular file" in found.text()
+
+    @pytest.mark.parametrize(
+        "damage", ["[]", '{"key": 1}', '{"key": KEY}', '{"key": KEY, "layers": [1]}', "checkpoint"]
+    )
+    def test_what_an_earlier_run_left_counts_if_it_is_whole(self, detector, tmp_path, damage):
+        self.run(detector, tmp_path, num=1, measure=False)
+        report = tmp_path / "out" / "post_training.json"
+        before = report.read_text()
+        if damage == "checkpoint":
+            (tmp_path / "out" / "post_trained.pth").write_bytes(b"PK half")
+        else:
+            report.write_text(damage.replace("KEY", json.dumps(json.loads(before)["key"])))
+        config, checkpoint = detector
+        again = post_train_detector(
+            config, checkpoint, "train", tmp_path / "out", FOUR_BIT, num=1, measure=False
+        )
+        assert not again.reused and report.read_text() == before
+        read_checkpoint(again.checkpoint)
 
     def test_low_bit_weights_already(self, detector, tmp_path):
         config, _ = detector

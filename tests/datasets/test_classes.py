@@ -145,6 +145,17 @@ class TestCheckpoint:
         with pytest.raises(CheckpointError, match=r"a\.pth: trained on data sets with different"):
             checkpoint_classes(meta, "a.pth")
 
+    def test_a_text_is_not_followed(self, tmp_path, monkeypatch):
+        """It is of whoever made the file, and names a pipe, a URL, any file of the reader's."""
+        monkeypatch.setattr("lbwdet.datasets.classes.list_from_file", lambda name: ["followed"])
+        for meta in (dict(CLASSES="/dev/zero"), dict(dataset_meta=dict(classes="http://a/b"))):
+            with pytest.raises(CheckpointError, match=r"a\.pth: its classes are a text, '.*', and"):
+                checkpoint_classes(meta, "a.pth")
+
+    def test_a_million_names_take_no_hours(self):
+        names = [str(number) for number in range(200_000)]
+        assert len(checkpoint_classes(dict(CLASSES=names), "a.pth")) == 200_000
+
 
 class TestHeads:
     def check(self, num_classes: int, *classes: str, model="faster-rcnn_r50_fpn", **changes):

@@ -256,6 +256,16 @@ def test_images_that_the_pipeline_cannot_take_are_left_out_at_once(root, test_mo
         LBWVOCDataset(**_settings(root, bad_images="stop", **settings))
 
 
+def test_a_test_loop_never_meets_a_jpeg_without_its_middle(root):
+    _looks_sound_but_is_not(root)
+    dataset = LBWVOCDataset(**_settings(root, pipeline=_pipeline(), test_mode=True))
+    (reason,) = dataset.annotation_report.bad_images
+    assert re.search(rf"{FIRST}\.jpg: \d+ x \d+ pixels: .*cannot be decoded", reason)
+    assert [dataset[index]["data_samples"].img_id for index in range(11)].count(FIRST) == 0
+    with pytest.raises(DataError, match="1 of 12 images cannot be used"):
+        LBWVOCDataset(**_settings(root, test_mode=True, pipeline=_pipeline(), bad_images="stop"))
+
+
 def test_a_test_loop_never_meets_an_image_that_cannot_be_decoded(root):
     path = _image(root)
     data = bytearray(cv2.imencode(".png", cv2.imread(str(path)))[1].tobytes())

@@ -5,10 +5,13 @@ import weakref
 
 import pytest
 import torch
+from mmcv.cnn import ConvAWS2d, fuse_conv_bn
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 
+from lbwdet.errors import ConfigError
 from lbwdet.layers import QuantConv2d, QuantLinear, calibration, quantize_
 from lbwdet.quantizers import NonFiniteWeightError, build_quantizer
 
@@ -269,7 +272,7 @@ class TestCache:
         weight_in_use(layer)
         layer.weight.data = torch.randn(4, 6)
         torch.testing.assert_close(weight_in_use(layer), projected(layer))
-        layer.weight = nn.Parameter(torch.randn(4, 6))
+        layer._parameters["weight"] = nn.Parameter(torch.randn(4, 6))  # as torch does itself
         torch.testing.assert_close(weight_in_use(layer), projected(layer))
 
     def test_new_quantizer(self, layer):
@@ -335,3 +338,31 @@ def test_is_traced_with_its_weight_as_a_constant():
     assert torch.equal(traced(image), module(image))
     module(image).sum().backward()  # and is trained afterwards
     assert module[0].weight.grad is not None
+
+
+@pytest.mark.parametrize("fuse", [fuse_conv_bn, lambda net: fuse_conv_bn_eval(net[0], net[1])])
+@pytest.mark.parametrize("kind", [nn.Conv2d, ConvAWS2d])
+def test_a_batch_norm_is_not_multiplied_into_the_weight(fuse, kind):
+    """The product would be on no grid, and be rounded to another one without a word."""
+    net = nn.Sequential(kind(3, 4, 3, bias=False), nn.BatchNorm2d(4)).eval()
+    net[1].weight.data.uniform_(0.5, 2)
+    quantize_(net, weight=dict(bit_width=4))
+    x = torch.randn(1, 3, 8, 8)
+    expected = net(x)
+    with pytest.raises(
+        ConfigError, match=r"^0: the weight of a quantized layer cannot be replaced"
+    ):
+        fuse(net)
+    assert torch.equal(net(x), expected)
+
+
+def test_a_float_layer_of_a_quantized_model_may_get_another_weight():
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)
+    ).eval()
+    quantize_(net, weight=dict(bit_width=4), keep_float=["0"])
+    net[1].running_mean.normal_()
+    x = torch.randn(1, 3, 8, 8)
+    expected = net(x)
+    torch.testing.assert_close(fuse_conv_bn(net)(x), expected)
+    net[2].weight = net[2].weight  # its own

@@ -2,9 +2,12 @@
 
 import copy
 import functools
+import http.server
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -369,3 +372,33 @@ def test_a_strangers_process(trained):
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["layers"] == LAYERS
     assert said["scores"] == trained.expected[0].scores.tolist()
+
+
+HOSTILE = """
+import os, sys, torch
+import lbwdet.models
+from mmengine.runner import load_checkpoint
+
+class Code:
+    def __reduce__(self):
+        return os.mkdir, (sys.argv[1] + '/code was here',)
+
+torch.save(dict(state_dict={}, meta=Code()), sys.argv[1] + '/a.pth')
+try:
+    load_checkpoint(torch.nn.Linear(1, 1), sys.argv[2] + '/a.pth')
+except Exception as error:
+    print(type(error).__name__, os.path.exists(sys.argv[1] + '/code was here'))
+"""
+
+
+def test_a_strangers_process_runs_no_code_of_a_checkpoint(tmp_path):
+    """MMEngine's own way to a URL unpickles; the import of ``lbwdet.models`` alone closes it."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        command = [sys.executable, "-W", "ignore", "-c", HOSTILE, str(tmp_path), url]
+        environment = {**os.environ, "TORCH_HOME": str(tmp_path / "torch")}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+        server.shutdown()
+    assert done.stdout.splitlines()[-1:] == ["CheckpointError False"], done.stderr

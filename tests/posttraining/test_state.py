@@ -21,6 +21,26 @@ def test_weights_and_results_come_back(tmp_path):
     assert not State(state.path, "key").resume(other)
 
 
+ODD = ("[]", "null", '{"key": "key"}', '{"key": "key", "done": 1, "layers": []}')
+ODD += ('{"key": "key", "done": [], "layers": [{"name": "fc"}]}', "no JSON")
+
+
+@pytest.mark.parametrize("told", ODD)
+def test_what_is_told_in_another_way_counts_as_nothing(tmp_path, told):
+    net = nn.Linear(2, 3)
+    write_weights(tmp_path / "state.pth", net, dict(post_training=told))
+    state = State(tmp_path / "state.pth", "key")
+    assert not state.resume(net) and (state.done, state.layers) == ([], [])
+
+
+def test_weights_of_another_model_change_nothing(tmp_path):
+    net = nn.Linear(2, 3)
+    State(tmp_path / "state.pth", "key").write(nn.Linear(2, 4))
+    before = net.weight.clone()
+    assert not State(tmp_path / "state.pth", "key").resume(net)
+    assert torch.equal(net.weight, before)
+
+
 @pytest.mark.parametrize("damage", ["other key", "half a file", "other content"])
 def test_what_does_not_fit_is_begun_anew(tmp_path, damage):
     net = nn.Linear(2, 3)

@@ -244,6 +244,14 @@ def test_schemes_of_configs_and_checkpoints(make_config):
         check_same_scheme({}, BCGD(), "a.pth")
 
 
+@pytest.mark.parametrize(
+    "told", [dict(type="x"), dict(type=["bcgd"]), dict(type="bcgd", rho="much"), dict(a=1), 5]
+)
+def test_schemes_that_no_training_has_written(told):
+    with pytest.raises(CheckpointError, match=r"^a\.pth: what it says of its scheme cannot be: "):
+        check_same_scheme(dict(lbwdet_scheme=told), Projection(), "a.pth")
+
+
 def test_a_float_model_has_nothing_to_do_for_it(make_config):
     runner = Runner.from_cfg(make_config(quant=None, hooks=scheme_hook(type="bcgd")))
     with pytest.raises(

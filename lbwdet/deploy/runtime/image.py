@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.errors import DataError
+from lbwdet.limits import MAX_PIXELS
 
 Array = NDArray[Any]
-
-MAX_PIXELS = 1 << 29
 
 
 def check_image(image: Any) -> Array:

@@ -26,6 +26,7 @@ __all__ = ["Cost", "NativeEngine", "NativeError", "available_threads", "instruct
 Array = NDArray[Any]
 
 PATIENCE = 0.1  # seconds that an interrupt may have to wait
+MAX_LIMIT = (1 << 63) - 1
 DEFAULT_WORK_LIMIT = 1 << 40  # a minute or two on two cores; R50 at 608 x 1024 needs 2**37
 
 
@@ -83,8 +84,8 @@ class NativeEngine:
 
     Raises:
         ArtifactError: the program is not valid.
-        NativeError: there is no native engine, the CPU lacks ``isa``, or ``threads`` is out of
-            range.
+        NativeError: there is no native engine, the CPU lacks ``isa``, or ``threads`` or a limit
+            is out of range.
     """
 
     def __init__(
@@ -111,6 +112,8 @@ class NativeEngine:
             _check_isa(isa)
         if memory_limit is None:
             memory_limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        _check_limit("memory_limit", memory_limit)
+        _check_limit("work_limit", work_limit)
         self._engine = self._library.lbw_create(
             None if isa is None else isa.encode(), self.threads, memory_limit, work_limit
         )
@@ -293,6 +296,12 @@ def _checked_threads(threads: int | None) -> int:
     if type(threads) is not int or not 1 <= threads <= cores:
         raise NativeError(f"threads={threads!r}: give 1 to {cores}, the cores of this machine")
     return threads
+
+
+def _check_limit(name: str, limit: int) -> None:
+    """ctypes would cut off what an int64 does not hold."""
+    if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
+        raise NativeError(f"{name}={limit!r}: give a whole number of 1 to {MAX_LIMIT}")
 
 
 def _check_isa(isa: str) -> None:

@@ -71,7 +71,9 @@ def run_program(
     run = Run(program.quantizations, layers, image, convolve)
     found: Found = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)
     for operation in program.operations:
-        result = operation.compute(run)
+        # Boxes of a hostile program may be infinite: what comes of them is defined, and no news.
+        with np.errstate(all="ignore"):
+            result = operation.compute(run)
         if not operation.written:
             found = result
             continue

@@ -16,6 +16,8 @@ from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.errors import ArtifactError, shown
 
+MAX_REAL = 2.0**80  # far from where sums and products of float32 become infinite
+
 
 @dataclass(frozen=True)
 class Side:
@@ -120,6 +122,21 @@ class Shapes:
         """Raises ArtifactError, with the operation's place, unless ``condition``."""
         if not condition:
             raise ArtifactError(f"{self.place}: {problem}")
+
+    def expect_reach(self, reach: float) -> None:
+        """Refuses numbers, in units of the output's scale, that float32 might not hold.
+
+        Factors are then finite, and what is stored is never "not a number".
+        """
+        self.expect(
+            reach < MAX_REAL,
+            f"outputs could reach {reach:.3g}, at most {MAX_REAL:.3g} is allowed; see the scales, "
+            "gain and bias",
+        )
+
+    def ratio(self, source: str, target: str) -> float:
+        """How large a number of one uint8 value can be in units of another's scale."""
+        return 255 * self.quantized(source).scale / self.quantized(target).scale
 
     def map(self, name: str) -> Map:
         """A map that an operation reads."""

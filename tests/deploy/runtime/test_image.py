@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from lbwdet.deploy.runtime.image import MAX_PIXELS, check_image
+from lbwdet.deploy.runtime.image import check_image
 from lbwdet.deploy.testing import random_image
 from lbwdet.errors import DataError
+from lbwdet.limits import MAX_PIXELS
 
 IMAGE = random_image(0, 60, 80)
 

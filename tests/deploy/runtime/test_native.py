@@ -422,10 +422,11 @@ def test_an_image_that_takes_too_much_work():
                 engine.detect(random_image(0, 30, 31))
 
 
+@pytest.mark.parametrize("value", [0, -1, 1.5e9, "1G", True, 1 << 63, (1 << 64) + 10**9])
 @pytest.mark.parametrize("limit", ["memory_limit", "work_limit"])
-def test_a_limit_of_nothing(limit):
-    with pytest.raises(NativeError, match="limits must be positive"):
-        NativeEngine(tiny_artifact(), **{limit: 0})
+def test_limits_that_are_none(limit, value):
+    with pytest.raises(NativeError, match=f"^{limit}={value!r}: give a whole number of 1 to 9223"):
+        NativeEngine(tiny_artifact(), **{limit: value})
 
 
 def test_what_is_no_image():

@@ -1,11 +1,15 @@
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lbwdet.deploy.runtime.context import LayerNumbers
+from lbwdet.deploy.runtime.native import NativeEngine
+from lbwdet.deploy.runtime.operations.candidates import Candidates
+from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine, run_program
 from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
@@ -121,3 +125,26 @@ def test_some_values_in_reals():
     whole, _ = run_program(artifact.program, layers(artifact), image)
     assert values["stem"].dtype == np.float32 and values["stage1.1"].dtype == np.uint8
     assert np.abs(values["stem"].clip(0, 255 * step) - whole["stem"] * step).max() <= step
+
+
+def test_infinite_boxes_are_no_news():
+    """What numpy would warn of is defined, and the same in the native engine."""
+    artifact = tiny_artifact(channels=2, size=(48, 32))
+    operations = list(artifact.program.operations)
+    for index, operation in enumerate(operations):
+        if isinstance(operation, Candidates | RegionCandidates):
+            coder = replace(operation.coder, clip=False, stds=(1e6,) * 4)
+            operations[index] = replace(operation, coder=coder)
+        if isinstance(operation, Candidates):
+            operations[index] = replace(operations[index], min_size=-1.0)
+    for layer in ("rpn_reg", "fc_reg"):
+        artifact.weights[layer].gain[:] *= 2.0**58
+    artifact = replace(artifact, program=replace(artifact.program, operations=tuple(operations)))
+    image = random_image(0, 40, 60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = ReferenceEngine(artifact).detect(image)
+    assert np.abs(found[0]).max() > 2.0**64  # the square of which no float32 holds
+    with NativeEngine(artifact) as engine:
+        for ours, theirs in zip(found, engine.detect(image), strict=True):
+            assert ours.tobytes() == theirs.tobytes()

@@ -1,8 +1,18 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lbwdet.deploy.runtime.alone import check_alone
 from lbwdet.deploy.runtime.declaration import Kind
+from lbwdet.deploy.runtime.operations.add import Add
+from lbwdet.deploy.runtime.operations.affine import Affine
+from lbwdet.deploy.runtime.operations.average_pool import AveragePool
+from lbwdet.deploy.runtime.operations.concat import Concat
+from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.shapes import ONE, Map, Rows, Shapes, Side
 from lbwdet.errors import ArtifactError
@@ -103,3 +113,18 @@ class TestShapes:
         for sequences in (((1, 2), ("a",)), ((), ())):
             with pytest.raises(ArtifactError, match=r"one entry per level.*given are \["):
                 shapes.per_level(*sequences)
+
+
+@pytest.mark.parametrize("kind", [Add, Affine, AveragePool, Concat, Conv, RoIAlign])
+def test_outputs_that_float32_may_not_hold_are_refused(kind):
+    """Whatever rounds to a scale of its own; a product of zero and infinity would be no number."""
+    examples = (kind.example(np.random.default_rng(seed)) for seed in range(100))
+    example = next(case for case in examples if case.operation.written in case.quantizations)
+    check_alone(example)
+    written = example.operation.written
+    tiny = replace(example.quantizations[written], scale=2.0**-120)
+    quantizations = {**example.quantizations, written: tiny}
+    with pytest.raises(
+        ArtifactError, match=r"outputs could reach \d\.\d+e\+\d+, at most 1\.21e\+24"
+    ):
+        check_alone(replace(example, quantizations=quantizations))

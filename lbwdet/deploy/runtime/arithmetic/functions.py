@@ -67,7 +67,7 @@ FUNCTIONS: dict[str, Function] = {
     "clamp": Function(("low", "high"), lambda x, low, high: np.clip(x, low, high)),
     "leaky_relu": Function(("slope",), lambda x, slope: np.where(x > 0, x, x * slope)),
     "elu": Function(
-        ("alpha",), lambda x, alpha: np.where(x > 0, x, alpha * (exp(np.minimum(x, 0)) - 1))
+        ("alpha",), lambda x, alpha: np.where(x > 0, x, alpha * (exp(np.clip(x, -700, 0)) - 1))
     ),
     "sigmoid": Function((), sigmoid),
     "silu": Function((), lambda x: x * sigmoid(x)),

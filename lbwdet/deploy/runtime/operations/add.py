@@ -32,6 +32,7 @@ class Add(Operation):
         shapes.expect(
             all(other == first for other in others), "the maps that are added differ in size"
         )
+        shapes.expect_reach(sum(shapes.ratio(name, self.output) for name in self.inputs))
         return first
 
     def compute(self, run: Run) -> Array:

@@ -38,6 +38,10 @@ class Affine(Operation):
             len(self.gain) == len(self.bias) == source.channels,
             f"{len(self.gain)} gains and {len(self.bias)} biases for {source.channels} channels",
         )
+        quantization = shapes.quantizations.get(self.output)
+        largest = max(map(abs, self.gain)) * 255 * shapes.quantized(self.input).scale
+        offset = max(map(abs, self.bias))
+        shapes.expect_reach((largest + offset) / (quantization.scale if quantization else 1.0))
         return replace(source, quantization=None)
 
     def compute(self, run: Run) -> Array:

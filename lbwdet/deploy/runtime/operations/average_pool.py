@@ -9,8 +9,6 @@ from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.shapes import Map, Pair, Shapes
 
-_MAX_REAL = 2.0**80
-
 
 @dataclass(frozen=True)
 class AveragePool(Operation):
@@ -35,10 +33,7 @@ class AveragePool(Operation):
     count_padding: bool = False
 
     def infer(self, shapes: Shapes) -> Map:
-        scale, wanted = (shapes.quantized(name).scale for name in (self.input, self.output))
-        shapes.expect(
-            255 * scale / wanted < _MAX_REAL, "the scales of input and output are too far apart"
-        )
+        shapes.expect_reach(shapes.ratio(self.input, self.output))
         return shapes.pooled(self.input, self.kernel, self.stride, self.padding)
 
     def compute(self, run: Run) -> Array:

@@ -30,6 +30,7 @@ class Concat(Operation):
             all(replace(other, channels=maps[0].channels) == maps[0] for other in maps),
             "the maps that are joined differ in size",
         )
+        shapes.expect_reach(max(shapes.ratio(name, self.output) for name in self.inputs))
         return replace(maps[0], channels=sum(value.channels for value in maps))
 
     def compute(self, run: Run) -> Array:

@@ -15,7 +15,6 @@ from lbwdet.deploy.runtime.shapes import Map, Shapes
 from lbwdet.errors import shown
 
 MAX_ACCUMULATOR = (1 << 31) - 1
-MAX_REAL = 2.0**80  # far from where sums and products of float32 become infinite
 Pair = tuple[int, int]
 
 
@@ -117,7 +116,7 @@ class Conv(Operation):
         else:
             shapes.expect(quantization is not None, "a residual needs a uint8 output")
             residual = shapes.map(self.residual)
-            reach = 255 * shapes.quantized(self.residual).scale / step
+            reach = shapes.ratio(self.residual, self.output)
             shapes.expect(
                 (self.upsample or residual.size == result.size)
                 and (residual.channels, residual.rows) == (outputs, source.rows),
@@ -126,11 +125,7 @@ class Conv(Operation):
         factor = shapes.quantized(self.input).scale * weight.scale.astype(np.float64) / step
         reach += float((factor * np.abs(weight.gain.astype(np.float64))).max()) * MAX_ACCUMULATOR
         reach += float(np.abs(weight.bias).max()) / step
-        shapes.expect(
-            reach < MAX_REAL,
-            f"outputs could reach {reach:.3g}, at most {MAX_REAL:.3g} is allowed; see the scales, "
-            "gain and bias",
-        )
+        shapes.expect_reach(reach)
         return result
 
     def compute(self, run: Run) -> Array:

@@ -10,8 +10,6 @@ from lbwdet.deploy.runtime.declaration import Kind, Length, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.shapes import Map, Shapes, Side
 
-_MAX_REAL = 2.0**80
-
 
 @dataclass(frozen=True)
 class RoIAlign(Operation):
@@ -49,12 +47,8 @@ class RoIAlign(Operation):
         maps = [shapes.image_map(name) for name in self.inputs]
         channels = {value.channels for value in maps}
         shapes.expect(len(channels) == 1, f"inputs of {sorted(channels)} channels")
-        scale = shapes.quantized(self.output).scale
-        for name in self.inputs:
-            shapes.expect(
-                2 * 255 * shapes.quantized(name).scale / scale < _MAX_REAL,
-                "the scales of input and output are too far apart",
-            )
+        # Twice: weights of a bin sum up to one, but for their rounding.
+        shapes.expect_reach(2 * max(shapes.ratio(name, self.output) for name in self.inputs))
         side = Side(0, self.size)
         return Map(channels.pop(), side, side, rows=self.boxes)
 

@@ -13,7 +13,7 @@ from lbwdet.deploy.runtime.arithmetic.boxes import (
     area,
     best_first,
     exp,
-    overlap,
+    overlaps,
     sigmoid,
     softmax,
     suppress,
@@ -99,15 +99,15 @@ def test_ties_keep_their_order():
 
 
 def test_an_overlap_by_hand():
-    found = overlap(np.float32([0, 0, 10, 10]), np.float32([[5, 5, 15, 15], [20, 0, 30, 10]]))
+    found = overlaps(np.float32([[0, 0, 10, 10], [5, 5, 15, 15], [20, 0, 30, 10]]).T)
     assert found.dtype == np.float32
     assert found.tolist() == [np.float32(25) / np.float32(175), 0]
 
 
 def test_overlap_of_empty_boxes_is_zero():
     boxes = np.float32([[5, 5, 5, 5], [0, 0, 10, 10]])
-    assert overlap(boxes[0], boxes).tolist() == [0, 0]
-    assert overlap(boxes[1], boxes).tolist() == [0, 1]
+    assert overlaps(boxes[[0, 0, 1]].T).tolist() == [0, 0]
+    assert overlaps(boxes[[1, 0, 1]].T).tolist() == [0, 1]
 
 
 @given(st.integers(0, 30), st.floats(0.1, 0.9), st.integers(0, 10**6))
