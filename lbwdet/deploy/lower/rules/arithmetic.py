@@ -4,6 +4,9 @@ from lbwdet.deploy.lower.rule import Result, Site, as_numbers, rule
 from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.operations.affine import Affine
 from lbwdet.deploy.runtime.operations.lookup import Lookup
+from lbwdet.deploy.runtime.operations.multiply import Multiply
+
+Shape = tuple[int, int, int]
 
 # x * f(x), by the f.
 PRODUCTS = {"sigmoid": "silu", "hard_sigmoid": "hard_swish"}
@@ -46,7 +49,17 @@ def multiply(site: Site) -> Result:
         gate = site.writer(factor)
         if isinstance(gate, Lookup) and gate.input == value and gate.function in PRODUCTS:
             return Lookup(value, site.output, PRODUCTS[gate.function])
-    raise site.refused("of two maps")
+    for value, gate in ((first, second), (second, first)):
+        if _is_gate(site, site.map(gate), site.map(value)):
+            return Multiply(value, gate, site.output)
+    raise site.refused(f"of maps of {site.map(first)} and {site.map(second)}")
+
+
+def _is_gate(site: Site, gate: Shape, value: Shape) -> bool:
+    """Whether every pixel and every channel of the map meets one of the gate."""
+    if len(site.call.shape) == 2 and value[1:] != (1, 1):  # flattened: axes of their own
+        return gate == value
+    return gate[0] in (value[0], 1) and gate[1:] in (value[1:], (1, 1))
 
 
 @rule("div")
