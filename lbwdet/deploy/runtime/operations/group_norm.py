@@ -69,7 +69,7 @@ class GroupNorm(Operation):
         )
         root = np.sqrt(variance + self._epsilon(run))
         gain, bias = (
-            np.float32(numbers).astype(np.float64).reshape(1, 1, self.groups, -1)
+            np.array(numbers, np.float32).astype(np.float64).reshape(1, 1, self.groups, -1)
             for numbers in (self.gain, self.bias)
         )
         factor, scale = gain / root, np.float64(np.float32(run.scale(self.output)))

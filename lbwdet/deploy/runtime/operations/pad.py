@@ -48,7 +48,7 @@ class Pad(Operation):
         quantization = context.quantizations.get(self.input)
         if quantization is None:
             return self.value
-        return int(rounded(np.float64(self.value) / quantization.scale, quantization))
+        return int(rounded(np.array(self.value) / quantization.scale, quantization))
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
