@@ -43,9 +43,10 @@ class OneStage(Head):
     def __init__(self, model: Any) -> None:
         head = model.bbox_head
         check_type("bbox_head", head, self.base, *self.methods)
-        if getattr(head.loss_cls, "custom_cls_channels", False):
+        loss = getattr(head, "loss_cls", None)
+        if getattr(loss, "custom_cls_channels", False):
             raise ConfigError(
-                f"bbox_head: {type(head.loss_cls).__name__} has scores of its own, which cannot be "
+                f"bbox_head: {type(loss).__name__} has scores of its own, which cannot be "
                 "lowered; supported are sigmoid and softmax"
             )
         config = TestConfig("test_cfg", head.test_cfg)
