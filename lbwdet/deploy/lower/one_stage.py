@@ -12,6 +12,7 @@ from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.head import Head
 from lbwdet.deploy.lower.settings import Priors, TestConfig, check_type
 from lbwdet.deploy.runtime.coders import Coder
+from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.candidates import Candidates
 from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.deploy.runtime.operations.rescale import Rescale
@@ -91,13 +92,17 @@ class OneStage(Head):
         """Detections of an image."""
         return config.positive("max_per_img")
 
+    def refined(self) -> Sequence[Operation]:
+        """What is done to the candidates that are left; the last operation writes the result."""
+        return ()
+
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         outputs = model.bbox_head(model.extract_feat(image))
         return tuple(level for kind in outputs for level in kind)
 
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
-        levels = len(self._candidates.strides)
+        levels, refined = len(self._candidates.strides), self.refined()
         program.add(
             replace(
                 self._candidates,
@@ -107,5 +112,6 @@ class OneStage(Head):
             ),
             Rescale(CANDIDATES, RESCALED),
             self._suppress,
-            Detections(KEPT, self._candidates.num_classes),
+            *refined,
+            Detections(refined[-1].written if refined else KEPT, self._candidates.num_classes),
         )
