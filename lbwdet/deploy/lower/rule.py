@@ -226,7 +226,7 @@ def as_numbers(site: Site, constant: Tensor | float, value: str) -> tuple[float,
     if not isinstance(constant, Tensor):
         return (float(constant),) * channels
     if constant.numel() == 1:
-        return (float(constant),) * channels
+        return (float(constant.item()),) * channels
     rank = len(site.call.shape)
     shape = (1,) * (rank - constant.dim()) + tuple(constant.shape)
     flat = rank == 2 and sides != [1, 1]
