@@ -59,7 +59,7 @@ def rtmdet(one_stage, **head):
         | head,
     )
     for predictor in model.bbox_head.rtm_reg:
-        predictor.bias.data.fill_(2.0)  # most boxes have their sides around their points
+        predictor.bias.data.fill_(1.0)  # most boxes have their sides around their points
     return model
 
 
@@ -69,17 +69,20 @@ def padded(tiny):
     return [load, dict(resize, scale=(96, 96)), pad, pack]
 
 
+@pytest.mark.parametrize("exponential", [False, True])
 @pytest.mark.filterwarnings("ignore:.*torch.cuda.amp.autocast:FutureWarning")
-def test_equals_mmdetection_and_the_engines_each_other(whole, tiny, one_stage):
+def test_equals_mmdetection_and_the_engines_each_other(whole, tiny, one_stage, exponential):
     """Without a divisor: its Pad makes every image 96 x 96."""
-    model, pipeline = rtmdet(one_stage), padded(tiny)
+    model, pipeline = rtmdet(one_stage, exp_on_reg=exponential), padded(tiny)
     lowered = lower(model, pipeline)
     whole.check(model, pipeline, lowered, tiny.image)
     kinds = {type(operation).__name__ for operation in lowered.program.operations}
     assert {"GlobalAveragePool", "Multiply", "Concat", "Upsample", "Lookup"} <= kinds
     preprocess, candidates = lowered.program.operations[0], lowered.program.operations[-4]
     assert preprocess.pad_size == (96, 96) and preprocess.size_divisor == 1
-    assert candidates.base_anchors[1] == ((0.0, 0.0, 0.0, 0.0),)
+    half = 8.0 if exponential else 0.0
+    assert candidates.base_anchors[1] == ((-half, -half, half, half),)
+    assert candidates.coder.exponential is exponential
 
     program = calibrate(lowered.program, lowered.weights, [("noise", tiny.image)])
     check_artifact(program, lowered.weights, ("red", "green"))
