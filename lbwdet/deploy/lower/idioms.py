@@ -25,7 +25,7 @@ def find_idioms(graph: Graph) -> Graph:
     """
     calls, reader = [], _Reader(graph)
     for call in graph.calls:
-        calls += list(reader.read(call)) or [call]
+        calls += reader.idiom(call) or [call]
     return dataclasses.replace(graph, calls=_needed(calls, graph.outputs))
 
 
@@ -34,10 +34,17 @@ class _Reader:
 
     def __init__(self, graph: Graph) -> None:
         self._calls = {call.output: call for call in graph.calls}
+        self._made: set[str] = set()  # values that idioms make
         self._shapes = dict(graph.inputs) | {call.output: call.shape for call in graph.calls}
 
-    def read(self, call: Call) -> Iterator[Call]:
+    def idiom(self, call: Call) -> list[Call]:
         """The calls that an idiom becomes, of which this is the last; nothing if it is none."""
+        found = list(self._read(call))
+        if found:
+            self._made.add(call.output)
+        return found
+
+    def _read(self, call: Call) -> Iterator[Call]:
         if call.op == "sum" and not call.arguments.get("keepdim"):
             yield from self._sum_of_parts(call)
         elif call.op in VIEWS and len(call.shape) == 4 and call.shape[2:] == (1, 1):
@@ -126,7 +133,7 @@ class _Reader:
     def _origin(self, name: str) -> str:
         """The value whose numbers these are, in this order."""
         call = self._calls.get(name)
-        while call is not None and call.op in VIEWS:
+        while call is not None and call.op in VIEWS and name not in self._made:
             source = call.arguments.get("self")
             if not isinstance(source, Name) or source not in self._shapes:
                 break
