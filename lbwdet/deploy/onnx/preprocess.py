@@ -47,7 +47,9 @@ def preprocess(operation: Preprocess, values: Values) -> str:
         for numbers in (operation.mean, operation.std)
     )
     normalized = graph("Div", graph("Sub", pixels, mean), std)
-    multiple = _multiple(graph, padded, operation.size_divisor)
+    least = operation.least_multiple * operation.size_divisor
+    enough = padded if operation.least_multiple == 1 else graph("Max", padded, least)
+    multiple = _multiple(graph, enough, operation.size_divisor)
     normalized = _pad(graph, normalized, padded, multiple, operation.pad_value)
     return values.quantize(operation.output, normalized)
 

@@ -62,7 +62,8 @@ class Preprocess : public Operation {
         to_rgb_(fields.flag("to_rgb")),
         pad_to_square_(fields.flag("pad_to_square")),
         divisor_(fields.integer("size_divisor")),
-        pad_divisor_(fields.integer("pad_divisor")) {
+        pad_divisor_(fields.integer("pad_divisor")),
+        least_(divisor_ * fields.integer("least_multiple")) {
     const auto size = fields.integers("size");  // width, height
     expect(size.size == 2 && size.data[0] > 0 && size.data[1] > 0, "size must be positive");
     size_ = {size.data[1], size.data[0]};
@@ -84,7 +85,8 @@ class Preprocess : public Operation {
 
   Shape shape(const Sizes& sizes) const override {
     const Size size = padded(resized(sizes.image));
-    return {1, multiple(size.height, divisor_), multiple(size.width, divisor_), 3};
+    return {1, multiple(std::max<std::int64_t>(size.height, least_), divisor_),
+            multiple(std::max<std::int64_t>(size.width, least_), divisor_), 3};
   }
 
   double scratch(const Sizes& sizes) const override {
@@ -182,7 +184,7 @@ class Preprocess : public Operation {
   Size size_{};  // of the resized image, or the box it has to fit with keep_ratio
   Size pad_size_{};
   bool keep_ratio_, to_rgb_, pad_to_square_;
-  std::int64_t divisor_, pad_divisor_;
+  std::int64_t divisor_, pad_divisor_, least_;
   std::array<std::uint8_t, 3 * 256> table_;  // of channel, pixel: channels in output order
   std::array<std::uint8_t, 2 * 3> fill_;     // a pixel of the first padding, of the second
 };

@@ -36,7 +36,8 @@ class Preprocess(Operation):
        ``pad_divisor``. Boxes are clipped to this size; without such pixels, to that of the
        resized image.
     5. Pad there with ``clamp(rint(pad_value / scale) + zero_point, 0, maximum)``, a number of
-       the network's input, to multiples of ``size_divisor``.
+       the network's input, to multiples of ``size_divisor``, at least ``least_multiple`` times it:
+       there are networks that run on no smaller images.
 
     Output: uint8 [1, h, w, 3].
     """
@@ -53,6 +54,7 @@ class Preprocess(Operation):
     pad_pixel: Annotated[tuple[int, int, int], Range(0, 255)] = (0, 0, 0)
     pad_value: Annotated[float, Range(-1e6, 1e6)] = 0.0
     pad_divisor: Annotated[int, Range(1, 1 << 10)] = 1
+    least_multiple: Annotated[int, Range(1, 64)] = 1
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the network's input before padding."""
@@ -100,9 +102,14 @@ class Preprocess(Operation):
         longest = max(self.size) if self.keep_ratio else self.size[axis]
         if not self.pad_to_square and (not self.keep_ratio or longest <= self.pad_size[axis]):
             padded = _multiple(max(longest, self.pad_size[axis]), self.pad_divisor)
-            return Side(0, _multiple(padded, self.size_divisor))
-        finer = self.pad_divisor % self.size_divisor == 0
-        return Side(self.pad_divisor if finer else self.size_divisor)
+            return Side(0, self._enough(padded))
+        finer = self.pad_divisor % self.size_divisor == 0 and self.least_multiple == 1
+        step = self.pad_divisor if finer else self.size_divisor
+        return Side(step, (self.least_multiple - 1) * step)
+
+    def _enough(self, side: int) -> int:
+        """The side of the output, of one with pixels added."""
+        return _multiple(max(side, self.least_multiple * self.size_divisor), self.size_divisor)
 
     def compute(self, run: Run) -> Array:
         run.resized = height, width = self.resized(*run.image.shape[:2])
@@ -112,7 +119,7 @@ class Preprocess(Operation):
             image = image[:, :, ::-1]
         quantization = run.quantizations.get(self.output)
         table, (pixel, value) = self.table(quantization), self.fill(quantization)
-        sides = (_multiple(side, self.size_divisor) for side in run.bounds)
+        sides = (self._enough(side) for side in run.bounds)
         values = np.empty((1, *sides, 3), table.dtype)
         values[:] = value
         values[0, :bottom, :right] = pixel
@@ -140,6 +147,7 @@ class Preprocess(Operation):
             pad_pixel=tuple(random.integers(0, 256, 3).tolist()),
             pad_value=float(random.choice([0.0, 1.5])),
             pad_divisor=int(random.choice([1, 4, 48])),
+            least_multiple=int(random.choice([1, 1, 3])),
         )
         image = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
         quantization = Quantization(0.015625, int(random.integers(256)))

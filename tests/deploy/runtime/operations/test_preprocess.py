@@ -121,6 +121,8 @@ def test_the_table_of_a_pixel():
         ((128, 128), True, dict(pad_size=(128, 130)), (Side(0, 160), Side(0, 128))),
         ((128, 128), True, dict(pad_size=(128, 128), pad_to_square=True), (Side(32), Side(32))),
         ((128, 100), False, {}, (Side(0, 128), Side(0, 128))),
+        ((128, 96), True, dict(least_multiple=3), (Side(32, 64), Side(32, 64))),
+        ((30, 20), False, dict(least_multiple=3), (Side(0, 96), Side(0, 96))),
         ((128, 100), False, dict(pad_divisor=96), (Side(0, 192), Side(0, 192))),
     ],
 )
@@ -133,4 +135,5 @@ def test_sides_that_are_the_same_for_every_image(size, keep_ratio, pads, expecte
         for side, form in zip(
             changed.compute(Run({}, {}, image)).shape[1:3], expected, strict=True
         ):
+            assert side >= form.smallest
             assert side % form.factor == 0 if form.factor else side == form.offset
