@@ -20,7 +20,7 @@ from lbwdet.deploy.runtime.shapes import Shapes
 from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.errors import ArtifactError, ConfigError
 
-TRACE_SIZE = (128, 192)  # any size that the strides divide; a program has none
+TRACE_SIZE = (128, 192)  # about that; a program has none
 LEAST_MULTIPLES = (1, 2, 4, 8)  # of the divisor: smallest sides of a network's input
 
 
@@ -61,10 +61,19 @@ def lower(
     preprocess = read_preprocess(pipeline, model.data_preprocessor)
     program = Building(model, fusions)
     program.add(preprocess)
-    image = torch.zeros(1, 3, *TRACE_SIZE)
+    image = torch.zeros(1, 3, *_trace_size(preprocess))
     head.add_to(program, program.trace(kind.dense, image, preprocess.output))
     operations = _of_every_image(program.operations, program.weights)
     return Lowered(Program(operations, {}), program.weights, program.activations)
+
+
+def _trace_size(preprocess: Preprocess) -> tuple[int, ...]:
+    """A height and a width that an image can have."""
+    sides = preprocess.infer(Shapes({}, {})).size
+    return tuple(
+        -(-about // side.factor) * side.factor if side.factor else side.smallest
+        for about, side in zip(TRACE_SIZE, sides, strict=True)
+    )
 
 
 def _of_every_image(
