@@ -606,6 +606,8 @@ def test_the_library_checks_dense_heads(changes, message, told):
         (MaxPool, dict(kernel=(0, 3)), ""),
         (Preprocess, dict(size=(0, 5)), "size must be positive"),
         (Preprocess, dict(size_divisor=0), "size_divisor must be positive"),
+        (Preprocess, dict(pad_divisor=0), "pad_divisor and least_multiple must be positive"),
+        (MaxPool, dict(ceil=True, stride=(3, 3)), "kernels must be at least stride and padding"),
         (Preprocess, dict(table=np.zeros(3, np.uint8)), "'table' has 3 entries; it takes 768"),
         (Preprocess, dict(fill=np.zeros(3, np.uint8)), "'fill' has 3 entries; it takes 6"),
         (Preprocess, dict(pad_size=(1,)), "pad_size is width, height"),

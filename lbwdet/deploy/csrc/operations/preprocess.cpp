@@ -67,7 +67,8 @@ class Preprocess : public Operation {
     const auto size = fields.integers("size");  // width, height
     expect(size.size == 2 && size.data[0] > 0 && size.data[1] > 0, "size must be positive");
     size_ = {size.data[1], size.data[0]};
-    expect(divisor_ > 0 && pad_divisor_ > 0, "size_divisor and pad_divisor must be positive");
+    expect(divisor_ > 0, "size_divisor must be positive");
+    expect(pad_divisor_ > 0 && least_ > 0, "pad_divisor and least_multiple must be positive");
     const auto pad = fields.integers("pad_size");
     expect(pad.size == 2, "pad_size is width, height");
     pad_size_ = {pad.data[1], pad.data[0]};
