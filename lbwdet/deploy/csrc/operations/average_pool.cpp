@@ -27,8 +27,9 @@ class AveragePool : public Operation {
 
   Shape shape(const Sizes& sizes) const override {
     const Shape& in = sizes[inputs[0]];
-    const std::int64_t h = in.h + 2 * std::int64_t{padding_.h} - kernel_.h + (ceil_ ? stride_.h - 1 : 0);
-    const std::int64_t w = in.w + 2 * std::int64_t{padding_.w} - kernel_.w + (ceil_ ? stride_.w - 1 : 0);
+    std::int64_t h = in.h + 2 * std::int64_t{padding_.h} - kernel_.h;
+    std::int64_t w = in.w + 2 * std::int64_t{padding_.w} - kernel_.w;
+    if (ceil_) h += stride_.h - 1, w += stride_.w - 1;
     if (in.h < 1 || in.w < 1 || h < 0 || w < 0)
       throw Error("a map of " + in.text() + " is smaller than the window");
     return {in.n, h / stride_.h + 1, w / stride_.w + 1, in.c};

@@ -7,8 +7,8 @@
 namespace lbw {
 namespace {
 
-constexpr int kChunk = 1024;              // numbers that are real for a while
-constexpr std::int64_t kRun = 1 << 16;    // pixels whose sum of squares fits 32 bits
+constexpr int kChunk = 1024;            // numbers that are real for a while
+constexpr std::int64_t kRun = 1 << 16;  // pixels whose sum of squares fits 32 bits
 
 class GroupNorm : public Operation {
  public:
@@ -120,7 +120,8 @@ class GroupNorm : public Operation {
     const std::int64_t count = static_cast<std::int64_t>(in.h) * in.w * width;
     for (std::size_t group = 0; group < groups_; ++group) {
       const std::int64_t first = sums[group * 2] - zero * count;
-      const std::int64_t second = sums[group * 2 + 1] - 2 * zero * sums[group * 2] + zero * zero * count;
+      const std::int64_t second =
+          sums[group * 2 + 1] - 2 * zero * sums[group * 2] + zero * zero * count;
       const double mean = static_cast<double>(first) / static_cast<double>(count);
       const double variance =
           std::max(static_cast<double>(second) / static_cast<double>(count) - mean * mean, 0.0);
