@@ -17,7 +17,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2
 
 test-zoo: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 -m zoo tests/studies/zoo
+	$(BIN)/python -m pytest -n 2 -m zoo tests/studies/zoo tests/deploy/lower
 
 fuzz: $(INSTALLED)
 	$(BIN)/python benchmarks/fuzz/readers.py --seconds 120 --out work_dirs/fuzz

@@ -33,7 +33,7 @@ TESTED_IN = {
         if not (ROOT / "tests" / "deploy" / "onnx" / f"test_{path.name}").is_file()
     },
     "deploy/lower/building.py": "deploy/lower/test_lowering.py",
-    "deploy/lower/one_stage.py": "deploy/lower/heads/test_retina.py",
+    "deploy/lower/one_stage.py": "deploy/lower/heads/test_anchors.py",
     "deploy/lower/two_stage.py": "deploy/lower/heads/test_faster_rcnn.py",
     **{
         f"benchmark/{name}.py": "benchmark/test_benchmark.py"

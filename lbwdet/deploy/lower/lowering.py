@@ -1,7 +1,8 @@
 """``lower``: the one entry."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,12 +12,16 @@ from lbwdet.deploy.lower.fusions import FUSIONS, Fusion
 from lbwdet.deploy.lower.head import head_of
 from lbwdet.deploy.lower.heads import HEADS  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.preprocess import read_preprocess
+from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.shapes import Shapes
 from lbwdet.deploy.runtime.weights import StoredWeight
-from lbwdet.errors import ConfigError
+from lbwdet.errors import ArtifactError, ConfigError
 
-TRACE_SIZE = (128, 192)  # any size that the strides divide; a program has none
+TRACE_SIZE = (128, 192)  # about that; a program has none
+LEAST_MULTIPLES = (1, 2, 4, 8)  # of the divisor: smallest sides of a network's input
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,38 @@ def lower(
     preprocess = read_preprocess(pipeline, model.data_preprocessor)
     program = Building(model, fusions)
     program.add(preprocess)
-    image = torch.zeros(1, 3, *TRACE_SIZE)
+    image = torch.zeros(1, 3, *_trace_size(preprocess))
     head.add_to(program, program.trace(kind.dense, image, preprocess.output))
-    return Lowered(Program(tuple(program.operations), {}), program.weights, program.activations)
+    operations = _of_every_image(program.operations, program.weights)
+    return Lowered(Program(operations, {}), program.weights, program.activations)
+
+
+def _trace_size(preprocess: Preprocess) -> tuple[int, ...]:
+    """A height and a width that an image can have."""
+    sides = preprocess.infer(Shapes({}, {})).size
+    return tuple(
+        -(-about // side.factor) * side.factor if side.factor else side.smallest
+        for about, side in zip(TRACE_SIZE, sides, strict=True)
+    )
+
+
+def _of_every_image(
+    operations: Sequence[Operation], weights: Mapping[str, StoredWeight]
+) -> tuple[Operation, ...]:
+    """The operations, with images padded as far as a network needs them that has large windows.
+
+    What else may be wrong is said where the calibrated program is checked.
+    """
+    first, *others = operations
+    assert isinstance(first, Preprocess)
+    quantizations = {operation.written: Quantization(1.0) for operation in operations}
+    for least in LEAST_MULTIPLES:
+        found = (replace(first, least_multiple=least), *others)
+        shapes = Shapes(quantizations, weights)
+        with contextlib.suppress(ArtifactError):
+            for operation in found:
+                value = operation.infer(shapes)
+                if value is not None:
+                    shapes.values[operation.written] = value
+            return found
+    return tuple(operations)

@@ -12,6 +12,7 @@ from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.head import Head
 from lbwdet.deploy.lower.settings import Priors, TestConfig, check_type
 from lbwdet.deploy.runtime.coders import Coder
+from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.candidates import Candidates
 from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.deploy.runtime.operations.rescale import Rescale
@@ -43,9 +44,10 @@ class OneStage(Head):
     def __init__(self, model: Any) -> None:
         head = model.bbox_head
         check_type("bbox_head", head, self.base, *self.methods)
-        if getattr(head.loss_cls, "custom_cls_channels", False):
+        loss = getattr(head, "loss_cls", None)
+        if getattr(loss, "custom_cls_channels", False):
             raise ConfigError(
-                f"bbox_head: {type(head.loss_cls).__name__} has scores of its own, which cannot be "
+                f"bbox_head: {type(loss).__name__} has scores of its own, which cannot be "
                 "lowered; supported are sigmoid and softmax"
             )
         config = TestConfig("test_cfg", head.test_cfg)
@@ -90,13 +92,17 @@ class OneStage(Head):
         """Detections of an image."""
         return config.positive("max_per_img")
 
+    def refined(self) -> Sequence[Operation]:
+        """What is done to the candidates that are left; the last operation writes the result."""
+        return ()
+
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         outputs = model.bbox_head(model.extract_feat(image))
         return tuple(level for kind in outputs for level in kind)
 
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
-        levels = len(self._candidates.strides)
+        levels, refined = len(self._candidates.strides), self.refined()
         program.add(
             replace(
                 self._candidates,
@@ -106,5 +112,6 @@ class OneStage(Head):
             ),
             Rescale(CANDIDATES, RESCALED),
             self._suppress,
-            Detections(KEPT, self._candidates.num_classes),
+            *refined,
+            Detections(refined[-1].written if refined else KEPT, self._candidates.num_classes),
         )

@@ -1,12 +1,19 @@
 """What heads ask of modules and settings, and how they say that these are something else."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mmdet.models.task_modules import AnchorGenerator, DeltaXYWHBBoxCoder
+from mmdet.models.task_modules import (
+    AnchorGenerator,
+    DeltaXYWHBBoxCoder,
+    DistancePointBBoxCoder,
+    LegacyDeltaXYWHBBoxCoder,
+    MlvlPointGenerator,
+    TBLRBBoxCoder,
+)
 
-from lbwdet.deploy.runtime.coders import DeltaCoder, Four
+from lbwdet.deploy.runtime.coders import Coder, DeltaCoder, DistanceCoder, Four
 from lbwdet.errors import ConfigError
 
 MAX_RATIO = 16 / 1000  # DeltaXYWHBBoxCoder's wh_ratio_clip
@@ -61,24 +68,64 @@ class Priors:
     strides: tuple[int, ...]
     boxes: tuple[tuple[Four, ...], ...]
 
+    def with_sides(self, lengths: Sequence[float]) -> "Priors":
+        """Squares with these sides, by level, in the same places."""
+        return replace(
+            self,
+            boxes=tuple(
+                tuple(_square((x1 + x2) / 2, (y1 + y2) / 2, side) for x1, y1, x2, y2 in level)
+                for level, side in zip(self.boxes, lengths, strict=True)
+            ),
+        )
+
+
+def _square(x: float, y: float, side: float) -> Four:
+    half = side / 2
+    return x - half, y - half, x + half, y + half
+
 
 def read_anchors(name: str, generator: Any) -> Priors:
-    """Raises ConfigError if they are no plain anchors."""
-    check_exactly(name, generator, AnchorGenerator)
+    """Raises ConfigError if they are not the same boxes at every pixel of a level."""
+    check_type(name, generator, AnchorGenerator, "grid_priors", "single_level_grid_priors")
     return Priors(
-        tuple(one_of_pair(f"{name}.strides", stride) for stride in generator.strides),
+        _strides(name, generator),
         tuple(tuple(four(anchor) for anchor in level.tolist()) for level in generator.base_anchors),
     )
 
 
-def read_coder(name: str, coder: Any) -> DeltaCoder:
-    """Raises ConfigError if boxes are coded otherwise than as deltas."""
-    check_exactly(name, coder, DeltaXYWHBBoxCoder)
-    if coder.add_ctr_clamp:
-        raise ConfigError(
-            f"{name}: add_ctr_clamp=True cannot be lowered; supported is add_ctr_clamp=False"
+def read_points(name: str, generator: Any) -> Priors:
+    """Boxes without extent; raises ConfigError if they are no plain points."""
+    check_exactly(name, generator, MlvlPointGenerator)
+    strides = _strides(name, generator)
+    middles = [float(generator.offset * stride) for stride in strides]
+    return Priors(strides, tuple(((middle,) * 4,) for middle in middles))
+
+
+def _strides(name: str, generator: Any) -> tuple[int, ...]:
+    return tuple(one_of_pair(f"{name}.strides", stride) for stride in generator.strides)
+
+
+def read_coder(name: str, coder: Any) -> Coder:
+    """Raises ConfigError if boxes are coded otherwise than as deltas, or sides in anchors."""
+    if type(coder) is TBLRBBoxCoder:
+        if not isinstance(coder.normalizer, float):
+            raise ConfigError(f"{name}: normalizer={coder.normalizer} cannot be lowered; give one")
+        return DistanceCoder(
+            coder.normalizer, bool(coder.clip_border), of_prior=True, vertical_first=True
         )
-    return DeltaCoder(four(coder.means), four(coder.stds), MAX_RATIO, bool(coder.clip_border))
+    if type(coder) is LegacyDeltaXYWHBBoxCoder:
+        return DeltaCoder(four(coder.means), four(coder.stds), MAX_RATIO, end_pixels=True)
+    check_exactly(name, coder, DeltaXYWHBBoxCoder)
+    max_shift = float(coder.ctr_clamp) if coder.add_ctr_clamp else 0.0
+    return DeltaCoder(
+        four(coder.means), four(coder.stds), MAX_RATIO, bool(coder.clip_border), max_shift
+    )
+
+
+def read_distance_coder(name: str, coder: Any) -> DistanceCoder:
+    """Raises ConfigError if boxes are coded otherwise than by distances from points."""
+    check_exactly(name, coder, DistancePointBBoxCoder)
+    return DistanceCoder(clip=bool(coder.clip_border))
 
 
 @dataclass(frozen=True)

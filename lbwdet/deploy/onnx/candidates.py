@@ -22,11 +22,15 @@ def _level(operation: Candidates, level: int, values: Values) -> str:
     scores = _scores(operation, level, values)
     if factor is not None and operation.factor_first:
         scores = graph("Mul", scores, graph("Unsqueeze", factor, [1]))
-    score, pair = _best(operation, graph, scores)
+    if operation.root:
+        scores = graph("Sqrt", scores)
+    choose = _of_anchors if operation.whole_anchors else _best
+    score, pair = choose(operation, graph, scores)
     anchor, label = graph("Div", pair, classes), graph("Mod", pair, classes)
     if factor is not None and not operation.factor_first:
         score = graph("Mul", score, graph("Gather", factor, anchor))
-    deltas = graph("Gather", _per_anchor(graph, values.read(operation.deltas[level]), 4), anchor)
+    deltas = _per_anchor(graph, values.read(operation.deltas[level]), operation.coder.numbers)
+    deltas = graph("Gather", deltas, anchor)
     boxes = decode(operation.coder, values, _anchors(operation, level, values, anchor), deltas)
     label = graph.cast(label, TensorProto.FLOAT)
     number = graph("Add", graph("Mul", label, 0.0), float(level))
@@ -73,6 +77,20 @@ def _best(operation: Candidates, graph: Graph, scores: str) -> tuple[str, str]:
         return score, index
     first = graph("Mul", index, operation.num_classes)
     return score, graph("Add", first, graph("Gather", best, index))
+
+
+def _of_anchors(operation: Candidates, graph: Graph, scores: str) -> tuple[str, str]:
+    """All scores above the threshold of the best anchors, and the pairs' numbers."""
+    highest = graph("ReduceMax", scores, axes=[1], keepdims=0)
+    _, anchor = rows.best_first(graph, highest, operation.pre_nms)
+    first = graph("Unsqueeze", graph("Mul", anchor, operation.num_classes), [1])
+    pair = graph("Add", first, np.arange(operation.num_classes, dtype=np.int64))
+    pair = graph("Reshape", pair, [-1])
+    score = graph("Gather", graph("Reshape", scores, [-1]), pair)
+    if operation.score_threshold is None:
+        return score, pair
+    above = rows.where(graph, graph("Greater", score, float(operation.score_threshold)))
+    return graph("Gather", score, above), graph("Gather", pair, above)
 
 
 def _highest(operation: Candidates, graph: Graph, scores: str) -> tuple[str, str]:

@@ -25,6 +25,8 @@ CODER = {
     "coder.means": np.zeros(4, np.float32),
     "coder.stds": np.ones(4, np.float32),
     "coder.max_log_ratio": 4.1,
+    "coder.max_shift": 0.0,
+    "coder.end_pixels": 0,
     "coder.clip": 1,
 }
 
@@ -160,6 +162,8 @@ def candidates(engine) -> dict[str, Any]:
         activation="sigmoid",
         factor_first=1,
         best_class=0,
+        root=0,
+        whole_anchors=0,
         has_threshold=1,
         score_threshold=0.05,
         pre_nms=7,

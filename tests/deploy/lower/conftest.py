@@ -6,16 +6,21 @@ import torch
 from mmcv.transforms import Compose
 from torch import nn
 
+from lbwdet.deploy.calibration import calibrate
 from lbwdet.deploy.calibration.convolution import convolve
 from lbwdet.deploy.lower.draft import Part
 from lbwdet.deploy.lower.fusions import FUSIONS, fuse
 from lbwdet.deploy.lower.head import head_of
+from lbwdet.deploy.lower.idioms import find_idioms
 from lbwdet.deploy.lower.rule import apply_rules
 from lbwdet.deploy.lower.rules import RULES  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.trace import trace
+from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.context import LayerNumbers, Run
 from lbwdet.deploy.runtime.declaration import Kind
-from lbwdet.deploy.runtime.reference_engine import run_program
+from lbwdet.deploy.runtime.native import NativeEngine
+from lbwdet.deploy.runtime.reference_engine import ReferenceEngine, run_program
+from lbwdet.deploy.runtime.validate import check_artifact
 
 BOXES, SCORES = dict(atol=1e-2, rtol=1e-4), dict(atol=2e-5, rtol=1e-4)
 
@@ -79,7 +84,8 @@ class Lowering:
         return part
 
     def _lower(self, compute, sample, fusions, net):
-        graph = trace(net or self.net, compute, self.sample if sample is None else sample)
+        sample = self.sample if sample is None else sample
+        graph = find_idioms(trace(net or self.net, compute, sample))
         draft = apply_rules(graph)
         fuse(draft, fusions)
         return draft.finished(dict.fromkeys(graph.inputs, "input")), graph
@@ -115,6 +121,19 @@ class Whole:
         torch.testing.assert_close(rows[:, :4], expected[nearest, :4].to(rows.dtype), **BOXES)
         torch.testing.assert_close(rows[:, 4:], expected[nearest, 4:].to(rows.dtype), **SCORES)
         assert (scores[:-1] >= scores[1:]).all()
+
+    def check_engines(self, lowered, image):
+        """In integers the native engine gives the reference's bytes, at any size of the image."""
+        program = calibrate(lowered.program, lowered.weights, [("noise", image)])
+        check_artifact(program, lowered.weights, ("red", "green"))
+        artifact = Artifact(program, lowered.weights, ("red", "green"), {})
+        reference = ReferenceEngine(artifact)
+        with NativeEngine(artifact) as engine:
+            for part in (image, image[:, :31], image[:20]):
+                found, expected = engine.detect(part), reference.detect(part)
+                assert len(expected[0]) > 0
+                for one, other in zip(found, expected, strict=True):
+                    assert one.tobytes() == other.tobytes()
 
     @torch.no_grad()
     def _mmdet_values(self, model, pipeline, image):

@@ -3,22 +3,29 @@ import torch
 from mmdet.models.task_modules import (
     AnchorGenerator,
     DeltaXYWHBBoxCoder,
+    DistancePointBBoxCoder,
     LegacyAnchorGenerator,
+    LegacyDeltaXYWHBBoxCoder,
+    MlvlPointGenerator,
+    TBLRBBoxCoder,
 )
 from torch import nn
 
 from lbwdet.deploy.lower.settings import (
-    TestConfig as Settings,
-)
-from lbwdet.deploy.lower.settings import (
+    Priors,
     check_exactly,
     check_type,
     four,
     one_of_pair,
     read_anchors,
     read_coder,
+    read_distance_coder,
+    read_points,
 )
-from lbwdet.deploy.runtime.coders import DeltaCoder
+from lbwdet.deploy.lower.settings import (
+    TestConfig as Settings,
+)
+from lbwdet.deploy.runtime.coders import DeltaCoder, DistanceCoder
 from lbwdet.errors import ConfigError
 
 
@@ -48,15 +55,37 @@ def test_anchors():
     assert anchors.strides == (8, 16)
     torch.testing.assert_close(torch.tensor(anchors.boxes[1]), generator.base_anchors[1])
     legacy = LegacyAnchorGenerator(strides=[8], ratios=[1.0], scales=[4], center_offset=0.5)
-    with pytest.raises(ConfigError, match="head: LegacyAnchorGenerator cannot be lowered"):
+    assert read_anchors("head", legacy).boxes == (((-12.0, -12.0, 19.0, 19.0),),)
+    other = type("Other", (AnchorGenerator,), {"grid_priors": None})
+    legacy.__class__ = other
+    with pytest.raises(ConfigError, match="head Other cannot be lowered; supported is AnchorGen"):
         read_anchors("head", legacy)
+
+
+def test_points():
+    points = read_points("head", MlvlPointGenerator([8, 16], offset=0.5))
+    assert points == Priors((8, 16), (((4.0,) * 4,), ((8.0,) * 4,)))
+    squares = points.with_sides((16, 2.5))
+    assert squares.boxes == (((-4.0, -4.0, 12.0, 12.0),), ((6.75, 6.75, 9.25, 9.25),))
+    with pytest.raises(ConfigError, match=r"head: AnchorGenerator .* supported is MlvlPoint"):
+        read_points("head", AnchorGenerator(strides=[8], ratios=[1.0], scales=[4]))
 
 
 def test_coders():
     coder = DeltaXYWHBBoxCoder((0.0,) * 4, (0.1, 0.1, 0.2, 0.2), clip_border=False)
     assert read_coder("head", coder) == DeltaCoder((0.0,) * 4, (0.1, 0.1, 0.2, 0.2), 0.016, False)
-    with pytest.raises(ConfigError, match="head: add_ctr_clamp=True cannot be lowered"):
-        read_coder("head", DeltaXYWHBBoxCoder(add_ctr_clamp=True))
+    clamped = read_coder("head", DeltaXYWHBBoxCoder(add_ctr_clamp=True, ctr_clamp=16))
+    assert clamped.max_shift == 16
+    assert read_coder("head", LegacyDeltaXYWHBBoxCoder()).end_pixels
+    sides = read_coder("head", TBLRBBoxCoder(normalizer=2.0, clip_border=False))
+    assert sides == DistanceCoder(2.0, False, of_prior=True, vertical_first=True)
+    with pytest.raises(ConfigError, match=r"head: normalizer=\[1, 2, 3, 4\] cannot be lowered"):
+        read_coder("head", TBLRBBoxCoder(normalizer=[1, 2, 3, 4]))
+    with pytest.raises(ConfigError, match="head: DistancePointBBoxCoder cannot be lowered"):
+        read_coder("head", DistancePointBBoxCoder())
+    assert read_distance_coder("head", DistancePointBBoxCoder()) == DistanceCoder()
+    with pytest.raises(ConfigError, match=r"head: TBLRBBoxCoder .* supported is DistancePoint"):
+        read_distance_coder("head", TBLRBBoxCoder())
 
 
 def test_test_settings():

@@ -49,7 +49,7 @@ def layer(name, **changes):
         (lambda d: d.update(format_version=True), "format_version is True, not a version"),
         (
             lambda d: d.update(format_version=1),
-            r"operations\[0\] .Preprocess.: the fields .* unknown \['pad_pixel', 'pad_size', ",
+            r"operations\[0\] .Preprocess.: the fields .* unknown \['least_multiple', 'pad_",
         ),
         (lambda d: d.update(format_version="1"), "format_version is '1', not a version"),
         (lambda d: d.pop("format_version"), "format_version is None"),

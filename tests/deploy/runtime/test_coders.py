@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
+from mmdet.models.dense_heads.fovea_head import FoveaHead
+from mmdet.models.dense_heads.gfl_head import Integral
+from mmdet.models.task_modules.coders import (
+    DeltaXYWHBBoxCoder,
+    LegacyDeltaXYWHBBoxCoder,
+    TBLRBBoxCoder,
+)
 from mmdet.structures.bbox import distance2bbox
 
 from lbwdet.deploy.runtime.arithmetic.boxes import exp
@@ -39,6 +45,31 @@ class TestDeltaCoder:
         coder = DeltaCoder((0.0,) * 4, (1.0,) * 4, 0.5)
         found = coder.decode(boxes, deltas, 100, 100)
         assert np.allclose(found, [[9.5, 10.25, 11.5, 10.75]], atol=1e-5)
+
+    def test_a_shift_has_its_limit_where_it_is_wanted(self):
+        random = np.random.default_rng(0)
+        boxes, deltas = random_boxes(random, 500), random.normal(0, 3, (500, 4)).astype(f32)
+        deltas[0, 2:] = -300.0
+        found = DeltaCoder(self.MEANS, self.STDS, 16 / 1000, max_shift=3.0).decode(
+            boxes, deltas, 90, 120
+        )
+        expected = DeltaXYWHBBoxCoder(
+            target_means=self.MEANS, target_stds=self.STDS, add_ctr_clamp=True, ctr_clamp=3
+        ).decode(torch.from_numpy(boxes), torch.from_numpy(deltas), max_shape=(90, 120))
+        assert np.allclose(found, expected.numpy(), atol=1e-3, rtol=1e-5)
+        free = DeltaCoder(self.MEANS, self.STDS, 16 / 1000).decode(boxes, deltas, 90, 120)
+        assert (free != found).any(1).mean() > 0.5
+
+    def test_boxes_with_their_last_pixel(self):
+        random = np.random.default_rng(0)
+        boxes, deltas = random_boxes(random, 500), random.normal(0, 3, (500, 4)).astype(f32)
+        coder = DeltaCoder(self.MEANS, self.STDS, 16 / 1000, end_pixels=True)
+        expected = LegacyDeltaXYWHBBoxCoder(self.MEANS, self.STDS).decode(
+            torch.from_numpy(boxes), torch.from_numpy(deltas), max_shape=(90, 120)
+        )
+        found = coder.decode(boxes, deltas, 90, 120)
+        assert found.dtype == f32 and found[:, 2].max() == 119
+        assert np.allclose(found, expected.numpy(), atol=1e-3, rtol=1e-5)
 
     def test_number_by_number(self):
         random = np.random.default_rng(1)
@@ -94,6 +125,47 @@ class TestDistanceCoder:
                 high = f32(middle + f32(distances[n, axis + 2] * f32(0.7)))
                 assert found[n, axis] == min(max(low, 0), length)
                 assert found[n, axis + 2] == min(max(high, 0), length)
+
+    @pytest.mark.parametrize("clip", [True, False])
+    def test_in_units_of_the_prior_with_the_vertical_ones_first(self, clip):
+        random = np.random.default_rng(0)
+        boxes, distances = random_boxes(random, 500), random.normal(1, 2, (500, 4)).astype(f32)
+        coder = DistanceCoder(4.0, clip, of_prior=True, vertical_first=True)
+        expected = TBLRBBoxCoder(normalizer=4.0, clip_border=clip).decode(
+            torch.from_numpy(boxes), torch.from_numpy(distances), max_shape=(90, 120)
+        )
+        found = coder.decode(boxes, distances, 90, 120)
+        assert found.dtype == f32
+        assert np.allclose(found, expected.numpy(), atol=1e-3, rtol=1e-5)
+
+    def test_exponentials_up_to_the_last_pixel(self):
+        random = np.random.default_rng(0)
+        points = random.uniform(0, 100, (500, 2)).astype(f32)
+        logits = random.normal(0, 1, (500, 4)).astype(f32)
+        logits[0], logits[1] = 200.0, -800.0
+        boxes = np.concatenate([points - 8, points + 8], 1)
+        coder = DistanceCoder(inset=1.0, exponential=True, of_prior=True)
+        expected = FoveaHead._bbox_decode(
+            None, torch.from_numpy(points), torch.from_numpy(logits), 16, (90, 120)
+        )
+        found = coder.decode(boxes, logits, 90, 120)
+        assert found.dtype == f32
+        assert np.allclose(found, expected.numpy(), atol=1e-3, rtol=1e-5)
+        assert found[:, 2].max() == 119 and found[:, 3].max() == 89
+
+    def test_the_mean_of_a_distribution(self):
+        random = np.random.default_rng(0)
+        boxes = random_boxes(random, 300)
+        logits = random.normal(0, 2, (300, 4 * 17)).astype(f32)
+        coder = DistanceCoder(8.0, bins=17)
+        expected = distance2bbox(
+            torch.from_numpy((boxes[:, :2] + boxes[:, 2:]) / 2),
+            Integral(16)(torch.from_numpy(logits)) * 8,
+            max_shape=(90, 120),
+        )
+        found = coder.decode(boxes, logits, 90, 120)
+        assert coder.numbers == 68 and found.dtype == f32
+        assert np.allclose(found, expected.numpy(), atol=1e-3)
 
     def test_the_native_engine_needs_nothing_else(self):
         assert DistanceCoder().constants() == {}

@@ -581,6 +581,8 @@ def test_the_library_checks_tables(changes, message, told):
         (dict(activation="tanh"), "this build has no scores by tanh"),
         (dict(coder="PolarCoder"), "this build has no coder PolarCoder"),
         (dict(coder__max_log_ratio=-1.0), "coder.max_log_ratio is negative"),
+        (dict(root=1), "root, without factor_first and an activation"),
+        (dict(best_class=1, whole_anchors=1), "best_class of whole_anchors"),
         (dict(coder__stds=(1.0, 1.0)), "'coder.stds' has 2 entries; it takes 4"),
     ],
 )
@@ -605,6 +607,8 @@ def test_the_library_checks_dense_heads(changes, message, told):
         (MaxPool, dict(kernel=(0, 3)), ""),
         (Preprocess, dict(size=(0, 5)), "size must be positive"),
         (Preprocess, dict(size_divisor=0), "size_divisor must be positive"),
+        (Preprocess, dict(pad_divisor=0), "pad_divisor and least_multiple must be positive"),
+        (MaxPool, dict(ceil=True, stride=(3, 3)), "kernels must be at least stride and padding"),
         (Preprocess, dict(table=np.zeros(3, np.uint8)), "'table' has 3 entries; it takes 768"),
         (Preprocess, dict(fill=np.zeros(3, np.uint8)), "'fill' has 3 entries; it takes 6"),
         (Preprocess, dict(pad_size=(1,)), "pad_size is width, height"),

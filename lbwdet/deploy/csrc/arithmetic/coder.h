@@ -12,19 +12,31 @@ class Coder {
   // Reads "coder" and what belongs to it.
   explicit Coder(const Fields& fields);
 
-  // The boxes that deltas[i], four numbers, make of boxes[i]. An image of this size clips them.
+  // That are predicted for a box.
+  int numbers() const { return 4 * bins_; }
+
+  // The boxes that deltas[i], numbers() of them, make of boxes[i]. An image of this size clips them.
   void decode(Box* boxes, const float* const* deltas, std::size_t count, int height, int width,
               const Loops& loops) const;
 
  private:
   void decode_deltas(Box* boxes, const float* const* deltas, std::size_t count,
                      const Loops& loops) const;
-  void decode_distances(Box* boxes, const float* const* deltas, std::size_t count) const;
+  void decode_distances(Box* boxes, const float* const* deltas, std::size_t count,
+                        const Loops& loops) const;
+  // The four distances of each, in the order in which they are predicted.
+  void read_distances(const float* const* predicted, std::size_t count, const Loops& loops,
+                      float (*distances)[4]) const;
 
   bool distances_, clip_;
-  float scale_ = 1;  // of distances
+  float inset_ = 0;  // of the borders that boxes are clipped to; of deltas, what sizes have more
+  // Of distances.
+  float scale_ = 1;
+  int bins_ = 1;
+  bool exponential_ = false, of_prior_ = false, vertical_first_ = false;
+  // Of deltas.
   std::vector<float> means_, stds_;
-  float max_log_ratio_ = 0;
+  float max_log_ratio_ = 0, max_shift_ = 0;
 };
 
 }  // namespace lbw

@@ -61,6 +61,8 @@ class CandidatesOperation : public Operation {
         has_threshold_(fields.flag("has_threshold")),
         factor_first_(fields.flag("factor_first")),
         best_class_(fields.flag("best_class")),
+        root_(fields.flag("root")),
+        whole_anchors_(fields.flag("whole_anchors")),
         has_factors_(fields.has("factors")) {
     if (has_threshold_) threshold_ = fields.real("score_threshold");
     const std::string activation = fields.text("activation");
@@ -70,6 +72,9 @@ class CandidatesOperation : public Operation {
       throw Error("this build has no scores by " + activation);
     expect(classes_ > 0 && pre_nms_ > 0, "num_classes and pre_nms must be positive");
     expect(has_factors_ || !factor_first_, "factor_first, without factors");
+    expect(!root_ || (factor_first_ && (sigmoid_ || softmax_)),
+           "root, without factor_first and an activation");
+    expect(!best_class_ || !whole_anchors_, "best_class of whole_anchors");
 
     const auto strides = fields.integers("strides"), anchors = fields.integers("anchors_per_level");
     const auto base = fields.floats("base_anchors");
@@ -100,13 +105,13 @@ class CandidatesOperation : public Operation {
       const auto anchors = static_cast<std::int64_t>(level.anchors.size());
       const bool fits =
           scores == Shape{1, scores.h, scores.w, anchors * columns()} &&
-          deltas == Shape{1, scores.h, scores.w, 4 * anchors} &&
+          deltas == Shape{1, scores.h, scores.w, coder_.numbers() * anchors} &&
           (level.factors < 0 || sizes[level.factors] == Shape{1, scores.h, scores.w, anchors});
       if (!fits)
         throw Error("scores of " + scores.text() + " and deltas of " + deltas.text() + " for " +
                     std::to_string(anchors) + " anchors of " + std::to_string(classes_) +
                     " classes, or factors of another size");
-      most += kept(scores.h * scores.w * anchors);
+      most += rows(scores.h * scores.w * anchors);
     }
     return {most, 1, 1, kCandidateColumns};
   }
@@ -165,7 +170,7 @@ class CandidatesOperation : public Operation {
 
     // Every level has its place in the output; then the gaps are closed.
     auto* const out = reinterpret_cast<Candidate*>(frame.floats(output).data);
-    frame.pool.parallel(levels, 1, [&](std::int64_t begin, std::int64_t end, int) {
+    frame.pool.parallel(levels, 1, [&](std::int64_t begin, std::int64_t end, int worker) {
       for (std::int64_t l = begin; l < end; ++l) {
         Best& all = best[0][l];
         for (int thread = 1; thread < threads; ++thread)
@@ -173,7 +178,7 @@ class CandidatesOperation : public Operation {
             all.push(best[thread][l].ranks[i]);
         all.compact();
         std::sort(all.ranks, all.ranks + all.count);
-        counts[l] = emit(frame, l, all, out + place(frame, l));
+        counts[l] = emit(frame, l, all, scratch.of(worker), out + place(frame, l));
       }
     });
     std::int64_t count = 0;
@@ -194,10 +199,17 @@ class CandidatesOperation : public Operation {
 
   // Scores of an anchor.
   std::int64_t columns() const { return classes_ + (softmax_ ? 1 : 0); }
-  std::int64_t kept(std::int64_t anchors) const { return std::min(pre_nms_, anchors * classes_); }
+  // Of so many anchors: what pre_nms counts, how many of those survive at most, and their rows.
+  std::int64_t counted(std::int64_t anchors) const {
+    return whole_anchors_ ? anchors : anchors * classes_;
+  }
+  std::int64_t kept(std::int64_t anchors) const { return std::min(pre_nms_, counted(anchors)); }
+  std::int64_t rows(std::int64_t anchors) const {
+    return kept(anchors) * (whole_anchors_ ? classes_ : 1);
+  }
   // For ranks until the best of them are chosen.
   std::int64_t room(std::int64_t anchors) const {
-    return std::min(2 * pre_nms_, anchors * classes_);
+    return std::min(2 * pre_nms_, counted(anchors));
   }
   std::int64_t piece_anchors() const { return std::max<std::int64_t>(kPieceScores / columns(), 1); }
   std::int64_t pieces_of(std::int64_t anchors) const {
@@ -218,7 +230,7 @@ class CandidatesOperation : public Operation {
   // First row of a level.
   std::int64_t place(const Frame& frame, std::int64_t level) const {
     std::int64_t rows = 0;
-    for (std::int64_t l = 0; l < level; ++l) rows += kept(anchors_of(frame, l));
+    for (std::int64_t l = 0; l < level; ++l) rows += this->rows(anchors_of(frame, l));
     return rows;
   }
 
@@ -232,7 +244,7 @@ class CandidatesOperation : public Operation {
       sigmoid(factors, last - first, frame.loops);
     }
     const auto weighted = [&](float score, std::int64_t anchor) {
-      return factor_first_ ? score * static_cast<float>(factors[anchor - first]) : score;
+      return weighted_by(score, factor_first_ ? factors[anchor - first] : 1);
     };
     const auto offer = [&](float score, std::int64_t index) {
       score = weighted(score, index / classes_);
@@ -240,10 +252,12 @@ class CandidatesOperation : public Operation {
       best.push(rank(score, static_cast<std::uint32_t>(index)));
     };
     const std::int64_t begin = first * classes_, end = last * classes_;
-    if (best_class_) {
+    if (best_class_ || whole_anchors_) {
+      const bool threshold = has_threshold_ && !whole_anchors_;
       double* const terms = memory.take<double>(columns());
       float* const scores = memory.take<float>(columns());
-      const float hopeless = sigmoid_ ? hopeless_logit() : std::numeric_limits<float>::quiet_NaN();
+      const float hopeless =
+          sigmoid_ && threshold ? hopeless_logit() : std::numeric_limits<float>::quiet_NaN();
       for (std::int64_t anchor = first; anchor < last; ++anchor) {
         const float* const row = logits + anchor * columns();
         if (*std::max_element(row, row + classes_) <= hopeless) continue;
@@ -251,7 +265,7 @@ class CandidatesOperation : public Operation {
         for (std::int64_t c = 0; c < classes_; ++c) scores[c] = weighted(scores[c], anchor);
         const std::int64_t best_one = std::max_element(scores, scores + classes_) - scores;
         const float score = scores[best_one];
-        if (score < best.least || (has_threshold_ && !(score > threshold_))) continue;
+        if (score < best.least || (threshold && !(score > threshold_))) continue;
         best.push(rank(score, static_cast<std::uint32_t>(anchor * classes_ + best_one)));
       }
     } else if (softmax_) {
@@ -283,6 +297,12 @@ class CandidatesOperation : public Operation {
     }
   }
 
+  // A score times the factor, if it comes first.
+  float weighted_by(float score, double factor) const {
+    if (factor_first_) score *= static_cast<float>(factor);
+    return root_ ? std::sqrt(score) : score;
+  }
+
   // The scores of one anchor.
   void activate(const float* row, const Loops& loops, double* terms, float* scores) const {
     if (softmax_) {
@@ -302,13 +322,16 @@ class CandidatesOperation : public Operation {
     constexpr double kMargin = 1e-3;  // far more than what the sigmoid is off
     if (!has_threshold_ || !(threshold_ > 0 && threshold_ < 1))
       return std::numeric_limits<float>::quiet_NaN();
-    const double t = threshold_, logit = std::log(t / (1 - t));
+    const double t = root_ ? threshold_ * threshold_ : threshold_, logit = std::log(t / (1 - t));
     return static_cast<float>(logit - kMargin * (1 + std::fabs(logit)));
   }
 
   // Decodes the boxes of `best`, in its order; returns the number of those that are large enough.
-  std::int64_t emit(const Frame& frame, std::int64_t l, const Best& best, Candidate* rows) const {
+  std::int64_t emit(const Frame& frame, std::int64_t l, const Best& best, Scratch memory,
+                    Candidate* rows) const {
     const Level& level = levels_[l];
+    double* const terms = memory.take<double>(columns());
+    float* const scores = memory.take<float>(columns());
     const conv::FloatMap& logits = frame.floats(level.scores);
     const float* const deltas = frame.floats(level.deltas).data;
     const auto anchors = static_cast<std::int64_t>(level.anchors.size());
@@ -325,7 +348,7 @@ class CandidatesOperation : public Operation {
         const float y = static_cast<float>(cell / logits.w) * level.stride;
         const Box& base = level.anchors[anchor % anchors];
         boxes[i] = {x + base.x1, y + base.y1, x + base.x2, y + base.y2};
-        box_deltas[i] = deltas + 4 * anchor;
+        box_deltas[i] = deltas + coder_.numbers() * anchor;
         if (has_factors_) factors[i] = frame.floats(level.factors).data[anchor];
       }
       if (has_factors_) sigmoid(factors, count, frame.loops);
@@ -336,9 +359,22 @@ class CandidatesOperation : public Operation {
         if (min_size_ >= 0 && !(box.x2 - box.x1 > min_size_ && box.y2 - box.y1 > min_size_))
           continue;
         const std::uint64_t rank = best.ranks[at + i];
+        if (whole_anchors_) {
+          activate(logits.data + ranked_index(rank) / classes_ * columns(), frame.loops, terms,
+                   scores);
+          for (std::int64_t c = 0; c < classes_; ++c) {
+            const float score = weighted_by(scores[c], factor_first_ ? factors[i] : 1);
+            if (has_threshold_ && !(score > threshold_)) continue;
+            const float late = has_factors_ && !factor_first_ ? static_cast<float>(factors[i]) : 1;
+            rows[written++] = {box, score * late, static_cast<float>(c), static_cast<float>(l)};
+          }
+          continue;
+        }
         const bool raw = !sigmoid_ && !softmax_;
         float score = raw ? logits.data[ranked_index(rank)] : ranked_score(rank);
-        if (has_factors_ && (raw || !factor_first_)) score *= static_cast<float>(factors[i]);
+        // A rank keeps no sign of zero, which a raw score may have.
+        if (raw && factor_first_) score = weighted_by(score, factors[i]);
+        if (has_factors_ && !factor_first_) score *= static_cast<float>(factors[i]);
         const auto label = static_cast<float>(ranked_index(rank) % classes_);
         rows[written++] = {box, score, label, static_cast<float>(l)};
       }
@@ -350,7 +386,8 @@ class CandidatesOperation : public Operation {
   Coder coder_;
   std::int64_t classes_, pre_nms_;
   float min_size_, threshold_ = 0;
-  bool has_threshold_, factor_first_, best_class_, has_factors_, sigmoid_, softmax_;
+  bool has_threshold_, factor_first_, best_class_, root_, whole_anchors_;
+  bool has_factors_, sigmoid_, softmax_;
 };
 
 const Registered<CandidatesOperation> registered("Candidates");

@@ -24,7 +24,7 @@ class RegionCandidates : public Operation {
   Shape shape(const Sizes& sizes) const override {
     const Shape &scores = sizes[inputs[0]], &deltas = sizes[inputs[1]], &boxes = sizes[inputs[2]];
     if (scores != Shape{boxes.n, 1, 1, classes_ + 1} ||
-        deltas != Shape{boxes.n, 1, 1, class_agnostic_ ? 4 : 4 * classes_} ||
+        deltas != Shape{boxes.n, 1, 1, coder_.numbers() * (class_agnostic_ ? 1 : classes_)} ||
         boxes != Shape{boxes.n, 1, 1, kBoxColumns})
       throw Error("scores of " + scores.text() + ", deltas of " + deltas.text() +
                   " and boxes of " + boxes.text() + " for " + std::to_string(classes_) +
@@ -77,7 +77,7 @@ class RegionCandidates : public Operation {
           if (!(score > threshold_)) continue;
           block.boxes[block.count] = reinterpret_cast<const Box*>(boxes.data)[i];
           block.deltas[block.count] =
-              deltas.data + i * deltas.image_stride + (class_agnostic_ ? 0 : 4 * label);
+              deltas.data + i * deltas.image_stride + (class_agnostic_ ? 0 : coder_.numbers() * label);
           block.rows[block.count++] = {{}, score, static_cast<float>(label), 0};
           if (block.count == kBlock) finish(block, frame);
         }

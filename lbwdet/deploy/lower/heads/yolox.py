@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 from mmdet.models.dense_heads import YOLOXHead
-from mmdet.models.task_modules import MlvlPointGenerator
 
 from lbwdet.deploy.lower.head import head
 from lbwdet.deploy.lower.one_stage import OneStage
-from lbwdet.deploy.lower.settings import Priors, TestConfig, check_exactly, one_of_pair
+from lbwdet.deploy.lower.settings import Priors, TestConfig, read_points
 from lbwdet.deploy.runtime.coders import DeltaCoder
 from lbwdet.deploy.runtime.operations.candidates import Candidates
 
@@ -27,17 +26,8 @@ class YOLOX(OneStage):
 
     def priors(self, head: Any) -> Priors:
         """A box as large as the stride around each point."""
-        points, name = head.prior_generator, "bbox_head.prior_generator"
-        check_exactly(name, points, MlvlPointGenerator)
-        strides = tuple(one_of_pair(f"{name}.strides", stride) for stride in points.strides)
-        return Priors(
-            strides,
-            tuple(
-                ((low * stride, low * stride, high * stride, high * stride),)
-                for low, high in [(points.offset - 0.5, points.offset + 0.5)]
-                for stride in strides
-            ),
-        )
+        points = read_points("bbox_head.prior_generator", head.prior_generator)
+        return points.with_sides(points.strides)
 
     def coder(self, head: Any) -> DeltaCoder:
         return DeltaCoder((0.0,) * 4, (1.0,) * 4, LARGEST_RATIO, clip=False)

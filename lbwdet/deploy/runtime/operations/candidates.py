@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from lbwdet.deploy.runtime.arithmetic.boxes import anchors, best_first, sigmoid, softmax
-from lbwdet.deploy.runtime.coders import Coder, DeltaCoder, DistanceCoder, Four
+from lbwdet.deploy.runtime.coders import Coder, Four, random_coder
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Length, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
@@ -19,18 +19,21 @@ class Candidates(Operation):
     """Boxes from the maps of a dense head, the best of each level, before suppression.
 
     Per level l, with A anchors and C classes: ``scores[l]`` float32 [1, h, w, A * C] (of softmax,
-    A * (C + 1), the background last), ``deltas[l]`` float32 [1, h, w, 4A], and, if there are
-    factors, ``factors[l]`` float32 [1, h, w, A]. Anchor a at (y, x) is
+    A * (C + 1), the background last), ``deltas[l]`` float32 [1, h, w, A * ``coder.numbers``], and,
+    if there are factors, ``factors[l]`` float32 [1, h, w, A]. Anchor a at (y, x) is
     ``base_anchors[l][a] + (x, y, x, y) * stride``; every product and sum in float32.
 
     1. Scores by ``activation``: ``none`` (logits), ``sigmoid``:
        ``f32(1 / (1 + exp(min(max(-x, -700), 700))))`` in float64, or ``softmax`` over an anchor's
        classes in float64: subtract the largest logit, ``exp``, sum in the order of the classes,
        quotient, rounded to f32. ``exp`` is that of :mod:`lbwdet.deploy.runtime.coders`.
-    2. With ``factor_first``, times the sigmoid of the anchor's factor, in float32.
+    2. With ``factor_first``, times the sigmoid of the anchor's factor, in float32; with ``root``,
+       the square root of that, in float32.
     3. With ``best_class``, only the highest score of an anchor counts (ties: the lower class).
        Pairs (anchor, class) with score > ``score_threshold`` (None: all) are numbered in the order
-       y, x, a, c; the ``pre_nms`` best survive (ties: the lower number), best first.
+       y, x, a, c; the ``pre_nms`` best survive (ties: the lower number), best first. With
+       ``whole_anchors``, ``pre_nms`` counts anchors: those whose highest score is best survive,
+       best first, and of each the classes with score > ``score_threshold``, in their order.
     4. Unless ``factor_first``, times the sigmoid of the factor.
     5. Boxes are decoded by ``coder``; those whose width or height is not more than ``min_size``
        are dropped (unless min_size < 0).
@@ -52,6 +55,8 @@ class Candidates(Operation):
     factors: Maps = ()
     factor_first: bool = False
     best_class: bool = False
+    root: bool = False
+    whole_anchors: bool = False
 
     def infer(self, shapes: Shapes) -> Rows:
         shapes.per_level(self.scores, self.deltas, self.strides, self.base_anchors)
@@ -60,6 +65,11 @@ class Candidates(Operation):
             f"{len(self.factors)} factors for {len(self.scores)} levels",
         )
         shapes.expect(bool(self.factors) or not self.factor_first, "factor_first, without factors")
+        shapes.expect(
+            not self.root or (self.factor_first and self.activation != "none"),
+            "root, without factor_first and an activation",
+        )
+        shapes.expect(not (self.best_class and self.whole_anchors), "best_class of whole_anchors")
         for level, boxes in enumerate(self.base_anchors):
             scores = shapes.image_map(self.scores[level])
             deltas = shapes.image_map(self.deltas[level])
@@ -69,7 +79,7 @@ class Candidates(Operation):
             )
             shapes.expect(
                 0 < len(boxes) * self._score_channels == scores.channels
-                and deltas.channels == 4 * len(boxes),
+                and deltas.channels == self.coder.numbers * len(boxes),
                 f"{len(boxes)} anchors of {self.num_classes} classes, {scores.channels} scores, "
                 f"{deltas.channels} deltas",
             )
@@ -97,25 +107,36 @@ class Candidates(Operation):
             factor = sigmoid(run.values[self.factors[level]].reshape(-1, 1))
             if self.factor_first:
                 scores = scores * factor
-        flat = scores.reshape(-1)
-        chosen = np.arange(len(flat))
-        if self.best_class:
-            chosen = chosen[:: self.num_classes] + scores.argmax(1)
-        if self.score_threshold is not None:
-            chosen = chosen[flat[chosen] > np.float32(self.score_threshold)]
-        chosen = chosen[best_first(flat[chosen])[: self.pre_nms]]
+            if self.root:
+                scores = np.sqrt(scores)
+        flat, chosen = scores.reshape(-1), self._chosen(scores)
         anchor, label = chosen // self.num_classes, chosen % self.num_classes
         kept = flat[chosen]
         if factor is not None and not self.factor_first:
             kept = kept * factor[anchor, 0]
         start = anchors(self.base_anchors[level], self.strides[level], *logits.shape[1:3])[anchor]
-        boxes = self.coder.decode(start, deltas.reshape(-1, 4)[anchor], *run.bounds)
+        boxes = self.coder.decode(
+            start, deltas.reshape(-1, self.coder.numbers)[anchor], *run.bounds
+        )
         rows = np.concatenate(
             [boxes, np.stack([kept, label, np.full(len(kept), level)], 1)], 1, dtype=np.float32
         )
         if self.min_size < 0:
             return rows
         return rows[((boxes[:, 2:] - boxes[:, :2]) > np.float32(self.min_size)).all(1)]
+
+    def _chosen(self, scores: Array) -> Array:
+        """Numbers of the pairs that survive, of scores [anchors, classes]."""
+        flat = scores.reshape(-1)
+        pairs = np.arange(len(flat))
+        if self.whole_anchors:
+            best = best_first(scores.max(1))[: self.pre_nms]
+            pairs = pairs.reshape(scores.shape)[best].reshape(-1)
+        if self.best_class:
+            pairs = pairs[:: self.num_classes] + scores.argmax(1)
+        if self.score_threshold is not None:
+            pairs = pairs[flat[pairs] > np.float32(self.score_threshold)]
+        return pairs if self.whole_anchors else pairs[best_first(flat[pairs])[: self.pre_nms]]
 
     def _activated(self, logits: Array) -> Array:
         """float32 [anchors, classes]."""
@@ -142,8 +163,8 @@ class Candidates(Operation):
     def example(cls, random: np.random.Generator) -> Example:
         levels, classes = int(random.integers(1, 4)), int(random.integers(1, 5))
         activation = str(random.choice(["none", "sigmoid", "softmax"]))
-        delta, clip = bool(random.integers(2)), bool(random.integers(2))
-        ones, factors = (1.0,) * 4, bool(random.integers(2))
+        coder, factors = random_coder(random), bool(random.integers(2))
+        first, selection = factors and bool(random.integers(2)), int(random.integers(3))
         strides = tuple(8 << level for level in range(levels))
         values: dict[str, Array] = {}
         base = []
@@ -152,7 +173,8 @@ class Candidates(Operation):
             height, width = -(-64 // stride), -(-96 // stride)
             halves = random.uniform(0, 2 * stride, (count, 2)).astype(np.float32).tolist()
             base.append(tuple((-w, -h, w, h) for w, h in halves))
-            per_anchor = {"scores": classes + (activation == "softmax"), "deltas": 4, "factors": 1}
+            numbers = classes + (activation == "softmax")
+            per_anchor = {"scores": numbers, "deltas": coder.numbers, "factors": 1}
             for name, number in per_anchor.items():
                 # Whole halves, so that ties occur.
                 drawn = np.rint(random.normal(0, 3, (1, height, width, count * number))) / 2
@@ -163,17 +185,17 @@ class Candidates(Operation):
             output="y",
             strides=strides,
             base_anchors=tuple(base),
-            coder=DeltaCoder((0.0, 0.1, 0.0, 0.0), ones, 16 / 1000, clip)
-            if delta
-            else DistanceCoder(8.0, clip),
+            coder=coder,
             num_classes=classes,
             activation=activation,  # type: ignore[arg-type]  # one of the three, as drawn
             pre_nms=int(random.choice([5, 40, 1000])),
             score_threshold=None if random.integers(2) else 0.25,
             min_size=float(random.choice([-1, 0, 4])),
             factors=tuple(f"factors{level}" for level in range(levels)) if factors else (),
-            factor_first=factors and bool(random.integers(2)),
-            best_class=bool(random.integers(2)),
+            factor_first=first,
+            root=first and activation != "none" and bool(random.integers(2)),
+            best_class=selection == 1,
+            whole_anchors=selection == 2,
         )
         image = np.zeros((64, 96, 3), np.uint8)
         read = {name: values[name] for name, _ in operation.reads()}

@@ -41,7 +41,7 @@ class RegionCandidates(Operation):
                 value.rows == self.boxes and value.size == (ONE, ONE),
                 f"{shown(name)} is not one pixel per box of {shown(self.boxes)}",
             )
-        num_deltas = 4 * (1 if self.class_agnostic else self.num_classes)
+        num_deltas = self.coder.numbers * (1 if self.class_agnostic else self.num_classes)
         shapes.expect(
             (scores.channels, deltas.channels) == (self.num_classes + 1, num_deltas),
             f"{scores.channels} scores and {deltas.channels} deltas per box; "
@@ -55,7 +55,7 @@ class RegionCandidates(Operation):
             return np.zeros((0, 7), np.float32)
         scores = softmax(run.values[self.scores].reshape(-1, classes + 1))[:, :classes]
         box, label = np.nonzero(scores > np.float32(self.score_threshold))
-        deltas = run.values[self.deltas].reshape(len(boxes), -1, 4)
+        deltas = run.values[self.deltas].reshape(len(boxes), -1, self.coder.numbers)
         decoded = self.coder.decode(
             boxes[box], deltas[box, 0 if self.class_agnostic else label], *run.bounds
         )

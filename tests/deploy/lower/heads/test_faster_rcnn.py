@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from mmdet.models.task_modules import LegacyAnchorGenerator
+from mmdet.models.task_modules import AnchorGenerator, DistancePointBBoxCoder
 from mmengine.config import ConfigDict
 from torch import nn
 
@@ -101,8 +101,8 @@ def set_unlimited(model):
     model.rpn_head.test_cfg = ConfigDict(dict(model.rpn_head.test_cfg, max_per_img=-1))
 
 
-def set_clamped(model):
-    model.rpn_head.bbox_coder.add_ctr_clamp = True
+def set_other_coder(model):
+    model.rpn_head.bbox_coder = DistancePointBBoxCoder()
 
 
 def set_max_pooling(model):
@@ -110,7 +110,8 @@ def set_max_pooling(model):
 
 
 def set_other_anchors(model):
-    model.rpn_head.prior_generator.__class__ = LegacyAnchorGenerator
+    other = type("Other", (AnchorGenerator,), {"grid_priors": None})
+    model.rpn_head.prior_generator.__class__ = other
 
 
 def set_other_neck(model):
@@ -129,9 +130,9 @@ def set_mask_head(model):
         (lambda m: set_nms(m, iou_threshold=0.5, class_agnostic=True), "'class_agnostic': True"),
         (set_softmax, "rpn_head: softmax scores"),
         (set_unlimited, "test_cfg.rpn.max_per_img=-1 cannot be lowered"),
-        (set_clamped, "rpn_head.bbox_coder: add_ctr_clamp=True"),
+        (set_other_coder, "rpn_head.bbox_coder: DistancePointBBoxCoder cannot be lowered"),
         (set_max_pooling, r"RoIAlign\(pool_mode='max', aligned=True\) cannot"),
-        (set_other_anchors, "LegacyAnchorGenerator cannot be lowered; supported is AnchorGen"),
+        (set_other_anchors, "anchor_generator Other cannot be lowered; supported is AnchorGen"),
         (set_mask_head, "roi_head.mask_head cannot be lowered"),
         (
             set_other_neck,

@@ -8,23 +8,22 @@ from lbwdet.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def build(one_stage):
-    def build(norm_on_bbox):
-        return one_stage(
-            {"detector": "FCOS", "neck.relu_before_extra_convs": True},
+    def build(detector="FCOS", **head):
+        settings = dict(
             type="FCOSHead",
             feat_channels=16,
             stacked_convs=1,
             strides=[8, 16, 32, 64, 128],
             norm_cfg=dict(type="BN"),
-            norm_on_bbox=norm_on_bbox,
-            centerness_on_reg=True,
         )
+        changes = {"detector": detector, "neck.relu_before_extra_convs": True}
+        return one_stage(changes, **{**settings, **head})
 
     return build
 
 
 def test_equals_mmdetection(whole, tiny, build):
-    model = build(norm_on_bbox=True)
+    model = build(norm_on_bbox=True, centerness_on_reg=True)
     lowered = lower(model, tiny.pipeline)
     whole.check(model, tiny.pipeline, lowered, tiny.image)
     candidates = lowered.program.operations[-4]
@@ -37,10 +36,28 @@ def test_equals_mmdetection(whole, tiny, build):
     assert not any(type(op).__name__ == "Affine" for op in lowered.program.operations)
 
 
-def test_what_it_has_no_operation_for(tiny, build, monkeypatch):
+@pytest.mark.parametrize("on_boxes", [True, False])
+def test_exponentials_of_what_each_level_predicts(whole, tiny, build, on_boxes):
+    model = build(norm_on_bbox=False, centerness_on_reg=on_boxes)
+    lowered = lower(model, tiny.pipeline)
+    whole.check(model, tiny.pipeline, lowered, tiny.image)
+    whole.check_engines(lowered, tiny.image)
+    candidates = lowered.program.operations[-4]
+    assert candidates.coder == DistanceCoder(exponential=True)
+    source = "reg" if on_boxes else "cls"
+    factor = next(o for o in lowered.program.operations if o.written == candidates.factors[0])
+    assert factor.input.startswith(f"bbox_head.{source}_convs")
+
+
+def test_autoassign_cuts_off_below_zero(whole, tiny, build):
+    model = build(type="AutoAssignHead", detector="AutoAssign")
+    lowered = lower(model, tiny.pipeline)
+    whole.check(model, tiny.pipeline, lowered, tiny.image)
+    assert lowered.program.operations[-4].coder == DistanceCoder()
+
+
+def test_anchors_are_no_points(tiny, build, monkeypatch):
     model = build(norm_on_bbox=False)
-    with pytest.raises(ConfigError, match="bbox_head cannot be lowered: there is no rule for exp"):
-        lower(model, tiny.pipeline)
     anchors = AnchorGenerator(strides=[8], ratios=[1.0], scales=[4])
     monkeypatch.setattr(model.bbox_head, "prior_generator", anchors)
     with pytest.raises(ConfigError, match=r"prior_generator: AnchorGenerator .* MlvlPoint"):

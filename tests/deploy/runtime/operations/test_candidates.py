@@ -168,7 +168,8 @@ def plain_candidates(operation, values, resized):
         logits, deltas = values[operation.scores[level]], values[operation.deltas[level]]
         _, height, width, channels = logits.shape
         each, stride = channels // len(base), operation.strides[level]
-        pairs = []
+        numbers = deltas.shape[3] // len(base)
+        pairs, best = [], {}
         for y, x, a in np.ndindex(height, width, len(base)):
             scores = plain_scores(operation, logits[0, y, x, a * each : (a + 1) * each])
             factor = None
@@ -176,20 +177,29 @@ def plain_candidates(operation, values, resized):
                 factor = plain_sigmoid(values[operation.factors[level]][0, y, x, a])
             if factor is not None and operation.factor_first:
                 scores = [f32(score * factor) for score in scores]
+                if operation.root:
+                    scores = [f32(np.sqrt(score)) for score in scores]
+            best[y, x, a] = max(scores)
             for label, score in enumerate(scores):
                 if operation.best_class and label != scores.index(max(scores)):
                     continue
                 threshold = operation.score_threshold
                 if threshold is None or score > f32(threshold):
                     pairs.append((score, factor, label, y, x, a))
-        pairs.sort(key=lambda pair: -pair[0])  # stable
-        for score, factor, label, y, x, a in pairs[: operation.pre_nms]:
+        if operation.whole_anchors:
+            places = sorted(best, key=lambda place: -best[place])[: operation.pre_nms]
+            pairs = [pair for place in places for pair in pairs if pair[3:] == place]
+        else:
+            pairs = sorted(pairs, key=lambda pair: -pair[0])[: operation.pre_nms]  # stable
+        for score, factor, label, y, x, a in pairs:
             if factor is not None and not operation.factor_first:
                 score = f32(score * factor)
             shift = f32(x) * f32(stride), f32(y) * f32(stride)
             anchor = [f32(f32(base[a][side]) + shift[side % 2]) for side in range(4)]
             box = operation.coder.decode(
-                np.array([anchor], f32), deltas[0, y, x, 4 * a : 4 * a + 4][None], *resized
+                np.array([anchor], f32),
+                deltas[0, y, x, numbers * a : numbers * (a + 1)][None],
+                *resized,
             )[0]
             sides = box[2] - box[0], box[3] - box[1]
             if operation.min_size < 0 or min(sides) > f32(operation.min_size):
@@ -197,7 +207,7 @@ def plain_candidates(operation, values, resized):
     return np.array(rows, f32).reshape(-1, 7)
 
 
-SEEDS = range(40)
+SEEDS = range(60)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -215,7 +225,8 @@ def test_the_random_cases_meet_everything():
     }
     assert len(met) == 9
     assert {type(operation.coder) for operation in operations} == {DeltaCoder, DistanceCoder}
-    assert {operation.best_class for operation in operations} == {True, False}
+    for setting in ("best_class", "root", "whole_anchors"):
+        assert {getattr(operation, setting) for operation in operations} == {True, False}
     assert {operation.coder.clip for operation in operations} == {True, False}
     assert {operation.score_threshold is None for operation in operations} == {True, False}
     assert {operation.min_size for operation in operations} == {-1, 0, 4}
@@ -325,6 +336,8 @@ ONE_LEVEL = dict(
             "an anchor of level 0 ends before it begins",
         ),
         (dict(factor_first=True), {}, "factor_first, without factors"),
+        (dict(root=True), {}, "root, without factor_first and an activation"),
+        (dict(best_class=True, whole_anchors=True), {}, "best_class of whole_anchors"),
         (dict(factors=("f", "f")), dict(f=map_of(3)), "2 factors for 1 levels"),
         (dict(factors=("f",)), dict(f=map_of(1)), "'f' is not one factor per anchor"),
         (dict(factors=("f",)), dict(f=map_of(3, height=3)), "'f' is not one factor per anchor"),

@@ -1,19 +1,19 @@
-"""RetinaNet: anchors on every level, a sigmoid for each class."""
+"""RetinaNet and its kin: anchors on every level, scores and what their coder reads."""
 
 from typing import Any
 
 from lbwdet.deploy.lower.head import head
 from lbwdet.deploy.lower.one_stage import OneStage
 from lbwdet.deploy.lower.settings import Priors, read_anchors, read_coder
-from lbwdet.deploy.runtime.coders import DeltaCoder
+from lbwdet.deploy.runtime.coders import Coder
 
 
-@head("RetinaHead", ("RetinaNet", "SingleStageDetector"))
-class Retina(OneStage):
-    """Scores and deltas of every level."""
+@head("AnchorHead", ("RetinaNet", "FSAF", "SingleStageDetector"))
+class Anchors(OneStage):
+    """Every head that inherits how boxes are found: RetinaNet, FreeAnchor, PISA, FSAF, SSD."""
 
     def priors(self, head: Any) -> Priors:
         return read_anchors("bbox_head.anchor_generator", head.prior_generator)
 
-    def coder(self, head: Any) -> DeltaCoder:
+    def coder(self, head: Any) -> Coder:
         return read_coder("bbox_head.bbox_coder", head.bbox_coder)
