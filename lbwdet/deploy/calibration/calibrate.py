@@ -10,6 +10,7 @@ from lbwdet.deploy.calibration.readers import (
     quantization_for,
     readers_of,
 )
+from lbwdet.deploy.calibration.steps import between, hand_on, takes_steps
 from lbwdet.deploy.calibration.storage import quantized_values
 from lbwdet.deploy.runtime.context import LayerNumbers
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
@@ -59,6 +60,7 @@ def calibrate(
         for operation in program.operations
         if isinstance(operation, Preprocess) and not readers.of(operation.output).trained
     }
+    taking = takes_steps(program)
     quantizations: dict[str, Quantization] = {}
     for name, histogram in histograms.items():
         if name in inputs:
@@ -67,8 +69,12 @@ def calibrate(
             quantizations[name] = quantizations[readers.sources[name]]
         else:
             fitted = fit(histogram, method, functions.get(name, as_it_is))
-            quantizations[name] = quantization_for(readers.of(name), histogram, fitted)
-    return add_requantize(Program(program.operations, quantizations), trained)
+            steps = name in taking
+            quantizations[name] = quantization_for(readers.of(name), histogram, fitted, steps)
+    channels = {name: histogram.channels for name, histogram in histograms.items()}
+    quantizations = hand_on(program, quantizations, channels, readers.sources, taking)
+    fitting = between(Program(program.operations, quantizations), channels)
+    return add_requantize(fitting, trained)
 
 
 def _observe(

@@ -33,11 +33,13 @@ class Histogram:
         self.counts = np.zeros(2 * _HALF)
         self.limit = 0.0
         self.low = self.high = 0.0
+        self.channels = 0
 
     def add(self, array: Array) -> None:
         """Counts float32 values; raises DataError if one is NaN or infinite."""
         if array.size == 0:
             return
+        self.channels = array.shape[-1]
         values = torch.from_numpy(array)
         low, high = (float(end) for end in torch.aminmax(values))
         largest = max(-low, high)

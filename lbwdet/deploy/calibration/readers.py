@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from lbwdet.deploy.calibration.histogram import Histogram, codes, real
+from lbwdet.deploy.calibration.steps import in_steps
 from lbwdet.deploy.runtime.arithmetic.functions import FUNCTIONS
 from lbwdet.deploy.runtime.declaration import Kind, Reads, Writes, roles
 from lbwdet.deploy.runtime.operation import Operation
@@ -108,8 +109,20 @@ def _trained_for(
     return None if role.layer is None else trained.get(getattr(operation, role.layer))
 
 
-def quantization_for(readers: Readers, histogram: Histogram, fitted: Quantization) -> Quantization:
-    """How a value is stored; ``fitted`` is what suits it without regard to its readers."""
+def quantization_for(
+    readers: Readers, histogram: Histogram, fitted: Quantization, steps: bool = False
+) -> Quantization:
+    """How a value is stored; ``fitted`` is what suits it without regard to its readers.
+
+    With ``steps`` its channels can have steps of their own: those of the first layer that was
+    trained with some.
+    """
+    of_channels = [wanted for wanted in readers.trained if wanted.exponents]
+    if of_channels and steps:
+        return of_channels[0]
+    if of_channels:
+        others = [wanted for wanted in readers.trained if not wanted.exponents]
+        readers = Readers(others, unrounded=True)
     if len(readers.trained) == 1 and not readers.unrounded:
         return readers.trained[0]
     return min(_candidates(readers.trained, fitted), key=lambda q: _error(readers, histogram, q))
@@ -135,7 +148,9 @@ def add_requantize(program: Program, trained: Mapping[str, Quantization]) -> Pro
             key = (names[0], wanted)
             if key not in copies:
                 copies[key] = f"{names[0]}@{getattr(operation, role.layer)}"
-                operations.append(requantize(names[0], copies[key]))
+                stored = quantizations.get(names[0], wanted).exponents
+                channels = len(wanted.exponents or stored)
+                operations.append(in_steps(names[0], copies[key], channels))
                 quantizations[copies[key]] = wanted
             operation = dataclasses.replace(operation, **{field: copies[key]})
         operations.append(operation)

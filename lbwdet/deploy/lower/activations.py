@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import nn
 
 from lbwdet.deploy.lower.draft import LayerParameters
@@ -15,7 +16,7 @@ def trained_activations(
     """The quantization of each layer's input, of those layers that have an ``input_quantizer``.
 
     Inputs that are never negative are rounded up, as the quantized ReLU of training
-    does; the others to the nearest level.
+    does; the others to the nearest level, as all are whose channels have steps of their own.
 
     Raises:
         ConfigError: an input quantizer that no data has calibrated.
@@ -34,6 +35,7 @@ def trained_activations(
             scale=float(quantizer.scale),
             zero_point=int(quantizer.zero_point),
             maximum=2**quantizer.bit_width - 1,
-            rounding="nearest" if quantizer.signed else "ceil",
+            rounding=quantizer.rounding,
+            exponents=tuple(getattr(quantizer, "exponents", torch.zeros(0)).int().tolist()),
         )
     return found

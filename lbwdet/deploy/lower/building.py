@@ -1,6 +1,7 @@
 """A program put together from traced parts and from operations that heads add."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -13,8 +14,16 @@ from lbwdet.deploy.lower.rules import RULES  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.trace import trace
 from lbwdet.deploy.lower.weights import store_weights
 from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import StoredWeight
+
+
+def _in_steps(operation: Operation, activations: Mapping[str, Quantization]) -> Operation:
+    """A convolution whose weight has taken on the steps of its input's channels."""
+    if not isinstance(operation, Conv) or operation.layer not in activations:
+        return operation
+    return replace(operation, input_exponents=activations[operation.layer].exponents)
 
 
 class Building:
@@ -62,6 +71,7 @@ class Building:
         fuse(draft, self._fusions)
         part = draft.finished(dict.fromkeys(graph.inputs, source))
         self.weights |= store_weights(self._model, part.layers, graph)
-        self.activations |= trained_activations(self._model, part.layers)
-        self.operations.extend(part.operations)
+        activations = trained_activations(self._model, part.layers)
+        self.activations |= activations
+        self.operations.extend(_in_steps(each, activations) for each in part.operations)
         return part.outputs

@@ -69,6 +69,8 @@ def norm(draft: Draft, conv: Conv, affine: Affine) -> Conv | None:
     """``norm(w * x + b)``: the layer's own factor and offset."""
     if (conv.relu and not _keeps_signs(affine)) or conv.residual is not None:
         return None
+    if conv.function != "identity":
+        return None
     draft.layers[conv.layer] = draft.layers[conv.layer].then(affine.gain, affine.bias)
     return replace(conv, relu=conv.relu or affine.relu)
 
@@ -92,7 +94,9 @@ def _keeps_signs(affine: Affine) -> bool:
 
 def residual(draft: Draft, conv: Conv, add: Add) -> Conv | None:
     """Of two convolutions that are added, the first takes the other as its residual."""
-    if conv.relu or conv.residual is not None or len(add.inputs) != 2:
+    if conv.relu or conv.function != "identity" or conv.residual is not None:
+        return None
+    if len(add.inputs) != 2:
         return None
     (other,) = (name for name in add.inputs if name != conv.output)
     if draft.maps[other] != draft.maps[conv.output]:  # one pixel for all
@@ -107,6 +111,8 @@ def upsampled_residual(draft: Draft, upsample: Upsample, add: Add) -> Conv | Non
     (other,) = (name for name in add.inputs if name != upsample.output)
     conv = draft.operations.get(other)
     if not isinstance(conv, Conv) or conv.relu or conv.residual is not None:
+        return None
+    if conv.function != "identity":
         return None
     if not all(reader in (upsample, add) for reader in draft.readers()[other]):
         return None
@@ -125,7 +131,16 @@ def sums(draft: Draft, first: Add, second: Add) -> Add | None:
 
 def relu(_: Draft, first: Conv | Affine | Add | GroupNorm, lookup: Lookup) -> Operation | None:
     """Nothing below zero; a second time it changes nothing."""
-    return replace(first, relu=True) if lookup.function == "relu" else None
+    if lookup.function != "relu" or getattr(first, "function", "identity") != "identity":
+        return None
+    return replace(first, relu=True)
+
+
+def function(_: Draft, conv: Conv, lookup: Lookup) -> Conv | None:
+    """A function that a convolution computes of its reals: nothing is rounded before it."""
+    if lookup.function != "silu" or conv.relu or conv.residual or conv.function != "identity":
+        return None
+    return replace(conv, function="silu")
 
 
 def functions(_: Draft, first: Lookup, second: Lookup) -> Lookup | None:
@@ -157,6 +172,7 @@ FUSIONS = (
     Fusion("residual", (Conv,), Add, residual),
     Fusion("sums", (Add,), Add, sums),
     Fusion("relu", (Conv, Affine, Add, GroupNorm), Lookup, relu),
+    Fusion("function", (Conv,), Lookup, function),
     Fusion("functions", (Lookup,), Lookup, functions),
     Fusion("slices", (Slice,), Slice, slices),
 )

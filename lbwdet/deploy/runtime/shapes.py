@@ -158,6 +158,11 @@ class Shapes:
         """The quantization of a uint8 value, read or written."""
         return self.quantizations[name]
 
+    def exponents(self, name: str) -> tuple[int, ...]:
+        """Of the channels' steps; none of a map in reals, or where all are equal."""
+        quantization = self.quantizations.get(name)
+        return () if quantization is None else quantization.exponents
+
     def candidates(self, name: str) -> Rows:
         """Candidates that an operation reads."""
         value = self.values[name]
@@ -172,15 +177,6 @@ class Shapes:
             "the window is larger than the map of the smallest image",
         )
         return replace(value, height=height, width=width, quantization=None)
-
-    def pooled(self, name: str, kernel: Pair, stride: Pair, padding: Pair) -> Map:
-        """The map after windows that each hold a pixel of the map ``name``."""
-        self.expect(
-            all(p < k for p, k in zip(padding, kernel, strict=True)),
-            f"the padding {padding} leaves windows of {kernel} without a pixel",
-        )
-        window = tuple(zip(kernel, stride, padding, strict=True))
-        return self.windowed(self.map(name), window)
 
     def per_level(self, *sequences: tuple[object, ...]) -> None:
         """One entry per level is wanted in each of them."""

@@ -20,11 +20,12 @@ class Add(Operation):
         t = t + f32(x_i - zp_i) * ratio[i]        # for each further i, in order
         y = clamp(round(t) + zp_y, low, maximum)
 
-    ``low`` is zp_y with ``relu``, else 0.
+    ``low`` is zp_y with ``relu``, else 0. Where channels have steps of their own, their exponents are
+    the same in all maps.
     """
 
-    inputs: Annotated[tuple[str, ...], Reads(Kind.UINT8), Length(2, 64)]
-    output: Annotated[str, Writes(Kind.UINT8)]
+    inputs: Annotated[tuple[str, ...], Reads(Kind.UINT8, steps=True), Length(2, 64)]
+    output: Annotated[str, Writes(Kind.UINT8, steps=True)]
     relu: bool = False
 
     def infer(self, shapes: Shapes) -> Map:
@@ -32,6 +33,10 @@ class Add(Operation):
         shapes.expect(
             all(other in (first, replace(first, height=ONE, width=ONE)) for other in others),
             "the maps that are added differ in size",
+        )
+        shapes.expect(
+            all(shapes.exponents(n) == shapes.exponents(self.output) for n in self.inputs),
+            "the steps of the maps' channels differ from those of the sum",
         )
         shapes.expect_reach(sum(shapes.ratio(name, self.output) for name in self.inputs))
         return first
@@ -59,4 +64,7 @@ class Add(Operation):
                 values[name] = values[name][:, :1, :1]
         relu = bool(random.integers(2))
         quantizations["y"] = random_cases.output_quantization(random, positive=relu)
+        if random.random() < 0.3:
+            steps = random_cases.exponents(random, first.shape[-1])
+            quantizations = {n: replace(q, exponents=steps) for n, q in quantizations.items()}
         return Example(cls(names, "y", relu), values, quantizations)

@@ -23,11 +23,11 @@ class Affine(Operation):
         y = clamp(round(t) + zp_y, low, maximum)
 
     ``low`` is zp_y with ``relu``, else 0. For a float32 output s_y = 1 and y = t (with ``relu``:
-    max(t, 0)).
+    max(t, 0)). Where channels have steps of their own, s_x and s_y are those of channel c.
     """
 
-    input: Annotated[str, Reads(Kind.UINT8)]
-    output: Annotated[str, Writes(Kind.MAP)]
+    input: Annotated[str, Reads(Kind.UINT8, steps=True)]
+    output: Annotated[str, Writes(Kind.MAP, steps=True)]
     gain: PerChannel
     bias: PerChannel
     relu: bool = False
@@ -39,9 +39,9 @@ class Affine(Operation):
             f"{len(self.gain)} gains and {len(self.bias)} biases for {source.channels} channels",
         )
         quantization = shapes.quantizations.get(self.output)
-        largest = max(map(abs, self.gain)) * 255 * shapes.quantized(self.input).scale
-        offset = max(map(abs, self.bias))
-        shapes.expect_reach((largest + offset) / (quantization.scale if quantization else 1.0))
+        largest = np.abs(self.gain) * 255 * shapes.quantized(self.input).steps
+        written = 1.0 if quantization is None else quantization.steps
+        shapes.expect_reach(float(((largest + np.abs(self.bias)) / written).max()))
         return replace(source, quantization=None)
 
     def compute(self, run: Run) -> Array:
@@ -53,7 +53,7 @@ class Affine(Operation):
         return {"multiplier": multiplier, "offset": offset}
 
     def _multiplier_and_offset(self, context: Context) -> tuple[Array, Array]:
-        s_x, s_y = context.scale(self.input), context.scale(self.output)
+        s_x, s_y = context.steps(self.input), context.steps(self.output)
         multiplier = s_x * np.array(self.gain) / s_y
         return multiplier.astype(np.float32), (np.array(self.bias) / s_y).astype(np.float32)
 
@@ -64,4 +64,8 @@ class Affine(Operation):
         quantizations = {"x": random_cases.quantization_of(random, x)}
         if random.random() < 0.8:
             quantizations["y"] = random_cases.output_quantization(random, positive=relu)
+        for name in quantizations:
+            if random.random() < 0.3:
+                steps = random_cases.exponents(random, x.shape[-1])
+                quantizations[name] = replace(quantizations[name], exponents=steps)
         return Example(cls("x", "y", tuple(gain), tuple(bias), relu), {"x": x}, quantizations)

@@ -18,17 +18,24 @@ class Concat(Operation):
 
         y = clamp(round(f32(x_i - zp_i) * ratio[i]) + zp_y, 0, maximum)
 
-    which changes nothing of an input that has the output's quantization.
+    which changes nothing of an input that has the output's quantization. Where channels have steps
+    of their own, their exponents are those of the inputs, joined.
     """
 
-    inputs: Annotated[tuple[str, ...], Reads(Kind.UINT8), Length(1, 256)]
-    output: Annotated[str, Writes(Kind.UINT8)]
+    inputs: Annotated[tuple[str, ...], Reads(Kind.UINT8, steps=True), Length(1, 256)]
+    output: Annotated[str, Writes(Kind.UINT8, steps=True)]
 
     def infer(self, shapes: Shapes) -> Map:
         maps = [replace(shapes.map(name), quantization=None) for name in self.inputs]
         shapes.expect(
             all(replace(other, channels=maps[0].channels) == maps[0] for other in maps),
             "the maps that are joined differ in size",
+        )
+        joined = tuple(e for name in self.inputs for e in shapes.exponents(name))
+        shapes.expect(
+            joined == shapes.exponents(self.output)
+            and all(bool(shapes.exponents(name)) == bool(joined) for name in self.inputs),
+            "the steps of the maps' channels are not those of the joined map",
         )
         shapes.expect_reach(max(shapes.ratio(name, self.output) for name in self.inputs))
         return replace(maps[0], channels=sum(value.channels for value in maps))
@@ -61,4 +68,10 @@ class Concat(Operation):
         quantizations["y"] = (
             quantizations["x0"] if same else random_cases.output_quantization(random)
         )
+        if random.random() < 0.3:
+            for name in names:
+                steps = random_cases.exponents(random, values[name].shape[-1])
+                quantizations[name] = replace(quantizations[name], exponents=steps)
+            joined = tuple(e for name in names for e in quantizations[name].exponents)
+            quantizations["y"] = replace(quantizations["y"], exponents=joined)
         return Example(cls(names, "y"), values, quantizations)

@@ -20,8 +20,8 @@ class MaxPool(Operation):
     ``kernel=(1, 1), stride=(2, 2)`` is plain subsampling.
     """
 
-    input: Annotated[str, Reads(Kind.UINT8)]
-    output: Annotated[str, Writes(Kind.UINT8, quantized_like="input")]
+    input: Annotated[str, Reads(Kind.UINT8, steps=True)]
+    output: Annotated[str, Writes(Kind.UINT8, quantized_like="input", steps=True)]
     kernel: Annotated[Pair, Range(1, 128)]
     stride: Annotated[Pair, Range(1, 128)]
     padding: Annotated[Pair, Range(0, 128)] = (0, 0)

@@ -21,8 +21,8 @@ class Pad(Operation):
     and output have the same quantization.
     """
 
-    input: Annotated[str, Reads(Kind.UINT8)]
-    output: Annotated[str, Writes(Kind.UINT8, quantized_like="input")]
+    input: Annotated[str, Reads(Kind.UINT8, steps=True)]
+    output: Annotated[str, Writes(Kind.UINT8, quantized_like="input", steps=True)]
     before: Annotated[Pair, Range(0, 1 << 10)]
     after: Annotated[Pair, Range(0, 1 << 10)]
     value: Annotated[float, Range(-1e6, 1e6)] = 0.0

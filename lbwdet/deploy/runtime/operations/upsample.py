@@ -19,10 +19,10 @@ class Upsample(Operation):
     output's height and width are those of ``like``, or, without it, ``factor`` times the input's.
     """
 
-    input: Annotated[str, Reads(Kind.UINT8)]
-    output: Annotated[str, Writes(Kind.UINT8, quantized_like="input")]
+    input: Annotated[str, Reads(Kind.UINT8, steps=True)]
+    output: Annotated[str, Writes(Kind.UINT8, quantized_like="input", steps=True)]
     factor: Annotated[tuple[int, int], Range(1, 64)] = (1, 1)
-    like: Annotated[str, Reads(Kind.MAP)] | None = None
+    like: Annotated[str, Reads(Kind.MAP, steps=True)] | None = None
 
     def infer(self, shapes: Shapes) -> Map:
         source = replace(shapes.map(self.input), quantization=None)

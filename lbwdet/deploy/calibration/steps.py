@@ -1,0 +1,103 @@
+"""Channels with steps of their own: which values can have them, and what goes between values.
+
+Layers that were trained so read them. Sums and joined maps take over the steps of what reads
+their results, and hand them on to their inputs, so that nothing is rounded twice; where that
+cannot be, an ``Affine`` that multiplies by one stands between.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+from lbwdet.deploy.runtime.declaration import Reads, Writes, roles
+from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations.add import Add
+from lbwdet.deploy.runtime.operations.affine import Affine
+from lbwdet.deploy.runtime.operations.concat import Concat
+from lbwdet.deploy.runtime.operations.lookup import requantize
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.quantization import Quantization
+
+
+def takes_steps(program: Program) -> set[str]:
+    """Values of which every operation that touches them lets channels have steps of their own."""
+    found: dict[str, bool] = {}
+    alike: list[tuple[str, str]] = []
+    for operation in program.operations:
+        for _, role, names in roles(operation):
+            if isinstance(role, Reads | Writes):
+                for name in names:
+                    found[name] = found.get(name, True) and role.steps
+            if isinstance(role, Writes) and role.quantized_like is not None:
+                alike.append((getattr(operation, role.quantized_like), names[0]))
+    while differ := [pair for pair in alike if found[pair[0]] != found[pair[1]]]:
+        for pair in differ:
+            found.update(dict.fromkeys(pair, False))
+    return {name for name, taken in found.items() if taken}
+
+
+def hand_on(
+    program: Program,
+    quantizations: Mapping[str, Quantization],
+    channels: Mapping[str, int],
+    roots: Mapping[str, str],
+    taking: set[str],
+) -> dict[str, Quantization]:
+    """Quantizations in which the inputs of sums and joined maps have the steps of the result.
+
+    Args:
+        program: calibrated but for that.
+        quantizations: of its uint8 values.
+        channels: of every value.
+        roots: of values with the quantization of another: the other.
+        taking: see :func:`takes_steps`.
+    """
+    found = dict(quantizations)
+    for operation in reversed(program.operations):
+        for name, wanted in _wanted(operation, found, channels):
+            root = roots.get(name, name)
+            if wanted.exponents and name in taking and not found[root].exponents:
+                alike = [other for other, of in roots.items() if of == root]
+                found.update(dict.fromkeys([root, *alike], wanted))
+    return found
+
+
+def between(program: Program, channels: Mapping[str, int]) -> Program:
+    """The program with an operation wherever steps of channels do not fit."""
+    quantizations = dict(program.quantizations)
+    operations: list[Operation] = []
+    for operation in program.operations:
+        copies = {}
+        for name, wanted in _wanted(operation, quantizations, channels):
+            if quantizations[name].exponents != wanted.exponents:
+                copies[name] = f"{name}@{operation.written}"
+                operations.append(in_steps(name, copies[name], channels[name]))
+                quantizations[copies[name]] = wanted
+        if copies:
+            inputs = tuple(copies.get(name, name) for name in operation.inputs)  # type: ignore[attr-defined]
+            operation = dataclasses.replace(operation, inputs=inputs)  # type: ignore[call-arg]
+        operations.append(operation)
+    return Program(tuple(operations), quantizations)
+
+
+def in_steps(source: str, target: str, channels: int) -> Operation:
+    """The values of ``source`` in the integers of ``target``, of this many channels; 0: not known,
+    and neither has steps of channels."""
+    if not channels:
+        return requantize(source, target)
+    return Affine(source, target, gain=(1.0,) * channels, bias=(0.0,) * channels)
+
+
+def _wanted(
+    operation: Operation, quantizations: Mapping[str, Quantization], channels: Mapping[str, int]
+) -> Iterator[tuple[str, Quantization]]:
+    """The quantization that suits each input of a sum or a joined map."""
+    if not isinstance(operation, Add | Concat) or operation.output not in quantizations:
+        return
+    result, begin = quantizations[operation.output], 0
+    for name in operation.inputs:
+        if isinstance(operation, Add):
+            yield name, result
+            continue
+        end = begin + channels[name]
+        yield name, dataclasses.replace(result, exponents=result.exponents[begin:end])
+        begin = end
