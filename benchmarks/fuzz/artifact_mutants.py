@@ -108,7 +108,7 @@ class Parts:
 
 
 # What a change raises that finds nothing to change, or what an earlier one has left of it.
-_NOTHING_THERE = (LookupError, TypeError, ValueError, AttributeError)
+_NOTHING_THERE = (LookupError, TypeError, ValueError, AttributeError, struct.error)
 Change = Callable[[Parts, random.Random], None]
 
 

@@ -213,7 +213,8 @@ def run_seed(seed: int, count: int, out: Path, sanitized: bool) -> dict[str, Any
 
 def summary(records: dict[str, Any], seeds: Sequence[int], sanitized: bool) -> dict[str, Any]:
     """The sum of some batches."""
-    chosen = [records[str(seed)] for seed in seeds if str(seed) in records]
+    done = [seed for seed in seeds if str(seed) in records]
+    chosen = [records[str(seed)] for seed in done]
     total: Counter[str] = Counter()
     for record in chosen:
         total.update({key: value for key, value in record.items() if key not in ("peak", "fault")})
@@ -221,11 +222,19 @@ def summary(records: dict[str, Any], seeds: Sequence[int], sanitized: bool) -> d
     faults = [record["fault"] for record in chosen if "fault" in record]
     return dict(
         sanitized=sanitized,
-        seeds=len(chosen),
+        seeds=_ranges(done),
         **{key.replace(" ", "_"): total[key] for key in sorted(total)},
         most_mebibytes_above_start=peak >> 20,
         faults=len(faults),
     )
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """As ``--seeds`` takes them, and several where some are missing between."""
+    known = set(numbers)
+    firsts = [number for number in numbers if number - 1 not in known]
+    lasts = [number + 1 for number in numbers if number + 1 not in known]
+    return " ".join(f"{first}:{last}" for first, last in zip(firsts, lasts, strict=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -271,12 +280,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = True
     result = summary(records, range(first, last), options.sanitized)
     for key, value in result.items():
-        print(f"{key.replace('_', ' ')}: {value:,}")
+        print(f"{key.replace('_', ' ')}: {value if isinstance(value, str) else format(value, ',')}")
     if options.json:
         place = Path(options.json)
         report = json.loads(place.read_text()) if place.exists() else {}
         kind = "sanitized" if options.sanitized else "plain"
-        report |= {kind: dict(seed_range=options.seeds, commit=code, cpu=cpu_name(), **result)}
+        report |= {kind: dict(commit=code, cpu=cpu_name(), **result)}
         write_json(place, report)
     return int(result["faults"] > 0)
 
