@@ -4,7 +4,7 @@ from typing import Annotated
 import numpy as np
 
 from lbwdet.deploy.runtime import random_cases
-from lbwdet.deploy.runtime.arithmetic.boxes import exp, overlap
+from lbwdet.deploy.runtime.arithmetic.boxes import exp, overlaps
 from lbwdet.deploy.runtime.context import Array, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Example, Operation
@@ -46,7 +46,7 @@ class Vote(Operation):
         sharpness = np.float64(np.float32(self.sharpness))
         for row in rows:
             mine = voters[voters[:, 5] == row[5]]
-            iou = overlap(row[:4], mine[:, :4])
+            iou = overlaps(np.vstack([row[:4], mine[:, :4]]).T)
             near = iou > np.float32(self.iou_threshold)
             mine, apart = mine[near], 1 - iou[near].astype(np.float64)
             weight = exp(-(apart * apart) / sharpness) * mine[:, 4]
