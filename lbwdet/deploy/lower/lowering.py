@@ -27,11 +27,13 @@ class Lowered:
         program: its ``quantizations`` are empty.
         weights: by layer.
         activations: of the inputs of layers whose quantization was trained, by layer.
+        maps: names of the values that the head's ``dense`` returns.
     """
 
     program: Program
     weights: dict[str, StoredWeight]
     activations: dict[str, Quantization]
+    maps: tuple[str, ...]
 
 
 def lower(
@@ -57,5 +59,7 @@ def lower(
     program = Building(model, fusions)
     program.add(preprocess)
     image = torch.zeros(1, 3, *TRACE_SIZE)
-    head.add_to(program, program.trace(kind.dense, image, preprocess.output))
-    return Lowered(Program(tuple(program.operations), {}), program.weights, program.activations)
+    maps = program.trace(kind.dense, image, preprocess.output)
+    head.add_to(program, maps)
+    operations = Program(tuple(program.operations), {})
+    return Lowered(operations, program.weights, program.activations, maps)

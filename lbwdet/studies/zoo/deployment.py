@@ -1,0 +1,175 @@
+"""One model on random weights at four bits: lowered, run by both engines, held against PyTorch."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lbwdet.deploy.export import finish
+from lbwdet.deploy.lower import Lowered, head_of, lower
+from lbwdet.deploy.lower.preprocess import read_preprocess
+from lbwdet.deploy.runtime.artifact import Artifact
+from lbwdet.deploy.runtime.native import NativeEngine
+from lbwdet.deploy.runtime.operations.detections import Detections
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
+from lbwdet.deploy.testing import random_image
+from lbwdet.errors import LBWError
+from lbwdet.layers import calibration, quantize_
+from lbwdet.studies.zoo.agreement import map_error, match
+from lbwdet.studies.zoo.isolated import Report
+from lbwdet.studies.zoo.lively import make_lively
+from lbwdet.studies.zoo.trial import WEIGHT, build, reason
+
+Array = NDArray[Any]
+
+ACTIVATION = dict(bit_width=8)
+IMAGES = 2  # to calibrate on; the first one is also run
+LARGEST_ERROR = 0.5  # of maps; a part that is left out makes about 1
+
+
+def try_lowering(subject: Mapping[str, Any], report: Report) -> None:
+    """Builds and lowers a model; nothing is calibrated or run.
+
+    Args:
+        subject: ``model`` and ``pipeline``, see :func:`~lbwdet.studies.zoo.shipped.load_deployed`.
+        report: called with ``doing`` and what comes next, ``masks`` (whether they are lowered,
+            too; None: the model has none), and ``reason``: one sentence, or None.
+    """
+    with _telling(report):
+        report("doing", "build")
+        model: Any = quantize_(build(subject["model"]), weight=WEIGHT).eval()
+        report("doing", "lower")
+        report("masks", _with_masks(model, lower(model, subject["pipeline"])))
+
+
+def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
+    """Builds and exports a model, runs both engines, and compares them with PyTorch.
+
+    Args:
+        subject: as :func:`try_lowering`.
+        report: gets also ``map_error``, ``matched`` and ``score_difference``, see
+            :mod:`.agreement`.
+    """
+    with _telling(report):
+        report("doing", "build")
+        model: Any = build(subject["model"]).eval()
+        pipeline = subject["pipeline"]
+        report("doing", "lower")  # what is refused without tracing is refused before anything runs
+        head_of(model)(model)
+        read_preprocess(pipeline, model.data_preprocessor)
+        report("doing", "calibrate")
+        images = _images(pipeline)
+        batches = [_batch(image, pipeline) for image in images.values()]
+        make_lively(model, lambda: model.test_step(batches[0]))
+        quantize_(model, weight=WEIGHT, activation=ACTIVATION)
+        with calibration(model):
+            for batch in batches:
+                model.test_step(batch)
+        report("doing", "lower")
+        lowered = lower(model, pipeline)
+        report("masks", _with_masks(model, lowered))
+        report("doing", "export")
+        artifact = finish(lowered, model, _classes(lowered), images.items())
+        report("doing", "run")
+        image, batch = next(iter(images.values())), batches[0]
+        maps, found = _run(artifact, lowered.maps, image)
+        report("doing", "compare")
+        expected = _expected(model, batch)
+        error = map_error(maps, expected)
+        report("map_error", error)
+        matched, difference = match(found, _detections(model, batch))
+        report("matched", matched)
+        report("score_difference", difference)
+        if not error < LARGEST_ERROR:
+            raise LBWError(
+                f"the engine's maps are {error:.0%} away from those of the fake-quantized detector"
+            )
+
+
+@contextlib.contextmanager
+def _telling(report: Report) -> Iterator[None]:
+    """Whatever is raised inside is reported as ``reason``; if nothing is, None."""
+    try:
+        yield
+    except LBWError as error:
+        report("reason", str(error))
+    except Exception as error:  # the config names any class; whatever it does
+        report("reason", f"not refused in a sentence: {reason(error)}")
+    else:
+        report("reason", None)
+
+
+def _with_masks(model: Any, lowered: Lowered) -> bool | None:
+    """Whether masks are part of the program; None of a detector without."""
+    if not any("mask_head" in name for name, _ in model.named_modules()):
+        return None
+    kinds = {type(operation).__name__ for operation in lowered.program.operations}
+    return any("mask" in kind.lower() for kind in kinds)
+
+
+def _classes(lowered: Lowered) -> list[str]:
+    last = lowered.program.operations[-1]
+    assert isinstance(last, Detections)
+    return [f"class{index}" for index in range(last.num_classes)]
+
+
+def _images(pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Array]:
+    """A bit smaller than what the pipeline resizes to."""
+    (width, height), *_ = (step["scale"] for step in pipeline if "scale" in step)
+    return {
+        f"random image {seed}": random_image(seed, 7 * height // 8, 15 * width // 16)
+        for seed in range(IMAGES)
+    }
+
+
+def _batch(image: Array, pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a data loader would give to ``test_step``."""
+    steps = [step for step in pipeline[1:] if "Annotations" not in step["type"]]
+    data = Compose([dict(type="LoadImageFromNDArray"), *steps])(dict(img=image, img_id=0))
+    return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+
+
+def _run(
+    artifact: Artifact, names: Sequence[str], image: Array
+) -> tuple[list[Array], tuple[Array, Array, Array]]:
+    """The dense maps in reals, and the detections, of both engines.
+
+    Raises:
+        LBWError: the engines differ in some byte.
+    """
+    native, reference = NativeEngine(artifact, threads=1), ReferenceEngine(artifact)
+    values, found = native.values(image, names), native.detect(image)
+    other_values, other_found = reference.values(image, names), reference.detect(image)
+    for name in names:
+        if values[name].tobytes() != other_values[name].tobytes():
+            raise LBWError(f"native and reference engine differ in {name}")
+    if any(one.tobytes() != two.tobytes() for one, two in zip(found, other_found, strict=True)):
+        raise LBWError("native and reference engine differ in their detections")
+    quantizations = artifact.program.quantizations
+    return [_real(values[name], quantizations.get(name)) for name in names], found
+
+
+def _real(value: Array, quantization: Quantization | None) -> Array:
+    if quantization is None:
+        return value
+    return (value.astype(np.float32) - quantization.zero_point) * np.float32(quantization.scale)
+
+
+@torch.no_grad()
+def _expected(model: Any, batch: dict[str, Any]) -> list[Array]:
+    """The maps of the fake-quantized detector, channels last."""
+    inputs: Tensor = model.data_preprocessor(batch)["inputs"]
+    maps: Sequence[Tensor] = head_of(model).dense(model, inputs)
+    return [value.permute(0, 2, 3, 1).numpy() for value in maps]
+
+
+@torch.no_grad()
+def _detections(model: Any, batch: dict[str, Any]) -> tuple[Array, Array, Array]:
+    found = model.test_step(batch)[0].pred_instances
+    return found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy()
