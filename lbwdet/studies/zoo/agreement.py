@@ -1,5 +1,6 @@
 """How near a deployed detector comes to the one that it was made of."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,19 +12,17 @@ Found = tuple[Array, Array, Array]
 """Boxes [n, 4], scores [n], labels [n]."""
 
 IOU = 0.9
+_LEAST = 1e-12
 
 
 def map_error(found: Sequence[Array], expected: Sequence[Array]) -> float:
-    """Root mean square over maps of ``|found - expected| / |expected - mean(expected)|``.
+    """``|found - expected| / |expected - mean of its map|``, over all maps together.
 
-    1: no better than a constant. Maps that are constant do not count.
+    1: no better than a constant for each map.
     """
-    squares = []
-    for one, other in zip(found, expected, strict=True):
-        spread = np.square(other - other.mean()).sum()
-        if spread > 0:
-            squares.append(np.square(one - other).sum() / spread)
-    return float(np.sqrt(np.mean(squares))) if squares else 0.0
+    differences = sum(float(np.square(a - b).sum()) for a, b in zip(found, expected, strict=True))
+    spreads = sum(float(np.square(values - values.mean()).sum()) for values in expected)
+    return math.sqrt(differences / max(spreads, _LEAST))
 
 
 def match(found: Found, expected: Found) -> tuple[float | None, float | None]:

@@ -24,6 +24,7 @@ from lbwdet.layers import calibration, quantize_
 from lbwdet.studies.zoo.agreement import map_error, match
 from lbwdet.studies.zoo.isolated import Report
 from lbwdet.studies.zoo.lively import make_lively
+from lbwdet.studies.zoo.substitution import places_of, substituted
 from lbwdet.studies.zoo.trial import WEIGHT, build, reason
 
 Array = NDArray[Any]
@@ -80,10 +81,9 @@ def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
         image, batch = next(iter(images.values())), batches[0]
         maps, found = _run(artifact, lowered.maps, image)
         report("doing", "compare")
-        expected = _expected(model, batch)
-        error = map_error(maps, expected)
+        error, expected = _compare(model, batch, maps)
+        matched, difference = match(found, expected)
         report("map_error", error)
-        matched, difference = match(found, _detections(model, batch))
         report("matched", matched)
         report("score_difference", difference)
         if not error < LARGEST_ERROR:
@@ -162,14 +162,28 @@ def _real(value: Array, quantization: Quantization | None) -> Array:
 
 
 @torch.no_grad()
-def _expected(model: Any, batch: dict[str, Any]) -> list[Array]:
-    """The maps of the fake-quantized detector, channels last."""
+def _compare(
+    model: Any, batch: dict[str, Any], maps: Sequence[Array]
+) -> tuple[float, tuple[Array, Array, Array]]:
+    """How far the engine's maps are from the model's, and what the model makes of the engine's."""
     inputs: Tensor = model.data_preprocessor(batch)["inputs"]
-    maps: Sequence[Tensor] = head_of(model).dense(model, inputs)
-    return [value.permute(0, 2, 3, 1).numpy() for value in maps]
+    tensors: list[Tensor] = []
+
+    def dense() -> list[Tensor]:
+        tensors.extend(head_of(model).dense(model, inputs))
+        return tensors
+
+    places = places_of(model, dense)
+    ours = [_like(values, tensor) for values, tensor in zip(maps, tensors, strict=True)]
+    error = map_error([t.numpy() for t in ours], [t.numpy() for t in tensors])
+    with substituted(model, places, ours):
+        found = model.test_step(batch)[0].pred_instances
+    return error, (found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy())
 
 
-@torch.no_grad()
-def _detections(model: Any, batch: dict[str, Any]) -> tuple[Array, Array, Array]:
-    found = model.test_step(batch)[0].pred_instances
-    return found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy()
+def _like(values: Array, tensor: Tensor) -> Tensor:
+    """The engine's values, channels last, in the order and shape of PyTorch's."""
+    given = torch.from_numpy(values)
+    if tensor.dim() == 4:
+        return given.permute(0, 3, 1, 2).contiguous()
+    return given.reshape(tensor.shape)
