@@ -30,6 +30,7 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
         metavar="STEPS",
         help="then adjust the weights by gradient, still without labels [%(default)s]",
     )
+    add("--no-deploy-check", action="store_true", help="do not say whether it can be deployed")
     add_shared(parser, "--num-images", "--data-root")
 
     def run(args: argparse.Namespace) -> None:
@@ -52,9 +53,17 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
         if args.checkpoint and not args.no_map:
             files = (args.config, args.out, args.checkpoint)
             print(map_summary(*files, num_images=args.num_images, data_root=args.data_root))
+        _say_deployable(args, args.out)
         print(f"Train it: lbwdet train {args.out}")
 
     return run
+
+
+def _say_deployable(args: argparse.Namespace, config: str) -> None:
+    if not args.no_deploy_check:
+        from lbwdet.export import deployability
+
+        print(deployability(config))
 
 
 def _post_train(args: argparse.Namespace, weight: dict[str, Any]) -> None:
@@ -77,6 +86,7 @@ def _post_train(args: argparse.Namespace, weight: dict[str, Any]) -> None:
         data_root=args.data_root,
     )
     print(result.text())
+    _say_deployable(args, f"{out}/config.py")
 
 
 def inspect(parser: argparse.ArgumentParser) -> Run:
