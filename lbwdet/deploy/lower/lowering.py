@@ -8,7 +8,7 @@ import torch
 
 from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.fusions import FUSIONS, Fusion
-from lbwdet.deploy.lower.head import head_of
+from lbwdet.deploy.lower.head import Head, head_of
 from lbwdet.deploy.lower.heads import HEADS  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.preprocess import read_preprocess
 from lbwdet.deploy.runtime.program import Program
@@ -54,7 +54,7 @@ def lower(
     if model.training:
         raise ConfigError(f"{type(model).__name__} is in training mode; lower it after eval()")
     # First what takes no time: settings that cannot be lowered are told at once.
-    head = kind(model)
+    head = _read(kind, model)
     preprocess = read_preprocess(pipeline, model.data_preprocessor)
     program = Building(model, fusions)
     program.add(preprocess)
@@ -63,3 +63,14 @@ def lower(
     head.add_to(program, maps)
     operations = Program(tuple(program.operations), {})
     return Lowered(operations, program.weights, program.activations, maps)
+
+
+def _read(kind: type[Head], model: Any) -> Head:
+    """The head's settings."""
+    try:
+        return kind(model)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ConfigError(
+            f"{type(model).__name__} cannot be lowered: it has not the parts of a detector with "
+            f"{kind.name} ({error})"
+        ) from error

@@ -44,7 +44,8 @@ def try_lowering(subject: Mapping[str, Any], report: Report) -> None:
     """
     with _telling(report):
         report("doing", "build")
-        model: Any = quantize_(build(subject["model"]), weight=WEIGHT).eval()
+        model: Any = quantize_(build(subject["model"]), weight=WEIGHT)
+        model.eval()  # which of some detectors returns nothing
         report("doing", "lower")
         report("masks", _with_masks(model, lower(model, subject["pipeline"])))
 
@@ -59,7 +60,8 @@ def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
     """
     with _telling(report):
         report("doing", "build")
-        model: Any = build(subject["model"]).eval()
+        model: Any = build(subject["model"])
+        model.eval()
         pipeline = subject["pipeline"]
         report("doing", "lower")  # what is refused without tracing is refused before anything runs
         head_of(model)(model)
