@@ -13,7 +13,7 @@ _LEAST = 1e-6  # of a standard deviation: what is smaller stays
 
 @torch.no_grad()
 def make_lively(model: nn.Module, run: Callable[[], Any]) -> None:
-    """Scales weights so that what each layer computes has a standard deviation of 1.
+    """Scales weights so that what each layer adds to its bias has a standard deviation of 1.
 
     Initial weights give scores that are nearly the same everywhere, so that no box exceeds a
     threshold, and numbers that grow from block to block where batch norm has seen no data. Each
@@ -30,17 +30,13 @@ def make_lively(model: nn.Module, run: Callable[[], Any]) -> None:
         if layer in met:
             return None
         met.add(layer)
-        spread = float(output.std()) if output.numel() > 1 else 0.0
+        bias = _bias(layer, output.dim())
+        product = output - bias
+        spread = float(product.std()) if product.numel() > 1 else 0.0
         if not _LEAST < spread < float("inf"):
             return None
         layer.weight /= spread
-        if layer.bias is None:
-            return output / spread
-        axis = -1 if isinstance(layer, nn.Linear) else 1  # of channels
-        sizes = [1] * output.dim()
-        sizes[axis] = -1
-        bias = layer.bias.reshape(sizes)
-        return (output - bias) / spread + bias
+        return product / spread + bias
 
     def observe(norm: Any, inputs: tuple[Tensor, ...]) -> None:
         if norm in met or norm.running_mean is None:
@@ -63,3 +59,13 @@ def make_lively(model: nn.Module, run: Callable[[], Any]) -> None:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _bias(layer: Any, rank: int) -> Tensor:
+    """A layer's bias, for an output of so many axes."""
+    if layer.bias is None:
+        return torch.zeros(())
+    sizes = [1] * rank
+    sizes[-1 if isinstance(layer, nn.Linear) else 1] = -1
+    bias: Tensor = layer.bias.reshape(sizes)
+    return bias
