@@ -16,11 +16,11 @@ RUN, LOWER = "run", "lower"
 SHARES = 1.5  # the longer side of images, by the size at which the model runs in float
 SIZE = 128
 ABOUT = (
-    "Each model with weights of 4 bits and activations of 8, random but scaled so that every "
-    "layer's numbers have about the same size, is exported, calibrated on two random images of at "
+    "Each model with weights of 4 bits, random but scaled so that every layer's numbers have about "
+    "the same size, is exported with activations of 8 bits, calibrated on two random images of at "
     "most 192x128 pixels, and run on the first of them by the native engine and the reference, "
     "which have to give the same bytes. Map error: how far the maps that boxes are made from are "
-    "from those of MMDetection's fake-quantized detector, relative to how much these vary (1: no "
+    "from those of MMDetection with the same weights, relative to how much these vary (1: no "
     "better than constants; random networks magnify what rounding does, trained ones do not). "
     "Boxes matched: share of the boxes that MMDetection makes of the engine's maps which the "
     "engine has, too (same label, IoU at least 0.9), and how far the scores of these are apart."

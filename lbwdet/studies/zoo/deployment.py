@@ -20,7 +20,7 @@ from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.deploy.testing import random_image
 from lbwdet.errors import LBWError
-from lbwdet.layers import calibration, quantize_
+from lbwdet.layers import quantize_
 from lbwdet.studies.zoo.agreement import map_error, match
 from lbwdet.studies.zoo.isolated import Report
 from lbwdet.studies.zoo.lively import make_lively
@@ -29,7 +29,6 @@ from lbwdet.studies.zoo.trial import WEIGHT, build, reason
 
 Array = NDArray[Any]
 
-ACTIVATION = dict(bit_width=8)
 IMAGES = 2  # to calibrate on; the first one is also run
 LARGEST_ERROR = 0.5  # of maps; a part that is left out makes about 1
 
@@ -69,11 +68,9 @@ def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
         report("doing", "calibrate")
         images = _images(pipeline)
         batches = [_batch(image, pipeline) for image in images.values()]
-        make_lively(model, lambda: model.test_step(batches[0]))
-        quantize_(model, weight=WEIGHT, activation=ACTIVATION)
-        with calibration(model):
-            for batch in batches:
-                model.test_step(batch)
+        make_lively(model, lambda: model.test_step(_joined(batches)))
+        quantize_(model, weight=WEIGHT)
+        make_lively(model, lambda: model.test_step(_joined(batches)), scaled=False)
         report("doing", "lower")
         lowered = lower(model, pipeline)
         report("masks", _with_masks(model, lowered))
@@ -135,6 +132,11 @@ def _batch(image: Array, pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Any
     steps = [step for step in pipeline[1:] if "Annotations" not in step["type"]]
     data = Compose([dict(type="LoadImageFromNDArray"), *steps])(dict(img=image, img_id=0))
     return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+
+
+def _joined(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One batch of all images."""
+    return {key: [item for batch in batches for item in batch[key]] for key in batches[0]}
 
 
 def _run(

@@ -9,10 +9,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 _LAYERS = (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)
 _LEAST = 1e-6  # of a standard deviation: what is smaller stays
+_SHARE = 0.25  # of the mean variance of a norm's channels that each has at least
 
 
 @torch.no_grad()
-def make_lively(model: nn.Module, run: Callable[[], Any]) -> None:
+def make_lively(model: nn.Module, run: Callable[[], Any], scaled: bool = True) -> None:
     """Scales weights so that what each layer adds to its bias has a standard deviation of 1.
 
     Initial weights give scores that are nearly the same everywhere, so that no box exceeds a
@@ -21,8 +22,10 @@ def make_lively(model: nn.Module, run: Callable[[], Any]) -> None:
     and Matas, All you need is a good init, arXiv 1511.06422).
 
     Args:
-        model: in eval mode, float; changed in place.
-        run: runs it on an image.
+        model: in eval mode; changed in place.
+        run: runs it on some images.
+        scaled: whether weights are scaled; if not, batch norms get their statistics, for quantized
+            weights, whose size is another.
     """
     met: set[nn.Module] = set()
 
@@ -45,14 +48,17 @@ def make_lively(model: nn.Module, run: Callable[[], Any]) -> None:
         values = inputs[0].transpose(0, 1).flatten(1)
         if values.shape[1] > 1:
             norm.running_mean.copy_(values.mean(1))
-            norm.running_var.copy_(values.var(1).clamp_min(_LEAST))
+            variances = values.var(1)
+            # A channel that these images leave dark must not outshine all others on the next.
+            least = max(_SHARE * float(variances.mean()), _LEAST)
+            norm.running_var.copy_(variances.clamp_min(least))
 
     hooks = [
         part.register_forward_hook(scale)
         if isinstance(part, _LAYERS)
         else part.register_forward_pre_hook(observe)
         for part in model.modules()
-        if isinstance(part, (*_LAYERS, _BatchNorm))
+        if isinstance(part, (*(_LAYERS if scaled else ()), _BatchNorm))
     ]
     try:
         run()
