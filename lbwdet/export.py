@@ -14,10 +14,13 @@ from lbwdet.configs import SPLITS, Overrides
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.export import export_detector
+from lbwdet.deploy.lower import lower
+from lbwdet.errors import LBWError
 from lbwdet.measuring.calibration_images import calibration_images, usable_images
 from lbwdet.measuring.detectors import build_detector, test_dataset
 from lbwdet.progress import Progress
 from lbwdet.terminal import printable
+from lbwdet.training.build import build_model
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,26 @@ def export(
         )
     file_bytes = write_artifact(out, artifact, settings.entropy_coding)
     return Exported(file_bytes, len(artifact.weights), artifact.info)
+
+
+def deployability(config: str | Path) -> str:
+    """One sentence: whether what a config trains can be exported, or what stands in the way.
+
+    Lowers the config's model once, with random weights. Raises nothing.
+    """
+    try:
+        cfg = load_config(config)
+        pipeline = test_dataset(cfg)["pipeline"]
+        ImageLoader.of(pipeline).check_deployable()
+        model = build_model(cfg)
+        model.eval()  # which of some detectors returns nothing
+        lower(model, pipeline)
+    except LBWError as error:
+        return printable(f"Trains, but cannot be deployed yet: {error}")
+    except Exception as error:  # a model of any class
+        name = type(error).__name__
+        return printable(f"Trains; whether it can be deployed was not found out: {name}: {error}")
+    return "Can be deployed, once it is trained: lbwdet export"
 
 
 def _file_digest(checkpoint: str | Path) -> str | None:

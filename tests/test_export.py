@@ -14,7 +14,7 @@ from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.errors import ConfigError
-from lbwdet.export import ExportSettings, export
+from lbwdet.export import ExportSettings, deployability, export
 from lbwdet.testing import TINY_CLASSES, tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model
 
@@ -43,6 +43,27 @@ def files(tmp_path_factory):
         images=root / "VOC2007" / "JPEGImages",
         folder=folder,
     )
+
+
+class TestDeployability:
+    def test_what_can_be_exported(self, files):
+        assert deployability(files.config) == "Can be deployed, once it is trained: lbwdet export"
+
+    def test_what_cannot_is_told_in_one_sentence(self, files, tmp_path):
+        for changes, why in (
+            ({"model.rpn_head.anchor_generator.strides": [(4, 8)] * 5}, "both sides have to be"),
+            ({"test_dataloader.dataset.pipeline": []}, "the pipeline is empty"),
+        ):
+            config = load_config(files.config, changes)
+            config.dump(tmp_path / "changed.py")
+            said = deployability(tmp_path / "changed.py")
+            assert said.startswith("Trains, but cannot be deployed yet: ") and why in said
+            assert "\n" not in said
+
+    def test_nothing_is_raised(self, files, monkeypatch):
+        assert "cannot be deployed yet: " in deployability("missing.py")
+        monkeypatch.setattr("lbwdet.export.lower", lambda *_: 1 / 0)
+        assert "was not found out: ZeroDivisionError" in deployability(files.config)
 
 
 def test_from_files_to_the_same_file_each_time(files, capsys):

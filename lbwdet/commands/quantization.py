@@ -30,6 +30,7 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
         metavar="STEPS",
         help="then adjust the weights by gradient, still without labels [%(default)s]",
     )
+    add("--no-deploy-check", action="store_true", help="do not say whether it can be deployed")
     add_shared(parser, "--num-images", "--data-root")
 
     def run(args: argparse.Namespace) -> None:
@@ -57,9 +58,17 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
                 print(f"mAP was not measured: {error}")
             else:
                 print(f"mAP without training: {plain:.3f} float, {low:.3f} quantized")
+        _say_deployable(args, args.out)
         print(f"Train it: lbwdet train {args.out}")
 
     return run
+
+
+def _say_deployable(args: argparse.Namespace, config: str) -> None:
+    if not args.no_deploy_check:
+        from lbwdet.export import deployability
+
+        print(deployability(config))
 
 
 def _post_train(args: argparse.Namespace, weight: dict[str, Any]) -> None:
@@ -82,6 +91,7 @@ def _post_train(args: argparse.Namespace, weight: dict[str, Any]) -> None:
         data_root=args.data_root,
     )
     print(result.text())
+    _say_deployable(args, f"{out}/config.py")
 
 
 def inspect(parser: argparse.ArgumentParser) -> Run:

@@ -101,7 +101,15 @@ def zoo(parser: argparse.ArgumentParser) -> Run:
         metavar="S",
         help="CPU seconds of a model [%(default)s]",
     )
-    add("--retry", action="store_true", help="try those again that did not run in every step")
+    add(
+        "--deploy",
+        nargs="?",
+        const="run",
+        choices=("run", "lower"),
+        help="export those that run, run both engines and compare them with MMDetection; lower: "
+        "say what cannot be deployed, in seconds a model",
+    )
+    add("--retry", action="store_true", help="try those again that are not yet all right")
     add(
         "--out",
         default="docs/results/zoo.json",
@@ -111,10 +119,18 @@ def zoo(parser: argparse.ArgumentParser) -> Run:
     add("--page", metavar="FILE.md", help="write the table of --out to this page; try nothing")
 
     def run(args: argparse.Namespace) -> None:
-        from lbwdet.studies.zoo.page import summary, write_page
+        from lbwdet.studies.zoo.page import deployment_summary, summary, write_page
 
         if args.page:
             write_page(args.out, args.page)
+            return
+        if args.deploy:
+            from lbwdet.studies.zoo.deploy_walk import walk_deployment
+
+            content = walk_deployment(
+                args.out, args.filter, args.deploy, args.jobs, args.timeout, args.retry
+            )
+            print(deployment_summary(content))
             return
         from lbwdet.studies.zoo.walk import walk
 

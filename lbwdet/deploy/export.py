@@ -42,7 +42,19 @@ def export_detector(
         DataError: no images, or one that leads to NaN.
         ArtifactError: a layer's accumulator could overflow.
     """
-    lowered = lower(model, pipeline)
+    return finish(lower(model, pipeline), model, classes, images, method, info, on_image)
+
+
+def finish(
+    lowered: Lowered,
+    model: nn.Module,
+    classes: Sequence[str],
+    images: Iterable[tuple[str, Array]],
+    method: str = "mse",
+    info: Mapping[str, Any] | None = None,
+    on_image: Callable[[], None] = lambda: None,
+) -> Artifact:
+    """Calibrates what was lowered; the rest as :func:`export_detector`."""
     program = calibrate(
         lowered.program, lowered.weights, images, method, lowered.activations, on_image
     )

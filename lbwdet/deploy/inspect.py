@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lbwdet.deploy.float_parts import float_parts, measure
 from lbwdet.deploy.runtime.artifact import (
     Artifact,
     WeightEntry,
@@ -31,6 +32,9 @@ from lbwdet.terminal import printable
 def describe(path: str | os.PathLike[str], as_json: bool = False) -> str:
     """An artifact in words and tables, or all of :func:`facts` as JSON.
 
+    What computes in float32 is listed with its share of the time, for which the native engine,
+    where there is one, runs on one image.
+
     Raises:
         ArtifactError: the file cannot be run.
     """
@@ -46,7 +50,8 @@ def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Of each layer: ``zeros`` (share of the weights), ``entropy`` (bits per weight of the
     codes, each taken by itself), ``code_bytes`` (as stored), ``dropped`` (weights
-    that an engine's integers cannot hold, see ``StoredWeight.integers``).
+    that an engine's integers cannot hold, see ``StoredWeight.integers``). Of each operation that
+    computes in ``float32``: see :class:`~lbwdet.deploy.float_parts.FloatPart`.
 
     Raises:
         ArtifactError: the file cannot be run.
@@ -62,6 +67,7 @@ def _facts(path: str | os.PathLike[str], artifact: Artifact) -> dict[str, Any]:
         for name, entry in document.weights.items()
     ]
     size = Path(path).stat().st_size
+    costs, measured = measure(artifact)
     return {
         "file": os.fspath(path),
         # That of the file; the program is in today's operations.
@@ -76,6 +82,8 @@ def _facts(path: str | os.PathLike[str], artifact: Artifact) -> dict[str, Any]:
         "weights": sum(layer["weights"] for layer in layers),
         "code_bytes": sum(layer["code_bytes"] for layer in layers),
         "dropped": sum(layer["dropped"] for layer in layers),
+        "float32": [dataclasses.asdict(part) for part in float_parts(artifact.program, costs)],
+        "measured": measured,
     }
 
 
@@ -120,6 +128,8 @@ def _text(found: Mapping[str, Any], program: Program) -> str:
         f"operations: {', '.join(f'{n} {name}' for name, n in found['operations'].items())}",
         *_table(_operation_rows(program), "<<<<<<"),
         "",
+        *_float_lines(found),
+        "",
         "layers:",
         *_table(_layer_rows(layers), "<<<>>>>>>"),
     ]
@@ -150,6 +160,26 @@ def _operation_rows(program: Program) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def _float_lines(found: Mapping[str, Any]) -> list[str]:
+    """What is not computed in integers."""
+    parts = found["float32"]
+    if not parts:
+        return ["float32: nothing but scaling and rounding"]
+    shares = [part["share"] for part in parts if part["share"] is not None]
+    total = f", {sum(shares):.1%} of the time" if shares else ""
+    rows = [["#", "operation", "writes", "computes in float32", "time"]]
+    for part in parts:
+        share = "" if part["share"] is None else f"{part['share']:.1%}"
+        rows.append(
+            [str(part["index"]), part["operation"], part["output"], part["computes"], share]
+        )
+    return [
+        f"float32, apart from scaling and rounding: {len(parts)} operations{total} "
+        f"({found['measured']})",
+        *_table(rows, "<<<<>"),
+    ]
 
 
 def _quantization(q: Quantization) -> str:

@@ -51,9 +51,10 @@ def build_detector(
     model.dataset_meta = dict(classes=check_classes(cfg, model, ("test",), meta, checkpoint))
     model.cfg = cfg
     try:
-        detector: nn.Module = model.to(device).eval()
+        detector: nn.Module = model.to(device)
     except (RuntimeError, AssertionError) as error:  # of an unknown name, or no such hardware
         raise ConfigError(f"device {str(device)!r} cannot be used: {error}") from error
+    detector.eval()  # which of some detectors returns nothing
     return detector
 
 

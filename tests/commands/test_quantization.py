@@ -19,6 +19,7 @@ def no_tables(monkeypatch):
 
 
 def test_quantize(asked, capsys, monkeypatch):
+    monkeypatch.setattr("lbwdet.export.deployability", lambda config: f"{config} can be deployed")
     line = ["quantize", "a.py", "--bit-width", "4", "--out", "q.py", "--keep-float", "fc*"]
     call = asked(f"{CONFIG}:write_quantized_config", WRITTEN, *line)
     assert call["weight"] == dict(bit_width=4, code="dense", granularity="tensor")
@@ -26,8 +27,11 @@ def test_quantize(asked, capsys, monkeypatch):
     assert capsys.readouterr().out.splitlines() == [
         "q.py: 2 layers at 4 bits, 1,000 values of other weights float; "
         "4.00 MB in float, 0.50 MB quantized",
+        "q.py can be deployed",
         "Train it: lbwdet train q.py",
     ]
+    asked(f"{CONFIG}:write_quantized_config", WRITTEN, *line, "--no-deploy-check")
+    assert "deployed" not in capsys.readouterr().out
     monkeypatch.setattr(f"{CONFIG}.write_quantized_config", lambda *a, **options: WRITTEN)
     line += ["--checkpoint", "b.pth", "--num-images", "9", "--data-root", "r"]
     call = asked(f"{CONFIG}:float_and_quantized_map", (0.5, 0.25), *line)

@@ -9,7 +9,7 @@ import torch
 
 from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.fusions import FUSIONS, Fusion
-from lbwdet.deploy.lower.head import head_of
+from lbwdet.deploy.lower.head import Head, head_of
 from lbwdet.deploy.lower.heads import HEADS  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.preprocess import read_preprocess
 from lbwdet.deploy.runtime.operation import Operation
@@ -32,11 +32,13 @@ class Lowered:
         program: its ``quantizations`` are empty.
         weights: by layer.
         activations: of the inputs of layers whose quantization was trained, by layer.
+        maps: names of the values that the head's ``dense`` returns.
     """
 
     program: Program
     weights: dict[str, StoredWeight]
     activations: dict[str, Quantization]
+    maps: tuple[str, ...]
 
 
 def lower(
@@ -57,14 +59,15 @@ def lower(
     if model.training:
         raise ConfigError(f"{type(model).__name__} is in training mode; lower it after eval()")
     # First what takes no time: settings that cannot be lowered are told at once.
-    head = kind(model)
+    head = _read(kind, model)
     preprocess = read_preprocess(pipeline, model.data_preprocessor)
     program = Building(model, fusions)
     program.add(preprocess)
     image = torch.zeros(1, 3, *_trace_size(preprocess))
-    head.add_to(program, program.trace(kind.dense, image, preprocess.output))
-    operations = _of_every_image(program.operations, program.weights)
-    return Lowered(Program(operations, {}), program.weights, program.activations)
+    maps = program.trace(kind.dense, image, preprocess.output)
+    head.add_to(program, maps)
+    operations = Program(_of_every_image(program.operations, program.weights), {})
+    return Lowered(operations, program.weights, program.activations, maps)
 
 
 def _trace_size(preprocess: Preprocess) -> tuple[int, ...]:
@@ -96,3 +99,14 @@ def _of_every_image(
                     shapes.values[operation.written] = value
             return found
     return tuple(operations)
+
+
+def _read(kind: type[Head], model: Any) -> Head:
+    """The head's settings."""
+    try:
+        return kind(model)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ConfigError(
+            f"{type(model).__name__} cannot be lowered: it has not the parts of a detector with "
+            f"{kind.name} ({error})"
+        ) from error

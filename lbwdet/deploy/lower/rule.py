@@ -175,7 +175,7 @@ def apply_rules(graph: Graph) -> Draft:
     for call in graph.calls:
         if call.op not in RULES:
             raise unsupported(call)
-        result = RULES[call.op](Site(call, graph, draft, same, shapes))
+        result = _apply(RULES[call.op], Site(call, graph, draft, same, shapes))
         shapes[call.output] = call.shape
         if isinstance(result, str):
             same[call.output] = result
@@ -193,6 +193,14 @@ def apply_rules(graph: Graph) -> Draft:
     draft.outputs = tuple(_output(name, same, draft, graph) for name in graph.outputs)
     draft.drop_unread()
     return draft
+
+
+def _apply(rule_of_call: Rule, site: Site) -> Result:
+    """What a rule gives; arguments of a kind that it did not expect are refused, too."""
+    try:
+        return rule_of_call(site)
+    except (AssertionError, AttributeError, LookupError, TypeError, ArithmeticError) as error:
+        raise site.refused(f"with such arguments ({type(error).__name__}: {error})") from error
 
 
 def _output(name: str, same: Mapping[str, str], draft: Draft, graph: Graph) -> str:

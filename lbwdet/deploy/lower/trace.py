@@ -8,9 +8,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._dynamo.exc import UserError
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from lbwdet.errors import ConfigError, first_line
 from lbwdet.layers import QuantLayer
+
+_ON_VALUES = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    GuardOnDataDependentSymNode,
+    UserError,
+)
 
 
 class Name(str):
@@ -92,9 +102,30 @@ def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tenso
                 program = program.run_decompositions({})
             return _read(program)
     except Exception as error:  # whatever a module's code and the tracer raise
-        raise ConfigError(
-            f"{type(model).__name__} cannot be lowered: tracing it failed ({first_line(error)})"
-        ) from error
+        place = _place(model, error)
+        raise ConfigError(f"{place} cannot be lowered: {_why(error)}") from error
+
+
+def _place(model: nn.Module, error: Exception) -> str:
+    """The innermost module of ``model`` whose code was running; the model's class if it is none."""
+    names = {id(module): name for name, module in model.named_modules()}
+    place = type(model).__name__
+    trace = error.__traceback__
+    while trace is not None:
+        place = names.get(id(trace.tb_frame.f_locals.get("self")), "") or place
+        trace = trace.tb_next
+    return place
+
+
+def _why(error: Exception) -> str:
+    """One line; for what needs the numbers themselves, what that means."""
+    message = first_line(error)
+    if isinstance(error, _ON_VALUES):
+        return (
+            "what it computes depends on the values of the image, where an engine runs the same "
+            f"operations on every image ({message})"
+        )
+    return f"tracing it failed ({message})"
 
 
 @contextlib.contextmanager

@@ -55,6 +55,10 @@ class Operation:
 
     registry: ClassVar[dict[str, type["Operation"]]] = {}
 
+    float32: ClassVar[str] = ""
+    """What it computes in float32, in a few words; '' if that is no more than the scaling and
+    rounding of integers. ``lbwdet inspect`` lists it."""
+
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         if Operation.registry.setdefault(cls.__name__, cls).__module__ != cls.__module__:

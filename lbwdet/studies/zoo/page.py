@@ -1,6 +1,7 @@
 """The results of a walk through the zoo in words and tables."""
 
 import json
+import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from lbwdet.errors import DataError
 from lbwdet.files import write_text
+from lbwdet.studies.zoo.results import DEPLOYED
 from lbwdet.tables import table
 
 OUTCOMES = {
@@ -16,6 +18,12 @@ OUTCOMES = {
     "fails in float": "no step runs in float on this machine",
     "fails quantized": "a step runs in float, but not quantized",
     "not tried": "the walk has not come to it",
+}
+DEPLOYMENTS = {
+    "deployed": "the native engine gives what the reference does, near the quantized detector",
+    "lowered": "can be lowered; not run yet",
+    "deployed without masks": "as deployed, but for the masks that the detector gives, too",
+    "not deployed": "refused in one sentence, below",
 }
 _EXAMPLES = 3
 
@@ -62,6 +70,7 @@ def page_text(content: Mapping[str, Any]) -> str:
         f"Commit: {content['commit']}.",
         "\n".join(f"- **{name}**: {meaning}." for name, meaning in OUTCOMES.items()),
         table(rows, _COLUMNS).rstrip(),
+        _deployment(content, entries),
         _reasons("fails quantized", "Fails quantized", entries),
         _reasons("fails in float", "Fails in float", entries),
         _reasons("runs in part", "Runs in part: what fails in float", entries),
@@ -77,17 +86,105 @@ def _outcome(entry: Mapping[str, Any]) -> str:
     return str(entry.get("outcome", "not tried"))
 
 
+def deployment_summary(content: Mapping[str, Any]) -> str:
+    """How many configs and models are deployed, and why the others are not, in a line each."""
+    tried = [entry for entry in _detectors(content) if DEPLOYED in entry]
+    counts = Counter(map(_deployed, tried))
+    lines = [
+        f"{counts[name]:4} {name}: {meaning}"
+        for name, meaning in DEPLOYMENTS.items()
+        if counts[name]
+    ]
+    for why, group in _by_reason(tried):
+        lines.append(f"{len(group):4} ({_plural(_models(group), 'model')}) {why}")
+    return "\n".join(lines)
+
+
+def _deployment(content: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
+    """Which are deployed, by family, and what keeps the others; '' before a walk."""
+    tried = [entry for entry in entries if DEPLOYED in entry]
+    if not tried:
+        return ""
+    families: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in tried:
+        families.setdefault(entry["family"], []).append(entry)
+    made = content["deployment"]
+    reasons = [
+        f"- {_plural(len(group), 'config')}, {_plural(_models(group), 'model')}: `{why}` "
+        f"({_examples([entry['config'] for entry in group])})"
+        for why, group in _by_reason(tried)
+    ]
+    parts = [
+        "## Deployed",
+        made["about"],
+        f"MMDetection {made['versions']['mmdet']}, torch {made['versions']['torch']}, "
+        f"{made['cpu']}. Commit: {made['commit']}.",
+        "\n".join(f"- **{name}**: {meaning}." for name, meaning in DEPLOYMENTS.items()),
+        table([*sorted(families.items()), ("**all**", tried)], _DEPLOYED_COLUMNS).rstrip(),
+    ]
+    if reasons:
+        parts += ["### Not deployed, by what is missing", "\n".join(reasons)]
+    return "\n\n".join(parts)
+
+
+def _deployed(entry: Mapping[str, Any]) -> str:
+    found = entry[DEPLOYED]
+    if not found["boxes"]:
+        return "not deployed"
+    if found["masks"] is False:
+        return "deployed without masks"
+    return "deployed" if found["step"] == "run" else "lowered"
+
+
+def _by_reason(
+    entries: Sequence[Mapping[str, Any]],
+) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Those with a reason, the most frequent first; modules and what would do do not count."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        if why := entry[DEPLOYED]["reason"]:
+            groups.setdefault(missing(why), []).append(entry)
+    return sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+
+
+def missing(why: str) -> str:
+    """The part of a refusal that is the same for other modules and models.
+
+    >>> missing("neck.a.conv cannot be lowered: there is no rule for erf; there are rules for add")
+    'there is no rule for erf'
+    """
+    said = " ".join(why.split()).partition("; ")[0]
+    _, found, call = said.partition(" cannot be lowered: ")
+    return call if found else said
+
+
+def _models(entries: Sequence[Mapping[str, Any]]) -> int:
+    return len({entry[DEPLOYED]["model"] for entry in entries})
+
+
+def _median(key: str) -> Callable[[Any], object]:
+    def of(row: Any) -> object:
+        found = [entry[DEPLOYED][key] for entry in row[1] if entry[DEPLOYED][key] is not None]
+        return f"{statistics.median(found):.3g}" if found else ""
+
+    return of
+
+
 def _reasons(kind: str, title: str, entries: Sequence[Mapping[str, Any]]) -> str:
     """A list of the reasons, each with the number of configs and some of them; '' if none."""
     groups: dict[str, list[str]] = {}
     for entry in entries:
         if _outcome(entry) == kind:
             groups.setdefault(" ".join(entry["reason"].split()), []).append(entry["config"])
-    lines = []
-    for why, names in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
-        examples = ", ".join(names[:_EXAMPLES]) + (", ..." if len(names) > _EXAMPLES else "")
-        lines.append(f"- {_plural(len(names), 'config')}: `{why}` ({examples})")
+    lines = [
+        f"- {_plural(len(names), 'config')}: `{why}` ({_examples(names)})"
+        for why, names in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
     return f"## {title}\n\n" + "\n".join(lines) if lines else ""
+
+
+def _examples(names: Sequence[str]) -> str:
+    return ", ".join(names[:_EXAMPLES]) + (", ..." if len(names) > _EXAMPLES else "")
 
 
 def _plural(number: int, noun: str) -> str:
@@ -98,9 +195,22 @@ def _count(name: str) -> Callable[[Any], object]:
     return lambda row: sum(_outcome(entry) == name for entry in row[1]) or ""
 
 
+def _count_deployed(name: str) -> Callable[[Any], object]:
+    return lambda row: sum(_deployed(entry) == name for entry in row[1]) or ""
+
+
 _COLUMNS: dict[str, Callable[[Any], object]] = {
     "family": lambda row: row[0],
     "configs": lambda row: len(row[1]),
     "models": lambda row: len({entry.get("model", entry["config"]) for entry in row[1]}),
     **{name: _count(name) for name in OUTCOMES},
+}
+_DEPLOYED_COLUMNS: dict[str, Callable[[Any], object]] = {
+    "family": lambda row: row[0],
+    "configs": lambda row: len(row[1]),
+    "models": lambda row: _models(row[1]),
+    **{name: _count_deployed(name) for name in DEPLOYMENTS},
+    "map error": _median("map_error"),
+    "boxes matched": _median("matched"),
+    "scores apart": _median("score_difference"),
 }

@@ -10,6 +10,7 @@ import mmdet
 
 from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError
+from lbwdet.measuring.detectors import test_dataset
 
 # Of the data preprocessor: images come in any normalisation, and augmented or not.
 _PREPROCESSING = (
@@ -23,6 +24,10 @@ _PREPROCESSING = (
 # How many proposals and boxes go through a head: as many take the same path as a few.
 _AT_MOST = dict(max_per_img=50, nms_pre=200, num_proposals=50)
 _SAMPLED = 32
+# What deployment adds: images are normalized, if they are, in one way, and are small.
+_NORMALIZED = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+_UNSEEN = ("backend_args", "file_client_args", "meta_keys")  # settings that no pixel depends on
+_MULTIPLE = 32
 
 
 def config_root() -> Path:
@@ -74,6 +79,33 @@ def load_model(name: str) -> dict[str, Any]:
     return model
 
 
+def load_deployed(name: str, size: int) -> dict[str, Any]:
+    """The model of one config and its test pipeline, as it decides what is deployed.
+
+    As :func:`load_model`, but images are normalized, all that are in the same way; and what the
+    pipeline resizes and pads to becomes small, with sides of the same proportions.
+
+    Args:
+        name: ``family/config.py``.
+        size: the longer side of images in pixels.
+
+    Returns:
+        ``dict(model=..., pipeline=...)``; the pipeline is empty where the config has none.
+
+    Raises:
+        ConfigError, KeyError, AttributeError: as :func:`load_model`.
+    """
+    cfg = load_config(config_root() / name)
+    model: dict[str, Any] = _reduced(cfg.model.to_dict())
+    preprocessor = model.get("data_preprocessor") or {}
+    model["data_preprocessor"] = _deployed_preprocessor(preprocessor)
+    try:
+        steps = [dict(step) for step in test_dataset(cfg)["pipeline"]]
+    except (AttributeError, KeyError, TypeError):
+        steps = []
+    return dict(model=model, pipeline=_small(steps, size))
+
+
 def digest(model: Mapping[str, Any]) -> str:
     """Equal for equal models."""
     return hashlib.sha256(repr(model).encode()).hexdigest()[:16]
@@ -110,3 +142,42 @@ def _plain_preprocessor(preprocessor: dict[str, Any]) -> dict[str, Any]:
     if isinstance(preprocessor.get("data_preprocessor"), dict):  # of several branches
         kept["data_preprocessor"] = _plain_preprocessor(preprocessor["data_preprocessor"])
     return kept
+
+
+def _deployed_preprocessor(preprocessor: dict[str, Any]) -> dict[str, Any]:
+    kept = _plain_preprocessor(preprocessor) | {
+        key: preprocessor[key] for key in ("pad_value",) if key in preprocessor
+    }
+    for inner, outer in ((preprocessor, kept), *_branches(preprocessor, kept)):
+        if inner.get("mean") is not None:
+            outer.update(_NORMALIZED)
+    return kept
+
+
+def _branches(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[Any, Any]]:
+    key = "data_preprocessor"
+    return [(one[key], other[key])] if isinstance(one.get(key), dict) else []
+
+
+def _small(steps: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
+    """A pipeline for images of at most ``size`` pixels, without settings that no pixel shows."""
+    sides = [side for step in steps for key in ("scale", "size") for side in _pair(step.get(key))]
+    factor = size / max(sides, default=size)
+
+    def small(side: int) -> int:
+        return max(_MULTIPLE, _MULTIPLE * round(side * factor / _MULTIPLE))
+
+    found = []
+    for step in steps:
+        step = {key: value for key, value in step.items() if key not in _UNSEEN}
+        for key in ("scale", "size"):
+            if sides_of := _pair(step.get(key)):
+                step[key] = tuple(map(small, sides_of))
+        found.append(step)
+    return found
+
+
+def _pair(value: Any) -> tuple[int, ...]:
+    """Two whole numbers, or nothing."""
+    is_pair = isinstance(value, (list, tuple)) and len(value) == 2
+    return tuple(value) if is_pair and all(type(side) is int for side in value) else ()

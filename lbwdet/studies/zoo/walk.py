@@ -1,31 +1,16 @@
 """Tries every shipped config, each in a process of its own, and keeps what was found."""
 
-import json
-import multiprocessing
-import os
-import resource
-import signal
-import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from multiprocessing.connection import Connection
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
-
-import mmdet
-import torch
+from typing import Any
 
 from lbwdet.errors import ConfigError
-from lbwdet.files import write_json
-from lbwdet.measuring.environment import commit, cpu_name
-from lbwdet.progress import Progress
-from lbwdet.studies.zoo.shipped import config_root, digest, load_model, shipped_configs
+from lbwdet.studies.zoo.isolated import MEMORY_BYTES, run_isolated
+from lbwdet.studies.zoo.results import DEPLOYED, Results, where
+from lbwdet.studies.zoo.shipped import digest, load_model, shipped_configs
 from lbwdet.studies.zoo.trial import STEPS, WEIGHT, reason, run_trial
+from lbwdet.studies.zoo.turns import go_through, groups_of
 
-MEMORY_BYTES = 16 << 30
-_START: Final = "forkserver"  # imports PyTorch and MMDetection once; each trial is a fork of it
-_WAIT = 20  # times the CPU seconds, for a busy machine; beyond, a trial waits for something
 ABOUT = (
     "Each model of MMDetection's own configs on random weights and random images of 128x128 "
     "pixels (256x256 or 512x512 where float needs that), on a CPU: loss and backward (2 images) "
@@ -62,35 +47,28 @@ def walk(
         ConfigError: nothing matches, or ``out`` is another kind of file.
     """
     names = shipped_configs(pattern)
-    entries = _known(Path(out))
+    results = Results(out)
+    results.content |= dict(about=ABOUT, weight=WEIGHT, **where())
+    entries = results.entries
     models = _read_models(names, entries, retry)
-    groups: dict[str, list[str]] = {}
-    for name, model in models.items():
-        groups.setdefault(digest(model), []).append(name)
     open_groups = []
-    for group in _families_in_turn(groups.values()):
+    for group in groups_of({name: entries[name]["model"] for name in models}):
         done = next((name for name in group if "outcome" in entries[name]), None)
         if done is None:
             open_groups.append(group)
         else:
             _share(entries, group, entries[done])
-    _write(out, entries)
-    with (
-        Progress("zoo", len(open_groups)) as progress,
-        ThreadPoolExecutor(max_workers=jobs) as pool,
-    ):
-        trials = {
-            pool.submit(isolated_trial, models[group[0]], timeout): group for group in open_groups
-        }
-        try:
-            for trial in as_completed(trials):
-                _share(entries, trials[trial], trial.result())
-                _write(out, entries)
-                progress.step()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return _content(entries)
+    results.write()
+
+    def trial(group: Sequence[str]) -> dict[str, Any]:
+        return isolated_trial(models[group[0]], timeout)
+
+    def keep(group: Sequence[str], found: dict[str, Any]) -> None:
+        _share(entries, group, found)
+        results.write()
+
+    go_through(open_groups, trial, keep, jobs)
+    return results.write()
 
 
 def _read_models(
@@ -111,75 +89,25 @@ def _read_models(
             known = entries.get(name, {})
             again = retry and known.get("outcome") != "runs"
             if again or known.get("model") != digest(model):
-                entries[name] = entry | dict(model=digest(model))
+                kept = {key: known[key] for key in (DEPLOYED,) if key in known}
+                entries[name] = entry | dict(model=digest(model)) | kept
     return models
-
-
-def _families_in_turn(groups: Iterable[list[str]]) -> list[list[str]]:
-    """First one of each family, then a second one: a walk cut short has seen all of them."""
-    seen: Counter[str] = Counter()
-    turns = []
-    for group in groups:
-        family = group[0].split("/")[0]
-        turns.append((seen[family], group))
-        seen[family] += 1
-    return [group for _, group in sorted(turns)]
 
 
 def isolated_trial(
     model: Mapping[str, Any], timeout: int, memory: int = MEMORY_BYTES
 ) -> dict[str, Any]:
-    """``run_trial`` in a process of its own, which may crash, hang or eat memory.
+    """``run_trial`` in a process of its own.
 
     Returns:
         What the trial reported, with ``outcome``, ``reason`` and ``seconds``.
     """
-    context = multiprocessing.get_context(_START)
-    context.set_forkserver_preload([__name__])
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_child, args=(dict(model), sender, timeout, memory), daemon=True
-    )
-    started = time.monotonic()
-    process.start()
-    sender.close()
-    found: dict[str, Any] = {}
-    end = None
-    while end is None:
-        if not receiver.poll(max(0.0, started + _WAIT * timeout - time.monotonic())):
-            end = f"not done within {_WAIT * timeout} s"
-            continue
-        try:
-            key, value = receiver.recv()
-        except EOFError:
-            process.join(timeout=10)
-            end = f"the process ended with code {process.exitcode}"
-            if process.exitcode == -signal.SIGXCPU:
-                end = f"not done within {timeout} s of CPU time"
-        else:
-            found[key] = value
-            if key == "done":
-                end = ""
-    process.kill()
-    process.join()
-    return _concluded(found, end) | dict(seconds=round(time.monotonic() - started, 1))
-
-
-def _child(model: dict[str, Any], sender: Connection, timeout: int, memory: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (timeout, timeout + 1))
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    os.chdir(config_root().parent)  # some configs name others as 'configs/...'
-    torch.set_num_threads(1)
-    run_trial(model, lambda key, value: sender.send((key, value)))
-    sender.send(("done", True))
+    run = run_isolated(run_trial, model, timeout, memory)
+    return _concluded(run.found, run.end) | dict(seconds=run.seconds)
 
 
 def _concluded(found: dict[str, Any], end: str) -> dict[str, Any]:
     """The trial's entry; ``end`` says why it broke off, if it did."""
-    found.pop("done", None)
     doing = found.pop("doing", "build")
     if end:
         found.setdefault("built", False)
@@ -216,34 +144,9 @@ def _unreadable(error: ConfigError) -> dict[str, Any]:
 
 
 def _share(entries: dict[str, Any], group: Sequence[str], result: Mapping[str, Any]) -> None:
-    shared = ("config", "family", "same_model_as")
+    own = ("config", "family", "same_model_as", DEPLOYED)
     first = result.get("same_model_as") or result.get("config") or group[0]
     for name in group:
-        entries[name] |= {key: value for key, value in result.items() if key not in shared}
+        entries[name] |= {key: value for key, value in result.items() if key not in own}
         if name != first:
             entries[name]["same_model_as"] = first
-
-
-def _known(out: Path) -> dict[str, dict[str, Any]]:
-    if not out.is_file():
-        return {}
-    try:
-        content = json.loads(out.read_text(encoding="utf-8"))
-        return {entry["config"]: entry for entry in content["configs"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{out}: not a file of this command; name another --out") from error
-
-
-def _write(out: str | Path, entries: Mapping[str, Any]) -> None:
-    write_json(out, _content(entries))
-
-
-def _content(entries: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(
-        about=ABOUT,
-        weight=WEIGHT,
-        commit=commit(),
-        cpu=cpu_name(),
-        versions=dict(mmdet=mmdet.__version__, torch=torch.__version__),
-        configs=[entries[name] for name in sorted(entries)],
-    )

@@ -91,6 +91,13 @@ def test_without_fusions_integers_find_nearly_the_same(whole, tiny, low_bit, tra
     assert errors["all"] < errors["none"] < 3 * errors["all"] < 0.2
 
 
+def test_a_model_without_the_parts_of_its_head_is_refused_in_a_sentence(tiny):
+    model = copy.deepcopy(tiny.model)
+    del model.rpn_head
+    with pytest.raises(ConfigError, match="FasterRCNN cannot be lowered: it has not the parts of"):
+        lower(model, tiny.pipeline)
+
+
 def test_a_model_in_training_mode_is_refused(tiny):
     with pytest.raises(ConfigError, match="FasterRCNN is in training mode"):
         lower(copy.deepcopy(tiny.model).train(), tiny.pipeline)

@@ -48,6 +48,12 @@ def test_what_no_value_stands_for(lowering, compute, message):
         lowering.part(compute)
 
 
+def test_arguments_that_a_rule_does_not_expect_are_refused_in_a_sentence(lowering, monkeypatch):
+    monkeypatch.setitem(RULES, "abs", lambda site: site.argument("missing").double())
+    with pytest.raises(ConfigError, match="the model cannot be lowered: abs with such arguments"):
+        lowering.part(lambda n, x: x.abs())
+
+
 def test_changes_through_a_view_are_no_silent_loss(lowering):
     def compute(n, x):
         y = n.stem(x)

@@ -48,8 +48,30 @@ def test_what_depends_on_values_cannot_be_traced():
     def branch(net, x):
         return net.conv(x) if x.sum() > 0 else x
 
-    with pytest.raises(ConfigError, match="Net cannot be lowered: tracing it failed"):
+    with pytest.raises(ConfigError, match="Net cannot be lowered: what it computes depends on the"):
         trace(Net().eval(), branch, SAMPLE)
+
+
+class Choosing(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+class Broken(nn.Module):
+    def forward(self, x):
+        raise RuntimeError("no\nsuch thing")
+
+
+@pytest.mark.parametrize(
+    "part, why",
+    [(Choosing(), "what it computes depends on the values of the image"), (Broken(), "tracing it")],
+)
+def test_the_module_that_cannot_be_traced_is_named(part, why):
+    net = Net().eval()
+    net.deep = nn.Sequential(nn.Identity(), part)
+    with pytest.raises(ConfigError, match=f"^deep.1 cannot be lowered: {why}") as caught:
+        trace(net, lambda net, x: net.deep(net.conv(x)), SAMPLE)
+    assert "\n" not in str(caught.value)
 
 
 def test_changes_in_place_follow_all_names_of_a_value():

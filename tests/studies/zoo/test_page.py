@@ -4,7 +4,7 @@ import pytest
 
 from lbwdet.cli import main
 from lbwdet.errors import DataError
-from lbwdet.studies.zoo.page import page_text, summary, write_page
+from lbwdet.studies.zoo.page import deployment_summary, page_text, summary, write_page
 
 
 def entry(config: str, outcome: str | None, reason: str | None = None, model: str = "m") -> dict:
@@ -40,6 +40,38 @@ def test_page():
     assert "- 1 config: `build: no package` (a/two.py)" in text
     assert text.index("## Fails quantized") < text.index("## Fails in float")
     assert "from 6 configs" in text and "Commit: abc." in text
+
+
+def deployed(name: str, why: str | None = None, **changes: object) -> dict:
+    found = dict(model=name[:5], step="run", ok=not why, boxes=not why, masks=None, reason=why)
+    measured = None if why else 0.5
+    found |= dict.fromkeys(("map_error", "matched", "score_difference"), measured)
+    return entry(name, "runs") | dict(deployed=found | changes)
+
+
+def test_deployed():
+    erf = "cannot be lowered: there is no rule for erf; there are rules for"
+    configs = [
+        deployed("a/one.py"),
+        deployed("a/one_2x.py"),
+        deployed("a/two.py", map_error=0.25, step="lower"),
+        deployed("b/masks.py", masks=False, ok=False),
+        deployed("b/one.py", f"neck.a {erf} add"),
+        deployed("b/two.py", f"neck.b {erf} add"),
+        entry("c/fails.py", "fails in float", "no"),
+    ]
+    made = dict(about="So.", commit="d", cpu="c", versions=CONTENT["versions"])
+    content = dict(CONTENT, configs=configs, deployment=made)
+    text = page_text(content).partition("## Deployed")[2]
+    cells = [line[1:-1].split("|") for line in text.splitlines() if " | " in line]
+    rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in cells}
+    assert rows["a"] == ["3", "2", "2", "1", "", "", "0.5", "0.5", "0.5"]
+    assert rows["b"] == ["3", "3", "", "", "1", "2", "0.5", "0.5", "0.5"]
+    assert rows["**all**"][:2] == ["6", "5"] and "c" not in rows
+    assert "- 2 configs, 2 models: `there is no rule for erf` (b/one.py, b/two.py)" in text
+    assert (
+        deployment_summary(content).splitlines()[-1] == "   2 (2 models) there is no rule for erf"
+    )
 
 
 def test_nothing_failed():

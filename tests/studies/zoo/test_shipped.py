@@ -2,7 +2,7 @@ import pytest
 
 from lbwdet.errors import ConfigError
 from lbwdet.studies.zoo import shipped
-from lbwdet.studies.zoo.shipped import digest, load_model, shipped_configs
+from lbwdet.studies.zoo.shipped import digest, load_deployed, load_model, shipped_configs
 
 FASTER_RCNN = "faster_rcnn/faster-rcnn_r50_fpn_{}x_coco.py"
 
@@ -49,6 +49,23 @@ def test_few_proposals():
     assert model["train_cfg"]["rcnn"]["sampler"]["num"] == 32
     assert model["train_cfg"]["rcnn"]["assigner"]["pos_iou_thr"] == 0.5
     assert model["data_preprocessor"] == dict(type="DetDataPreprocessor", pad_size_divisor=32)
+
+
+def test_what_is_deployed_is_small_and_normalized_in_one_way():
+    found = load_deployed(FASTER_RCNN.format(1), 192)
+    preprocessor = found["model"]["data_preprocessor"]
+    assert preprocessor["pad_size_divisor"] == 32 and preprocessor["std"][0] == 58.395
+    assert found["pipeline"] == [
+        dict(type="LoadImageFromFile"),
+        dict(type="Resize", scale=(192, 128), keep_ratio=True),
+        dict(type="LoadAnnotations", with_bbox=True),
+        dict(type="PackDetInputs"),
+    ]
+    caffe = load_deployed("faster_rcnn/faster-rcnn_r50-caffe_fpn_1x_coco.py", 192)
+    assert caffe["model"]["data_preprocessor"] == preprocessor
+    yolox = load_deployed("yolox/yolox_s_8xb8-300e_coco.py", 192)
+    assert "mean" not in yolox["model"]["data_preprocessor"]
+    assert [step.get("scale") for step in yolox["pipeline"][1:2]] == [(192, 192)]
 
 
 def test_a_config_without_model():

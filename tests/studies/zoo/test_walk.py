@@ -1,7 +1,4 @@
 import json
-import multiprocessing
-import os
-import time
 from typing import Any
 
 import pytest
@@ -9,6 +6,7 @@ import pytest
 from lbwdet.cli import main
 from lbwdet.errors import ConfigError
 from lbwdet.studies.zoo import walk as walking
+from lbwdet.studies.zoo.isolated import Isolated
 from lbwdet.studies.zoo.trial import STEPS
 from lbwdet.studies.zoo.walk import isolated_trial, outcome, walk
 
@@ -109,36 +107,20 @@ class TestOutcome:
         )
 
 
-def crashing(model, report):
-    report("built", True)
-    report("doing", model["dies"])
-    if model["dies"] == "quantized":
-        report("float", ALL_RUN)
-    if model["how"] == "exit":
-        os._exit(7)
-    while model["how"] == "spin":
-        pass
-    time.sleep(600)
-
-
 class TestIsolatedTrial:
     @pytest.mark.parametrize(
-        "how, dies, name, why",
+        "doing, name, why",
         [
-            ("exit", "float", "fails in float", "float: the process ended with code 7"),
-            ("spin", "quantized", "fails quantized", "not done within 1 s of CPU time"),
-            ("sleep", "float", "fails in float", "float: not done within 1 s"),
+            ("float", "fails in float", "float: the process ended with code 7"),
+            ("quantized", "fails quantized", "quantized: the process ended with code 7"),
         ],
     )
-    def test_a_child_that_dies(self, monkeypatch, how, dies, name, why):
-        # `fork` takes the patched functions along; the server of the real one would not.
-        monkeypatch.setattr(walking, "_START", "fork")
-        monkeypatch.setattr(walking, "run_trial", crashing)
-        monkeypatch.setattr(walking, "_WAIT", 1 if how == "sleep" else 300)
-        before = set(multiprocessing.active_children())  # other tests may have pools
-        found = isolated_trial(dict(how=how, dies=dies), timeout=1)
-        assert found["outcome"] == name and why in found["reason"]
-        assert set(multiprocessing.active_children()) <= before
+    def test_a_process_that_dies(self, monkeypatch, doing, name, why):
+        told = dict(built=True, doing=doing) | (dict(float=ALL_RUN) if doing == "quantized" else {})
+        died = Isolated(told, "the process ended with code 7", 1.5)
+        monkeypatch.setattr(walking, "run_isolated", lambda *_: died)
+        found = isolated_trial({}, timeout=1)
+        assert found["outcome"] == name and why in found["reason"] and found["seconds"] == 1.5
 
     def test_a_real_one(self):
         found = isolated_trial(dict(type="NoSuchDetector"), timeout=120)

@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -40,6 +40,8 @@ class Candidates(Operation):
 
     Output: candidates [n, 7], level after level: x1, y1, x2, y2, score, class, level.
     """
+
+    float32: ClassVar[str] = "scores and boxes"
 
     scores: Annotated[tuple[str, ...], Reads(Kind.FLOAT), Length(1, 64)]
     deltas: Maps

@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ class PSRoIAlign(Operation):
         cell[by][bx] = sum over rows of wy[by][row] * line[row]     # ascending, from 0
         y            = (sum over by, then bx, of cell) * f32(1 / size**2)   # from 0
     """
+
+    float32: ClassVar[str] = "bilinear sampling and votes"
 
     input: Annotated[str, Reads(Kind.FLOAT)]
     boxes: Annotated[str, Reads(Kind.BOXES)]

@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ class RegionCandidates(Operation):
 
     Output: candidates [m, 7], their level 0.
     """
+
+    float32: ClassVar[str] = "scores and boxes"
 
     scores: Annotated[str, Reads(Kind.FLOAT)]
     deltas: Annotated[str, Reads(Kind.FLOAT)]

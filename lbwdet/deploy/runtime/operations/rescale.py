@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ class Rescale(Operation):
     Boxes are multiplied by ``f32(1 / f32(resized / original))`` per axis, in float32; the
     quotient ``resized / original`` is float64.
     """
+
+    float32: ClassVar[str] = "boxes"
 
     input: Annotated[str, Reads(Kind.CANDIDATES)]
     output: Annotated[str, Writes(Kind.CANDIDATES)]

@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class RoIAlign(Operation):
         t         = sum over rows of wy * line[row]          # ascending, from 0
         y         = clamp(round(t * f32(s_level / s_y)) + zp_y, 0, maximum)
     """
+
+    float32: ClassVar[str] = "bilinear sampling"
 
     inputs: Annotated[tuple[str, ...], Reads(Kind.UINT8), Length(1, 16)]
     boxes: Annotated[str, Reads(Kind.BOXES)]

@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class Suppress(Operation):
 
     Output: candidates [n, 7].
     """
+
+    float32: ClassVar[str] = "overlaps of boxes"
 
     input: Annotated[str, Reads(Kind.CANDIDATES)]
     output: Annotated[str, Writes(Kind.CANDIDATES)]

@@ -1,0 +1,57 @@
+"""How near a deployed detector comes to the one that it was made of."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Found = tuple[Array, Array, Array]
+"""Boxes [n, 4], scores [n], labels [n]."""
+
+IOU = 0.9
+_LEAST = 1e-12
+
+
+def map_error(found: Sequence[Array], expected: Sequence[Array]) -> float:
+    """``|found - expected| / |expected - mean of its map|``, over all maps together.
+
+    1: no better than a constant for each map.
+    """
+    differences = sum(float(np.square(a - b).sum()) for a, b in zip(found, expected, strict=True))
+    spreads = sum(float(np.square(values - values.mean()).sum()) for values in expected)
+    return math.sqrt(differences / max(spreads, _LEAST))
+
+
+def match(found: Found, expected: Found) -> tuple[float | None, float | None]:
+    """Share of the expected boxes that were found, and how far the scores of these are apart.
+
+    A box is found if one of the same label overlaps it by an IoU of at least ``IOU``; each stands
+    for one, the best first.
+
+    Returns:
+        The share, and the mean absolute difference of scores; None where there are no boxes.
+    """
+    boxes, scores, labels = found
+    if not len(expected[1]):
+        return None, None
+    free = np.ones(len(scores), bool)
+    differences = []
+    for box, score, label in zip(*expected, strict=True):
+        overlaps = np.where(free & (labels == label), _ious(box, boxes), 0.0)
+        if len(overlaps) and overlaps.max() >= IOU:
+            best = int(overlaps.argmax())
+            free[best] = False
+            differences.append(abs(float(scores[best]) - float(score)))
+    share = len(differences) / len(expected[1])
+    return share, float(np.mean(differences)) if differences else None
+
+
+def _ious(box: Array, boxes: Array) -> Array:
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(1)
+    areas = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1)
+    union = areas + np.clip(box[2:] - box[:2], 0, None).prod() - shared
+    return np.asarray(shared / np.maximum(union, 1e-9))

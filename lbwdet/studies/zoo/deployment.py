@@ -1,0 +1,193 @@
+"""One model on random weights at four bits: lowered, run by both engines, held against PyTorch."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lbwdet.deploy.export import finish
+from lbwdet.deploy.lower import Lowered, head_of, lower
+from lbwdet.deploy.lower.preprocess import read_preprocess
+from lbwdet.deploy.runtime.artifact import Artifact
+from lbwdet.deploy.runtime.native import NativeEngine
+from lbwdet.deploy.runtime.operations.detections import Detections
+from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
+from lbwdet.deploy.testing import random_image
+from lbwdet.errors import LBWError
+from lbwdet.layers import quantize_
+from lbwdet.studies.zoo.agreement import map_error, match
+from lbwdet.studies.zoo.isolated import Report
+from lbwdet.studies.zoo.lively import make_lively
+from lbwdet.studies.zoo.substitution import places_of, substituted
+from lbwdet.studies.zoo.trial import WEIGHT, build, reason
+
+Array = NDArray[Any]
+
+IMAGES = 2  # to calibrate on; the first one is also run
+LARGEST_ERROR = 0.5  # of maps; a part that is left out makes about 1
+
+
+def try_lowering(subject: Mapping[str, Any], report: Report) -> None:
+    """Builds and lowers a model; nothing is calibrated or run.
+
+    Args:
+        subject: ``model`` and ``pipeline``, see :func:`~lbwdet.studies.zoo.shipped.load_deployed`.
+        report: called with ``doing`` and what comes next, ``masks`` (whether they are lowered,
+            too; None: the model has none), and ``reason``: one sentence, or None.
+    """
+    with _telling(report):
+        report("doing", "build")
+        model: Any = quantize_(build(subject["model"]), weight=WEIGHT)
+        model.eval()  # which of some detectors returns nothing
+        report("doing", "lower")
+        report("masks", _with_masks(model, lower(model, subject["pipeline"])))
+
+
+def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
+    """Builds and exports a model, runs both engines, and compares them with PyTorch.
+
+    Args:
+        subject: as :func:`try_lowering`.
+        report: gets also ``map_error``, ``matched`` and ``score_difference``, see
+            :mod:`.agreement`.
+    """
+    with _telling(report):
+        report("doing", "build")
+        model: Any = build(subject["model"])
+        model.eval()
+        pipeline = subject["pipeline"]
+        report("doing", "lower")  # what is refused without tracing is refused before anything runs
+        head_of(model)(model)
+        read_preprocess(pipeline, model.data_preprocessor)
+        report("doing", "calibrate")
+        images = _images(pipeline)
+        batches = [_batch(image, pipeline) for image in images.values()]
+        make_lively(model, lambda: model.test_step(_joined(batches)))
+        quantize_(model, weight=WEIGHT)
+        make_lively(model, lambda: model.test_step(_joined(batches)), scaled=False)
+        report("doing", "lower")
+        lowered = lower(model, pipeline)
+        report("masks", _with_masks(model, lowered))
+        report("doing", "export")
+        artifact = finish(lowered, model, _classes(lowered), images.items())
+        report("doing", "run")
+        image, batch = next(iter(images.values())), batches[0]
+        maps, found = _run(artifact, lowered.maps, image)
+        report("doing", "compare")
+        error, expected = _compare(model, batch, maps)
+        matched, difference = match(found, expected)
+        report("map_error", error)
+        report("matched", matched)
+        report("score_difference", difference)
+        if not error < LARGEST_ERROR:
+            raise LBWError(
+                f"the engine's maps are {error:.0%} away from those of the fake-quantized detector"
+            )
+
+
+@contextlib.contextmanager
+def _telling(report: Report) -> Iterator[None]:
+    """Whatever is raised inside is reported as ``reason``; if nothing is, None."""
+    try:
+        yield
+    except LBWError as error:
+        report("reason", str(error))
+    except Exception as error:  # the config names any class; whatever it does
+        report("reason", f"not refused in a sentence: {reason(error)}")
+    else:
+        report("reason", None)
+
+
+def _with_masks(model: Any, lowered: Lowered) -> bool | None:
+    """Whether masks are part of the program; None of a detector without."""
+    if not any("mask_head" in name for name, _ in model.named_modules()):
+        return None
+    kinds = {type(operation).__name__ for operation in lowered.program.operations}
+    return any("mask" in kind.lower() for kind in kinds)
+
+
+def _classes(lowered: Lowered) -> list[str]:
+    last = lowered.program.operations[-1]
+    assert isinstance(last, Detections)
+    return [f"class{index}" for index in range(last.num_classes)]
+
+
+def _images(pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Array]:
+    """A bit smaller than what the pipeline resizes to."""
+    (width, height), *_ = (step["scale"] for step in pipeline if "scale" in step)
+    return {
+        f"random image {seed}": random_image(seed, 7 * height // 8, 15 * width // 16)
+        for seed in range(IMAGES)
+    }
+
+
+def _batch(image: Array, pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a data loader would give to ``test_step``."""
+    steps = [step for step in pipeline[1:] if "Annotations" not in step["type"]]
+    data = Compose([dict(type="LoadImageFromNDArray"), *steps])(dict(img=image, img_id=0))
+    return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+
+
+def _joined(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One batch of all images."""
+    return {key: [item for batch in batches for item in batch[key]] for key in batches[0]}
+
+
+def _run(
+    artifact: Artifact, names: Sequence[str], image: Array
+) -> tuple[list[Array], tuple[Array, Array, Array]]:
+    """The dense maps in reals, and the detections, of both engines.
+
+    Raises:
+        LBWError: the engines differ in some byte.
+    """
+    native, reference = NativeEngine(artifact, threads=1), ReferenceEngine(artifact)
+    values, found = native.values(image, names), native.detect(image)
+    other_values, other_found = reference.values(image, names), reference.detect(image)
+    for name in names:
+        if values[name].tobytes() != other_values[name].tobytes():
+            raise LBWError(f"native and reference engine differ in {name}")
+    if any(one.tobytes() != two.tobytes() for one, two in zip(found, other_found, strict=True)):
+        raise LBWError("native and reference engine differ in their detections")
+    quantizations = artifact.program.quantizations
+    return [_real(values[name], quantizations.get(name)) for name in names], found
+
+
+def _real(value: Array, quantization: Quantization | None) -> Array:
+    if quantization is None:
+        return value
+    return (value.astype(np.float32) - quantization.zero_point) * np.float32(quantization.scale)
+
+
+@torch.no_grad()
+def _compare(
+    model: Any, batch: dict[str, Any], maps: Sequence[Array]
+) -> tuple[float, tuple[Array, Array, Array]]:
+    """How far the engine's maps are from the model's, and what the model makes of the engine's."""
+    inputs: Tensor = model.data_preprocessor(batch)["inputs"]
+    tensors: list[Tensor] = []
+
+    def dense() -> list[Tensor]:
+        tensors.extend(head_of(model).dense(model, inputs))
+        return tensors
+
+    places = places_of(model, dense)
+    ours = [_like(values, tensor) for values, tensor in zip(maps, tensors, strict=True)]
+    error = map_error([t.numpy() for t in ours], [t.numpy() for t in tensors])
+    with substituted(model, places, ours):
+        found = model.test_step(batch)[0].pred_instances
+    return error, (found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy())
+
+
+def _like(values: Array, tensor: Tensor) -> Tensor:
+    """The engine's values, channels last, in the order and shape of PyTorch's."""
+    given = torch.from_numpy(values)
+    if tensor.dim() == 4:
+        return given.permute(0, 3, 1, 2).contiguous()
+    return given.reshape(tensor.shape)

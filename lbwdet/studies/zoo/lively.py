@@ -1,0 +1,77 @@
+"""Random weights with which every layer's numbers have about the same size, as trained ones do."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+_LAYERS = (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)
+_LEAST = 1e-6  # of a standard deviation: what is smaller stays
+_SHARE = 0.25  # of the mean variance of a norm's channels that each has at least
+
+
+@torch.no_grad()
+def make_lively(model: nn.Module, run: Callable[[], Any], scaled: bool = True) -> None:
+    """Scales weights so that what each layer adds to its bias has a standard deviation of 1.
+
+    Initial weights give scores that are nearly the same everywhere, so that no box exceeds a
+    threshold, and numbers that grow from block to block where batch norm has seen no data. Each
+    layer is scaled, and each batch norm gets its statistics, when it is first met (as in Mishkin
+    and Matas, All you need is a good init, arXiv 1511.06422).
+
+    Args:
+        model: in eval mode; changed in place.
+        run: runs it on some images.
+        scaled: whether weights are scaled; if not, batch norms get their statistics, for quantized
+            weights, whose size is another.
+    """
+    met: set[nn.Module] = set()
+
+    def scale(layer: Any, _: Any, output: Tensor) -> Tensor | None:
+        if layer in met:
+            return None
+        met.add(layer)
+        bias = _bias(layer, output.dim())
+        product = output - bias
+        spread = float(product.std()) if product.numel() > 1 else 0.0
+        if not _LEAST < spread < float("inf"):
+            return None
+        layer.weight /= spread
+        return product / spread + bias
+
+    def observe(norm: Any, inputs: tuple[Tensor, ...]) -> None:
+        if norm in met or norm.running_mean is None:
+            return
+        met.add(norm)
+        values = inputs[0].transpose(0, 1).flatten(1)
+        if values.shape[1] > 1:
+            norm.running_mean.copy_(values.mean(1))
+            variances = values.var(1)
+            # A channel that these images leave dark must not outshine all others on the next.
+            least = max(_SHARE * float(variances.mean()), _LEAST)
+            norm.running_var.copy_(variances.clamp_min(least))
+
+    hooks = [
+        part.register_forward_hook(scale)
+        if isinstance(part, _LAYERS)
+        else part.register_forward_pre_hook(observe)
+        for part in model.modules()
+        if isinstance(part, (*(_LAYERS if scaled else ()), _BatchNorm))
+    ]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _bias(layer: Any, rank: int) -> Tensor:
+    """A layer's bias, for an output of so many axes."""
+    if layer.bias is None:
+        return torch.zeros(())
+    sizes = [1] * rank
+    sizes[-1 if isinstance(layer, nn.Linear) else 1] = -1
+    bias: Tensor = layer.bias.reshape(sizes)
+    return bias

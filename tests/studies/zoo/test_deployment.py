@@ -1,0 +1,56 @@
+"""One small model lowered, and deployed, as the walk does it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lbwdet.studies.zoo import deployment
+from lbwdet.studies.zoo.deployment import try_deployment, try_lowering
+from lbwdet.studies.zoo.shipped import load_deployed
+
+
+def told(trial, subject) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    trial(subject, lambda key, value: found.update({key: value}))
+    return found
+
+
+@pytest.fixture(scope="module")
+def retinanet():
+    return load_deployed("retinanet/retinanet_r18_fpn_1x_coco.py", 192)
+
+
+def test_what_is_deployed(retinanet):
+    found = told(try_deployment, retinanet)
+    assert found["reason"] is None and found["masks"] is None and found["doing"] == "compare"
+    assert 0 < found["map_error"] < 0.1
+    # MMDetection makes the same boxes of the engine's maps.
+    assert found["matched"] == 1 and found["score_difference"] < 1e-5
+
+
+def test_engines_that_differ_are_told(retinanet, monkeypatch):
+    def values(engine, image, names):
+        return {name: np.zeros(3, np.uint8) for name in names}
+
+    monkeypatch.setattr(deployment.ReferenceEngine, "values", values)
+    found = told(try_deployment, retinanet)
+    assert found["reason"].startswith("native and reference engine differ in bbox_head.")
+    assert found["doing"] == "run"
+
+
+@pytest.mark.parametrize("trial", [try_lowering, try_deployment])
+def test_refusals_are_sentences(retinanet, trial):
+    changed = retinanet | dict(pipeline=[dict(type="LoadImageFromFile"), dict(type="Flip")])
+    assert told(trial, changed) == dict(
+        doing="lower",
+        reason="test pipeline: Flip cannot be lowered; supported are Resize, Pad, "
+        "LoadImageFromFile, LoadImageFromNDArray, LoadAnnotations, PackDetInputs",
+    )
+    unknown = told(trial, retinanet | dict(model=dict(type="NoSuchDetector")))
+    assert unknown["doing"] == "build" and "NoSuchDetector" in unknown["reason"]
+
+
+def test_lowering_runs_nothing(retinanet, monkeypatch):
+    monkeypatch.setattr(deployment, "finish", lambda *_: 1 / 0)
+    assert told(try_lowering, retinanet) == dict(doing="lower", masks=None, reason=None)

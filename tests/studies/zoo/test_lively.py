@@ -1,0 +1,50 @@
+import torch
+from torch import nn
+
+from lbwdet.studies.zoo.lively import make_lively
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.norm = nn.BatchNorm2d(8)
+        self.up = nn.ConvTranspose2d(8, 6, 2, 2, bias=False)
+        self.head = nn.Linear(6, 5)
+        self.dead = nn.Conv2d(3, 2, 1)
+        for parameter in self.parameters():
+            parameter.data.normal_(0, 0.01)
+        self.dead.weight.data.zero_()
+        self.head.bias.data.fill_(-4)
+
+    def forward(self, x):
+        a = self.conv(x)
+        b = self.norm(a)
+        c = self.up(b.relu())
+        return a, b, c, self.head(c.mean((2, 3))), self.dead(x)
+
+
+def test_every_layer_has_a_spread_of_one():
+    torch.manual_seed(0)
+    net, x = Net().eval(), torch.randn(4, 3, 12, 12)
+    seen = []
+    make_lively(net, lambda: seen.append(net(x)))
+    with torch.no_grad():
+        now = net(x)
+    for during, after in zip(seen[0], now, strict=True):
+        torch.testing.assert_close(during, after, atol=1e-4, rtol=1e-4)
+    a, b, c, d, dead = now
+    for value in (a - net.conv.bias[None, :, None, None], c, d - net.head.bias):
+        torch.testing.assert_close(value.std(), torch.tensor(1.0), atol=1e-3, rtol=0)
+    assert (net.head.bias == -4).all()
+    spread = (b - net.norm.bias[None, :, None, None]).std((0, 2, 3)) / net.norm.weight.abs()
+    assert (spread < 1.01).all() and (spread > 0.3).all()
+    assert (net.norm.running_var >= 0.24 * a.var((0, 2, 3)).mean()).all()
+    assert torch.isfinite(dead).all() and not net.dead.weight.any()
+
+
+def test_a_layer_that_is_met_twice_is_scaled_once():
+    torch.manual_seed(0)
+    layer, x = nn.Linear(4, 4), torch.randn(8, 4)
+    make_lively(layer, lambda: (layer(x), layer(10 * x)))
+    torch.testing.assert_close((layer(x) - layer.bias).std(), torch.tensor(1.0), atol=1e-3, rtol=0)

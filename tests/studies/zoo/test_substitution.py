@@ -1,0 +1,48 @@
+import pytest
+import torch
+from torch import nn
+
+from lbwdet.errors import LBWError
+from lbwdet.studies.zoo.substitution import places_of, substituted
+
+
+class Head(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Identity()
+
+    def forward(self, x):
+        return [self.layer(x) + 1, x * 3], {"more": self.layer(x * 10)}
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = Head()
+
+    def forward(self, x):
+        (one, two), rest = self.head(x)
+        return one + two + rest["more"]
+
+
+def test_tensors_are_exchanged_and_come_back():
+    net, x = Net(), torch.ones(2)
+
+    def dense():
+        (one, _), rest = net.head(x)
+        return [one, rest["more"]]
+
+    places = places_of(net, dense)
+    assert [{module for module, *_ in found} for found in places] == [
+        {net.head},
+        {net.head, net.head.layer},
+    ]
+    with substituted(net, places, [torch.full((2,), 100.0), torch.full((2,), 1000.0)]):
+        assert net(x).tolist() == [1103.0] * 2
+    assert net(x).tolist() == [15.0] * 2
+
+
+def test_a_tensor_that_no_module_returns():
+    net, x = Net(), torch.ones(2)
+    with pytest.raises(LBWError, match="no module returns map 1 of 2"):
+        places_of(net, lambda: [net(x), x.clone()])

@@ -1,0 +1,21 @@
+import pytest
+
+from lbwdet.studies.zoo.turns import go_through, groups_of
+
+
+def test_one_of_each_family_first():
+    models = {"a/one": "1", "a/same": "1", "a/two": "2", "b/one": "3", "c/like_a": "1"}
+    assert groups_of(models) == [["a/one", "a/same", "c/like_a"], ["b/one"], ["a/two"]]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_each_result_is_kept(jobs, capsys):
+    kept = {}
+    go_through(["ab", "c"], str.upper, lambda group, found: kept.update({group: found}), jobs)
+    assert kept == {"ab": "AB", "c": "C"}
+    assert "zoo  2/2" in capsys.readouterr().err
+
+
+def test_what_is_raised_ends_it():
+    with pytest.raises(ZeroDivisionError):
+        go_through([["a"]], lambda group: 1 / 0, print, 1)
