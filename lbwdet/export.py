@@ -15,10 +15,12 @@ from lbwdet.configs import SPLITS, load_config
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.export import export_detector
-from lbwdet.measuring.calibration_images import calibration_images, usable_images
+from lbwdet.measuring.calibration_images import calibration_images, noted_images, usable_images
 from lbwdet.measuring.detectors import build_detector, test_dataset
 from lbwdet.progress import Progress
 from lbwdet.terminal import printable
+
+IMAGES = 64  # to calibrate on
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ def export(
     config: str | Path,
     checkpoint: str | Path,
     out: str | Path,
-    calibrate: str,
-    num: int = 64,
+    calibrate: str | None = None,
+    num: int | None = None,
     method: str = "mse",
     entropy_coding: bool = False,
     data_root: str | None = None,
@@ -63,8 +65,10 @@ def export(
         config, checkpoint: of the trained detector.
         out: the artifact's file, customarily ``*.lbw``.
         calibrate: ``'train'``, ``'val'`` or ``'test'`` for images of the config's data set,
-            or else an image or a folder of images.
-        num: number of images, taken evenly from all there are.
+            or else an image or a folder of images. None for the images by which
+            ``lbwdet quantize --post-training`` made the checkpoint.
+        num: number of images, taken evenly from all there are; None for 64, or as many as
+            the checkpoint was made by.
         method: ``'mse'``, ``'percentile'`` or ``'minmax'``.
         entropy_coding: smaller file, slower to load.
         data_root, cfg_options: as for training.
@@ -73,7 +77,10 @@ def export(
         LBWError: with a message for the user; nothing is written.
     """
     cfg = load_config(config, cfg_options, data_root)
-    chosen = calibration_images(cfg, calibrate, num)
+    if calibrate is None:
+        calibrate, noted = noted_images(checkpoint)
+        num = num or noted
+    chosen = calibration_images(cfg, calibrate, IMAGES if num is None else num)
     loader = ImageLoader.of(test_dataset(cfg)["pipeline"])
     loader.check_deployable()
     paths, left_out = usable_images(cfg, chosen)

@@ -15,13 +15,14 @@ def test_export(asked, flag, capsys):
     assert [call[name] for name in ("config", "checkpoint", "out")] == ["a.py", "b.pth", "m.lbw"]
     assert (call["calibrate"], call["num"], call["data_root"]) == ("train", 3, "r")
     assert capsys.readouterr().out == "m.lbw: 35 layers\n"
-    assert asked(EXPORT, exported, *line)["num"] == 64
+    call = asked(EXPORT, exported, *line[:-2])
+    assert (call["calibrate"], call["num"]) == (None, None)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["export", "a.py", "b.pth", "--out", "m.lbw"], "required: --calibrate"),
+        (["export", "a.py", "b.pth"], "required: --out"),
         (["export-onnx", "m.lbw"], "required: --out"),
         (["export-onnx", "m.lbw", "--out", "m.onnx", "--part", "neck"], "invalid choice: 'neck'"),
     ],
