@@ -7,11 +7,8 @@ from typing import Any
 from lbwdet.tables import NOT_MEASURED, table
 
 Row = Mapping[str, Any]
-_CHOSEN_BY = {
-    ("", "lbwdet"): "",
-    ("exact", "lbwdet"): "nearest level",
-    ("data", "lbwdet"): "images",
-}
+OWN = "lbwdet"  # among engines
+_CHOSEN_BY = {"": "", "exact": "nearest level", "data": "images"}
 
 
 def markdown(content: Mapping[str, Any]) -> str:
@@ -65,7 +62,7 @@ def _weights(draws: Sequence[Row]) -> str:
 
 def _chosen(draws: Sequence[Row]) -> str:
     row = draws[0]
-    text: str = _CHOSEN_BY.get((row["solver"], row["engine"]), row["engine"])
+    text = _CHOSEN_BY[row["solver"]] if row["engine"] == OWN else row["engine"]
     return f"{text}, refined" if row["ingredients"] == "refined" else text
 
 
