@@ -194,6 +194,7 @@ def main() -> None:
             write_json(
                 args.out,
                 dict(
+                    study="post-training",
                     machine=platform.processor() or platform.machine(),
                     threads=args.threads,
                     torch=torch.__version__,

@@ -16,11 +16,13 @@ from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.export import export_detector
 from lbwdet.deploy.lower import lower
 from lbwdet.errors import LBWError
-from lbwdet.measuring.calibration_images import calibration_images, usable_images
+from lbwdet.measuring.calibration_images import calibration_images, noted_images, usable_images
 from lbwdet.measuring.detectors import build_detector, test_dataset
 from lbwdet.progress import Progress
 from lbwdet.terminal import printable
 from lbwdet.training.build import build_model
+
+IMAGES = 64  # to calibrate on
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,16 @@ class ExportSettings(Overrides):
 
     Attributes:
         calibrate: ``'train'``, ``'val'`` or ``'test'`` for images of the config's data set,
-            or else an image or a folder of images.
-        num: number of images, taken evenly from all there are.
+            or else an image or a folder of images. None for the images by which
+            ``lbwdet quantize --post-training`` made the checkpoint.
+        num: number of images, taken evenly from all there are; None for 64, or as many as
+            the checkpoint was made by.
         method: ``'mse'``, ``'percentile'`` or ``'minmax'``.
         entropy_coding: smaller file, slower to load.
     """
 
-    calibrate: str
-    num: int = 64
+    calibrate: str | None = None
+    num: int | None = None
     method: str = "mse"
     entropy_coding: bool = False
 
@@ -79,9 +83,12 @@ def export(
     Raises:
         LBWError: with a message for the user; nothing is written.
     """
-    calibrate, method = settings.calibrate, settings.method
-    cfg = settings.load_config(config)
-    chosen = calibration_images(cfg, calibrate, settings.num)
+    method, cfg = settings.method, settings.load_config(config)
+    calibrate, num = settings.calibrate, settings.num
+    if calibrate is None:
+        calibrate, noted = noted_images(checkpoint)
+        num = num or noted
+    chosen = calibration_images(cfg, calibrate, IMAGES if num is None else num)
     loader = ImageLoader.of(test_dataset(cfg)["pipeline"])
     loader.check_deployable()
     paths, left_out = usable_images(cfg, chosen)

@@ -1,6 +1,5 @@
 """A detector at low bits from images alone: what ``lbwdet quantize --post-training`` does."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -10,17 +9,17 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
-from torch import nn
 
 from lbwdet import __version__
+from lbwdet.bit_plan.image_inputs import detect, read_input
+from lbwdet.bit_plan.low_bit_start import low_bit_settings, write_projected
 from lbwdet.bit_plan.quantized_config import write_quantized_config
 from lbwdet.checkpoints import read_checkpoint
 from lbwdet.configs import load_config
-from lbwdet.errors import CheckpointError, DataError, LBWError
+from lbwdet.errors import CheckpointError, LBWError
 from lbwdet.files import write_json
 from lbwdet.layers import describe_quantization
-from lbwdet.measuring.calibration_images import calibration_images, usable_images
+from lbwdet.measuring.calibration_images import calibration_images, note_images, usable_images
 from lbwdet.measuring.detectors import build_detector, test_dataset
 from lbwdet.measuring.model_map import ModelMap
 from lbwdet.posttraining import (
@@ -80,6 +79,7 @@ def post_train_detector(
     num: int = 64,
     keep_float: Sequence[str] = (),
     refine_steps: int = 0,
+    from_low_bit: bool = False,
     measure: bool = True,
     num_images: int | None = None,
     data_root: str | None = None,
@@ -97,6 +97,8 @@ def post_train_detector(
         weight, keep_float: as :func:`lbwdet.layers.quantize_` takes them.
         num: number of images, taken evenly from all there are.
         refine_steps: of the refinement by gradient; 0: none.
+        from_low_bit: the checkpoint may hold low-bit weights, whose levels then are what is aimed
+            at; they are written to ``out_dir``/``start.pth``.
         measure: mAP of the float, the nearest and the data-aware weights, if there are labels.
         num_images: only the first test images for it.
         data_root: overrides the data root of the config.
@@ -107,11 +109,15 @@ def post_train_detector(
     out_dir = Path(out_dir)
     cfg = load_config(config, data_root=data_root)
     state, meta = read_checkpoint(checkpoint)
-    if (meta.get("lbwdet") or {}).get("quant"):
-        raise CheckpointError(
-            f"{checkpoint}: holds low-bit weights already; post-training starts from float ones"
-        )
     paths, left_out = usable_images(cfg, calibration_images(cfg, source, num))
+    if quant := low_bit_settings(meta):
+        if not from_low_bit:
+            raise CheckpointError(
+                f"{checkpoint}: holds low-bit weights already; name the float checkpoint, or take "
+                "the levels of these for the float weights by --from-low-bit"
+            )
+        write_projected(cfg, checkpoint, state, quant, start := out_dir / "start.pth")
+        checkpoint, (state, _) = start, read_checkpoint(start)
     low_bit = out_dir / "config.py"
     write_quantized_config(config, low_bit, weight, keep_float, checkpoint=checkpoint)
     settings = PostTraining(refinement=Refinement(steps=refine_steps) if refine_steps else None)
@@ -122,7 +128,9 @@ def post_train_detector(
     scores: dict[str, float] | None = None
     if found is None:
         run = State(out_dir / "state.pth", key)
-        layers = _run(cfg, low_cfg, checkpoint, paths, run, settings, written)
+        layers = _run(
+            cfg, low_cfg, checkpoint, paths, run, settings, written, note_images(source, num)
+        )
     else:
         layers, scores = found
     write_quantized_config(config, low_bit, weight, keep_float, checkpoint=written)
@@ -142,11 +150,12 @@ def _run(
     state: State,
     settings: PostTraining,
     written: Path,
+    note: Mapping[str, Any],
 ) -> list[LayerResult]:
     model: Any = build_detector(low_cfg, checkpoint)
     floating = build_detector(cfg, checkpoint)
     state.resume(model)
-    inputs = [_read(cfg, path) for path in paths]
+    inputs = [read_input(cfg, path) for path in paths]
     with _Stages(settings) as stages:
 
         def on_module(name: str, index: int, number: int, layer: LayerResult | None) -> None:
@@ -154,7 +163,7 @@ def _run(
             stages.module(index, number)
 
         result = post_train(
-            model, inputs, _forward, settings, floating, list(state.done), on_module, stages.step
+            model, inputs, detect, settings, floating, list(state.done), on_module, stages.step
         )
     known = {layer.name: layer for layer in [*state.layers, *result.layers]}
     write_weights(
@@ -162,7 +171,7 @@ def _run(
         model,
         dict(
             dataset_meta=dict(CLASSES=model.dataset_meta["classes"]),
-            lbwdet=dict(version=__version__, quant=describe_quantization(model)),
+            lbwdet=dict(version=__version__, quant=describe_quantization(model), **note),
         ),
     )
     state.remove()
@@ -196,26 +205,6 @@ class _Stages:
             self._progress = Progress("refine", self._settings.refinement.steps)
         if self._progress is not None:
             self._progress.step()
-
-
-def _read(cfg: Config, path: Path) -> dict[str, Any]:
-    """One image as the test pipeline gives it, without its annotations."""
-    steps = [
-        step
-        for step in test_dataset(cfg)["pipeline"]
-        if not str(step["type"]).endswith("LoadAnnotations")
-    ]
-    try:
-        data: dict[str, Any] = Compose(copy.deepcopy(steps))(dict(img_path=str(path), img_id=0))
-    except Exception as error:  # decoders raise whatever they like
-        raise DataError(f"{path}: cannot read this image ({error})") from error
-    return data
-
-
-def _forward(model: nn.Module, data: Mapping[str, Any]) -> object:
-    test_step: Any = model.test_step
-    samples = [copy.deepcopy(data["data_samples"])]  # they are written to
-    return test_step(dict(inputs=[data["inputs"]], data_samples=samples))
 
 
 def _key(cfg: Config, state: Mapping[str, torch.Tensor], paths: Sequence[Path], *rest: Any) -> str:

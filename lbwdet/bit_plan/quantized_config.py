@@ -68,7 +68,10 @@ def write_quantized_config(
         quant["keep_float"] = list(keep_float)
     if overrides:
         quant["overrides"] = {name: dict(changes) for name, changes in overrides.items()}
-    text = _text(cfg, config, out, quant, checkpoint)
+    changes: dict[str, Any] = dict(model=low_bit_entry(cfg.model, quant))
+    if checkpoint is not None:
+        changes["load_from"] = str(checkpoint)
+    text = config_text(cfg, config, out, changes)
     with atomic_write(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
         model = build_model(load_config(temporary))
@@ -124,19 +127,10 @@ def float_and_quantized_map(
     return measure(build_detector(cfg, checkpoint)), measure(build_detector(low_bit, checkpoint))
 
 
-def _text(
-    cfg: Config,
-    config: str | Path,
-    out: Path,
-    quant: Mapping[str, Any],
-    checkpoint: str | Path | None,
-) -> str:
+def config_text(cfg: Config, config: str | Path, out: Path, changes: Mapping[str, Any]) -> str:
+    """A config with ``config``, loaded as ``cfg``, as its base, and these changes."""
     add_import(cfg, "lbwdet.models")  # where LBWDetector is registered
-    changes: dict[str, Any] = dict(
-        custom_imports=dict(cfg.custom_imports), model=low_bit_entry(cfg.model, quant)
-    )
-    if checkpoint is not None:
-        changes["load_from"] = str(checkpoint)
+    changes = dict(custom_imports=dict(cfg.custom_imports), **changes)
     if Config._is_lazy_import(str(config_file(config))):
         # A config of Python imports can be no base of a textual one: it is written out.
         cfg.merge_from_dict(changes)

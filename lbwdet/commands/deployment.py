@@ -12,17 +12,16 @@ def export(parser: argparse.ArgumentParser) -> Run:
     add("--out", required=True, metavar="MODEL.lbw", help="the artifact to write")
     add(
         "--calibrate",
-        required=True,
         metavar="FOLDER_OR_SPLIT",
-        help="images for the ranges of activations: a folder, or train, val or test of the config",
+        help="images for the ranges of activations: a folder, or train, val or test of the config "
+        "[those of quantize --post-training]",
     )
     add(
         "--num-images",
         "--num",
         type=positive,
-        default=64,
         metavar="N",
-        help="number of these images [%(default)s]",
+        help="number of these images [64, or as many as quantize --post-training took]",
     )
     add("--method", choices=("mse", "percentile", "minmax"), default="mse", help="[%(default)s]")
     add("--entropy-coding", action="store_true", help="smaller file, slower to load")

@@ -11,7 +11,7 @@ from lbwdet.errors import ConfigError, DataError
 def quantize(parser: argparse.ArgumentParser) -> Run:
     add = parser.add_argument
     add_shared(parser, "config")
-    add_shared(parser, "--bit-width", required=True)
+    add_shared(parser, "--bit-width")
     add_shared(parser, "--code", "--granularity")
     add("--keep-float", nargs="+", default=[], metavar="GLOB", help="layers that stay float")
     add("--checkpoint", help="float weights to start from; their mAP is measured, if there is data")
@@ -31,9 +31,20 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
         help="then adjust the weights by gradient, still without labels [%(default)s]",
     )
     add("--no-deploy-check", action="store_true", help="do not say whether it can be deployed")
+    add("--from-low-bit", action="store_true", help="the checkpoint may be a low-bit one")
+    add(
+        "--norms-only",
+        action="store_true",
+        help="of a low-bit config that was trained: keep the levels, estimate batch norms anew",
+    )
     add_shared(parser, "--num-images", "--data-root")
 
     def run(args: argparse.Namespace) -> None:
+        if args.norms_only:
+            _estimate_norms(args)
+            return
+        if args.bit_width is None:
+            raise ConfigError("--bit-width is missing: 1 to 8")
         weight = dict(bit_width=args.bit_width, code=args.code, granularity=args.granularity)
         if args.post_training is not None:
             _post_train(args, weight)
@@ -71,6 +82,27 @@ def _say_deployable(args: argparse.Namespace, config: str) -> None:
         print(deployability(config))
 
 
+def _estimate_norms(args: argparse.Namespace) -> None:
+    if args.post_training is None or args.checkpoint is None or args.bit_width is not None:
+        raise ConfigError(
+            "--norms-only needs --post-training IMAGES and --checkpoint, and takes the bit width "
+            "from the config"
+        )
+    from lbwdet.bit_plan.norm_estimation import estimate_detector_norms
+
+    result = estimate_detector_norms(
+        args.config,
+        args.checkpoint,
+        args.post_training,
+        args.out or f"work_dirs/{Path(args.config).stem}_norms",
+        num=args.num,
+        measure=not args.no_map,
+        num_images=args.num_images,
+        data_root=args.data_root,
+    )
+    print(result.text())
+
+
 def _post_train(args: argparse.Namespace, weight: dict[str, Any]) -> None:
     if args.checkpoint is None:
         raise ConfigError("--post-training needs --checkpoint: the float weights to start from")
@@ -86,6 +118,7 @@ def _post_train(args: argparse.Namespace, weight: dict[str, Any]) -> None:
         num=args.num,
         keep_float=args.keep_float,
         refine_steps=args.refine,
+        from_low_bit=args.from_low_bit,
         measure=not args.no_map,
         num_images=args.num_images,
         data_root=args.data_root,

@@ -13,6 +13,7 @@ from lbwdet.layers.quant_relu import QuantReLU
 from lbwdet.layers.quantizable import quantizable_layers, register_quantizable
 from lbwdet.layers.quantize import (
     describe_quantization,
+    described_settings,
     quantize_,
     quantized_layers,
     unquantized_weights,
@@ -30,6 +31,7 @@ __all__ = [
     "activation_keys",
     "calibration",
     "describe_quantization",
+    "described_settings",
     "input_quantizers",
     "limit_resolutions",
     "quantizable_layers",

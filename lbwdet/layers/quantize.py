@@ -1,5 +1,6 @@
 """``quantize_``: turns the layers of any module into quantized ones, in place."""
 
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
@@ -56,6 +57,21 @@ def _describe(layer: QuantLayer) -> str:
         if settings.granularity != "tensor":
             words += f" per {settings.granularity}"
     return f"{q.bit_width}bit {q.code} {q.solver} {q.granularity}{words}"
+
+
+def described_settings(words: str) -> dict[str, Any]:
+    """The weight settings that :func:`describe_quantization` put in words.
+
+    Raises:
+        ConfigError: they are no such words, or do not say all (of solver ``'threshold'``).
+
+    >>> described_settings("4bit dense exact channel")
+    {'bit_width': 4, 'code': 'dense', 'solver': 'exact', 'granularity': 'channel'}
+    """
+    found = re.match(r"(\d)bit (\S+) (\S+) (\S+)", words)
+    if found is None or found[3] == "threshold":
+        raise ConfigError(f"{words!r} does not say how a weight is projected")
+    return dict(bit_width=int(found[1]), code=found[2], solver=found[3], granularity=found[4])
 
 
 def quantize_(

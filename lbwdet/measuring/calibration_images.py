@@ -3,11 +3,13 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import Compose
 from mmengine.config import Config
 
+from lbwdet.checkpoints import read_checkpoint
 from lbwdet.configs import SPLITS
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.datasets.voc_files import some
@@ -36,6 +38,29 @@ def calibration_images(cfg: Config, source: str, num: int) -> list[Path]:
     paths = _of_split(cfg, source) if source in SPLITS else find_images(source)
     chosen = np.linspace(0, len(paths) - 1, min(num, len(paths))).round().astype(int)
     return [paths[index] for index in chosen]
+
+
+def note_images(source: str, num: int) -> dict[str, Any]:
+    """What a checkpoint's ``meta['lbwdet']`` says of the images that it was made by."""
+    source = source if source in SPLITS else str(Path(source).resolve())
+    return dict(images=dict(source=source, num=num))
+
+
+def noted_images(checkpoint: str | Path) -> tuple[str, int]:
+    """``source`` and ``num`` of :func:`calibration_images`, as :func:`note_images` noted them.
+
+    Raises:
+        ConfigError: the checkpoint does not say.
+        CheckpointError: it cannot be read.
+    """
+    _, meta = read_checkpoint(checkpoint)
+    match meta.get("lbwdet"):
+        case {"images": {"source": str(source), "num": int(num)}}:
+            return source, num
+    raise ConfigError(
+        f"{checkpoint}: does not say which images it was made by, as those of lbwdet quantize "
+        "--post-training do; name some for the ranges of activations: --calibrate train"
+    )
 
 
 def usable_images(cfg: Config, paths: Sequence[Path]) -> tuple[list[Path], list[str]]:

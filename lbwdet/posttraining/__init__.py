@@ -1,5 +1,6 @@
 """Low bits for a trained network from images alone: no labels, no training."""
 
+from lbwdet.posttraining.estimate import estimate_norms
 from lbwdet.posttraining.layerwise import post_train
 from lbwdet.posttraining.refine import Refinement
 from lbwdet.posttraining.search import Search
@@ -14,6 +15,7 @@ __all__ = [
     "Result",
     "Search",
     "State",
+    "estimate_norms",
     "markdown",
     "post_train",
     "rows",

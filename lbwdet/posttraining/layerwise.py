@@ -39,7 +39,7 @@ def post_train(
 
     All work is done on one thread per pass and per layer, so that the result does not
     depend on their number (``torch.get_num_threads()`` of them are used). Memory beyond the
-    model: a float copy of it, 1.2 GB of waiting passes, and at most 0.5 GB of moments; if more
+    model: a float copy of it, 1 GB of waiting passes, and at most 0.5 GB of moments; if more
     inputs are given than passes may wait, they are taken evenly.
 
     Args:

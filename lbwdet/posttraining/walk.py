@@ -153,7 +153,7 @@ def positional(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any])
     if not kwargs:
         return args
     own = (kind for kind in type(module).__mro__ if "forward" in vars(kind))
-    forward = next(kind for kind in own if not _is_mixin(kind)).forward
+    forward = vars(next(kind for kind in own if not _is_mixin(kind)))["forward"]
     bound = inspect.signature(forward).bind(module, *args, **kwargs)
     bound.apply_defaults()
     return (*bound.args[1:], *bound.kwargs.values())

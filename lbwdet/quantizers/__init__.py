@@ -32,6 +32,9 @@ from lbwdet.quantizers.ternary import SortQuantizer
 from lbwdet.quantizers.threshold import ThresholdQuantizer
 from lbwdet.quantizers.two_term import TwoTermQuantizer
 
+# All of them choose levels by the weight alone. Solver 'data' is none of these: it needs the
+# layer's inputs. What it chooses (lbwdet.posttraining) is stored in the master weights, as levels
+# exactly, and 'exact' leaves those as they are.
 SOLVERS: dict[str, type[WeightQuantizer]] = {
     "exact": PowerOfTwoQuantizer,
     "threshold": ThresholdQuantizer,
@@ -52,7 +55,8 @@ def build_quantizer(
         bit_width: 1 to 8, or 32.
         code: ``'paper'``, ``'dense'`` or ``'two-term'`` (4 to 6 bits, ``'exact'``); of no
             matter at 1 bit.
-        solver: ``'exact'``, ``'threshold'`` (takes ``mu``) or ``'sort'`` (2 bits).
+        solver: ``'exact'``, ``'threshold'`` (takes ``mu``) or ``'sort'`` (2 bits). What looks at
+            inputs, solver ``'data'``, is :func:`lbwdet.posttraining.post_train`.
         granularity: ``'tensor'`` or ``'channel'``.
         options: arguments of that solver alone.
 
@@ -60,6 +64,11 @@ def build_quantizer(
         ConfigError: an unknown name, or a combination that does not exist.
     """
     bit_width = check_bit_width(bit_width)
+    if solver == "data":
+        raise ConfigError(
+            "solver='data' chooses levels by a layer's inputs, of which its weight knows nothing: "
+            "run lbwdet quantize --post-training, whose weights solver='exact' leaves as they are"
+        )
     if solver not in SOLVERS:
         raise ConfigError(f"solver={solver!r} is not known; choose one of {', '.join(SOLVERS)}")
     if bit_width == FLOAT_BIT_WIDTH:

@@ -15,11 +15,16 @@ from lbwdet.comparison.results import markdown
 from lbwdet.errors import DataError
 from lbwdet.files import write_text
 from lbwdet.studies.mu_sweep_report import markdown as sweep_table
+from lbwdet.studies.post_training_report import markdown as post_training_tables
 from lbwdet.studies.ste import markdown as study_tables
 from lbwdet.tables import table
 
 Row = Mapping[str, Any]
-_STUDIES = {"ste": study_tables, "mu-sweep": sweep_table}
+_STUDIES = {
+    "ste": study_tables,
+    "mu-sweep": sweep_table,
+    "post-training": post_training_tables,
+}
 # <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated; of a benchmark,
 # <!-- table NAME summary --> is the short form.
 _BLOCK = re.compile(

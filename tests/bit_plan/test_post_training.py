@@ -81,6 +81,22 @@ def test_an_interrupted_run_goes_on(detector, tmp_path, monkeypatch):
     assert not (tmp_path / "b" / "state.pth").exists()
 
 
+def test_continued_from_low_bit_weights_on_purpose(detector, tmp_path):
+    config, checkpoint = detector
+    options = dict(num=1, measure=False)
+    six = dict(bit_width=6, code="paper", granularity="tensor")
+    first = post_train_detector(config, checkpoint, "train", tmp_path / "6", six, **options)
+    second = post_train_detector(
+        config, first.checkpoint, "train", tmp_path / "4", FOUR_BIT, from_low_bit=True, **options
+    )
+    six_state, _ = read_checkpoint(first.checkpoint)
+    start, _ = read_checkpoint(tmp_path / "4" / "start.pth")
+    assert all(torch.equal(value, six_state[key]) for key, value in start.items())
+    state, meta = read_checkpoint(second.checkpoint)
+    assert meta["lbwdet"]["images"] == dict(source="train", num=1)
+    assert len(state["backbone.conv1.weight"].unique()) <= 15
+
+
 class TestBadInput:
     def run(self, detector, tmp_path, source="train", **options):
         config, checkpoint = detector
@@ -135,8 +151,9 @@ class TestBadInput:
         config, _ = detector
         self.run(detector, tmp_path, num=1, measure=False)
         again = tmp_path / "out" / "post_trained.pth"
-        with pytest.raises(CheckpointError, match="holds low-bit weights already"):
+        with pytest.raises(CheckpointError, match=r"low-bit weights already.*--from-low-bit"):
             post_train_detector(config, again, "train", tmp_path / "two", FOUR_BIT)
+        assert not (tmp_path / "two").exists()
 
     def test_a_quantized_config(self, detector, tmp_path):
         _, checkpoint = detector

@@ -16,13 +16,13 @@ def test_export(asked, flag, capsys):
     assert [call[name] for name in ("config", "checkpoint", "out")] == ["a.py", "b.pth", "m.lbw"]
     assert call["settings"] == ExportSettings("train", num=3, data_root="r")
     assert capsys.readouterr().out == "m.lbw: 35 layers\n"
-    assert asked(EXPORT, exported, *line)["settings"] == ExportSettings("train", num=64)
+    assert asked(EXPORT, exported, *line[:-2])["settings"] == ExportSettings()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["export", "a.py", "b.pth", "--out", "m.lbw"], "required: --calibrate"),
+        (["export", "a.py", "b.pth"], "required: --out"),
         (["export-onnx", "m.lbw"], "required: --out"),
         (["export-onnx", "m.lbw", "--out", "m.onnx", "--part", "neck"], "invalid choice: 'neck'"),
     ],

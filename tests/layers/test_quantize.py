@@ -15,6 +15,7 @@ from lbwdet.layers import (
     activation_keys,
     calibration,
     describe_quantization,
+    described_settings,
     input_quantizers,
     quantizable_layers,
     quantize_,
@@ -297,3 +298,24 @@ def test_a_convolution_is_not_multiplied_with_its_batch_norm():
     assert not torch.equal(quantized, plain)
     expected = module.norm(module.conv(image)).relu()
     assert torch.equal(quantized, expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(bit_width=4, code="dense", solver="exact", granularity="channel"),
+        dict(bit_width=6, code="two-term", solver="exact", granularity="tensor"),
+        dict(bit_width=2, code="paper", solver="sort", granularity="tensor"),
+    ],
+    ids=str,
+)
+def test_settings_come_back_from_their_words(settings):
+    for activation in (None, dict(bit_width=8)):
+        layer = quantize_(nn.Sequential(nn.Linear(2, 2)), settings, activation)
+        assert described_settings(describe_quantization(layer)["0"]) == settings
+
+
+@pytest.mark.parametrize("words", ["float", "4bit paper threshold tensor", ""])
+def test_words_that_do_not_say_the_settings(words):
+    with pytest.raises(ConfigError, match="does not say how a weight is projected"):
+        described_settings(words)

@@ -2,10 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 
 from lbwdet.errors import ConfigError
-from lbwdet.measuring.calibration_images import calibration_images
+from lbwdet.measuring.calibration_images import calibration_images, note_images, noted_images
 from lbwdet.testing import tiny_config, write_tiny_voc
 
 
@@ -39,3 +40,19 @@ def test_at_least_one_image(tmp_path):
 def test_a_config_without_that_split():
     with pytest.raises(ConfigError, match="no 'train_dataloader' in this config"):
         calibration_images(Config(), "train", 4)
+
+
+@pytest.mark.parametrize("source", ["train", "images"])
+def test_a_checkpoint_says_which_images_made_it(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    meta = dict(lbwdet=dict(version="1", **note_images(source, 5)))
+    torch.save(dict(meta=meta, state_dict=dict(w=torch.ones(1))), tmp_path / "a.pth")
+    wanted = source if source == "train" else str(tmp_path / "images")  # found from anywhere
+    assert noted_images(tmp_path / "a.pth") == (wanted, 5)
+
+
+@pytest.mark.parametrize("told", [None, {}, dict(images=3), dict(images=dict(source=1, num=2))])
+def test_a_checkpoint_that_does_not_say(tmp_path, told):
+    torch.save(dict(meta=dict(lbwdet=told), state_dict=dict(w=torch.ones(1))), tmp_path / "a.pth")
+    with pytest.raises(ConfigError, match=r"a\.pth: does not say which images it was made by"):
+        noted_images(tmp_path / "a.pth")

@@ -55,6 +55,7 @@ def test_bit_width_is_an_int_whatever_number_was_given():
         (dict(bit_width="6"), "bit_width='6' is not supported"),
         (dict(code="dens"), "code='dens' is not known; choose one of paper, dense"),
         (dict(solver="exat"), "solver='exat' is not known; choose one of exact, threshold, sort"),
+        (dict(solver="data"), "solver='data' chooses levels by a layer's inputs"),
         (dict(bit_width=32, solver="exat"), "solver='exat' is not known"),
         (dict(granularity="row"), "granularity='row' is not known; choose one of tensor, channel"),
         (dict(mu=0.5), r"solver='exact' does not take the options \['mu'\]"),

@@ -1,0 +1,102 @@
+"""What ``benchmarks/post_training.py`` measured, as Markdown."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lbwdet.tables import NOT_MEASURED, table
+
+Row = Mapping[str, Any]
+OWN = "lbwdet"  # among engines
+_CHOSEN_BY = {"": "", "exact": "nearest level", "data": "images"}
+
+
+def markdown(content: Mapping[str, Any]) -> str:
+    """A table of the models, one of the ingredients switched off, and how they were measured."""
+    rows: Sequence[Row] = content["rows"]
+    plain = [row for row in rows if row["ingredients"] in ("all", "refined", "")]
+    less = [row for row in rows if row["ingredients"] not in ("all", "refined", "")]
+    parts = [table(_draws(plain), _COLUMNS, left=3)]
+    if less:
+        kinds = {_kind(row) for row in less}
+        whole = [row for row in plain if _kind(row) in kinds and row["ingredients"] == "all"]
+        draws = {row["draw"] for row in less}
+        whole = [row for row in whole if row["draw"] in draws and row["solver"] == "data"]
+        columns = {"ingredients": _first("ingredients")} | _accuracies() | {"seconds": _seconds}
+        parts += ["Each ingredient switched off, at 4 bits, one draw of images:\n"]
+        parts += [table(_draws([*whole, *less]), columns)]
+    parts.append(
+        f"mAP of all test photographs, in points; mean ± standard deviation over draws of "
+        f"{max(row['images'] for row in rows)} training photographs, of which as many are used as "
+        f"{content['settings']['waiting_bytes'] / 1e9:.1f} GB of waiting passes hold; labels are "
+        f"not used. Peak: memory beyond what the process had at its start. "
+        f"{content['threads']} threads, torch {content['torch']}, {content['machine']}, "
+        "beside other work."
+    )
+    return "\n".join(parts)
+
+
+def _kind(row: Row) -> tuple[Any, ...]:
+    return tuple(row[key] for key in ("model", "bits", "code", "granularity", "activation_bits"))
+
+
+def _draws(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that differ by the draw of images alone, together."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        key = (*_kind(row), row["solver"], row["ingredients"], row["engine"])
+        groups.setdefault(key, []).append(row)
+    return list(groups.values())
+
+
+def _first(key: str) -> Callable[[Sequence[Row]], object]:
+    return lambda draws: draws[0][key]
+
+
+def _weights(draws: Sequence[Row]) -> str:
+    row = draws[0]
+    if row["bits"] == 32:
+        return "float"
+    return f"{row['bits']} bits {row['code']}, per {row['granularity']}"
+
+
+def _chosen(draws: Sequence[Row]) -> str:
+    row = draws[0]
+    text = _CHOSEN_BY[row["solver"]] if row["engine"] == OWN else row["engine"]
+    return f"{text}, refined" if row["ingredients"] == "refined" else text
+
+
+def _spread(key: str) -> Callable[[Sequence[Row]], str]:
+    def text(draws: Sequence[Row]) -> str:
+        values = [row[key] for row in draws]
+        mean = f"{statistics.mean(values):.1f}"
+        return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.1f}"
+
+    return text
+
+
+def _accuracies() -> dict[str, Callable[[Sequence[Row]], object]]:
+    return {"mAP area": _spread("mAP_area"), "mAP 11-point": _spread("mAP_11point")}
+
+
+def _seconds(draws: Sequence[Row]) -> str:
+    found = [row["seconds"] for row in draws if row.get("seconds")]
+    return f"{statistics.median(found):.0f}" if found else ""
+
+
+def _peak(draws: Sequence[Row]) -> str:
+    found = [row["peak_mb"] for row in draws if row.get("peak_mb")]
+    return f"{max(found):,}" if found else "" if draws[0]["solver"] != "data" else NOT_MEASURED
+
+
+_COLUMNS: dict[str, Callable[[Sequence[Row]], object]] = {
+    "weights": _weights,
+    "activations": lambda draws: (
+        "float" if draws[0]["activation_bits"] == 32 else f"{draws[0]['activation_bits']} bits"
+    ),
+    "chosen by": _chosen,
+    **_accuracies(),
+    "draws": len,
+    "seconds": _seconds,
+    "peak MB": _peak,
+}
