@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from lbwdet.deploy.lower.single_calls import single_calls
 from lbwdet.errors import ConfigError
 from lbwdet.layers import QuantLayer
 
@@ -85,7 +86,7 @@ def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tenso
     """
     part = _Part(model, compute).eval()
     try:
-        with float_layers(model), torch.no_grad():
+        with float_layers(model), single_calls(), torch.no_grad():
             program = torch.export.export(part, (sample,), strict=False)
             if not all(_is_plain(node) for node in program.graph.nodes):
                 # Takes longer than all the rest, so only where it changes something.
@@ -251,7 +252,13 @@ def _is_list(node: fx.Node) -> bool:
 
 
 def _op(node: fx.Node) -> str:
-    return str(node.target).removeprefix("aten.").split(".")[0].removesuffix("_")
+    return (
+        str(node.target)
+        .removeprefix("aten.")
+        .removeprefix("lbwdet.")
+        .split(".")[0]
+        .removesuffix("_")
+    )
 
 
 def _is_pure(node: fx.Node) -> bool:
