@@ -5,7 +5,6 @@ from torch import Tensor
 
 from lbwdet.deploy.lower.rule import Site, rule
 from lbwdet.deploy.runtime.operations.affine import Affine
-from lbwdet.deploy.runtime.operations.l2_norm import L2Norm
 
 
 @rule("batch_norm", "cudnn_batch_norm", "_native_batch_norm_legit_no_training")
@@ -28,13 +27,6 @@ def batch_norm(site: Site) -> Affine:
     gain = read("weight", 1) / (read("running_var", 1) + float(site.argument("eps"))).sqrt()
     bias = read("bias", 0) - read("running_mean", 0) * gain
     return Affine(source, site.output, tuple(gain.tolist()), tuple(bias.tolist()))
-
-
-@rule("l2_norm")
-def l2_norm(site: Site) -> L2Norm:
-    """Of the calls that :mod:`~lbwdet.deploy.lower.single_calls` makes."""
-    weight = site.argument("weight").double()
-    return L2Norm(site.value("input"), site.output, tuple(weight.tolist()), site.argument("eps"))
 
 
 @rule("_native_batch_norm_legit", "_native_batch_norm_legit_functional")

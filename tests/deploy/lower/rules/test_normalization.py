@@ -1,6 +1,4 @@
 import pytest
-import torch
-from mmdet.models.necks.ssd_neck import L2Norm as SSDNorm
 from torch import nn
 from torch.nn import functional as F
 
@@ -38,12 +36,3 @@ def test_of_a_flattened_map_it_has_too_many_numbers(lowering):
     net = nn.Sequential(nn.BatchNorm1d(3 * 16 * 16)).eval()
     with pytest.raises(ConfigError, match="batch_norm of a flattened map"):
         lowering.part(lambda n, x: n(x.flatten(1)), net=net)
-
-
-def test_by_the_length_of_each_pixel(lowering):
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), SSDNorm(4)).eval()
-    net[1].weight.data = torch.tensor([20.0, 10.0, -5.0, 1.0])
-    part = lowering.check(lambda n, x: n(x), net=net)
-    assert part.operations[-1].weight == (20.0, 10.0, -5.0, 1.0)
-    # Outside of a trace it is MMDetection's own.
-    assert SSDNorm.forward.__module__ == SSDNorm.__module__
