@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lbwdet.deploy.lower.activations import trained_activations
 from lbwdet.deploy.lower.fusions import Fusion, fuse
+from lbwdet.deploy.lower.idioms import find_idioms
 from lbwdet.deploy.lower.rule import apply_rules
 from lbwdet.deploy.lower.rules import RULES  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.trace import trace
@@ -56,7 +57,7 @@ class Building:
         Raises:
             ConfigError: names the module and the call that cannot be lowered.
         """
-        graph = trace(self._model, compute, sample)
+        graph = find_idioms(trace(self._model, compute, sample))
         draft = apply_rules(graph)
         fuse(draft, self._fusions)
         part = draft.finished(dict.fromkeys(graph.inputs, source))

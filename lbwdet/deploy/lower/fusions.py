@@ -12,6 +12,7 @@ from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.operations.affine import Affine
 from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.group_norm import GroupNorm
 from lbwdet.deploy.runtime.operations.lookup import Lookup
 from lbwdet.deploy.runtime.operations.slice import Slice
 from lbwdet.deploy.runtime.operations.upsample import Upsample
@@ -89,11 +90,13 @@ def _keeps_signs(affine: Affine) -> bool:
     return all(factor > 0 for factor in affine.gain) and not any(affine.bias)
 
 
-def residual(_: Draft, conv: Conv, add: Add) -> Conv | None:
+def residual(draft: Draft, conv: Conv, add: Add) -> Conv | None:
     """Of two convolutions that are added, the first takes the other as its residual."""
     if conv.relu or conv.residual is not None or len(add.inputs) != 2:
         return None
     (other,) = (name for name in add.inputs if name != conv.output)
+    if draft.maps[other] != draft.maps[conv.output]:  # one pixel for all
+        return None
     return replace(conv, residual=other, relu=add.relu)
 
 
@@ -110,9 +113,9 @@ def upsampled_residual(draft: Draft, upsample: Upsample, add: Add) -> Conv | Non
     return replace(conv, residual=upsample.input, upsample=True, relu=add.relu)
 
 
-def sums(_: Draft, first: Add, second: Add) -> Add | None:
+def sums(draft: Draft, first: Add, second: Add) -> Add | None:
     """More than two maps in one sum."""
-    if first.relu:
+    if first.relu or draft.maps[first.output] != draft.maps[second.output]:
         return None
     others = tuple(name for name in second.inputs if name != first.output)
     if len(first.inputs) + len(others) > 64:
@@ -120,7 +123,7 @@ def sums(_: Draft, first: Add, second: Add) -> Add | None:
     return replace(first, inputs=(*first.inputs, *others), relu=second.relu)
 
 
-def relu(_: Draft, first: Conv | Affine | Add, lookup: Lookup) -> Operation | None:
+def relu(_: Draft, first: Conv | Affine | Add | GroupNorm, lookup: Lookup) -> Operation | None:
     """Nothing below zero; a second time it changes nothing."""
     return replace(first, relu=True) if lookup.function == "relu" else None
 
@@ -153,7 +156,7 @@ FUSIONS = (
     Fusion("upsampled residual", (Upsample,), Add, upsampled_residual),
     Fusion("residual", (Conv,), Add, residual),
     Fusion("sums", (Add,), Add, sums),
-    Fusion("relu", (Conv, Affine, Add), Lookup, relu),
+    Fusion("relu", (Conv, Affine, Add, GroupNorm), Lookup, relu),
     Fusion("functions", (Lookup,), Lookup, functions),
     Fusion("slices", (Slice,), Slice, slices),
 )

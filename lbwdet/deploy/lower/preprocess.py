@@ -85,10 +85,12 @@ def _pad(pad: Mapping[str, Any]) -> dict[str, Any]:
         value = value.get("img", 0)
     pixel = (value,) * 3 if isinstance(value, int) else value
     size, square = pad.get("size"), bool(pad.get("pad_to_square", False))
+    divisor = pad.get("size_divisor")
     if (
-        set(pad) - {"type", "size", "pad_to_square", "pad_val", "padding_mode"}
+        set(pad) - {"type", "size", "size_divisor", "pad_to_square", "pad_val", "padding_mode"}
         or pad.get("padding_mode", "constant") != "constant"
-        or (size is None) is not square
+        or (size is not None) + (square or divisor is not None) != 1
+        or not isinstance(divisor, int | None)
         or (size is not None and (not isinstance(size, Sequence) or len(size) != 2))
         or not isinstance(pixel, Sequence)
         or len(pixel) != 3
@@ -96,13 +98,14 @@ def _pad(pad: Mapping[str, Any]) -> dict[str, Any]:
     ):
         raise ConfigError(
             f"test pipeline: Pad({_settings(pad)}) cannot be lowered; supported are "
-            "pad_to_square=True or size=(width, height), and pad_val of one integer or three in "
-            "0 .. 255"
+            "pad_to_square=True or size=(width, height), size_divisor, and pad_val of one integer "
+            "or three in 0 .. 255"
         )
     return dict(
         pad_to_square=square,
         pad_size=(0, 0) if size is None else (int(size[0]), int(size[1])),
         pad_pixel=tuple(int(number) for number in pixel),
+        pad_divisor=divisor or 1,
     )
 
 

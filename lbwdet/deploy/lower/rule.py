@@ -1,7 +1,9 @@
 """The registry of rules: one ATen call becomes one operation that runs."""
 
+import functools
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -57,6 +59,15 @@ class Site:
         self._same = same
         self._shapes = shapes
 
+    @functools.cached_property
+    def _readers(self) -> Counter[str]:
+        """How many calls read each value."""
+        return Counter(
+            self._same.get(name, name)
+            for call in self._graph.calls
+            for name in _names(call.arguments)
+        )
+
     def argument(self, name: str) -> Any:
         """A setting of the call; of a constant tensor, the tensor."""
         given = self.call.arguments.get(name)
@@ -105,6 +116,14 @@ class Site:
             if value in names:
                 found += [name for name in names if name != value and name in self._draft.maps]
         return found
+
+    def maps_of(self, sides: Sequence[int]) -> list[str]:
+        """The values that are there already and have this height and width.
+
+        Those first that several calls read: they stay, whatever is fused.
+        """
+        found = [name for name, (_, *own) in self._draft.maps.items() if own == list(sides)]
+        return sorted(found, key=lambda name: self._readers[name] < 2)
 
     def add_layer(self, kernel: tuple[int, int], outputs: int) -> str:
         """Takes the call's ``weight`` and ``bias`` for a layer; returns its name."""

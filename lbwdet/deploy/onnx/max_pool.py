@@ -1,6 +1,7 @@
 from lbwdet.deploy.onnx.operation import export
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.operations.max_pool import MaxPool
+from lbwdet.deploy.runtime.pooling import Pool, more_pixels
 
 
 @export.register
@@ -10,6 +11,12 @@ def max_pool(operation: MaxPool, values: Values) -> str:
         values.read(operation.input),
         kernel_shape=operation.kernel,
         strides=operation.stride,
-        pads=operation.padding * 2,
+        pads=pads(operation),
     )
     return values.quantize(operation.output, largest)  # numbers come out as they went in
+
+
+def pads(pool: Pool) -> tuple[int, ...]:
+    """Pixels above, at the left, below, at the right; the last window reaches no further."""
+    more = more_pixels(pool.stride, pool.ceil)
+    return (*pool.padding, pool.padding[0] + more[0], pool.padding[1] + more[1])

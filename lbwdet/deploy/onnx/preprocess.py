@@ -47,9 +47,7 @@ def preprocess(operation: Preprocess, values: Values) -> str:
         for numbers in (operation.mean, operation.std)
     )
     normalized = graph("Div", graph("Sub", pixels, mean), std)
-    # -side % divisor; ONNX's Mod has the sign of the divisor, as Python's
-    missing = graph("Mod", graph("Neg", padded), operation.size_divisor)
-    multiple = graph("Add", padded, missing)
+    multiple = _multiple(graph, padded, operation.size_divisor)
     normalized = _pad(graph, normalized, padded, multiple, operation.pad_value)
     return values.quantize(operation.output, normalized)
 
@@ -83,7 +81,15 @@ def _padded(graph: Graph, operation: Preprocess, resized: str) -> str:
         resized = graph("Expand", graph("ReduceMax", resized, axes=[0]), [2])
     if any(operation.pad_size):
         resized = graph("Max", resized, [operation.pad_size[1], operation.pad_size[0]])
+    if operation.pad_divisor > 1:
+        resized = _multiple(graph, resized, operation.pad_divisor)
     return resized
+
+
+def _multiple(graph: Graph, sides: str, divisor: int) -> str:
+    """Each side, or the next multiple of the divisor."""
+    # -side % divisor; ONNX's Mod has the sign of the divisor, as Python's
+    return graph("Add", sides, graph("Mod", graph("Neg", sides), divisor))
 
 
 def _pad(graph: Graph, maps: str, sides: str, wanted: str, value: float = 0.0) -> str:

@@ -30,6 +30,10 @@ class Side:
         margin = 2 * padding - extent + stride
         return self._lowest(self.offset + margin * self.divisor, self.divisor * stride)
 
+    def longer(self, pixels: int) -> "Side":
+        """The side with so many pixels more."""
+        return self._lowest(self.offset + pixels * self.divisor, self.divisor)
+
     def times(self, factor: int) -> "Side":
         """The side of a map whose pixels were repeated; only of whole multiples of m.
 

@@ -11,6 +11,7 @@ from lbwdet.deploy.calibration.convolution import convolve
 from lbwdet.deploy.lower.draft import Part
 from lbwdet.deploy.lower.fusions import FUSIONS, fuse
 from lbwdet.deploy.lower.head import head_of
+from lbwdet.deploy.lower.idioms import find_idioms
 from lbwdet.deploy.lower.rule import apply_rules
 from lbwdet.deploy.lower.rules import RULES  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.trace import trace
@@ -83,7 +84,8 @@ class Lowering:
         return part
 
     def _lower(self, compute, sample, fusions, net):
-        graph = trace(net or self.net, compute, self.sample if sample is None else sample)
+        sample = self.sample if sample is None else sample
+        graph = find_idioms(trace(net or self.net, compute, sample))
         draft = apply_rules(graph)
         fuse(draft, fusions)
         return draft.finished(dict.fromkeys(graph.inputs, "input")), graph

@@ -51,7 +51,8 @@ def test_a_single_mean_goes_for_all_channels():
         ([LOAD, dict(PAD, size=(9, 9)), RESIZE, PACK], "one Pad can be lowered, after Resize"),
         ([LOAD, RESIZE, PAD, PAD, PACK], "one Pad can be lowered, after Resize"),
         ([LOAD, RESIZE, dict(type="Pad"), PACK], r"Pad\(\) cannot be lowered"),
-        ([LOAD, RESIZE, dict(PAD, size_divisor=32)], "size_divisor=32"),
+        ([LOAD, RESIZE, dict(type="Pad", size_divisor=(32, 64))], r"size_divisor=\(32, 64\)"),
+        ([LOAD, RESIZE, dict(type="Pad", size=(9, 9), size_divisor=32)], "size_divisor=32"),
         ([LOAD, RESIZE, dict(PAD, size=(9, 9))], r"size=\(9, 9\)\) cannot be lowered"),
         ([LOAD, RESIZE, dict(type="Pad", size=9)], "size=9"),
         ([LOAD, RESIZE, dict(PAD, padding_mode="edge")], "padding_mode='edge'"),
@@ -82,6 +83,8 @@ def test_preprocessors_that_cannot_be_lowered():
         (dict(pad_to_square=True, pad_val=dict(img=(114.0, 3.0, 250.0))), (100, 300)),
         (dict(size=(330, 250), pad_val=dict(img=7)), (320, 240)),
         (dict(size=(50, 400)), (320, 240)),  # less than there is already
+        (dict(size_divisor=32, pad_val=dict(img=7)), (320, 240)),
+        (dict(size_divisor=48, pad_to_square=True), (100, 300)),
     ],
 )
 @pytest.mark.parametrize("pad_value", [0, 1.25])

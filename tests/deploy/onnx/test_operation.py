@@ -42,7 +42,11 @@ TOLERANCES = {
     "Conv": Tolerance(share=1 / 50, real=2e-3),
     # one grey level, in the channel whose deviation is 1; of noise, a resized pixel in ten
     "Preprocess": Tolerance(steps=64, share=1 / 10, real=1),
+    # a share next to nothing, rounded up
+    "SoftmaxOfParts": Tolerance(share=1 / 30),
     # the place of a neighbour is computed in float32
+    # halves, of which weights of quarters make many, are rounded up here and to even there
+    "Resize": Tolerance(share=1 / 10),
     "Upsample": Tolerance(steps=255, share=1 / 1000, real=np.inf),
     **dict.fromkeys(("Lookup", "MaxPool", "Detections", "Regions", "Suppress"), EXACT),
 }

@@ -19,6 +19,7 @@ GREY_LEVEL = 1 / 57  # a grey level in normalized units, and the quantization's 
         {},
         dict(pad_to_square=True, pad_pixel=(114, 7, 250)),
         dict(pad_size=(100, 150), pad_pixel=(114,) * 3, pad_value=-0.25),
+        dict(pad_divisor=48, pad_pixel=(114,) * 3),
     ],
 )
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-// Class Add: the sum of maps of one shape.
+// Class Add: the sum of maps of one shape, or of one pixel.
 #include <algorithm>
 
 #include "operation.h"
@@ -20,7 +20,7 @@ class Add : public Operation {
   Shape shape(const Sizes& sizes) const override {
     const Shape& first = sizes[inputs[0]];
     for (const int input : inputs)
-      if (sizes[input] != first)
+      if (sizes[input] != first && sizes[input] != Shape{first.n, 1, 1, first.c})
         throw Error("maps of " + first.text() + " and " + sizes[input].text());
     return first;
   }
@@ -46,9 +46,12 @@ class Add : public Operation {
           for (std::size_t i = 0; i < inputs.size(); ++i) {
             const conv::Map& in = frame.bytes(inputs[i]);
             const auto zero = static_cast<float>(frame.descriptions[inputs[i]].zero_point);
+            const std::uint8_t* const from = in.data + image * in.image_stride;
             const auto sum = i == 0 ? frame.loops.scale : frame.loops.add_scaled;
-            sum(in.data + image * in.image_stride + y * in.row_stride + at, zero, ratios_[i],
-                count, sums);
+            if (in.h == out.h && in.w == out.w)
+              sum(from + y * in.row_stride + at, zero, ratios_[i], count, sums);
+            else
+              add_pixel(frame.loops, from, zero, ratios_[i], in.c, at, count, sums);
           }
           frame.loops.round(sums, rounding, count,
                             out.data + image * out.image_stride + y * out.row_stride + at);
@@ -58,6 +61,17 @@ class Add : public Operation {
   }
 
  private:
+  // Adds the same pixel again and again; the sums begin at number `at` of a row.
+  static void add_pixel(const Loops& loops, const std::uint8_t* pixel, float zero, float ratio,
+                        std::size_t channels, std::size_t at, std::size_t count, float* sums) {
+    for (std::size_t done = 0; done < count;) {
+      const std::size_t first = (at + done) % channels;
+      const std::size_t run = std::min(channels - first, count - done);
+      loops.add_scaled(pixel + first, zero, ratio, run, sums + done);
+      done += run;
+    }
+  }
+
   std::vector<float> ratios_;  // scale of each map over that of the output
   bool relu_;
 };

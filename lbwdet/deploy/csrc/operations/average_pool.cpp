@@ -13,18 +13,22 @@ class AveragePool : public Operation {
         kernel_(fields.pair("kernel")),
         stride_(fields.pair("stride")),
         padding_(fields.pair("padding")),
+        ceil_(fields.flag("ceil")),
         count_padding_(fields.flag("count_padding")),
         ratio_(fields.real("ratio")) {
     expect(stride_.h > 0 && stride_.w > 0, "stride must be positive");
     // Else a window could lie in the padding alone, where there is nothing to average.
     expect(padding_.h >= 0 && padding_.h < kernel_.h && padding_.w >= 0 && padding_.w < kernel_.w,
            "padding must be 0 to kernel - 1");
+    expect(!ceil_ || (kernel_.h >= std::int64_t{stride_.h} + padding_.h &&
+                      kernel_.w >= std::int64_t{stride_.w} + padding_.w),
+           "with ceil, kernels must be at least stride and padding together");
   }
 
   Shape shape(const Sizes& sizes) const override {
     const Shape& in = sizes[inputs[0]];
-    const std::int64_t h = in.h + 2 * std::int64_t{padding_.h} - kernel_.h;
-    const std::int64_t w = in.w + 2 * std::int64_t{padding_.w} - kernel_.w;
+    const std::int64_t h = in.h + 2 * std::int64_t{padding_.h} - kernel_.h + (ceil_ ? stride_.h - 1 : 0);
+    const std::int64_t w = in.w + 2 * std::int64_t{padding_.w} - kernel_.w + (ceil_ ? stride_.w - 1 : 0);
     if (in.h < 1 || in.w < 1 || h < 0 || w < 0)
       throw Error("a map of " + in.text() + " is smaller than the window");
     return {in.n, h / stride_.h + 1, w / stride_.w + 1, in.c};
@@ -74,9 +78,10 @@ class AveragePool : public Operation {
           const std::int64_t left = std::int64_t{x} * stride_.w - padding_.w;
           const std::int64_t first = std::max<std::int64_t>(left, 0);
           const std::int64_t end_column = std::min<std::int64_t>(left + kernel_.w, in.w);
-          const std::int64_t count = count_padding_
-                                         ? std::int64_t{kernel_.h} * kernel_.w
-                                         : (end_row - first_row) * (end_column - first);
+          std::int64_t count = (end_row - first_row) * (end_column - first);
+          if (count_padding_)
+            count = (std::min<std::int64_t>(top + kernel_.h, in.h + padding_.h) - top) *
+                    (std::min<std::int64_t>(left + kernel_.w, in.w + padding_.w) - left);
           std::fill_n(sums, channels, 0.0f);
           for (std::int64_t column = first; column < end_column; ++column) {
             const float* const pixel = line + column * channels;
@@ -96,7 +101,7 @@ class AveragePool : public Operation {
   }
 
   Pair kernel_, stride_, padding_;
-  bool count_padding_;
+  bool ceil_, count_padding_;
   float ratio_;  // scale of the input over that of the output
 };
 

@@ -61,11 +61,12 @@ class Preprocess : public Operation {
         keep_ratio_(fields.flag("keep_ratio")),
         to_rgb_(fields.flag("to_rgb")),
         pad_to_square_(fields.flag("pad_to_square")),
-        divisor_(fields.integer("size_divisor")) {
+        divisor_(fields.integer("size_divisor")),
+        pad_divisor_(fields.integer("pad_divisor")) {
     const auto size = fields.integers("size");  // width, height
     expect(size.size == 2 && size.data[0] > 0 && size.data[1] > 0, "size must be positive");
     size_ = {size.data[1], size.data[0]};
-    expect(divisor_ > 0, "size_divisor must be positive");
+    expect(divisor_ > 0 && pad_divisor_ > 0, "size_divisor and pad_divisor must be positive");
     const auto pad = fields.integers("pad_size");
     expect(pad.size == 2, "pad_size is width, height");
     pad_size_ = {pad.data[1], pad.data[0]};
@@ -83,8 +84,7 @@ class Preprocess : public Operation {
 
   Shape shape(const Sizes& sizes) const override {
     const Size size = padded(resized(sizes.image));
-    return {1, (size.height + divisor_ - 1) / divisor_ * divisor_,
-            (size.width + divisor_ - 1) / divisor_ * divisor_, 3};
+    return {1, multiple(size.height, divisor_), multiple(size.width, divisor_), 3};
   }
 
   double scratch(const Sizes& sizes) const override {
@@ -149,7 +149,14 @@ class Preprocess : public Operation {
 
   Size padded(Size size) const {  // with pixels
     if (pad_to_square_) size.height = size.width = std::max(size.height, size.width);
-    return {std::max(size.height, pad_size_.height), std::max(size.width, pad_size_.width)};
+    const auto side = [&](int least, int given) {
+      return static_cast<int>(multiple(std::max(least, given), pad_divisor_));
+    };
+    return {side(pad_size_.height, size.height), side(pad_size_.width, size.width)};
+  }
+
+  static std::int64_t multiple(std::int64_t side, std::int64_t divisor) {
+    return (side + divisor - 1) / divisor * divisor;
   }
 
   static std::uint8_t* fill(std::uint8_t* at, std::uint8_t* end, const std::uint8_t* pixel) {
@@ -175,7 +182,7 @@ class Preprocess : public Operation {
   Size size_{};  // of the resized image, or the box it has to fit with keep_ratio
   Size pad_size_{};
   bool keep_ratio_, to_rgb_, pad_to_square_;
-  std::int64_t divisor_;
+  std::int64_t divisor_, pad_divisor_;
   std::array<std::uint8_t, 3 * 256> table_;  // of channel, pixel: channels in output order
   std::array<std::uint8_t, 2 * 3> fill_;     // a pixel of the first padding, of the second
 };

@@ -4,6 +4,9 @@ from lbwdet.deploy.lower.rule import Result, Site, as_numbers, rule
 from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.operations.affine import Affine
 from lbwdet.deploy.runtime.operations.lookup import Lookup
+from lbwdet.deploy.runtime.operations.multiply import Multiply
+
+Shape = tuple[int, int, int]
 
 # x * f(x), by the f.
 PRODUCTS = {"sigmoid": "silu", "hard_sigmoid": "hard_swish"}
@@ -19,11 +22,13 @@ def add(site: Site) -> Result:
             factor = 1.0 if own == "self" else alpha
             weight = alpha if own == "self" else 1.0
             return _affine(site, value, factor, tuple(number * weight for number in offset))
+    if alpha != 1:
+        raise site.refused(f"(alpha={alpha:g})")
     first, second = site.value("self"), site.value("other")
-    if alpha != 1 or site.map(first) != site.map(second):
-        shapes = f"of maps of {site.map(first)} and {site.map(second)}"
-        raise site.refused(f"(alpha={alpha:g})" if alpha != 1 else shapes)
-    return Add((first, second), site.output)
+    for value, other in ((first, second), (second, first)):
+        if _is_gate(site, site.map(other), site.map(value)) and _channels(site, other, value):
+            return Add((value, other), site.output)
+    raise site.refused(f"of maps of {site.map(first)} and {site.map(second)}")
 
 
 @rule("sub")
@@ -46,7 +51,22 @@ def multiply(site: Site) -> Result:
         gate = site.writer(factor)
         if isinstance(gate, Lookup) and gate.input == value and gate.function in PRODUCTS:
             return Lookup(value, site.output, PRODUCTS[gate.function])
-    raise site.refused("of two maps")
+    for value, other in ((first, second), (second, first)):
+        if _is_gate(site, site.map(other), site.map(value)):
+            return Multiply(value, other, site.output)
+    raise site.refused(f"of maps of {site.map(first)} and {site.map(second)}")
+
+
+def _channels(site: Site, first: str, second: str) -> bool:
+    """Whether two maps have as many channels."""
+    return site.map(first)[0] == site.map(second)[0]
+
+
+def _is_gate(site: Site, gate: Shape, value: Shape) -> bool:
+    """Whether every pixel and every channel of the map meets one of the gate."""
+    if len(site.call.shape) == 2 and value[1:] != (1, 1):  # flattened: axes of their own
+        return gate == value
+    return gate[0] in (value[0], 1) and gate[1:] in (value[1:], (1, 1))
 
 
 @rule("div")

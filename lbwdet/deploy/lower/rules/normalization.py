@@ -1,10 +1,11 @@
-"""Batch norm with the statistics of training: a factor and an offset per channel."""
+"""Norms: batch norm as a factor and an offset per channel, group norm as its own operation."""
 
 import torch
 from torch import Tensor
 
 from lbwdet.deploy.lower.rule import Site, rule
 from lbwdet.deploy.runtime.operations.affine import Affine
+from lbwdet.deploy.runtime.operations.group_norm import GroupNorm
 
 
 @rule("batch_norm", "cudnn_batch_norm", "_native_batch_norm_legit_no_training")
@@ -32,3 +33,34 @@ def batch_norm(site: Site) -> Affine:
 @rule("_native_batch_norm_legit", "_native_batch_norm_legit_functional")
 def learning_batch_norm(site: Site) -> Affine:
     raise site.refused("in training mode; lower a model after eval()")
+
+
+@rule("group_norm", "native_group_norm")
+def group_norm(site: Site) -> GroupNorm:
+    groups = site.argument("num_groups" if "num_groups" in site.call.arguments else "group")
+    return _group_norm(site, int(groups))
+
+
+@rule("layer_norm", "native_layer_norm")
+def layer_norm(site: Site) -> GroupNorm:
+    """Of maps of one pixel, as gates have them: one group of all channels."""
+    shape, axes = list(site.shape("input")), list(site.argument("normalized_shape"))
+    if shape[2:] != [1, 1] or axes != shape[1:]:
+        raise site.refused(f"over {axes} of a tensor of shape {shape}")
+    return _group_norm(site, 1)
+
+
+def _group_norm(site: Site, groups: int) -> GroupNorm:
+    source = site.value("input")
+    if len(site.shape("input")) != 4:
+        raise site.refused(f"of a tensor of shape {list(site.shape('input'))}")
+
+    def read(name: str, default: float) -> tuple[float, ...]:
+        tensor = site.argument(name)
+        if tensor is None:
+            return (default,) * site.map(source)[0]
+        assert isinstance(tensor, Tensor)
+        return tuple(tensor.detach().double().flatten().tolist())
+
+    gain, bias = read("weight", 1.0), read("bias", 0.0)
+    return GroupNorm(source, site.output, groups, gain, bias, float(site.argument("eps")))

@@ -1,20 +1,58 @@
-"""Upsampling by nearest neighbours."""
+"""Other sizes: by nearest neighbours, or bilinear."""
 
 from lbwdet.deploy.lower.rule import Site, rule
+from lbwdet.deploy.runtime.operations.resize import Resize
 from lbwdet.deploy.runtime.operations.upsample import Upsample
+
+Pair = tuple[int, int]
 
 
 @rule("upsample_nearest2d")
 def upsample_nearest(site: Site) -> Upsample:
-    """By a whole factor, if one was given; else to the size of a map that it meets."""
-    source = site.value("input" if "input" in site.call.arguments else "self")
-    size, (_, *before) = list(site.call.shape[2:]), site.map(source)
-    factors = [after // side for after, side in zip(size, before, strict=True)]
-    whole = [side * factor for side, factor in zip(before, factors, strict=True)] == size
+    """By a whole factor, if one was given; else to the size of a map."""
+    source = _source(site)
+    like, factor, divisor = _size(site, source)
+    if divisor != (1, 1):
+        raise site.refused(f"from {_sides(site, source)} to {_wanted(site)}, which is smaller")
+    return Upsample(source, site.output, factor, like)
+
+
+@rule("upsample_bilinear2d")
+def upsample_bilinear(site: Site) -> Resize:
+    source = _source(site)
+    like, factor, divisor = _size(site, source)
+    align = bool(site.argument("align_corners"))
+    return Resize(source, site.output, factor, divisor, like, align)
+
+
+def _source(site: Site) -> str:
+    return site.value("input" if "input" in site.call.arguments else "self")
+
+
+def _sides(site: Site, value: str) -> list[int]:
+    return list(site.map(value)[1:])
+
+
+def _wanted(site: Site) -> list[int]:
+    return list(site.call.shape[2:])
+
+
+def _size(site: Site, source: str) -> tuple[str | None, Pair, Pair]:
+    """The map whose size it takes, or, without one, a factor and a divisor of its own size.
+
+    Where the call has a size instead of a factor, it was that of a map: of one that the result
+    meets, or else of the first of that size. Whether they are equal for every image is seen where
+    the program is checked.
+    """
+    wanted, sides = _wanted(site), _sides(site, source)
     if site.argument("scale_factors") is None:
-        for other in site.read_with(site.output):
-            if list(site.map(other)[1:]) == size:
-                return Upsample(source, site.output, like=other)
-    if not whole:
-        raise site.refused(f"from {before} to {size}, which is no whole factor")
-    return Upsample(source, site.output, (factors[0], factors[1]))
+        for other in (*site.read_with(site.output), *site.maps_of(wanted)):
+            if _sides(site, other) == wanted:
+                return other, (1, 1), (1, 1)
+    factors, divisors = [], []
+    for before, after in zip(sides, wanted, strict=True):
+        if max(before, after) % min(before, after):
+            raise site.refused(f"from {sides} to {wanted}, which is no whole factor")
+        factors.append(max(after // before, 1))
+        divisors.append(max(before // after, 1))
+    return None, (factors[0], factors[1]), (divisors[0], divisors[1])

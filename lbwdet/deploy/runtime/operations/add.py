@@ -7,12 +7,12 @@ from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Length, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
-from lbwdet.deploy.runtime.shapes import Map, Shapes
+from lbwdet.deploy.runtime.shapes import ONE, Map, Shapes
 
 
 @dataclass(frozen=True)
 class Add(Operation):
-    """The sum of maps of one shape.
+    """The sum of maps of one shape; those after the first may have one pixel for all.
 
     With ``ratio[i] = f32(s_i / s_y)``, computed in float64, in float32 as written::
 
@@ -30,7 +30,8 @@ class Add(Operation):
     def infer(self, shapes: Shapes) -> Map:
         first, *others = (replace(shapes.map(name), quantization=None) for name in self.inputs)
         shapes.expect(
-            all(other == first for other in others), "the maps that are added differ in size"
+            all(other in (first, replace(first, height=ONE, width=ONE)) for other in others),
+            "the maps that are added differ in size",
         )
         return first
 
@@ -56,6 +57,9 @@ class Add(Operation):
         quantizations = {
             name: random_cases.quantization_of(random, value) for name, value in values.items()
         }
+        for name in names[1:]:
+            if random.random() < 0.2:
+                values[name] = values[name][:, :1, :1]
         relu = bool(random.integers(2))
         quantizations["y"] = random_cases.output_quantization(random, positive=relu)
         return Example(cls(names, "y", relu), values, quantizations)

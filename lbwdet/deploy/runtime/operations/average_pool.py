@@ -7,6 +7,7 @@ from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
+from lbwdet.deploy.runtime.pooling import fits_ceil, more_pixels, windows
 from lbwdet.deploy.runtime.shapes import Map, Shapes
 
 Pair = tuple[int, int]
@@ -18,15 +19,16 @@ _MAX_REAL = 2.0**80
 class AveragePool(Operation):
     """Average over windows of a uint8 map.
 
-    Output size ``(h + 2 * padding - kernel) // stride + 1``. With ``ratio = f32(s_x / s_y)``,
+    Output size ``(h + 2 * padding - kernel) // stride + 1``; with ``ceil`` the quotient is rounded
+    up: the last window may reach beyond the map. With ``ratio = f32(s_x / s_y)``,
     computed in float64::
 
         sum = sum over the window's pixels in the map of x - zp_x    # whole numbers: exact
         t   = f32(sum) * (ratio / f32(count))                        # in float32, as written
         y   = clamp(round(t) + zp_y, 0, maximum)
 
-    With ``count_padding``, pixels outside of the map count as zeros: ``count`` is
-    ``kernel[0] * kernel[1]``; else it is the number of the window's pixels in the map.
+    With ``count_padding``, pixels of the padding count as zeros: ``count`` is the number of the
+    window's pixels in the map or in its padding; else of those in the map.
     """
 
     input: Annotated[str, Reads(Kind.UINT8)]
@@ -35,24 +37,18 @@ class AveragePool(Operation):
     stride: Annotated[Pair, Range(1, 128)]
     padding: Annotated[Pair, Range(0, 128)] = (0, 0)
     count_padding: bool = False
+    ceil: bool = False
 
     def infer(self, shapes: Shapes) -> Map:
-        shapes.expect(
-            all(p < k for p, k in zip(self.padding, self.kernel, strict=True)),
-            f"the padding {self.padding} leaves windows of {self.kernel} without a pixel",
-        )
         scale, wanted = (shapes.quantized(name).scale for name in (self.input, self.output))
         shapes.expect(
             255 * scale / wanted < _MAX_REAL, "the scales of input and output are too far apart"
         )
-        window = tuple(zip(self.kernel, self.stride, self.padding, strict=True))
-        return shapes.windowed(shapes.map(self.input), window)
+        return shapes.windowed(shapes.map(self.input), windows(self, shapes))
 
     def compute(self, run: Run) -> Array:
         x = run.centered(self.input)
-        count = self._sums(np.ones((1, *x.shape[1:3], 1), np.float32))
-        if self.count_padding:
-            count[:] = self.kernel[0] * self.kernel[1]
+        count = self._sums(np.ones((1, *x.shape[1:3], 1), np.float32), float(self.count_padding))
         return run.store(self.output, self._sums(x) * (self._ratio(run) / count))
 
     def constants(self, context: Context) -> dict[str, Constant]:
@@ -61,10 +57,13 @@ class AveragePool(Operation):
     def _ratio(self, context: Context) -> np.float32:
         return np.float32(context.scale(self.input) / context.scale(self.output))
 
-    def _sums(self, x: Array) -> Array:
-        """The sum of every window, float32 as ``x`` is; zeros outside of it."""
+    def _sums(self, x: Array, padding: float = 0.0) -> Array:
+        """The sum of every window, float32 as ``x`` is; zeros outside of it and its padding."""
         (kernel_y, kernel_x), (step_y, step_x) = self.kernel, self.stride
-        padded = np.pad(x, ((0, 0), *((pad, pad) for pad in self.padding), (0, 0)))
+        pads = ((0, 0), *((pad, pad) for pad in self.padding), (0, 0))
+        padded = np.pad(x, pads, constant_values=padding)
+        more = more_pixels(self.stride, self.ceil)
+        padded = np.pad(padded, ((0, 0), *((0, pixels) for pixels in more), (0, 0)))
         height = (padded.shape[1] - kernel_y) // step_y + 1
         width = (padded.shape[2] - kernel_x) // step_x + 1
         sums = np.zeros((x.shape[0], height, width, x.shape[3]), np.float32)
@@ -85,6 +84,6 @@ class AveragePool(Operation):
             "y": random_cases.output_quantization(random),
         }
         count_padding = bool(random.integers(2))
-        return Example(
-            cls("x", "y", kernel, stride, padding, count_padding), {"x": x}, quantizations
-        )
+        ceil = fits_ceil(kernel, stride, padding) and bool(random.integers(2))
+        operation = cls("x", "y", kernel, stride, padding, count_padding, ceil)
+        return Example(operation, {"x": x}, quantizations)

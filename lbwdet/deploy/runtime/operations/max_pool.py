@@ -7,6 +7,7 @@ from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.context import Array, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Example, Operation
+from lbwdet.deploy.runtime.pooling import fits_ceil, more_pixels, windows
 from lbwdet.deploy.runtime.shapes import Map, Shapes
 
 Pair = tuple[int, int]
@@ -16,8 +17,9 @@ Pair = tuple[int, int]
 class MaxPool(Operation):
     """Maximum over windows of a uint8 map; outside of the map nothing counts.
 
-    Output size ``(h + 2 * padding - kernel) // stride + 1``. Input and output have the
-    same quantization. ``kernel=(1, 1), stride=(2, 2)`` is plain subsampling.
+    Output size ``(h + 2 * padding - kernel) // stride + 1``; with ``ceil`` the quotient is rounded
+    up: the last window may reach beyond the map. Input and output have the same quantization.
+    ``kernel=(1, 1), stride=(2, 2)`` is plain subsampling.
     """
 
     input: Annotated[str, Reads(Kind.UINT8)]
@@ -25,21 +27,18 @@ class MaxPool(Operation):
     kernel: Annotated[Pair, Range(1, 128)]
     stride: Annotated[Pair, Range(1, 128)]
     padding: Annotated[Pair, Range(0, 128)] = (0, 0)
+    ceil: bool = False
 
     def infer(self, shapes: Shapes) -> Map:
-        shapes.expect(
-            all(p < k for p, k in zip(self.padding, self.kernel, strict=True)),
-            f"the padding {self.padding} leaves windows of {self.kernel} without a pixel",
-        )
-        window = tuple(zip(self.kernel, self.stride, self.padding, strict=True))
-        return shapes.windowed(shapes.map(self.input), window)
+        return shapes.windowed(shapes.map(self.input), windows(self, shapes))
 
     def compute(self, run: Run) -> Array:
         x = run.values[self.input]
         (kernel_y, kernel_x), (step_y, step_x) = self.kernel, self.stride
         pad_y, pad_x = self.padding
         least = 0 if x.dtype == np.uint8 else -np.inf  # never wins over a pixel of the map
-        pads = ((0, 0), (pad_y, pad_y), (pad_x, pad_x), (0, 0))
+        more_y, more_x = more_pixels(self.stride, self.ceil)
+        pads = ((0, 0), (pad_y, pad_y + more_y), (pad_x, pad_x + more_x), (0, 0))
         padded = np.pad(x, pads, constant_values=least)
         height = (padded.shape[1] - kernel_y) // step_y + 1
         width = (padded.shape[2] - kernel_x) // step_x + 1
@@ -57,6 +56,6 @@ class MaxPool(Operation):
         padding = (min(padding[0], kernel[0] - 1), min(padding[1], kernel[1] - 1))
         x = np.pad(x, ((0, 0), (0, kernel[0]), (0, kernel[1]), (0, 0)))  # at least one window
         quantization = random_cases.quantization_of(random, x)
-        return Example(
-            cls("x", "y", kernel, stride, padding), {"x": x}, {"x": quantization, "y": quantization}
-        )
+        ceil = fits_ceil(kernel, stride, padding) and bool(random.integers(2))
+        operation = cls("x", "y", kernel, stride, padding, ceil)
+        return Example(operation, {"x": x}, {"x": quantization, "y": quantization})

@@ -32,8 +32,9 @@ class Preprocess(Operation):
        in float64: one table of 256 entries per channel.
     4. Pad at the right and the bottom, with what step 3 makes of the pixel ``pad_pixel``
        (in the order of the given image's channels; step 2 reverses it): to a square, if
-       ``pad_to_square``, then to at least ``pad_size`` = (width, height). Boxes are clipped to
-       this size; without such pixels, to that of the resized image.
+       ``pad_to_square``, then to at least ``pad_size`` = (width, height), then to multiples of
+       ``pad_divisor``. Boxes are clipped to this size; without such pixels, to that of the
+       resized image.
     5. Pad there with ``clamp(rint(pad_value / scale) + zero_point, 0, maximum)``, a number of
        the network's input, to multiples of ``size_divisor``.
 
@@ -51,6 +52,7 @@ class Preprocess(Operation):
     pad_size: Annotated[tuple[int, int], Range(0, 1 << 15)] = (0, 0)
     pad_pixel: Annotated[tuple[int, int, int], Range(0, 255)] = (0, 0, 0)
     pad_value: Annotated[float, Range(-1e6, 1e6)] = 0.0
+    pad_divisor: Annotated[int, Range(1, 1 << 10)] = 1
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the network's input before padding."""
@@ -63,7 +65,8 @@ class Preprocess(Operation):
         """Height and width with the pixels added that ``resized`` ones get."""
         if self.pad_to_square:
             height = width = max(height, width)
-        return max(height, self.pad_size[1]), max(width, self.pad_size[0])
+        height, width = max(height, self.pad_size[1]), max(width, self.pad_size[0])
+        return _multiple(height, self.pad_divisor), _multiple(width, self.pad_divisor)
 
     def table(self, quantization: Quantization | None) -> Array:
         """[3, 256]: what each pixel of each channel becomes: uint8, or float32 if in reals."""
@@ -89,8 +92,17 @@ class Preprocess(Operation):
         return min(*ends, self.pad_value), max(*ends, self.pad_value)
 
     def infer(self, shapes: Shapes) -> Map:
-        side = Side(self.size_divisor)
-        return Map(3, side, side)
+        height, width = self._side(1), self._side(0)
+        return Map(3, height, width)
+
+    def _side(self, axis: int) -> Side:
+        """Of the output: the same for every image where that is sure, or a multiple of some."""
+        longest = max(self.size) if self.keep_ratio else self.size[axis]
+        if not self.pad_to_square and (not self.keep_ratio or longest <= self.pad_size[axis]):
+            padded = _multiple(max(longest, self.pad_size[axis]), self.pad_divisor)
+            return Side(0, _multiple(padded, self.size_divisor))
+        finer = self.pad_divisor % self.size_divisor == 0
+        return Side(self.pad_divisor if finer else self.size_divisor)
 
     def compute(self, run: Run) -> Array:
         run.resized = height, width = self.resized(*run.image.shape[:2])
@@ -100,7 +112,7 @@ class Preprocess(Operation):
             image = image[:, :, ::-1]
         quantization = run.quantizations.get(self.output)
         table, (pixel, value) = self.table(quantization), self.fill(quantization)
-        sides = (side + -side % self.size_divisor for side in run.bounds)
+        sides = (_multiple(side, self.size_divisor) for side in run.bounds)
         values = np.empty((1, *sides, 3), table.dtype)
         values[:] = value
         values[0, :bottom, :right] = pixel
@@ -127,6 +139,7 @@ class Preprocess(Operation):
             pad_size=(int(random.integers(100)), int(random.integers(100))),
             pad_pixel=tuple(random.integers(0, 256, 3).tolist()),
             pad_value=float(random.choice([0.0, 1.5])),
+            pad_divisor=int(random.choice([1, 4, 48])),
         )
         image = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
         quantization = Quantization(0.015625, int(random.integers(256)))
@@ -137,6 +150,11 @@ class Preprocess(Operation):
             image=image,
             resized=operation.resized(height, width),
         )
+
+
+def _multiple(side: int, divisor: int) -> int:
+    """The next multiple of the divisor."""
+    return side + -side % divisor
 
 
 def _stored(real: Array, quantization: Quantization | None) -> Array:

@@ -1,9 +1,11 @@
 import pytest
 import torch
+from torch.nn.functional import max_pool2d
 
 from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.operations.affine import Affine
 from lbwdet.deploy.runtime.operations.lookup import Lookup
+from lbwdet.deploy.runtime.operations.multiply import Multiply
 from lbwdet.errors import ConfigError
 
 PER_CHANNEL = torch.tensor([0.5, -1.0, 2.0]).view(1, 3, 1, 1)
@@ -15,7 +17,7 @@ def test_sums_of_maps(lowering):
     (twice,) = lowering.check(lambda n, x: x + x).operations
     assert twice.inputs == ("input", "input")
     with pytest.raises(ConfigError, match=r"add of maps of \(3, 16, 16\) and \(3, 1, 16\)"):
-        lowering.part(lambda n, x: x + torch.nn.functional.max_pool2d(x, (16, 1)))
+        lowering.part(lambda n, x: x + max_pool2d(x, (16, 1)))
     with pytest.raises(ConfigError, match=r"add \(alpha=2\)"):
         lowering.part(lambda n, x: torch.add(n.a(n.stem(x)), n.b(n.stem(x)), alpha=2))
 
@@ -58,9 +60,25 @@ def test_a_map_and_its_gate(lowering, compute, function):
 
 
 @pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: x * x,
+        lambda x: x * x.mean((2, 3), keepdim=True),
+        lambda x: x[:, :1] * x,
+        lambda x: x.sigmoid().mean((-1, -2), keepdim=True) * x,
+        lambda x: x.flatten(1) * x.tanh().flatten(1),
+    ],
+)
+def test_products_of_maps(lowering, compute):
+    part = lowering.check(lambda n, x: compute(x))
+    assert isinstance(part.operations[-1], Multiply)
+    assert part.operations[-1].input == "input"
+
+
+@pytest.mark.parametrize(
     ("compute", "message"),
     [
-        (lambda x: x * x, "mul of two maps"),
+        (lambda x: x * max_pool2d(x, (16, 1)), r"mul of maps of \(3, 16, 16\) and \(3, 1, 16\)"),
         (lambda x: x * torch.ones(16, 16), r"mul with a constant of shape \[16, 16\]"),
         (lambda x: x / x.relu(), "div by a map"),
         (lambda x: x / 0, "div by zero"),

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lbwdet.deploy.runtime.operations.resize import Resize
 from lbwdet.deploy.runtime.operations.upsample import Upsample
 from lbwdet.errors import ConfigError
 
@@ -27,3 +28,40 @@ def test_to_a_size_that_nobody_has(lowering):
     assert up.factor == (2, 1)
     with pytest.raises(ConfigError, match=r"from \[16, 16\] to \[24, 24\], which is no whole"):
         lowering.part(lambda n, x: F.interpolate(x, size=(24, 24)))
+
+
+def test_to_the_size_of_a_map_that_several_read(lowering):
+    """Which is none that a fusion would have taken away."""
+
+    def compute(n, x):
+        x = F.relu(n.stem(x))
+        return n.a(x) + n.b(n.b(F.interpolate(F.max_pool2d(x, 3, 3), size=(8, 8))))
+
+    part = lowering.check(compute)
+    (up,) = (op for op in part.operations if isinstance(op, Upsample))
+    assert up.like == "stem" and len(part.operations) == 6
+
+
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize(
+    ("size", "factor", "divisor"),
+    [(dict(scale_factor=(2, 4)), (2, 4), (1, 1)), (dict(size=(8, 32)), (1, 2), (2, 1))],
+)
+def test_bilinear(lowering, align, size, factor, divisor):
+    (resize,) = lowering.check(
+        lambda n, x: F.interpolate(x, **size, mode="bilinear", align_corners=align)
+    ).operations
+    assert resize == Resize("input", resize.output, factor, divisor, align_corners=align)
+
+
+def test_bilinear_to_the_size_of_what_it_meets(lowering):
+    def compute(n, x):
+        return x + F.interpolate(F.max_pool2d(x, 3, 3), size=x.shape[2:], mode="bilinear")
+
+    resize = lowering.check(compute).operations[1]
+    assert resize.like == "input"
+
+
+def test_nearest_neighbours_of_a_larger_map(lowering):
+    with pytest.raises(ConfigError, match=r"from \[16, 16\] to \[8, 8\], which is smaller"):
+        lowering.part(lambda n, x: F.interpolate(x, size=(8, 8)))

@@ -15,12 +15,12 @@ def test_number_by_number(seed):
     case = Add.example(np.random.default_rng(seed))
     operation, q_y, found = case.operation, case.quantizations["y"], compute_alone(case)
     assert found.dtype == np.uint8
-    assert {value.shape for value in case.values.values()} == {found.shape}
+    values = {name: np.broadcast_to(x, found.shape) for name, x in case.values.items()}
     for index in np.ndindex(*found.shape):
         t = None
         for name in operation.inputs:
             q = case.quantizations[name]
-            centered = f32(int(case.values[name][index]) - q.zero_point)
+            centered = f32(int(values[name][index]) - q.zero_point)
             term = f32(centered * f32(q.scale / q_y.scale))
             t = term if t is None else f32(t + term)
         rounded = (np.ceil(t) if q_y.rounding == "ceil" else np.rint(t)) + q_y.zero_point
@@ -32,6 +32,7 @@ def test_the_random_cases_meet_everything():
     cases = [Add.example(np.random.default_rng(seed)) for seed in range(30)]
     assert {len(case.operation.inputs) for case in cases} == {2, 3, 4}
     assert {case.operation.relu for case in cases} == {True, False}
+    assert len({x.shape for case in cases[:5] for x in case.values.values()}) > 5  # of one pixel
     assert {case.quantizations["y"].rounding for case in cases} == {"nearest", "ceil"}
 
 

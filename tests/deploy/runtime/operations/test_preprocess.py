@@ -9,6 +9,7 @@ from lbwdet.deploy.runtime.context import Run
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.shapes import Shapes, Side
 from lbwdet.deploy.testing import random_image
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -108,3 +109,28 @@ def test_the_table_of_a_pixel():
         for pixel in (0, 1, 100, 254, 255):
             real = (pixel - MEAN[channel]) / STD[channel] / 0.0625
             assert table[channel, pixel] == min(max(round(real) + 100, 0), 200)
+
+
+@pytest.mark.parametrize(
+    ("size", "keep_ratio", "pads", "expected"),
+    [
+        ((128, 96), True, {}, (Side(32), Side(32))),
+        ((128, 96), True, dict(pad_divisor=64), (Side(64), Side(64))),
+        ((128, 96), True, dict(pad_divisor=48), (Side(32), Side(32))),
+        ((128, 96), True, dict(pad_size=(100, 130)), (Side(0, 160), Side(32))),
+        ((128, 128), True, dict(pad_size=(128, 130)), (Side(0, 160), Side(0, 128))),
+        ((128, 128), True, dict(pad_size=(128, 128), pad_to_square=True), (Side(32), Side(32))),
+        ((128, 100), False, {}, (Side(0, 128), Side(0, 128))),
+        ((128, 100), False, dict(pad_divisor=96), (Side(0, 192), Side(0, 192))),
+    ],
+)
+def test_sides_that_are_the_same_for_every_image(size, keep_ratio, pads, expected):
+    changed = replace(operation(size, keep_ratio), **pads)
+    found = changed.infer(Shapes({}, {}))
+    assert found.size == expected
+    for shape in ((40, 50), (50, 40), (7, 1000), (128, 128)):
+        image = random_image(0, *shape)
+        for side, form in zip(
+            changed.compute(Run({}, {}, image)).shape[1:3], expected, strict=True
+        ):
+            assert side % form.factor == 0 if form.factor else side == form.offset

@@ -1,0 +1,16 @@
+"""Attention over pixels and over parts of channels; see :mod:`lbwdet.deploy.lower.idioms`."""
+
+from lbwdet.deploy.lower.rule import Site, rule
+from lbwdet.deploy.runtime.operations.softmax_of_parts import SoftmaxOfParts
+from lbwdet.deploy.runtime.operations.softmax_pool import SoftmaxPool
+
+
+@rule("softmax_pool")
+def softmax_pool(site: Site) -> SoftmaxPool:
+    return SoftmaxPool(site.value("self"), site.value("logits"), site.output)
+
+
+@rule("softmax_of_parts")
+def softmax_of_parts(site: Site) -> SoftmaxOfParts:
+    groups, parts = site.argument("groups"), site.argument("parts")
+    return SoftmaxOfParts(site.value("self"), site.output, groups, parts)

@@ -1,0 +1,59 @@
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+
+from lbwdet.deploy.runtime import random_cases
+from lbwdet.deploy.runtime.context import Array, Context, Run
+from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
+from lbwdet.deploy.runtime.operation import Constant, Example, Operation
+from lbwdet.deploy.runtime.quantization import rounded
+from lbwdet.deploy.runtime.shapes import Map, Shapes
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Pad(Operation):
+    """A map with pixels added: ``before`` = (above, at the left) and ``after`` = (below, right).
+
+    Every number of theirs is ``clamp(round(value / s_x) + zp_x, 0, maximum)``, in float64. Input
+    and output have the same quantization.
+    """
+
+    input: Annotated[str, Reads(Kind.UINT8)]
+    output: Annotated[str, Writes(Kind.UINT8, quantized_like="input")]
+    before: Annotated[Pair, Range(0, 1 << 10)]
+    after: Annotated[Pair, Range(0, 1 << 10)]
+    value: Annotated[float, Range(-1e6, 1e6)] = 0.0
+
+    def infer(self, shapes: Shapes) -> Map:
+        source = shapes.map(self.input)
+        height, width = (
+            side.longer(before + after)
+            for side, before, after in zip(source.size, self.before, self.after, strict=True)
+        )
+        return replace(source, height=height, width=width, quantization=None)
+
+    def compute(self, run: Run) -> Array:
+        rows, columns = zip(self.before, self.after, strict=True)
+        pads = ((0, 0), rows, columns, (0, 0))
+        return np.pad(run.values[self.input], pads, constant_values=self._fill(run))
+
+    def constants(self, context: Context) -> dict[str, Constant]:
+        return {"fill": int(self._fill(context))}
+
+    def _fill(self, context: Context) -> float:
+        """The number that pixels are filled with."""
+        quantization = context.quantizations.get(self.input)
+        if quantization is None:
+            return self.value
+        return int(rounded(np.array(self.value) / quantization.scale, quantization))
+
+    @classmethod
+    def example(cls, random: np.random.Generator) -> Example:
+        x = random_cases.feature_map(random)
+        quantization = random_cases.quantization_of(random, x)
+        before, after = ((int(a), int(b)) for a, b in random.integers(0, 4, (2, 2)))
+        operation = cls("x", "y", before, after, float(random.choice([0.0, 0.7, -100.0])))
+        return Example(operation, {"x": x}, {"x": quantization, "y": quantization})
