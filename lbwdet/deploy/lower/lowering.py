@@ -16,7 +16,8 @@ from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.errors import ConfigError
 
-TRACE_SIZE = (128, 192)  # any size that the strides divide; a program has none
+# Of images of any size: one that the strides divide; the program has none.
+TRACE_SIZE = (128, 192)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,6 @@ def lower(
     preprocess = read_preprocess(pipeline, model.data_preprocessor)
     program = Building(model, fusions)
     program.add(preprocess)
-    image = torch.zeros(1, 3, *TRACE_SIZE)
+    image = torch.zeros(1, 3, *(preprocess.only_size or TRACE_SIZE))
     head.add_to(program, program.trace(kind.dense, image, preprocess.output))
     return Lowered(Program(tuple(program.operations), {}), program.weights, program.activations)
