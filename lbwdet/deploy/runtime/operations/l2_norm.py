@@ -56,7 +56,7 @@ class L2Norm(Operation):
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
         x = random_cases.feature_map(random)
-        weight = tuple(float(factor) for factor in random.normal(0, 20, x.shape[-1]))
+        weight = tuple(random.normal(0, 20, (x.shape[-1],)).tolist())
         quantizations = {
             "x": random_cases.quantization_of(random, x),
             "y": random_cases.output_quantization(random),
