@@ -134,3 +134,9 @@ def test_sides_that_are_the_same_for_every_image(size, keep_ratio, pads, expecte
             changed.compute(Run({}, {}, image)).shape[1:3], expected, strict=True
         ):
             assert side % form.factor == 0 if form.factor else side == form.offset
+
+
+def test_the_only_size_that_the_network_meets():
+    assert operation((300, 200), keep_ratio=False, divisor=1).only_size == (200, 300)
+    assert operation((300, 200), keep_ratio=False, divisor=32).only_size == (224, 320)
+    assert operation((300, 200)).only_size is None
