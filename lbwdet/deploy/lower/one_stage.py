@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from torch import Tensor
@@ -20,6 +20,14 @@ from lbwdet.deploy.runtime.operations.suppress import Suppress
 from lbwdet.errors import ConfigError
 
 CANDIDATES, RESCALED, KEPT = (f"detections.{part}" for part in ("candidates", "rescaled", "kept"))
+
+
+class BoxMaps(NamedTuple):
+    """Names of maps, one for each level, or none."""
+
+    scores: tuple[str, ...]
+    deltas: tuple[str, ...]
+    factors: tuple[str, ...] = ()
 
 
 class OneStage(Head):
@@ -96,19 +104,25 @@ class OneStage(Head):
         """What is done to the candidates that are left; the last operation writes the result."""
         return ()
 
+    def box_maps(self, program: Building, maps: Sequence[str]) -> BoxMaps:
+        """What candidates read, of what ``dense`` returns."""
+        levels = len(self._candidates.strides)
+        factors = maps[2 * levels :] if self.has_factors else ()
+        return BoxMaps(tuple(maps[:levels]), tuple(maps[levels : 2 * levels]), tuple(factors))
+
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         outputs = model.bbox_head(model.extract_feat(image))
         return tuple(level for kind in outputs for level in kind)
 
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
-        levels, refined = len(self._candidates.strides), self.refined()
+        read, refined = self.box_maps(program, maps), self.refined()
         program.add(
             replace(
                 self._candidates,
-                scores=tuple(maps[:levels]),
-                deltas=tuple(maps[levels : 2 * levels]),
-                factors=tuple(maps[2 * levels :]) if self.has_factors else (),
+                scores=read.scores,
+                deltas=read.deltas,
+                factors=read.factors,
             ),
             Rescale(CANDIDATES, RESCALED),
             self._suppress,

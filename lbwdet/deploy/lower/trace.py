@@ -12,6 +12,7 @@ from torch._dynamo.exc import UserError
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
+from lbwdet.deploy.lower.single_calls import single_calls
 from lbwdet.errors import ConfigError, first_line
 from lbwdet.layers import QuantLayer
 
@@ -95,7 +96,7 @@ def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tenso
     """
     part = Part(model, compute).eval()
     try:
-        with float_layers(model), torch.no_grad():
+        with float_layers(model), single_calls(), torch.no_grad():
             program = torch.export.export(part, (sample,), strict=False)
             if not all(_is_plain(node) for node in program.graph.nodes):
                 # Takes longer than all the rest, so only where it changes something.
@@ -281,7 +282,13 @@ def _is_list(node: fx.Node) -> bool:
 
 
 def _op(node: fx.Node) -> str:
-    return str(node.target).removeprefix("aten.").split(".")[0].removesuffix("_")
+    return (
+        str(node.target)
+        .removeprefix("aten.")
+        .removeprefix("lbwdet.")
+        .split(".")[0]
+        .removesuffix("_")
+    )
 
 
 def _is_pure(node: fx.Node) -> bool:

@@ -60,7 +60,8 @@ def _factor(operation: Candidates, level: int, values: Values) -> str | None:
         return None
     graph = values.graph
     logits = _per_anchor(graph, values.read(operation.factors[level]), 1)
-    return graph("Sigmoid", graph("Squeeze", logits, [1]))
+    factor = graph("Squeeze", logits, [1])
+    return factor if operation.plain_factors else graph("Sigmoid", factor)
 
 
 def _best(operation: Candidates, graph: Graph, scores: str) -> tuple[str, str]:

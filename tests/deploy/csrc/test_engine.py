@@ -164,6 +164,7 @@ def candidates(engine) -> dict[str, Any]:
         best_class=0,
         root=0,
         whole_anchors=0,
+        plain_factors=0,
         has_threshold=1,
         score_threshold=0.05,
         pre_nms=7,

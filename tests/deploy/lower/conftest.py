@@ -147,15 +147,17 @@ class Whole:
 
 def _dense_outputs(program):
     """Names of what the dense part gives, in the head's order: what regions are cut from first."""
-    regions, boxes = [], []
+    regions, boxes, made_of = [], [], {}
     for operation in program.operations:
         reads = {name: role.kind for name, role in operation.reads()}
         writes = {role.kind for _, role in operation.writes()}
         if writes == {Kind.CANDIDATES} and set(reads.values()) == {Kind.FLOAT}:
-            boxes += list(reads)
+            boxes += [source for name in reads for source in made_of.get(name, [name])]
+        elif writes == set(reads.values()) == {Kind.FLOAT}:
+            made_of[operation.written] = list(reads)
         elif writes <= {Kind.UINT8, Kind.FLOAT} and Kind.BOXES in reads.values():
             regions += [name for name, kind in reads.items() if kind is not Kind.BOXES]
-    return regions + boxes
+    return [*regions, *dict.fromkeys(boxes)]
 
 
 @pytest.fixture(scope="package")

@@ -101,3 +101,18 @@ def test_a_model_without_the_parts_of_its_head_is_refused_in_a_sentence(tiny):
 def test_a_model_in_training_mode_is_refused(tiny):
     with pytest.raises(ConfigError, match="FasterRCNN is in training mode"):
         lower(copy.deepcopy(tiny.model).train(), tiny.pipeline)
+
+
+def test_a_detector_is_traced_at_the_only_size_of_its_images(tiny, monkeypatch):
+    """A network like that of SSD300 has none of its smallest maps at another."""
+    sizes, trace = [], building.Building.trace
+
+    def traced(self, compute, sample, source):
+        sizes.append(tuple(sample.shape))
+        return trace(self, compute, sample, source)
+
+    monkeypatch.setattr(building.Building, "trace", traced)
+    load, resize, pack = tiny.pipeline
+    lower(tiny.model, [load, dict(resize, scale=(160, 96), keep_ratio=False), pack])
+    lower(tiny.model, tiny.pipeline)
+    assert sizes[0] == (1, 3, 96, 160) and (1, 3, 128, 192) in sizes

@@ -581,7 +581,7 @@ def test_the_library_checks_tables(changes, message, told):
         (dict(activation="tanh"), "this build has no scores by tanh"),
         (dict(coder="PolarCoder"), "this build has no coder PolarCoder"),
         (dict(coder__max_log_ratio=-1.0), "coder.max_log_ratio is negative"),
-        (dict(root=1), "root, without factor_first and an activation"),
+        (dict(root=1), "root, but not of products of an activation and a sigmoid"),
         (dict(best_class=1, whole_anchors=1), "best_class of whole_anchors"),
         (dict(coder__stds=(1.0, 1.0)), "'coder.stds' has 2 entries; it takes 4"),
     ],

@@ -63,6 +63,7 @@ class CandidatesOperation : public Operation {
         best_class_(fields.flag("best_class")),
         root_(fields.flag("root")),
         whole_anchors_(fields.flag("whole_anchors")),
+        plain_factors_(fields.flag("plain_factors")),
         has_factors_(fields.has("factors")) {
     if (has_threshold_) threshold_ = fields.real("score_threshold");
     const std::string activation = fields.text("activation");
@@ -72,8 +73,8 @@ class CandidatesOperation : public Operation {
       throw Error("this build has no scores by " + activation);
     expect(classes_ > 0 && pre_nms_ > 0, "num_classes and pre_nms must be positive");
     expect(has_factors_ || !factor_first_, "factor_first, without factors");
-    expect(!root_ || (factor_first_ && (sigmoid_ || softmax_)),
-           "root, without factor_first and an activation");
+    expect(!root_ || (factor_first_ && (sigmoid_ || softmax_) && !plain_factors_),
+           "root, but not of products of an activation and a sigmoid");
     expect(!best_class_ || !whole_anchors_, "best_class of whole_anchors");
 
     const auto strides = fields.integers("strides"), anchors = fields.integers("anchors_per_level");
@@ -241,7 +242,7 @@ class CandidatesOperation : public Operation {
     double* const factors = memory.take<double>(piece_anchors());
     if (factor_first_) {
       std::copy_n(frame.floats(level.factors).data + first, last - first, factors);
-      sigmoid(factors, last - first, frame.loops);
+      if (!plain_factors_) sigmoid(factors, last - first, frame.loops);
     }
     const auto weighted = [&](float score, std::int64_t anchor) {
       return weighted_by(score, factor_first_ ? factors[anchor - first] : 1);
@@ -320,7 +321,8 @@ class CandidatesOperation : public Operation {
   // need not be computed. Not a number, which nothing is below, if there is none.
   float hopeless_logit() const {
     constexpr double kMargin = 1e-3;  // far more than what the sigmoid is off
-    if (!has_threshold_ || !(threshold_ > 0 && threshold_ < 1))
+    // A factor that is no sigmoid may raise a score.
+    if (!has_threshold_ || !(threshold_ > 0 && threshold_ < 1) || (factor_first_ && plain_factors_))
       return std::numeric_limits<float>::quiet_NaN();
     const double t = root_ ? threshold_ * threshold_ : threshold_, logit = std::log(t / (1 - t));
     return static_cast<float>(logit - kMargin * (1 + std::fabs(logit)));
@@ -351,7 +353,7 @@ class CandidatesOperation : public Operation {
         box_deltas[i] = deltas + coder_.numbers() * anchor;
         if (has_factors_) factors[i] = frame.floats(level.factors).data[anchor];
       }
-      if (has_factors_) sigmoid(factors, count, frame.loops);
+      if (has_factors_ && !plain_factors_) sigmoid(factors, count, frame.loops);
       coder_.decode(boxes, box_deltas, count, frame.bounds.height, frame.bounds.width,
                     frame.loops);
       for (int i = 0; i < count; ++i) {
@@ -386,7 +388,7 @@ class CandidatesOperation : public Operation {
   Coder coder_;
   std::int64_t classes_, pre_nms_;
   float min_size_, threshold_ = 0;
-  bool has_threshold_, factor_first_, best_class_, root_, whole_anchors_;
+  bool has_threshold_, factor_first_, best_class_, root_, whole_anchors_, plain_factors_;
   bool has_factors_, sigmoid_, softmax_;
 };
 

@@ -27,7 +27,8 @@ class Candidates(Operation):
        ``f32(1 / (1 + exp(min(max(-x, -700), 700))))`` in float64, or ``softmax`` over an anchor's
        classes in float64: subtract the largest logit, ``exp``, sum in the order of the classes,
        quotient, rounded to f32. ``exp`` is that of :mod:`lbwdet.deploy.runtime.coders`.
-    2. With ``factor_first``, times the sigmoid of the anchor's factor, in float32; with ``root``,
+    2. With ``factor_first``, times the sigmoid of the anchor's factor (with ``plain_factors``, the
+       factor itself), in float32; with ``root``,
        the square root of that, in float32.
     3. With ``best_class``, only the highest score of an anchor counts (ties: the lower class).
        Pairs (anchor, class) with score > ``score_threshold`` (None: all) are numbered in the order
@@ -59,6 +60,7 @@ class Candidates(Operation):
     best_class: bool = False
     root: bool = False
     whole_anchors: bool = False
+    plain_factors: bool = False
 
     def infer(self, shapes: Shapes) -> Rows:
         shapes.per_level(self.scores, self.deltas, self.strides, self.base_anchors)
@@ -68,8 +70,9 @@ class Candidates(Operation):
         )
         shapes.expect(bool(self.factors) or not self.factor_first, "factor_first, without factors")
         shapes.expect(
-            not self.root or (self.factor_first and self.activation != "none"),
-            "root, without factor_first and an activation",
+            not self.root
+            or (self.factor_first and self.activation != "none" and not self.plain_factors),
+            "root, but not of products of an activation and a sigmoid",
         )
         shapes.expect(not (self.best_class and self.whole_anchors), "best_class of whole_anchors")
         for level, boxes in enumerate(self.base_anchors):
@@ -106,7 +109,8 @@ class Candidates(Operation):
         scores = self._activated(logits)
         factor = None
         if self.factors:
-            factor = sigmoid(run.values[self.factors[level]].reshape(-1, 1))
+            factor = run.values[self.factors[level]].reshape(-1, 1)
+            factor = factor if self.plain_factors else sigmoid(factor)
             if self.factor_first:
                 scores = scores * factor
             if self.root:
@@ -167,6 +171,7 @@ class Candidates(Operation):
         activation = str(random.choice(["none", "sigmoid", "softmax"]))
         coder, factors = random_coder(random), bool(random.integers(2))
         first, selection = factors and bool(random.integers(2)), int(random.integers(3))
+        plain = factors and bool(random.integers(2))
         strides = tuple(8 << level for level in range(levels))
         values: dict[str, Array] = {}
         base = []
@@ -195,9 +200,10 @@ class Candidates(Operation):
             min_size=float(random.choice([-1, 0, 4])),
             factors=tuple(f"factors{level}" for level in range(levels)) if factors else (),
             factor_first=first,
-            root=first and activation != "none" and bool(random.integers(2)),
+            root=first and activation != "none" and not plain and bool(random.integers(2)),
             best_class=selection == 1,
             whole_anchors=selection == 2,
+            plain_factors=plain,
         )
         image = np.zeros((64, 96, 3), np.uint8)
         read = {name: values[name] for name, _ in operation.reads()}

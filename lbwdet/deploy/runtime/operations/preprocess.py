@@ -97,6 +97,12 @@ class Preprocess(Operation):
         height, width = self._side(1), self._side(0)
         return Map(3, height, width)
 
+    @property
+    def only_size(self) -> tuple[int, int] | None:
+        """Height and width of the output, if they are the same for every image."""
+        height, width = self._side(1), self._side(0)
+        return None if height.factor or width.factor else (height.smallest, width.smallest)
+
     def _side(self, axis: int) -> Side:
         """Of the output: the same for every image where that is sure, or a multiple of some."""
         longest = max(self.size) if self.keep_ratio else self.size[axis]

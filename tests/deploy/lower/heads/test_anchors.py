@@ -3,6 +3,7 @@ from mmengine.config import ConfigDict
 
 from lbwdet.deploy.lower import lower
 from lbwdet.deploy.runtime.coders import DistanceCoder
+from lbwdet.deploy.runtime.operations.l2_norm import L2Norm
 from lbwdet.errors import ConfigError
 
 
@@ -86,7 +87,7 @@ def test_ssd_has_other_anchors_on_each_level(whole, tiny, one_stage, monkeypatch
                 out_channels=[32, 64, 24],
                 level_strides=[2],
                 level_paddings=[1],
-                l2_norm_scale=None,
+                l2_norm_scale=20.0,
                 use_depthwise=True,
                 norm_cfg=dict(type="BN"),
                 act_cfg=dict(type="ReLU6"),
@@ -112,11 +113,14 @@ def test_ssd_has_other_anchors_on_each_level(whole, tiny, one_stage, monkeypatch
             ),
         }
     )
+    model.neck.l2_norm.weight.data.uniform_(10, 30)  # which is made without numbers
     # MMDetection's own prediction asks for it, and SSDHead has none.
     monkeypatch.setattr(model.bbox_head, "loss_cls", None, raising=False)
     lowered = lower(model, tiny.pipeline)
     whole.check(model, tiny.pipeline, lowered, tiny.image)
     whole.check_engines(lowered, tiny.image)
+    (norm,) = (op for op in lowered.program.operations if isinstance(op, L2Norm))
+    assert norm.weight == tuple(model.neck.l2_norm.weight.tolist()) and norm.eps == 1e-10
     candidates = lowered.program.operations[-4]
     assert candidates.activation == "softmax" and candidates.num_classes == 2
     assert [len(boxes) for boxes in candidates.base_anchors] == [6, 4, 6]

@@ -174,7 +174,8 @@ def plain_candidates(operation, values, resized):
             scores = plain_scores(operation, logits[0, y, x, a * each : (a + 1) * each])
             factor = None
             if operation.factors:
-                factor = plain_sigmoid(values[operation.factors[level]][0, y, x, a])
+                factor = values[operation.factors[level]][0, y, x, a]
+                factor = factor if operation.plain_factors else plain_sigmoid(factor)
             if factor is not None and operation.factor_first:
                 scores = [f32(score * factor) for score in scores]
                 if operation.root:
@@ -225,7 +226,7 @@ def test_the_random_cases_meet_everything():
     }
     assert len(met) == 9
     assert {type(operation.coder) for operation in operations} == {DeltaCoder, DistanceCoder}
-    for setting in ("best_class", "root", "whole_anchors"):
+    for setting in ("best_class", "root", "whole_anchors", "plain_factors"):
         assert {getattr(operation, setting) for operation in operations} == {True, False}
     assert {operation.coder.clip for operation in operations} == {True, False}
     assert {operation.score_threshold is None for operation in operations} == {True, False}
@@ -336,7 +337,7 @@ ONE_LEVEL = dict(
             "an anchor of level 0 ends before it begins",
         ),
         (dict(factor_first=True), {}, "factor_first, without factors"),
-        (dict(root=True), {}, "root, without factor_first and an activation"),
+        (dict(root=True), {}, "root, but not of products of an activation and a sigmoid"),
         (dict(best_class=True, whole_anchors=True), {}, "best_class of whole_anchors"),
         (dict(factors=("f", "f")), dict(f=map_of(3)), "2 factors for 1 levels"),
         (dict(factors=("f",)), dict(f=map_of(1)), "'f' is not one factor per anchor"),

@@ -137,3 +137,9 @@ def test_sides_that_are_the_same_for_every_image(size, keep_ratio, pads, expecte
         ):
             assert side >= form.smallest
             assert side % form.factor == 0 if form.factor else side == form.offset
+
+
+def test_the_only_size_that_the_network_meets():
+    assert operation((300, 200), keep_ratio=False, divisor=1).only_size == (200, 300)
+    assert operation((300, 200), keep_ratio=False, divisor=32).only_size == (224, 320)
+    assert operation((300, 200)).only_size is None

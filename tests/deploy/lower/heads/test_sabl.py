@@ -1,0 +1,37 @@
+import pytest
+
+from lbwdet.deploy.lower import lower
+from lbwdet.deploy.runtime.coders import DistanceCoder
+from lbwdet.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def sabl(one_stage):
+    anchors = dict(type="AnchorGenerator", strides=[8, 16, 32, 64, 128])
+    return one_stage(
+        type="SABLRetinaHead",
+        feat_channels=16,
+        stacked_convs=1,
+        approx_anchor_generator=dict(
+            anchors, octave_base_scale=4, scales_per_octave=3, ratios=[0.5, 1.0, 2.0]
+        ),
+        square_anchor_generator=dict(anchors, ratios=[1.0], scales=[4]),
+        bbox_coder=dict(type="BucketingBBoxCoder", num_buckets=6, scale_factor=3.0),
+    )
+
+
+def test_equals_mmdetection_and_runs_in_integers(whole, tiny, sabl):
+    lowered = lower(sabl, tiny.pipeline)
+    whole.check(sabl, tiny.pipeline, lowered, tiny.image)
+    whole.check_engines(lowered, tiny.image)
+    kinds = [type(operation).__name__ for operation in lowered.program.operations]
+    assert kinds.count("BucketSides") == kinds.count("BucketConfidence") == 5
+    candidates = lowered.program.operations[-4]
+    assert candidates.coder == DistanceCoder(0.5, inset=1.0, of_prior=True)
+    assert candidates.plain_factors and not candidates.factor_first
+
+
+def test_deltas_are_no_buckets(tiny, sabl, monkeypatch):
+    monkeypatch.setattr(sabl.bbox_head, "bbox_coder", object())
+    with pytest.raises(ConfigError, match=r"bbox_coder: object .* BucketingBBoxCoder"):
+        lower(sabl, tiny.pipeline)
