@@ -38,13 +38,14 @@ ALLOWED: dict[str, set[str]] = {
     "comparison": BELOW,
     "bit_plan": {*BELOW, "posttraining"},
     "benchmark": {*BELOW, "deploy"},  # it takes both kinds of detectors apart
+    "importing": {*BELOW, "posttraining"},
     "studies": BELOW,
     "demos": BELOW,
     "export": {*BELOW, "deploy"},  # from a trained detector to a deployed one
     # A command knows the rooms it calls; the command line knows only commands.
     "commands": {
         *("comparison", "bit_plan", "benchmark", "studies", "demos", "export"),
-        *("datasets", "training", "posttraining", "deploy", "measuring"),
+        *("datasets", "training", "posttraining", "deploy", "measuring", "importing"),
     },
     "cli": {"commands"},
 }
@@ -58,7 +59,7 @@ EXCEPTIONS: dict[str, set[str]] = {
 THEORY = {"studies/ste.py", "studies/ste_plots.py", "studies/two_layer.py"}  # numpy, no detector
 THEORY_USES = {"numpy", "matplotlib", "lbwdet", *sys.stdlib_module_names}
 USE_MMDET = {"models", "training", "datasets", "compat"}
-USE_MMDET |= {"measuring", "bit_plan", "studies", "export"}
+USE_MMDET |= {"measuring", "bit_plan", "studies", "export", "importing"}
 LOWERING = PACKAGE / "deploy" / "lower"  # the half of deployment that knows MMDetection
 PLAIN = {*BASICS, "__init__"}
 
