@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "layers": {"quantizers"},
     "datasets": {"compat", "configs", "images", "checkpoint_file"},
     # Side by side: none of these imports another.
-    "models": {*TENSORS, "compat"},
+    "models": {*TENSORS, "compat", "checkpoints"},
     "training": {*TENSORS, *READERS, "compat", "datasets"},
     "posttraining": {*TENSORS, *READERS, "compat"},
     "deploy": {*TENSORS, *READERS, "compat"},

@@ -135,7 +135,12 @@ def test_quantized_configs_and_other_numbers_of_classes_are_refused(published, c
 def test_a_graph_of_another_order_is_refused(official, photos, tmp_path):
     other = copy.deepcopy(official)
     layer = other.backbone.C3_p3
-    layer.forward = lambda x: layer.conv3(torch.cat([layer.m(layer.conv2(x)), layer.conv1(x)], 1))
+    # Both branches read the same and are of one shape: only the outputs tell.
+    layer.forward = lambda x: join(layer, layer.conv2(x), layer.conv1(x))
+
+    def join(layer, other, one):
+        return layer.conv3(torch.cat([layer.m(one), other], 1))
+
     export(other, tmp_path / "other.onnx")
     refused(
         CheckpointError,
