@@ -1,4 +1,4 @@
-# make demo: trains, compares and draws a low-bit detector. make test: the quick test suite.
+# make demo: trains, deploys, compares and draws low-bit detectors. make test: the quick test suite.
 # make test-zoo: one config of each family of MMDetection's, quantized, minutes long.
 # make fuzz: damaged files for every reader, changed artifacts for every engine, minutes long.
 # All make the virtual environment first, if it is not there or out of date.

@@ -15,8 +15,15 @@ LISTED_KEYS = 8
 LONGEST_PATH = 4096  # bytes, as of the system
 
 
-def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read_checkpoint(
+    path: str | Path, keys: Sequence[str] = ("state_dict",)
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Reads weights and ``meta`` of a path or URL without unpickling arbitrary code.
+
+    Args:
+        path: of the file.
+        keys: where the weights may be in it; the first that is there counts. A file with
+            none of them is a state dict itself.
 
     Raises:
         CheckpointError: The file is missing, unreadable, damaged, holds no weights,
@@ -25,8 +32,9 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str
     checkpoint = load(path)
     state = checkpoint
     meta: Any = {}
-    if isinstance(checkpoint, Mapping) and "state_dict" in checkpoint:
-        state, meta = checkpoint["state_dict"], checkpoint.get("meta") or {}
+    key = next((key for key in keys if isinstance(checkpoint, Mapping) and key in checkpoint), None)
+    if key is not None:
+        state, meta = checkpoint[key], checkpoint.get("meta") or {}
     if not isinstance(state, Mapping) or not state:
         raise CheckpointError(f"{path}: holds no weights (no 'state_dict')")
     if not isinstance(meta, Mapping):

@@ -7,7 +7,15 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from lbwdet import __version__
-from lbwdet.commands import comparison, demos, deployment, quantization, studies, training
+from lbwdet.commands import (
+    comparison,
+    demos,
+    deployment,
+    importing,
+    quantization,
+    studies,
+    training,
+)
 from lbwdet.commands.options import Run
 from lbwdet.errors import LBWError
 from lbwdet.terminal import run_command
@@ -21,6 +29,7 @@ _EXTRAS = {**dict.fromkeys(_ENGINES, "engines"), **dict.fromkeys(_TRAIN, "train"
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "demo": (demos.demo, "toy demo in minutes; or detections of a model.lbw, drawn"),
     "make-toy-data": (demos.make_toy_data, "draw the toy data set"),
+    "import-yolox": (importing.import_yolox, "a published YOLOX as a checkpoint for its config"),
     "train": (training.train, "train a detector from a config"),
     "test": (training.test, "evaluate a checkpoint with the config's own metric"),
     "image-demo": (demos.image_demo, "draw detections on images"),

@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "layers": {"quantizers"},
     "datasets": {"compat", "configs", "images", "checkpoint_file"},
     # Side by side: none of these imports another.
-    "models": {*TENSORS, "compat", "checkpoint_file"},
+    "models": {*TENSORS, "compat", "checkpoint_file", "checkpoints"},
     "training": {*TENSORS, *READERS, "compat", "datasets"},
     "posttraining": {*TENSORS, *READERS, "compat"},
     "deploy": {*TENSORS, *READERS, "compat"},
@@ -39,13 +39,14 @@ ALLOWED: dict[str, set[str]] = {
     "comparison": BELOW,
     "bit_plan": {*BELOW, "posttraining"},
     "benchmark": {*BELOW, "deploy"},  # it takes both kinds of detectors apart
+    "importing": {*BELOW, "posttraining"},
     "studies": BELOW,
     "demos": BELOW,
     "export": {*BELOW, "deploy"},  # from a trained detector to a deployed one
     # A command knows the rooms it calls; the command line knows only commands.
     "commands": {
         *("comparison", "bit_plan", "benchmark", "studies", "demos", "export"),
-        *("datasets", "training", "posttraining", "deploy", "measuring"),
+        *("datasets", "training", "posttraining", "deploy", "measuring", "importing"),
     },
     "cli": {"commands"},
 }
@@ -55,13 +56,13 @@ EXCEPTIONS: dict[str, set[str]] = {
     "studies/results_page.py": {"comparison", "benchmark"},
     # The zoo deploys what it has trained a step.
     "studies/zoo/deployment.py": {"deploy"},
-    # The toy demo ends in a comparison of what it trained.
-    "demos/toy_demo.py": {"comparison"},
+    # The toy demo ends in a comparison of what it trained and deployed.
+    "demos/toy_demo.py": {"comparison", "export"},
 }
 THEORY = {"studies/ste.py", "studies/ste_plots.py", "studies/two_layer.py"}  # numpy, no detector
 THEORY_USES = {"numpy", "matplotlib", "lbwdet", *sys.stdlib_module_names}
 USE_MMDET = {"models", "training", "datasets", "compat"}
-USE_MMDET |= {"measuring", "bit_plan", "studies", "export"}
+USE_MMDET |= {"measuring", "bit_plan", "studies", "export", "importing"}
 LOWERING = PACKAGE / "deploy" / "lower"  # the half of deployment that knows MMDetection
 PLAIN = {*BASICS, "__init__"}
 

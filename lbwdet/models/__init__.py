@@ -4,6 +4,7 @@ import lbwdet.compat  # noqa: F401  (mmdet.models imports mmcv.ops)
 from lbwdet.checkpoint_file import close_other_doors
 from lbwdet.models.detector import LBWDetector
 from lbwdet.models.detector_parts import LBWFPN, LBWResNet, LBWRPNHead, LBWShared2FCBBoxHead
+from lbwdet.models.efficientnet_lite import EfficientNetLite0
 from lbwdet.models.rfcn import (
     FirstLevelsRPNHead,
     LBWRFCNHead,
@@ -14,6 +15,7 @@ from lbwdet.models.rfcn import (
 
 __all__ = [
     "LBWFPN",
+    "EfficientNetLite0",
     "FirstLevelsRPNHead",
     "LBWDetector",
     "LBWRFCNHead",

@@ -5,6 +5,7 @@ from lbwdet.checkpoint_file import close_other_doors
 from lbwdet.training.activation_hook import ActivationHook
 from lbwdet.training.cpu_amp import CPUAmpOptimWrapper
 from lbwdet.training.epoch_seed_hook import EpochSeedHook
+from lbwdet.training.norm_eval_hook import NormEvalHook
 from lbwdet.training.quant_monitor_hook import QuantMonitorHook
 from lbwdet.training.quantize_hook import QuantizeHook
 from lbwdet.training.resume_hook import ResumeHook
@@ -14,6 +15,7 @@ __all__ = [
     "ActivationHook",
     "CPUAmpOptimWrapper",
     "EpochSeedHook",
+    "NormEvalHook",
     "QuantMonitorHook",
     "QuantizeHook",
     "ResumeHook",

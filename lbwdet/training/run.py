@@ -73,7 +73,17 @@ def train(
         checkpoint = Path(cfg.load_from)
         if cfg.get("resume") or "://" in str(cfg.load_from) or checkpoint.is_file():
             raise
-        raise CheckpointError(f"{error}\n{_how_to_make(checkpoint, Path(config))}") from error
+        hint = cfg.get("load_from_hint") or _how_to_train(checkpoint, Path(config))
+        raise CheckpointError(
+            "\n".join(
+                (
+                    str(error),
+                    "This config starts from that checkpoint (load_from). Make it first:",
+                    f"  {hint}",
+                    "or name another one: --cfg-options load_from=PATH",
+                )
+            )
+        ) from error
 
     runner = build_runner(cfg, _train_splits(cfg), launcher)
     try:
@@ -198,11 +208,7 @@ def check_model(cfg: Config, partial: bool = False, splits: tuple[str, ...] = ()
             check_same_scheme(meta, configured_scheme(cfg), checkpoint)
 
 
-def _how_to_make(checkpoint: Path, config: Path) -> str:
-    """What to do about a ``load_from`` that is not there: runs are named after their configs."""
+def _how_to_train(checkpoint: Path, config: Path) -> str:
+    """Runs are named after their configs."""
     maker = config.with_name(f"{checkpoint.parent.name}.py")
-    command = f"python tools/train.py {maker}" if maker.is_file() else "train that model"
-    return (
-        "This config starts from that checkpoint (load_from). Make it first:\n"
-        f"  {command}\nor name another one: --cfg-options load_from=PATH"
-    )
+    return f"python tools/train.py {maker}" if maker.is_file() else "train that model"

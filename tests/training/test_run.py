@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lbwdet.errors import ConfigError
+from lbwdet.errors import CheckpointError, ConfigError
 from lbwdet.layers import input_quantizers
 from lbwdet.training import run
 from lbwdet.training.atomic_backend import NAME
@@ -107,6 +107,13 @@ def test_resume_takes_the_latest_checkpoint(started, tmp_path, monkeypatch):
     assert cfg.resume and cfg.load_from == "run/epoch_10.pth"
     cfg = started(work_dir="run", resume="run/epoch_2.pth")
     assert cfg.resume and cfg.load_from == "run/epoch_2.pth"
+
+
+def test_a_missing_start_comes_with_how_to_get_it(started):
+    with pytest.raises(CheckpointError, match=r"no such checkpoint\n.*\n  train that model\nor"):
+        started({"load_from": "none.pth"})
+    with pytest.raises(CheckpointError, match=r"Make it first:\n  fetch it\nor name another one"):
+        started({"load_from": "none.pth", "load_from_hint": "fetch it"})
 
 
 @pytest.mark.parametrize("launcher", ["pytorch", "slurm", "mpi"])

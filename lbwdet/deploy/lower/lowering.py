@@ -72,6 +72,8 @@ def lower(
 
 def _trace_size(preprocess: Preprocess) -> tuple[int, ...]:
     """A height and a width that an image can have."""
+    if preprocess.only_size is not None:
+        return preprocess.only_size
     sides = preprocess.infer(Shapes({}, {})).size
     return tuple(
         -(-about // side.factor) * side.factor if side.factor else side.smallest
