@@ -24,6 +24,7 @@ runs before it is calibrated.
 from dataclasses import dataclass
 
 from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.deploy.runtime.quantization import Quantization
 
 
@@ -39,3 +40,9 @@ class Program:
 
     operations: tuple[Operation, ...]
     quantizations: dict[str, Quantization]
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the result has the pixels of each detection, too."""
+        last = self.operations[-1]
+        return isinstance(last, Detections) and last.masks is not None
