@@ -56,6 +56,7 @@ def export(
     entropy_coding: bool = False,
     data_root: str | None = None,
     cfg_options: Mapping[str, Any] | None = None,
+    boxes_only: bool = False,
 ) -> Exported:
     """Lowers a trained detector, calibrates it and writes the artifact.
 
@@ -68,6 +69,7 @@ def export(
         method: ``'mse'``, ``'percentile'`` or ``'minmax'``.
         entropy_coding: smaller file, slower to load.
         data_root, cfg_options: as for training.
+        boxes_only: leave masks out.
 
     Raises:
         LBWError: with a message for the user; nothing is written.
@@ -99,6 +101,7 @@ def export(
             method,
             info,
             progress.step,
+            boxes_only,
         )
     file_bytes = write_artifact(out, artifact, entropy_coding)
     return Exported(file_bytes, len(artifact.weights), artifact.info)

@@ -13,6 +13,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 
 from lbwdet import __version__
+from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.errors import DataError, LBWError
 from lbwdet.layers import QuantLayer, quantized_layers
 from lbwdet.measuring.code_digest import code_digest
@@ -42,11 +43,13 @@ class Detections:
         boxes: [N, 4] float32: x1, y1, x2, y2 in original pixels.
         scores: [N] float32 in 0..1.
         labels: [N] int64: index into the class names.
+        masks: the pixels of each, of a detector that finds them.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
+    masks: tuple[Mask, ...] | None = None
 
     @classmethod
     def none(cls) -> "Detections":

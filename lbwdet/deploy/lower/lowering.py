@@ -29,11 +29,13 @@ class Lowered:
         program: its ``quantizations`` are empty.
         weights: by layer.
         activations: of the inputs of layers whose quantization was trained, by layer.
+        classes: names of what it finds, if these are not the classes of the data set.
     """
 
     program: Program
     weights: dict[str, StoredWeight]
     activations: dict[str, Quantization]
+    classes: tuple[str, ...] | None = None
 
 
 def lower(
@@ -67,4 +69,5 @@ def lower(
         program.add(preprocess)
         image = torch.zeros(1, 3, *TRACE_SIZE)
         head.add_to(program, program.trace(kind.dense, image, preprocess.output))
-    return Lowered(Program(tuple(program.operations), {}), program.weights, program.activations)
+    operations = Program(tuple(program.operations), {})
+    return Lowered(operations, program.weights, program.activations, kind.classes)

@@ -52,6 +52,21 @@ class DetectionResult:
     names: tuple[str, ...]
     masks: tuple[Mask, ...] | None = None
 
+    def as_json(self) -> list[dict[str, Any]]:
+        """As JSON values: label, score, box, and COCO's run-length encoding of the mask, if any."""
+        masks = self.masks or (None,) * len(self)
+        return [
+            dict(
+                label=name,
+                score=float(score),
+                box=[float(side) for side in box],
+                **({} if mask is None else dict(mask=mask.coco())),
+            )
+            for name, score, box, mask in zip(
+                self.names, self.scores, self.boxes, masks, strict=True
+            )
+        ]
+
     def __len__(self) -> int:
         return len(self.scores)
 

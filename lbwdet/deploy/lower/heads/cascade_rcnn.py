@@ -51,23 +51,19 @@ class CascadeRCNN(Head):
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
         levels = maps[: self._levels]
         boxes = self._two_stage.add_proposals(program, maps[self._levels :])
-        every, deltas = [], ""
-        for stage, (align, refine) in enumerate(zip(self._aligns, self._refines, strict=True)):
+        every: list[str] = []
+        deltas = ""
+        for stage, align in enumerate(self._aligns):
             if stage:
-                program.add(
-                    replace(
-                        self._refines[stage - 1],
-                        deltas=deltas,
-                        boxes=boxes,
-                        scores=every[-1] if self._refines[stage - 1].num_classes > 1 else None,
-                    )
-                )
-                boxes = self._refines[stage - 1].output
+                refine = self._refines[stage - 1]
+                scores = every[-1] if refine.num_classes > 1 else None
+                program.add(replace(refine, deltas=deltas, boxes=boxes, scores=scores))
+                boxes = refine.output
             inputs = tuple(levels[: len(align.strides)])
             program.add(replace(align, inputs=inputs, boxes=boxes))
             compute = functools.partial(_network, stage)
-            scores, deltas = program.trace(compute, self._samples[stage], align.output)
-            every.append(scores)
+            found, deltas = program.trace(compute, self._samples[stage], align.output)
+            every.append(found)
         program.add(Mean(tuple(every), "scores"))
         self._two_stage.add_detections(program, "scores", deltas, boxes, levels)
 

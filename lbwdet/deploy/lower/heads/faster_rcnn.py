@@ -1,4 +1,4 @@
-"""Faster R-CNN and Mask R-CNN: RoIAlign from the pyramid's levels, then networks for each region."""
+"""Faster and Mask R-CNN: RoIAlign from the pyramid's levels, then networks for each region."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -17,6 +17,8 @@ from lbwdet.deploy.runtime.operations.rescale import Rescale
 class RPN(Head):
     """``dense``: scores of all levels, then deltas. One class, of whatever is an object."""
 
+    classes = ("object",)
+
     def __init__(self, model: Any) -> None:
         self._proposals = Proposals("bbox_head", model.bbox_head)
 

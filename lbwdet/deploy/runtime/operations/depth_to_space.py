@@ -14,8 +14,9 @@ from lbwdet.deploy.runtime.shapes import Map, Shapes
 class DepthToSpace(Operation):
     """Every pixel becomes a block of pixels, made of its channels.
 
-    With ``f`` the factor, pixel (y, x) of the output [n, h * f, w * f, c / f**2] has in channel k
-    what pixel (y // f, x // f) of the input has in channel ``((y % f) * f + x % f) * c / f**2 + k``.
+    With ``f`` the factor, pixel (y, x) of the output [n, h * f, w * f, d], d = c / f**2, has in
+    channel k what pixel (y // f, x // f) of the input has in channel
+    ``((y % f) * f + x % f) * d + k``.
 
     A transposed convolution whose stride is its kernel's size is a convolution of one pixel, and
     this after it.

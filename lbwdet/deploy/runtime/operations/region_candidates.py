@@ -51,7 +51,7 @@ class RegionCandidates(Operation):
         return Rows(Kind.CANDIDATES, self.num_classes)
 
     def compute(self, run: Run) -> Array:
-        boxes, classes = run.values[self.boxes], self.num_classes
+        boxes = run.values[self.boxes]
         if not len(boxes):
             return np.zeros((0, 7), np.float32)
         scores = self._activated(run.values[self.scores].reshape(len(boxes), -1))
