@@ -103,3 +103,16 @@ class TestShapes:
         for sequences in (((1, 2), ("a",)), ((), ())):
             with pytest.raises(ArtifactError, match=r"one entry per level.*given are \["):
                 shapes.per_level(*sequences)
+
+
+def test_versions_of_the_same_rows():
+    shapes = Shapes({}, {})
+    shapes.values["kept"] = Rows(Kind.CANDIDATES, 3)
+    shapes.values["boxes"] = Rows(Kind.BOXES, origin="kept")
+    shapes.values["moved"] = Rows(Kind.BOXES, origin=shapes.origin("boxes"))
+    assert {shapes.origin(name) for name in ("kept", "boxes", "moved")} == {"kept"}
+    shapes.values["x"] = Map(5, ONE, ONE, rows="boxes")
+    assert shapes.map_of_rows("x", "moved").channels == 5
+    shapes.values["other"] = Rows(Kind.BOXES)
+    with pytest.raises(ArtifactError, match="'x' is not one pixel per box of 'other'"):
+        shapes.map_of_rows("x", "other")
