@@ -62,12 +62,14 @@ class ExportSettings(Overrides):
             the checkpoint was made by.
         method: ``'mse'``, ``'percentile'`` or ``'minmax'``.
         entropy_coding: smaller file, slower to load.
+        boxes_only: leave masks out.
     """
 
     calibrate: str | None = None
     num: int | None = None
     method: str = "mse"
     entropy_coding: bool = False
+    boxes_only: bool = False
 
 
 def export(
@@ -114,6 +116,7 @@ def export(
             method,
             info,
             progress.step,
+            settings.boxes_only,
         )
     file_bytes = write_artifact(out, artifact, settings.entropy_coding)
     return Exported(file_bytes, len(artifact.weights), artifact.info)

@@ -25,6 +25,7 @@ def export(parser: argparse.ArgumentParser) -> Run:
     )
     add("--method", choices=("mse", "percentile", "minmax"), default="mse", help="[%(default)s]")
     add("--entropy-coding", action="store_true", help="smaller file, slower to load")
+    add("--boxes-only", action="store_true", help="leave out the masks of a detector that has some")
     add_shared(parser, "--data-root", "--cfg-options")
 
     def run(args: argparse.Namespace) -> None:

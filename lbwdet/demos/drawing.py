@@ -21,6 +21,7 @@ COLOURS = (
     (233, 180, 86),
     (66, 228, 240),
 )
+TINT = 0.5  # share of a mask's colour
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 HAS_FONTS = int(cv2.__version__.partition(".")[0]) >= 5
 
@@ -47,15 +48,8 @@ class Drawer:
         found = self.candidate.detect(image).above(self.score_thr)
         self.seconds.append(time.perf_counter() - start)
         found.check(self.candidate.config, len(self.candidate.classes))
-        objects = [
-            dict(
-                label=self.candidate.classes[label],
-                score=round(float(score), 4),
-                box=[round(float(value), 2) for value in box],
-            )
-            for box, score, label in found
-        ]
-        return draw(viewable(image), found, self.candidate.classes), objects
+        drawn = draw(viewable(image), found, self.candidate.classes)
+        return drawn, as_json(found, self.candidate.classes)
 
     def report(self, **found: Any) -> dict[str, Any]:
         """What ``detections.json`` says: who detected, ``found``, and how fast."""
@@ -85,8 +79,8 @@ def summary(report: Mapping[str, Any]) -> str:
 
 
 def draw(image: np.ndarray, detections: Detections, classes: tuple[str, ...]) -> np.ndarray:
-    """A copy of the image with boxes, class names and scores."""
-    canvas = image.copy()
+    """A copy of the image with masks, boxes, class names and scores."""
+    canvas = _tinted(image, detections)
     thickness = max(1, round(min(image.shape[:2]) / 300))
     size = 0.4 * max(1.0, min(image.shape[:2]) / 480)
     reach = (*canvas.shape[1::-1], *canvas.shape[1::-1])  # what lies outside is not drawn
@@ -103,7 +97,32 @@ def draw(image: np.ndarray, detections: Detections, classes: tuple[str, ...]) ->
     return canvas
 
 
+def _tinted(image: np.ndarray, detections: Detections) -> np.ndarray:
+    """A copy in which the pixels of each mask have something of their colour, the best on top."""
+    canvas = image.copy()
+    labels = detections.labels.tolist()
+    for mask, label in reversed([*zip(detections.masks or (), labels, strict=False)]):
+        inside = mask.pixels()
+        tint = np.array(COLOURS[label % len(COLOURS)]) * TINT
+        canvas[inside] = (image[inside] * (1 - TINT) + tint).astype(np.uint8)
+    return canvas
+
+
 def _letters(name: str) -> str:
     """What OpenCV can draw of a name: before its release 5, it had no letters but ASCII's."""
     name = printable(name)
     return name if HAS_FONTS else name.encode("ascii", "backslashreplace").decode()
+
+
+def as_json(detections: Detections, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Label, score, box, and, if there are masks, COCO's run-length encoding of each."""
+    masks = detections.masks or (None,) * len(detections.scores)
+    return [
+        dict(
+            label=classes[label],
+            score=round(float(score), 4),
+            box=[round(float(value), 2) for value in box],
+            **({} if mask is None else dict(mask=mask.coco())),
+        )
+        for (box, score, label), mask in zip(detections, masks, strict=True)
+    ]

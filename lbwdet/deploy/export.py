@@ -25,6 +25,7 @@ def export_detector(
     method: str = "mse",
     info: Mapping[str, Any] | None = None,
     on_image: Callable[[], None] = lambda: None,
+    boxes_only: bool = False,
 ) -> Artifact:
     """Lowers and calibrates a detector.
 
@@ -36,13 +37,15 @@ def export_detector(
         method: of :func:`lbwdet.deploy.calibration.calibrate`.
         info: JSON values for the artifact's metadata; how the layers are quantized is added.
         on_image: called after each image.
+        boxes_only: leave masks out.
 
     Raises:
         ConfigError: a module or a setting that cannot be lowered.
         DataError: no images, or one that leads to NaN.
         ArtifactError: a layer's accumulator could overflow.
     """
-    return finish(lower(model, pipeline), model, classes, images, method, info, on_image)
+    lowered = lower(model, pipeline, boxes_only=boxes_only)
+    return finish(lowered, model, classes, images, method, info, on_image)
 
 
 def finish(
@@ -55,14 +58,13 @@ def finish(
     on_image: Callable[[], None] = lambda: None,
 ) -> Artifact:
     """Calibrates what was lowered; the rest as :func:`export_detector`."""
+    names = lowered.classes or tuple(classes)
     program = calibrate(
         lowered.program, lowered.weights, images, method, lowered.activations, on_image
     )
-    check_artifact(program, lowered.weights, tuple(classes))
+    check_artifact(program, lowered.weights, names)
     quantization = _describe(model, lowered)
-    return Artifact(
-        program, lowered.weights, tuple(classes), {**(info or {}), "quantization": quantization}
-    )
+    return Artifact(program, lowered.weights, names, {**(info or {}), "quantization": quantization})
 
 
 def _describe(model: nn.Module, lowered: Lowered) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class ArtifactCandidate:
             found = self._detector(image)
         except LBWError as error:  # the artifact was checked when it was read: it is the image
             raise DataError(str(error)) from error
-        return Detections(found.boxes, found.scores, found.labels)
+        return Detections(found.boxes, found.scores, found.labels, found.masks)
 
     def layers(self) -> list[LayerReport]:
         return [

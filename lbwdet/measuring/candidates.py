@@ -13,6 +13,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 
 from lbwdet import __version__
+from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.errors import DataError, LBWError, first_line
 from lbwdet.layers import quantized_layers
 from lbwdet.measuring.code_digest import code_digest
@@ -42,11 +43,13 @@ class Detections:
         boxes: [N, 4] float32: x1, y1, x2, y2 in original pixels.
         scores: [N] float32 in 0..1.
         labels: [N] int64: index into the class names.
+        masks: the pixels of each, of a detector that finds them.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
+    masks: tuple[Mask, ...] | None = None
 
     @classmethod
     def none(cls) -> "Detections":
@@ -58,8 +61,10 @@ class Detections:
 
     def above(self, score: float) -> "Detections":
         """Those of this score or more."""
-        kept = self.scores >= score
-        return Detections(self.boxes[kept], self.scores[kept], self.labels[kept])
+        kept, masks = self.scores >= score, self.masks
+        if masks is not None:
+            masks = tuple(mask for mask, keep in zip(masks, kept, strict=True) if keep)
+        return Detections(self.boxes[kept], self.scores[kept], self.labels[kept], masks)
 
     def check(self, where: str, num_classes: int) -> None:
         """Raises ``LBWError`` unless shapes agree and every number makes sense."""

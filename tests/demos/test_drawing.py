@@ -5,6 +5,8 @@ import pytest
 
 from lbwdet.demos import drawing
 from lbwdet.demos.drawing import Drawer, draw, summary
+from lbwdet.deploy.runtime.arithmetic.paste import runs_of
+from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.errors import LBWError
 from lbwdet.measuring.candidates import Detections
 
@@ -55,3 +57,16 @@ def test_summary_counts_frames_as_well_as_images():
     report = dict(engine="torch", median_ms=20, frames=[[1], [], [1, 2]])
     text = "3 objects in 3 frames, 20.0 ms each (median), 50.0 per second, engine torch"
     assert summary(report) == text
+
+
+def test_masks_are_tinted_and_written():
+    pixels = np.zeros((60, 80), bool)
+    pixels[25:30, 12:20] = True
+    masks = (Mask(pixels.shape, runs_of(pixels, (0, 0), pixels.shape)),) * 2
+    boxes = np.array([[10, 20, 40, 50], [10, 20, 40, 50]], np.float32)
+    found = Detections(boxes, np.array([0.9, 0.2], np.float32), np.array([0, 1]), masks)
+    image = np.full((60, 80, 3), 200, np.uint8)
+    canvas = draw(image, drawing.above(found, 0.3), ("a", "b"))
+    assert (canvas[25:30, 12:20] != 200).any(-1).all() and (canvas[31:48, 12:38] == 200).all()
+    (only,) = drawing.as_json(drawing.above(found, 0.3), ("a", "b"))
+    assert only["mask"] == masks[0].coco() and only["label"] == "a"

@@ -121,6 +121,19 @@ int32_t lbw_result(const lbw_engine* engine, int32_t capacity, float* boxes, flo
   return count;
 }
 
+int64_t lbw_mask(const lbw_engine* engine, int32_t i, int64_t capacity, uint32_t* runs) {
+  return guarded(
+      [&] {
+        const auto& detections = engine->engine.detections();
+        expect(i >= 0 && i < static_cast<int64_t>(detections.size()), "there is no such detection");
+        const auto& mask = detections[i].mask;
+        const auto count = static_cast<int64_t>(mask.size());
+        std::copy_n(mask.data(), std::min(count, capacity), runs);
+        return count;
+      },
+      static_cast<int64_t>(-1));
+}
+
 void lbw_cancel(lbw_engine* engine) { engine->engine.cancel(); }
 
 int32_t lbw_value_shape(const lbw_engine* engine, int32_t value, int64_t* shape) {

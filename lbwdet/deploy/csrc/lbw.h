@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define LBW_ABI 4
+#define LBW_ABI 5
 #define LBW_API __attribute__((visibility("default")))
 
 #ifdef __cplusplus
@@ -64,6 +64,10 @@ LBW_API int32_t lbw_run(lbw_engine* engine, const uint8_t* image, int32_t height
 /* Of the last run: writes at most `capacity` detections, best first; returns how many there are. */
 LBW_API int32_t lbw_result(const lbw_engine* engine, int32_t capacity, float* boxes, float* scores,
                            int64_t* labels);
+
+/* Of the i-th of them: at most `capacity` runs of its mask, pixels outside and inside in turn, column
+ * after column of the image; returns how many there are, 0 of a program without masks. */
+LBW_API int64_t lbw_mask(const lbw_engine* engine, int32_t i, int64_t capacity, uint32_t* runs);
 
 /* From another thread: the run under way ends soon, with the error "cancelled". */
 LBW_API void lbw_cancel(lbw_engine* engine);

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from lbwdet.deploy.lower.activations import trained_activations
+from lbwdet.deploy.lower.draft import Part
 from lbwdet.deploy.lower.fusions import Fusion, fuse
 from lbwdet.deploy.lower.idioms import find_idioms
 from lbwdet.deploy.lower.rule import apply_rules
@@ -69,9 +70,24 @@ class Building:
         graph = find_idioms(trace(self._model, compute, sample))
         draft = apply_rules(graph)
         fuse(draft, self._fusions)
-        part = draft.finished(dict.fromkeys(graph.inputs, source))
+        part = self._apart(draft.finished(dict.fromkeys(graph.inputs, source)), source)
         self.weights |= store_weights(self._model, part.layers, graph)
         activations = trained_activations(self._model, part.layers)
         self.activations |= activations
         self.operations.extend(_in_steps(each, activations) for each in part.operations)
         return part.outputs
+
+    def _apart(self, part: Part, source: str) -> Part:
+        """With other names for values of modules that were traced before, with another input."""
+        taken = {operation.written for operation in self.operations}
+        names = {
+            operation.written: f"{operation.written}@{source}"
+            for operation in part.operations
+            if operation.written in taken
+        }
+        operations = tuple(operation.renamed(names) for operation in part.operations)
+        return replace(
+            part,
+            operations=operations,
+            outputs=tuple(names.get(name, name) for name in part.outputs),
+        )

@@ -17,6 +17,8 @@ class LayerParameters:
         weight: name of the weight among the graph's constants.
         kernel: (h, w); of a linear layer, the size of the map that it covers.
         gain, bias: per output channel, float64.
+        transposed: whether the weight is a transposed convolution's, [i, o, kh, kw]: the layer's
+            outputs are those of every pixel of the kernel, row by row.
     """
 
     module: str
@@ -24,6 +26,7 @@ class LayerParameters:
     kernel: tuple[int, int]
     gain: tuple[float, ...]
     bias: tuple[float, ...]
+    transposed: bool = False
 
     def then(self, gain: tuple[float, ...], bias: tuple[float, ...]) -> "LayerParameters":
         """With another factor and offset after its own: ``(y * g + b) * gain + bias``."""

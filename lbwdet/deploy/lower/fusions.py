@@ -12,6 +12,7 @@ from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.operations.affine import Affine
 from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.depth_to_space import DepthToSpace
 from lbwdet.deploy.runtime.operations.group_norm import GroupNorm
 from lbwdet.deploy.runtime.operations.lookup import Lookup
 from lbwdet.deploy.runtime.operations.slice import Slice
@@ -143,6 +144,17 @@ def function(_: Draft, conv: Conv, lookup: Lookup) -> Conv | None:
     return replace(conv, function="silu")
 
 
+def relu_of_blocks(draft: Draft, blocks: DepthToSpace, lookup: Lookup) -> DepthToSpace | None:
+    """What is not negative where pixels are made is not where they lie."""
+    conv = draft.operations.get(blocks.input)
+    if lookup.function != "relu" or not isinstance(conv, Conv):
+        return None
+    if draft.readers()[conv.output] != [blocks] or conv.function != "identity":
+        return None
+    draft.operations[conv.output] = replace(conv, relu=True)
+    return blocks
+
+
 def functions(_: Draft, first: Lookup, second: Lookup) -> Lookup | None:
     """Two functions that are one of those that there are."""
     if first.function == second.function == "relu":
@@ -172,6 +184,7 @@ FUSIONS = (
     Fusion("residual", (Conv,), Add, residual),
     Fusion("sums", (Add,), Add, sums),
     Fusion("relu", (Conv, Affine, Add, GroupNorm), Lookup, relu),
+    Fusion("relu of blocks", (DepthToSpace,), Lookup, relu_of_blocks),
     Fusion("function", (Conv,), Lookup, function),
     Fusion("functions", (Lookup,), Lookup, functions),
     Fusion("slices", (Slice,), Slice, slices),

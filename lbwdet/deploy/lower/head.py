@@ -27,6 +27,8 @@ class Head(ABC):
 
     name: ClassVar[str]
     detectors: ClassVar[tuple[str, ...]]
+    classes: ClassVar[tuple[str, ...] | None] = None
+    """Names of what it finds, if these are not the classes of the data set."""
 
     @abstractmethod
     def __init__(self, model: Any) -> None: ...

@@ -12,6 +12,7 @@ from lbwdet.deploy.lower.fusions import FUSIONS, Fusion
 from lbwdet.deploy.lower.head import Head, head_of
 from lbwdet.deploy.lower.heads import HEADS  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.preprocess import read_preprocess
+from lbwdet.deploy.lower.wrapped import detector_in, without_masks
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 from lbwdet.deploy.runtime.program import Program
@@ -33,41 +34,50 @@ class Lowered:
         weights: by layer.
         activations: of the inputs of layers whose quantization was trained, by layer.
         maps: names of the values that the head's ``dense`` returns.
+        classes: names of what it finds, if these are not the classes of the data set.
     """
 
     program: Program
     weights: dict[str, StoredWeight]
     activations: dict[str, Quantization]
     maps: tuple[str, ...]
+    classes: tuple[str, ...] | None = None
 
 
 def lower(
-    model: Any, pipeline: Sequence[Mapping[str, Any]], fusions: Sequence[Fusion] = FUSIONS
+    model: Any,
+    pipeline: Sequence[Mapping[str, Any]],
+    fusions: Sequence[Fusion] = FUSIONS,
+    boxes_only: bool = False,
 ) -> Lowered:
     """A detector's operations and its weights.
 
     Args:
-        model: MMDetection's detector in eval mode, float or with quantized layers.
+        model: MMDetection's detector in eval mode, float or with quantized layers; or a tracker or
+            a semi-supervised model, of which the detector is lowered.
         pipeline: its test pipeline, as in the config.
         fusions: which pairs of operations become one; without, the program computes the same
             reals, in more steps.
+        boxes_only: leave out what is predicted besides boxes: masks.
 
     Raises:
         ConfigError: names the first module or setting that no operation stands for.
     """
-    kind = head_of(model)
-    if model.training:
-        raise ConfigError(f"{type(model).__name__} is in training mode; lower it after eval()")
-    # First what takes no time: settings that cannot be lowered are told at once.
-    head = _read(kind, model)
-    preprocess = read_preprocess(pipeline, model.data_preprocessor)
-    program = Building(model, fusions)
-    program.add(preprocess)
-    image = torch.zeros(1, 3, *_trace_size(preprocess))
-    maps = program.trace(kind.dense, image, preprocess.output)
-    head.add_to(program, maps)
+    detector, preprocessor = detector_in(model)
+    with without_masks(detector) if boxes_only else contextlib.nullcontext():
+        kind = head_of(detector)
+        if model.training:
+            raise ConfigError(f"{type(model).__name__} is in training mode; lower it after eval()")
+        # First what takes no time: settings that cannot be lowered are told at once.
+        head = _read(kind, detector)
+        preprocess = read_preprocess(pipeline, preprocessor)
+        program = Building(detector, fusions)
+        program.add(preprocess)
+        image = torch.zeros(1, 3, *_trace_size(preprocess))
+        maps = program.trace(kind.dense, image, preprocess.output)
+        head.add_to(program, maps)
     operations = Program(_of_every_image(program.operations, program.weights), {})
-    return Lowered(operations, program.weights, program.activations, maps)
+    return Lowered(operations, program.weights, program.activations, maps, kind.classes)
 
 
 def _trace_size(preprocess: Preprocess) -> tuple[int, ...]:

@@ -4,13 +4,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmdet.models.data_preprocessors import DetDataPreprocessor
+from mmdet.models.data_preprocessors import DetDataPreprocessor, TrackDataPreprocessor
 
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 from lbwdet.errors import ConfigError
 
 # Steps of a test pipeline that leave the pixels as they are.
-NEUTRAL = ("LoadImageFromFile", "LoadImageFromNDArray", "LoadAnnotations", "PackDetInputs")
+NEUTRAL = (
+    "LoadImageFromFile",
+    "LoadImageFromNDArray",
+    "LoadAnnotations",
+    "LoadPanopticAnnotations",
+    "LoadTrackAnnotations",
+    "PackDetInputs",
+    "PackTrackInputs",
+)
 OUTPUT = "input"
 
 
@@ -22,10 +30,10 @@ def read_preprocess(pipeline: Sequence[Mapping[str, Any]], preprocessor: Any) ->
     """
     resize, pad = _resize_and_pad(pipeline)
     width, height = resize["scale"]
-    if type(preprocessor) is not DetDataPreprocessor:
+    if type(preprocessor) not in (DetDataPreprocessor, TrackDataPreprocessor):
         raise ConfigError(
             f"data_preprocessor {type(preprocessor).__name__} cannot be lowered; "
-            "supported is DetDataPreprocessor"
+            "supported are DetDataPreprocessor and TrackDataPreprocessor"
         )
     normalize = preprocessor._enable_normalize
     return Preprocess(
@@ -46,7 +54,7 @@ def _resize_and_pad(
 ) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
     resizes: list[Mapping[str, Any]] = []
     pads: list[Mapping[str, Any]] = []
-    for step in pipeline:
+    for step in single_images(pipeline):
         kind = str(step["type"]).rpartition(".")[2]
         if kind == "Resize":
             resizes.append(step)
@@ -76,6 +84,17 @@ def _resize_and_pad(
             "scale=(width, height) and keep_ratio, bilinear by OpenCV"
         )
     return resize, pads[0] if pads else None
+
+
+def single_images(pipeline: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The steps for one image, where a pipeline does the same with every image of a video."""
+    steps: list[Mapping[str, Any]] = []
+    for step in pipeline:
+        if str(step["type"]).rpartition(".")[2] == "TransformBroadcaster":
+            steps += single_images(step["transforms"])
+        else:
+            steps.append(step)
+    return steps
 
 
 def _pad(pad: Mapping[str, Any]) -> dict[str, Any]:

@@ -125,20 +125,47 @@ class Site:
         found = [name for name, (_, *own) in self._draft.maps.items() if own == list(sides)]
         return sorted(found, key=lambda name: self._readers[name] < 2)
 
-    def add_layer(self, kernel: tuple[int, int], outputs: int) -> str:
-        """Takes the call's ``weight`` and ``bias`` for a layer; returns its name."""
+    def add_step(self, operation: Operation, size: tuple[int, int, int]) -> str:
+        """Puts an operation before the one that the rule returns.
+
+        Args:
+            operation: writes a value whose name begins with ``site.output``.
+            size: channels, height and width of that value.
+
+        Returns:
+            The value's name.
+        """
+        value = operation.written
+        self._draft.operations[value] = operation
+        self._draft.modules[value] = self.call.module
+        self._draft.maps[value] = size
+        return value
+
+    def add_layer(
+        self, kernel: tuple[int, int], outputs: int, value: str = "", transposed: bool = False
+    ) -> str:
+        """Takes the call's ``weight`` and ``bias`` for a layer; returns its name.
+
+        Args:
+            kernel: height and width.
+            outputs: number of output channels.
+            value: that the layer's convolution writes, if it is not ``site.output``.
+            transposed: see :class:`~lbwdet.deploy.lower.draft.LayerParameters`.
+        """
         weight, bias = self.call.arguments["weight"], self.argument("bias")
         if not self.is_constant("weight") or not self.is_constant("bias"):
             raise self.refused("with a weight that depends on the image")
-        own = weight not in self._graph.made_of
-        self._draft.layers[self.output] = LayerParameters(
+        own, name = weight not in self._graph.made_of, value or self.output
+        numbers = [0.0] if bias is None else bias.double().tolist()
+        self._draft.layers[name] = LayerParameters(
             module=weight.rpartition(".")[0] if own else self.call.module,
             weight=str(weight),
             kernel=kernel,
             gain=(1.0,) * outputs,
-            bias=(0.0,) * outputs if bias is None else tuple(bias.double().tolist()),
+            bias=tuple(numbers) * (outputs // len(numbers)),
+            transposed=transposed,
         )
-        return self.output
+        return name
 
     def refused(self, detail: str = "") -> ConfigError:
         """The error that says where and what cannot be lowered."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from mmdet.models.task_modules import (
     AnchorGenerator,
@@ -15,6 +15,8 @@ from mmdet.models.task_modules import (
 
 from lbwdet.deploy.runtime.coders import Coder, DeltaCoder, DistanceCoder, Four
 from lbwdet.errors import ConfigError
+
+Group = Literal["class", "level", "all"]
 
 MAX_RATIO = 16 / 1000  # DeltaXYWHBBoxCoder's wh_ratio_clip
 
@@ -152,13 +154,29 @@ class TestConfig:
         return int(value)
 
     def nms_threshold(self) -> float:
-        """Of plain non-maximum suppression; raises ConfigError if it is another."""
+        """Of non-maximum suppression class by class; raises ConfigError if it is another."""
+        threshold, group = self.nms("class")
+        if group == "all":
+            raise ConfigError(f"{self.name}.nms: class_agnostic=True cannot be lowered here")
+        return threshold
+
+    def nms(self, group: Group) -> tuple[float, Group]:
+        """The threshold of plain non-maximum suppression, and who suppresses one another.
+
+        Args:
+            group: who does, unless the setting says that all do.
+
+        Raises:
+            ConfigError: it is another kind of suppression.
+        """
         given = dict(self.settings.get("nms") or {})
         nms = dict(given)
+        nms.pop("split_thr", None)  # how it is computed, not what
         kind, threshold = nms.pop("type", "nms"), nms.pop("iou_threshold", None)
+        together = nms.pop("class_agnostic", False)
         if kind != "nms" or threshold is None or nms:
             raise ConfigError(
                 f"{self.name}.nms={given} cannot be lowered; supported is "
-                "dict(type='nms', iou_threshold=...)"
+                "dict(type='nms', iou_threshold=..., class_agnostic=...)"
             )
-        return float(threshold)
+        return float(threshold), "all" if together else group

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
-from mmdet.models import RPNHead
+from mmdet.models import BBoxHead, RPNHead
+from mmdet.models.losses import SeesawLoss
 
 from lbwdet.deploy.lower.building import Building
+from lbwdet.deploy.lower.mask_branch import MaskBranch
 from lbwdet.deploy.lower.settings import (
     TestConfig,
     check_type,
@@ -21,39 +23,73 @@ from lbwdet.deploy.runtime.operations.rescale import Rescale
 from lbwdet.deploy.runtime.operations.suppress import Suppress
 from lbwdet.errors import ConfigError
 
-DETECTORS = ("FasterRCNN", "TwoStageDetector")
-PROPOSALS = "proposals"
+DETECTORS = ("FasterRCNN", "MaskRCNN", "TwoStageDetector")
+PROPOSALS, KEPT = "proposals", "detections.kept"
+
+
+class Proposals:
+    """A proposal head's settings.
+
+    Raises:
+        ConfigError: one that no operation stands for.
+    """
+
+    def __init__(self, name: str, head: Any) -> None:
+        check_type(
+            name, head, RPNHead, "forward_single", "_predict_by_feat_single", "_bbox_post_process"
+        )
+        if not head.use_sigmoid_cls:
+            raise ConfigError(f"{name}: softmax scores cannot be lowered; use_sigmoid=True is")
+        anchors = read_anchors(f"{name}.anchor_generator", head.prior_generator)
+        config = TestConfig("test_cfg.rpn", head.test_cfg)
+        self.candidates = Candidates(
+            scores=(),
+            deltas=(),
+            output=f"{PROPOSALS}.candidates",
+            strides=anchors.strides,
+            base_anchors=anchors.boxes,
+            coder=read_coder(f"{name}.bbox_coder", head.bbox_coder),
+            num_classes=1,
+            activation="none",  # only the order of the scores matters
+            pre_nms=config.positive("nms_pre"),
+            min_size=config.number("min_bbox_size", -1),
+        )
+        threshold, group = config.nms("level")
+        self.suppress = Suppress(
+            input=self.candidates.output,
+            output=f"{PROPOSALS}.kept",
+            iou_threshold=threshold,
+            max_boxes=config.positive("max_per_img"),
+            group=group,
+        )
+
+    def of(self, maps: Sequence[str]) -> Candidates:
+        """The candidates, from the names of the head's maps: scores of all levels, then deltas."""
+        levels = len(self.candidates.strides)
+        return replace(self.candidates, scores=tuple(maps[:levels]), deltas=tuple(maps[levels:]))
 
 
 class TwoStage:
     """The proposal head's and the region head's settings.
 
+    Args:
+        model: the detector.
+        base: the class of region heads that do here what MMDetection's does.
+        name: of the region head that the detections come from.
+        head: that head.
+
     Raises:
         ConfigError: a part or a setting that no operation stands for.
     """
 
-    def __init__(self, model: Any) -> None:
-        rpn, roi_head = model.rpn_head, model.roi_head
-        check_type(
-            "rpn_head",
-            rpn,
-            RPNHead,
-            "forward_single",
-            "_predict_by_feat_single",
-            "_bbox_post_process",
-        )
-        for part in ("mask_head", "shared_head"):
-            if getattr(roi_head, part, None) is not None:
-                raise ConfigError(
-                    f"roi_head.{part} cannot be lowered; supported are detectors of boxes without"
-                )
-        self._candidates, self._suppress = _read_proposals(rpn)
-        self._region_candidates, self._suppress_regions = _read_regions(roi_head)
-
-    @property
-    def levels(self) -> int:
-        """Of the proposal head."""
-        return len(self._candidates.strides)
+    def __init__(self, model: Any, base: type, name: str, head: Any) -> None:
+        roi_head = model.roi_head
+        self._proposals = Proposals("rpn_head", model.rpn_head)
+        config = TestConfig("test_cfg.rcnn", roi_head.test_cfg)
+        self._region_candidates = _read_regions(name, head, config)
+        threshold, group = config.nms("class")
+        self._suppress = Suppress("", KEPT, threshold, config.positive("max_per_img"), group)
+        self._masks = MaskBranch.of(model, base)
 
     def add_proposals(self, program: Building, maps: Sequence[str]) -> str:
         """Boxes from the proposal head's maps: scores of all levels, then deltas of all levels.
@@ -61,80 +97,68 @@ class TwoStage:
         Returns:
             Name of the boxes.
         """
-        candidates, kept = self._candidates.output, self._suppress.output
-        program.add(
-            replace(
-                self._candidates,
-                scores=tuple(maps[: self.levels]),
-                deltas=tuple(maps[self.levels :]),
-            ),
-            replace(self._suppress, input=candidates),
-            Regions(kept, PROPOSALS),
-        )
+        suppress = self._proposals.suppress
+        program.add(self._proposals.of(maps), suppress, Regions(suppress.output, PROPOSALS))
         return PROPOSALS
 
-    def add_detections(self, program: Building, scores: str, deltas: str) -> None:
-        """The result, from the region head's scores and deltas."""
+    def add_detections(
+        self,
+        program: Building,
+        scores: str,
+        deltas: str,
+        boxes: str = PROPOSALS,
+        levels: Sequence[str] = (),
+    ) -> None:
+        """The result.
+
+        Args:
+            program: has what follows.
+            scores, deltas: of the region head.
+            boxes: that it was given.
+            levels: maps that regions are cut from, where there are masks.
+        """
         candidates, rescaled = self._region_candidates.output, "detections.rescaled"
+        classes = self._region_candidates.num_classes
+        program.add(replace(self._region_candidates, scores=scores, deltas=deltas, boxes=boxes))
+        if self._masks is None:
+            program.add(
+                Rescale(candidates, rescaled),
+                replace(self._suppress, input=rescaled),
+                Detections(KEPT, classes),
+            )
+            return
+        # As in MMDetection, boxes are in the network's pixels until they have their masks.
+        program.add(replace(self._suppress, input=candidates))
+        masks = self._masks.add_to(program, KEPT, levels)
         program.add(
-            replace(self._region_candidates, scores=scores, deltas=deltas),
-            Rescale(candidates, rescaled),
-            replace(self._suppress_regions, input=rescaled),
-            Detections(self._suppress_regions.output, self._region_candidates.num_classes),
+            Rescale(KEPT, rescaled), Detections(rescaled, classes, masks, self._masks.threshold)
         )
 
 
-def _read_proposals(head: Any) -> tuple[Candidates, Suppress]:
-    """The settings; the names of what is read come from the traced graph."""
-    if not head.use_sigmoid_cls:
-        raise ConfigError("rpn_head: softmax scores cannot be lowered; use_sigmoid=True is")
-    anchors = read_anchors("rpn_head.anchor_generator", head.prior_generator)
-    config = TestConfig("test_cfg.rpn", head.test_cfg)
-    candidates = Candidates(
-        scores=(),
-        deltas=(),
-        output=f"{PROPOSALS}.candidates",
-        strides=anchors.strides,
-        base_anchors=anchors.boxes,
-        coder=read_coder("rpn_head.bbox_coder", head.bbox_coder),
-        num_classes=1,
-        activation="none",  # only the order of the scores matters
-        pre_nms=config.positive("nms_pre"),
-        min_size=config.number("min_bbox_size", -1),
-    )
-    suppress = Suppress(
-        input="",
-        output=f"{PROPOSALS}.kept",
-        iou_threshold=config.nms_threshold(),
-        max_boxes=config.positive("max_per_img"),
-        group="level",
-    )
-    return candidates, suppress
-
-
-def _read_regions(roi_head: Any) -> tuple[RegionCandidates, Suppress]:
-    head = roi_head.bbox_head
+def _read_regions(name: str, head: Any, config: TestConfig) -> RegionCandidates:
+    activation: Literal["softmax", "seesaw"] = "softmax"
     if head.custom_cls_channels:
-        raise ConfigError(
-            f"roi_head.bbox_head: {type(head.loss_cls).__name__} has scores of its own, which "
-            "cannot be lowered; supported is a softmax over classes and background"
-        )
-    config = TestConfig("test_cfg.rcnn", roi_head.test_cfg)
-    candidates = RegionCandidates(
+        if type(head.loss_cls) is not SeesawLoss:
+            raise ConfigError(
+                f"{name}: {type(head.loss_cls).__name__} has scores of its own, which cannot be "
+                "lowered; supported are a softmax over classes and background, and SeesawLoss"
+            )
+        activation = "seesaw"
+    return RegionCandidates(
         scores="",
         deltas="",
-        boxes=PROPOSALS,
+        boxes="",
         output="detections.candidates",
         num_classes=int(head.num_classes),
         class_agnostic=bool(head.reg_class_agnostic),
-        coder=read_coder("roi_head.bbox_head.bbox_coder", head.bbox_coder),
+        coder=read_coder(f"{name}.bbox_coder", head.bbox_coder),
         score_threshold=config.number("score_thr"),
+        activation=activation,
     )
-    suppress = Suppress(
-        input="",
-        output="detections.kept",
-        iou_threshold=config.nms_threshold(),
-        max_boxes=config.positive("max_per_img"),
-        group="class",
-    )
-    return candidates, suppress
+
+
+def check_box_head(name: str, head: Any) -> None:
+    """Raises ConfigError if a region head makes boxes in another way."""
+    check_type(name, head, BBoxHead, "_predict_by_feat_single", "regress_by_class")
+    if not (head.with_cls and head.with_reg):
+        raise ConfigError(f"{name}: scores without boxes cannot be lowered")

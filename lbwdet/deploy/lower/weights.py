@@ -61,9 +61,11 @@ def _codes(
     own = layer.weight == f"{layer.module}.weight"
     if own and isinstance(module, QuantLayer) and module.quantizer is not None:
         quantized = module.quantized_weight()
+        scale = quantized.scale.reshape(-1).to(torch.float32).numpy()
+        codes = outputs_first(quantized.codes.numpy(), layer)
         return (
-            quantized.codes.numpy(),
-            quantized.scale.reshape(-1).to(torch.float32).numpy(),
+            codes,
+            scale if len(scale) == 1 else np.resize(scale, len(codes)),
             module.quantizer.code,
             quantized.bit_width,
             quantized.num_magnitudes,
@@ -71,7 +73,15 @@ def _codes(
     weight = graph.constants[layer.weight]
     if not bool(torch.isfinite(weight).all()):
         raise ConfigError(f"{layer.module}: weights are NaN or infinite; use an earlier checkpoint")
-    return *uniform_codes(weight.detach().numpy()), "uniform", 8, 0
+    return *uniform_codes(outputs_first(weight.detach().numpy(), layer)), "uniform", 8, 0
+
+
+def outputs_first(weight: Array, layer: LayerParameters) -> Array:
+    """A layer's weight with its output channels first, as its convolution has them."""
+    if not layer.transposed:
+        return weight
+    outputs_last = weight.transpose(2, 3, 1, 0)
+    return np.ascontiguousarray(outputs_last.reshape(-1, len(weight), 1, 1))
 
 
 def uniform_codes(weight: Array) -> tuple[Array, Array]:

@@ -10,8 +10,7 @@ from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
 @export.register
 def region_candidates(operation: RegionCandidates, values: Values) -> str:
     graph, classes = values.graph, operation.num_classes
-    logits = graph("Reshape", values.read(operation.scores), [-1, classes + 1])
-    scores = graph("Slice", graph("Softmax", logits, axis=1), [0], [classes], [1])
+    scores = _scores(operation, values)
     above = graph("Greater", graph("Reshape", scores, [-1]), float(operation.score_threshold))
     pair = rows.where(graph, above)
     box, label = graph("Div", pair, classes), graph("Mod", pair, classes)
@@ -25,3 +24,15 @@ def region_candidates(operation: RegionCandidates, values: Values) -> str:
     kept = graph("Gather", graph("Reshape", scores, [-1]), pair)
     label = graph.cast(label, TensorProto.FLOAT)
     return rows.join(graph, decoded, kept, label, graph("Mul", label, 0.0))
+
+
+def _scores(operation: RegionCandidates, values: Values) -> str:
+    """float32 [n, C]."""
+    graph, classes = values.graph, operation.num_classes
+    if operation.activation == "softmax":
+        logits = graph("Reshape", values.read(operation.scores), [-1, classes + 1])
+        return graph("Slice", graph("Softmax", logits, axis=1), [0], [classes], [1])
+    logits = graph("Reshape", values.read(operation.scores), [-1, classes + 2])
+    own, other = graph.several("Split", 2, logits, [classes, 2], axis=1)
+    objects = graph("Slice", graph("Softmax", other, axis=1), [0], [1], [1])
+    return graph("Mul", graph("Softmax", own, axis=1), objects)

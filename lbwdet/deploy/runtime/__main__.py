@@ -6,6 +6,7 @@ Needs numpy and Pillow (``pip install 'lbwdet[runtime]'``), no training framewor
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.detector import DetectionResult, Detector
 from lbwdet.errors import DataError
-from lbwdet.files import atomic_write
+from lbwdet.files import atomic_write, write_json
 from lbwdet.images import FORMATS, read_image
 from lbwdet.lettering import VARIABLE, font_for
 from lbwdet.terminal import printable, run_command
@@ -41,7 +42,8 @@ def _detect(arguments: Sequence[str] | None) -> None:
     parser.add_argument("--engine", default="native", help="native or reference [%(default)s]")
     parser.add_argument("--threads", type=int, help="CPU threads of the native engine [all]")
     parser.add_argument("--score-thr", type=float, default=0.3, help="[%(default)s]")
-    parser.add_argument("--out", metavar="IMAGE", help="write the image with its boxes")
+    parser.add_argument("--out", metavar="IMAGE", help="write the image with boxes and masks")
+    parser.add_argument("--json", metavar="FILE", help="write boxes and masks (COCO's RLE)")
     options = parser.parse_args(arguments)
     detector = Detector(
         options.model,
@@ -54,12 +56,21 @@ def _detect(arguments: Sequence[str] | None) -> None:
     for box, score, name in zip(result.boxes, result.scores, result.names, strict=True):
         sides = " ".join(f"{side:.1f}" for side in box)
         print(f"{printable(name)} {score:.3f}  {sides}")  # names are the artifact's
+    if options.json:
+        _write_json(result, options.json)
     if options.out:
         draw(image, result, options.out)
 
 
+def _write_json(result: DetectionResult, path: str) -> None:
+    try:
+        write_json(Path(path), result.as_json())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error}") from error
+
+
 def draw(image: Array, result: DetectionResult, path: str) -> None:
-    """Writes the image with boxes, names and scores.
+    """Writes the image with masks, boxes, names and scores.
 
     Raises:
         DataError: it cannot be written there, or not in the format of that name.
@@ -67,7 +78,7 @@ def draw(image: Array, result: DetectionResult, path: str) -> None:
     import PIL.Image  # is here: the image was read by it
     import PIL.ImageDraw
 
-    canvas = PIL.Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
+    canvas = PIL.Image.fromarray(_tinted(image, result)[..., ::-1].copy())
     pen = PIL.ImageDraw.Draw(canvas)
     width = max(1, max(canvas.size) // 400)
     names = [printable(name) for name in result.names]
@@ -95,6 +106,16 @@ def draw(image: Array, result: DetectionResult, path: str) -> None:
             canvas.save(temporary)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be written: {error}") from error
+
+
+def _tinted(image: Array, result: DetectionResult) -> Array:
+    """A copy in which the pixels of each mask have something of their colour, the best on top."""
+    canvas = image.copy()
+    for mask, label in reversed([*zip(result.masks or (), result.labels, strict=False)]):
+        inside, hexadecimal = mask.pixels(), _COLOURS[int(label) % len(_COLOURS)]
+        blue_green_red = np.frombuffer(bytes.fromhex(hexadecimal[1:]), np.uint8)[::-1]
+        canvas[inside] = image[inside] // 2 + blue_green_red // 2
+    return canvas
 
 
 def _inside(sides: Array, length: int) -> list[float]:

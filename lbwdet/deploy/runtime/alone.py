@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lbwdet.deploy.runtime import native_library
+from lbwdet.deploy.runtime import native_library, random_cases
 from lbwdet.deploy.runtime.context import LayerNumbers, Run
 from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.native_library import Field, NativeError
@@ -40,23 +40,26 @@ def check_alone(example: Example) -> Value | None:
         ArtifactError: as for a whole program.
     """
     roles = dict(example.operation.reads())
-    rows = next((n for n, role in roles.items() if role.kind is Kind.BOXES), "")
+    rows = next((n for n, role in roles.items() if role.kind in Kind.BOXES | Kind.CANDIDATES), "")
     given: dict[str, Value] = {}
     for name, array in example.values.items():
         kind = roles[name].kind
         if kind in (Kind.BOXES, Kind.CANDIDATES):
-            given[name] = Rows(kind, getattr(example.operation, "num_classes", 1))
+            classes = getattr(example.operation, "num_classes", random_cases.CLASSES)
+            given[name] = Rows(kind, classes)
         else:
             n, h, w, c = array.shape
-            of_boxes = rows if rows and n == len(example.values[rows]) and h == w == 1 else ""
-            given[name] = Map(c, Side(0, h), Side(0, w), of_boxes, example.quantizations.get(name))
+            # Of boxes alone one could not tell the maps that are cut from.
+            single = h == w == 1 or roles.get(rows, roles[name]).kind is Kind.CANDIDATES
+            of_rows = rows if rows and n == len(example.values[rows]) and single else ""
+            given[name] = Map(c, Side(0, h), Side(0, w), of_rows, example.quantizations.get(name))
     found = check_operations([example.operation], example.quantizations, example.weights, given)
     return found.get(example.operation.written)
 
 
 def run_alone(
     example: Example, library: ctypes.CDLL | None = None, **settings: Any
-) -> Array | tuple[Array, Array, Array]:
+) -> Array | tuple[Any, ...]:
     """What the native engine makes of an example; arguments as of :class:`NativeAlone`."""
     with NativeAlone(example, library, **settings) as engine:
         return engine.run()
@@ -101,8 +104,8 @@ class NativeAlone:
             self.close()
             raise
 
-    def run(self) -> Array | tuple[Array, Array, Array]:
-        """The output, or the detections."""
+    def run(self) -> Array | tuple[Any, ...]:
+        """The output, or the detections, with their masks if they have any."""
         example = self._example
         image = np.ascontiguousarray(example.image)
         count = self._library.lbw_run(self._engine, image.ctypes.data, *image.shape[:2], True)
@@ -114,7 +117,10 @@ class NativeAlone:
             labels = np.empty(count, np.int64)
             pointers = (array.ctypes.data for array in (boxes, scores, labels))
             self._library.lbw_result(self._engine, count, *pointers)
-            return boxes, scores, labels
+            if len(example.values) == 1:
+                return boxes, scores, labels
+            masks = native_library.read_masks(self._library, self._engine, count)
+            return boxes, scores, labels, masks
         described, shape = self._values[written], np.zeros(4, np.int64)
         if self._library.lbw_value_shape(self._engine, described.index, shape.ctypes.data) < 0:
             raise self._error()

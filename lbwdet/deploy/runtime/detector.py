@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.artifact import Artifact, read_artifact
 from lbwdet.deploy.runtime.image import check_image
+from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.deploy.runtime.native import NativeEngine
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.errors import ConfigError
@@ -22,6 +23,10 @@ class Engine(Protocol):
 
     def detect(self, image: Array) -> tuple[Array, Array, Array]:
         """Boxes, scores and labels of one uint8 [H, W, 3] BGR image."""
+        ...
+
+    def instances(self, image: Array) -> tuple[Any, ...]:
+        """The same, and, of a program with masks, their runs: a tuple of uint32 arrays."""
         ...
 
     def values(self, image: Array, names: Sequence[str]) -> dict[str, Array]:
@@ -38,12 +43,29 @@ class DetectionResult:
         scores: float32 [n], 0 to 1.
         labels: int64 [n]: index into the detector's classes.
         names: the labels' class names.
+        masks: the pixels that each covers; None of a detector without masks.
     """
 
     boxes: Array
     scores: Array
     labels: Array
     names: tuple[str, ...]
+    masks: tuple[Mask, ...] | None = None
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """As JSON values: label, score, box, and COCO's run-length encoding of the mask, if any."""
+        masks = self.masks or (None,) * len(self)
+        return [
+            dict(
+                label=name,
+                score=float(score),
+                box=[float(side) for side in box],
+                **({} if mask is None else dict(mask=mask.coco())),
+            )
+            for name, score, box, mask in zip(
+                self.names, self.scores, self.boxes, masks, strict=True
+            )
+        ]
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -109,11 +131,16 @@ class Detector:
         Raises:
             DataError: it is something else, empty, or larger than 2**29 pixels.
         """
-        boxes, scores, labels = self.engine.detect(check_image(image))
+        boxes, scores, labels, *rest = self.engine.instances(check_image(image))
+        kept = np.arange(len(scores))
         if self._score_threshold is not None:
-            kept = scores > np.float32(self._score_threshold)
-            boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
-        return DetectionResult(boxes, scores, labels, tuple(self.classes[n] for n in labels))
+            kept = np.flatnonzero(scores > np.float32(self._score_threshold))
+        masks = None
+        if rest:
+            size = (image.shape[0], image.shape[1])
+            masks = tuple(Mask(size, rest[0][index]) for index in kept)
+        names = tuple(self.classes[label] for label in labels[kept])
+        return DetectionResult(boxes[kept], scores[kept], labels[kept], names, masks)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled and copied as what it was made of: a worker gets an engine of its own."""

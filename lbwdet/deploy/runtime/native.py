@@ -104,6 +104,7 @@ class NativeEngine:
         self._process = os.getpid()
         self._seconds = float("inf")  # that the last run took
         self._operations = artifact.program.operations
+        self._has_masks = artifact.program.has_masks
         self._columns = {
             name: kind.columns for name, kind in kinds.items() if isinstance(kind, Rows)
         }
@@ -140,6 +141,14 @@ class NativeEngine:
         """
         with self._using() as engine:
             return self._run(engine, image, keep=False)
+
+    def instances(self, image: Array) -> tuple[Any, ...]:
+        """As :meth:`detect`, and, of a program with masks, their runs: a tuple of uint32."""
+        with self._using() as engine:
+            found = self._run(engine, image, keep=False)
+            if not self._has_masks:
+                return found
+            return *found, native_library.read_masks(self._library, engine, len(found[1]))
 
     def values(self, image: Array, names: Sequence[str]) -> dict[str, Array]:
         """Intermediate values of one image, by name. Takes more memory than :meth:`detect`.

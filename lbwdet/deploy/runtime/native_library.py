@@ -8,9 +8,14 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lbwdet.errors import LBWError
 
-ABI = 4
+Array = NDArray[Any]
+
+ABI = 5
 
 
 class NativeError(LBWError):
@@ -47,11 +52,22 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "lbw_add": (c_int32, [_ENGINE, c_char_p, POINTER(Field), c_int32]),
     "lbw_run": (c_int32, [_ENGINE, c_void_p, *[c_int32] * 3]),
     "lbw_result": (c_int32, [_ENGINE, c_int32, c_void_p, c_void_p, c_void_p]),
+    "lbw_mask": (c_int64, [_ENGINE, c_int32, c_int64, c_void_p]),
     "lbw_cancel": (None, [_ENGINE]),
     "lbw_value_shape": (c_int32, [_ENGINE, c_int32, c_void_p]),
     "lbw_value": (c_int32, [_ENGINE, c_int32, c_void_p]),
     "lbw_profile": (c_int32, [_ENGINE, c_int32, c_void_p, c_void_p]),
 }
+
+
+def read_masks(library: ctypes.CDLL, engine: int, count: int) -> tuple[Array, ...]:
+    """Runs of the masks of an engine's last detections, uint32 each."""
+    masks = []
+    for index in range(count):
+        runs = np.empty(library.lbw_mask(engine, index, 0, None), np.uint32)
+        library.lbw_mask(engine, index, len(runs), runs.ctypes.data)
+        masks.append(runs)
+    return tuple(masks)
 
 
 def library_path() -> Path | None:

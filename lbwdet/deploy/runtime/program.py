@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.deploy.runtime.quantization import Quantization
 
 
@@ -51,3 +52,9 @@ class Program:
                 self.operations,
             )
         )
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the result has the pixels of each detection, too."""
+        last = self.operations[-1]
+        return isinstance(last, Detections) and last.masks is not None

@@ -11,6 +11,8 @@ from lbwdet.deploy.runtime.weights import MAX_WEIGHT, TWO_TERM, StoredWeight
 Array = NDArray[Any]
 Pair = tuple[int, int]
 
+CLASSES = 3  # of candidates
+
 
 def codes(random: np.random.Generator, shape: tuple[int, ...], maximum: int = 255) -> Array:
     """uint8 of 0 to ``maximum``."""
@@ -135,7 +137,7 @@ def candidates(random: np.random.Generator, count: int) -> Array:
     rows = np.zeros((count, 7), np.float32)
     rows[:, :4] = boxes(random, count, 60, 90)
     rows[:, 4] = np.rint(random.uniform(0, 20, count)) / 20
-    rows[:, 5], rows[:, 6] = random.integers(0, 3, count), random.integers(0, 2, count)
+    rows[:, 5], rows[:, 6] = random.integers(0, CLASSES, count), random.integers(0, 2, count)
     return rows
 
 

@@ -12,7 +12,7 @@ from lbwdet.deploy.runtime.program import Program
 from lbwdet.errors import ConfigError
 
 Array = NDArray[Any]
-Found = tuple[Array, Array, Array]
+Found = tuple[Any, ...]
 Observer = Callable[[str, Array], None]
 
 
@@ -25,7 +25,7 @@ class ReferenceEngine:
             name: LayerNumbers.integer(weight) for name, weight in artifact.weights.items()
         }
 
-    def detect(self, image: Array) -> Found:
+    def detect(self, image: Array) -> tuple[Array, Array, Array]:
         """Detections in one image.
 
         Args:
@@ -35,6 +35,11 @@ class ReferenceEngine:
             boxes float32 [n, 4] in pixels of ``image``, scores float32 [n], labels
             int64 [n]; best first.
         """
+        boxes, scores, labels = self.instances(image)[:3]
+        return boxes, scores, labels
+
+    def instances(self, image: Array) -> Found:
+        """As :meth:`detect`, and, of a program with masks, their runs: a tuple of uint32."""
         return run_program(self._program, self._layers, image)[1]
 
     def values(self, image: Array, names: Sequence[str]) -> dict[str, Array]:
@@ -59,7 +64,7 @@ def run_program(
     observe: Observer | None = None,
     convolve: Callable[..., Array] | None = None,
 ) -> tuple[dict[str, Array], Found]:
-    """Every value of a program, and its detections.
+    """Every value of a program, and its detections: boxes, scores, labels, runs of masks if any.
 
     Args:
         program: values that its ``quantizations`` do not name stay in reals.

@@ -91,10 +91,12 @@ class Rows:
     Attributes:
         kind: BOXES or CANDIDATES.
         classes: of candidates: how many classes their labels name.
+        origin: names the rows of which these are others' versions, one for each; '' if of none.
     """
 
     kind: Kind
     classes: int = 1
+    origin: str = ""
 
     @property
     def columns(self) -> int:
@@ -167,6 +169,20 @@ class Shapes:
         """Candidates that an operation reads."""
         value = self.values[name]
         assert isinstance(value, Rows)
+        return value
+
+    def origin(self, rows: str) -> str:
+        """The rows that others are versions of: two have as many if these are the same."""
+        value = self.values.get(rows)
+        return value.origin or rows if isinstance(value, Rows) else rows
+
+    def map_of_rows(self, name: str, rows: str) -> Map:
+        """A map of one pixel for each of some boxes."""
+        value = self.map(name)
+        self.expect(
+            self.origin(value.rows) == self.origin(rows) and value.size == (ONE, ONE),
+            f"{shown(name)} is not one pixel per box of {shown(rows)}",
+        )
         return value
 
     def windowed(self, value: Map, window: tuple[tuple[int, int, int], ...]) -> Map:

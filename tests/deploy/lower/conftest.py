@@ -15,13 +15,26 @@ from lbwdet.deploy.lower.idioms import find_idioms
 from lbwdet.deploy.lower.rule import apply_rules
 from lbwdet.deploy.lower.rules import RULES  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.trace import trace
+from lbwdet.deploy.lower.weights import outputs_first
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.context import LayerNumbers, Run
 from lbwdet.deploy.runtime.declaration import Kind
+from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.deploy.runtime.native import NativeEngine
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine, run_program
 from lbwdet.deploy.runtime.validate import check_artifact
+from lbwdet.testing import tiny_config
+from lbwdet.training.build import build_model
 
+MASK_EXTRACTOR = dict(
+    type="SingleRoIExtractor",
+    roi_layer=dict(type="RoIAlign", output_size=14, sampling_ratio=0),
+    out_channels=16,
+    featmap_strides=[4, 8, 16, 32],
+)
+MASK_HEAD = dict(
+    type="FCNMaskHead", num_convs=1, in_channels=16, conv_out_channels=8, num_classes=2
+)
 BOXES, SCORES = dict(atol=1e-2, rtol=1e-4), dict(atol=2e-5, rtol=1e-4)
 
 
@@ -61,10 +74,9 @@ class Lowering:
         part, graph = self._lower(compute, sample, fusions, net)
         layers = {
             name: LayerNumbers(
-                graph.constants[layer.weight]
-                .detach()
-                .numpy()
-                .reshape(len(layer.gain), -1, *layer.kernel),
+                outputs_first(graph.constants[layer.weight].detach().numpy(), layer).reshape(
+                    len(layer.gain), -1, *layer.kernel
+                ),
                 np.ones(len(layer.gain)),
                 np.float32(layer.gain),
                 np.float32(layer.bias),
@@ -106,7 +118,7 @@ class Whole:
 
     def check(self, model, pipeline, lowered, image):
         """The maps that boxes are made from, and the boxes, are those of MMDetection."""
-        values, (boxes, scores, labels) = self.in_reals(lowered, image)
+        values, (boxes, scores, labels, *masks) = self.in_reals(lowered, image)
         maps, found = self._mmdet_values(model, pipeline, image)
         for name, expected in zip(_dense_outputs(lowered.program), maps, strict=True):
             difference = torch.from_numpy(values[name]).permute(0, 3, 1, 2) - expected
@@ -121,6 +133,17 @@ class Whole:
         torch.testing.assert_close(rows[:, :4], expected[nearest, :4].to(rows.dtype), **BOXES)
         torch.testing.assert_close(rows[:, 4:], expected[nearest, 4:].to(rows.dtype), **SCORES)
         assert (scores[:-1] >= scores[1:]).all()
+        assert bool(masks) == ("masks" in found)
+        if masks:
+            self._check_masks(masks[0], found.masks[nearest], image.shape[:2])
+        return values
+
+    def _check_masks(self, runs, expected, size):
+        """Pixel by pixel; where a probability is almost the threshold, the last bit decides."""
+        pixels = torch.stack([torch.from_numpy(Mask(size, each).pixels().copy()) for each in runs])
+        assert pixels.shape == expected.shape and expected.any() and not expected.all()
+        differ = (pixels != expected).sum()
+        assert differ <= 1e-4 * expected.sum(), f"{differ} of {expected.sum()} pixels"
 
     def check_engines(self, lowered, image):
         """In integers the native engine gives the reference's bytes, at any size of the image."""
@@ -157,9 +180,36 @@ def _dense_outputs(program):
             made_of[operation.written] = list(reads)
         elif writes <= {Kind.UINT8, Kind.FLOAT} and Kind.BOXES in reads.values():
             regions += [name for name, kind in reads.items() if kind is not Kind.BOXES]
-    return [*regions, *dict.fromkeys(boxes)]
+    return [*dict.fromkeys(regions), *dict.fromkeys(boxes)]
 
 
 @pytest.fixture(scope="package")
 def whole() -> Whole:
     return Whole()
+
+
+@pytest.fixture(scope="package")
+def two_stage(tiny):
+    """Builds one of 4 bits; ``mask`` are settings of its mask head, which it has if given."""
+
+    def build(detector="FasterRCNN", roi_head=None, model=None, mask=None, box_head=None):
+        config = tiny_config("unused", "unused", quant=dict(weight=dict(bit_width=4)))
+        config.model.detector = detector
+        config.model.update(model or {})
+        changes = dict(roi_head or {})
+        if mask is not None:
+            changes = dict(
+                mask_roi_extractor=MASK_EXTRACTOR, mask_head={**MASK_HEAD, **mask}, **changes
+            )
+            config.model.test_cfg.rcnn.mask_thr_binary = 0.5
+        if "num_stages" in changes:
+            config.model.train_cfg.rcnn = [config.model.train_cfg.rcnn] * changes["num_stages"]
+        config.model.roi_head.update(changes)
+        if box_head is not None:
+            config.merge_from_dict({"model.roi_head.bbox_head": box_head})
+        torch.manual_seed(0)
+        built = build_model(config).eval()
+        tiny.randomize_(built)
+        return built
+
+    return build

@@ -50,6 +50,13 @@ CASES = {
         ["Affine", "Add"],
     ),
     "relu": (lambda n, x: n.stem(x).relu(), ["Conv", "Lookup"], ["Conv"]),
+    "relu of blocks": (
+        lambda n, x: F.conv_transpose2d(
+            x, n.stem.weight.transpose(0, 1)[..., :2, :2], stride=2
+        ).relu(),
+        ["Conv", "DepthToSpace", "Lookup"],
+        ["Conv", "DepthToSpace"],
+    ),
     "slices": (
         lambda n, x: x[:, 1:][:, 1:, 1:, ::2][..., 1:, 1::2],
         ["Slice"] * 6,

@@ -1,6 +1,7 @@
 """The command line of the runtime: an image and an artifact in, boxes out."""
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from PIL import Image
 
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.runtime.__main__ import draw, main
+from lbwdet.deploy.runtime.arithmetic.paste import runs_of
 from lbwdet.deploy.runtime.detector import DetectionResult, Detector
+from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.deploy.testing import random_image, tiny_artifact
 
 IMAGE = random_image(2, 60, 80)
@@ -44,6 +47,28 @@ def result_of(names, boxes):
     count = len(names)
     labels = np.arange(count, dtype=np.int64)
     return DetectionResult(np.array(boxes, np.float32), np.full(count, 0.5), labels, tuple(names))
+
+
+def test_masks_are_drawn_and_written(tmp_path):
+    pixels = np.zeros(IMAGE.shape[:2], bool)
+    pixels[10:20, 30:40] = True
+    mask = Mask(pixels.shape, runs_of(pixels, (0, 0), pixels.shape))
+    result = dataclasses.replace(result_of("a", [(25, 5, 45, 25)]), masks=(mask,))
+    draw(IMAGE, result, str(tmp_path / "a.png"))
+    drawn = np.asarray(Image.open(tmp_path / "a.png"))[..., ::-1]
+    changed = (drawn != IMAGE).any(-1)
+    assert changed[10:20, 30:40].mean() > 0.9 and not changed[35:, 50:].any()
+    assert result.as_json() == [
+        dict(label="a", score=0.5, box=[25, 5, 45, 25], mask=mask.coco()),
+    ]
+
+
+def test_json(files, tmp_path):
+    out = tmp_path / "found.json"
+    assert main([*files, "--engine=reference", "--score-thr=0.1", f"--json={out}"]) == 0
+    result = Detector(files[1], engine="reference", score_threshold=0.1)(IMAGE)
+    assert json.loads(out.read_text()) == result.as_json() and len(result) > 0
+    assert main([*files, "--engine=reference", f"--json={tmp_path}"]) == 2
 
 
 def test_any_box_can_be_drawn(tmp_path):

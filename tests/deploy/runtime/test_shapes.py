@@ -128,3 +128,14 @@ def test_outputs_that_float32_may_not_hold_are_refused(kind):
         ArtifactError, match=r"outputs could reach \d\.\d+e\+\d+, at most 1\.21e\+24"
     ):
         check_alone(replace(example, quantizations=quantizations))
+def test_versions_of_the_same_rows():
+    shapes = Shapes({}, {})
+    shapes.values["kept"] = Rows(Kind.CANDIDATES, 3)
+    shapes.values["boxes"] = Rows(Kind.BOXES, origin="kept")
+    shapes.values["moved"] = Rows(Kind.BOXES, origin=shapes.origin("boxes"))
+    assert {shapes.origin(name) for name in ("kept", "boxes", "moved")} == {"kept"}
+    shapes.values["x"] = Map(5, ONE, ONE, rows="boxes")
+    assert shapes.map_of_rows("x", "moved").channels == 5
+    shapes.values["other"] = Rows(Kind.BOXES)
+    with pytest.raises(ArtifactError, match="'x' is not one pixel per box of 'other'"):
+        shapes.map_of_rows("x", "other")

@@ -1,18 +1,46 @@
-// Class Detections: candidates as the result.
+// Class Detections: candidates, and their masks in the image, as the result.
 #include "../arithmetic/candidates.h"
+#include "../arithmetic/paste.h"
 #include "operation.h"
 
 namespace lbw {
 namespace {
 
+std::vector<int> inputs_of(const Fields& fields) {
+  std::vector<int> inputs{fields.value("input", Kind::floats)};
+  if (fields.has("masks")) inputs.push_back(fields.value("masks", Kind::floats));
+  return inputs;
+}
+
 class Detections : public Operation {
  public:
   explicit Detections(const Fields& fields)
-      : Operation({fields.value("input", Kind::floats)}, -1) {}
+      : Operation(inputs_of(fields), -1), threshold_(fields.real("mask_threshold")) {}
 
   Shape shape(const Sizes& sizes) const override {
-    candidates(sizes, inputs[0]);
+    const std::int64_t count = candidates(sizes, inputs[0]);
+    if (has_masks()) {
+      const Shape& masks = sizes[inputs[1]];
+      if (masks.n != count || masks.c != 1 || masks.h < 1 || masks.w < 1)
+        throw Error("masks of " + masks.text() + " for " + std::to_string(count) + " candidates");
+    }
     return {};
+  }
+
+  double scratch(const Sizes& sizes) const override {
+    if (!has_masks()) return 0;
+    // Runs are kept outside of the scratch memory, but counted here: along a column, values between
+    // two of the mask's rows are a straight line, which crosses the threshold once.
+    const Shape& masks = sizes[inputs[1]];
+    const double runs = (masks.h + 3.0) * sizes.image.width;
+    return paste_scratch(masks.h, sizes.image.height) * sizes.threads +
+           scratch_bytes<std::uint32_t>(runs) * masks.n;
+  }
+
+  double work(const Sizes& sizes) const override {
+    if (!has_masks()) return 0;
+    const Shape& masks = sizes[inputs[1]];
+    return masks.n * (1.0 * sizes.image.height + masks.h) * sizes.image.width;
   }
 
   void run(Frame& frame) const override {
@@ -23,9 +51,30 @@ class Detections : public Operation {
       const bool is_label = row.label >= 0 && row.label < 1 << 24;
       frame.detections.push_back({{row.box.x1, row.box.y1, row.box.x2, row.box.y2},
                                   row.score,
-                                  is_label ? static_cast<std::int64_t>(row.label) : -1});
+                                  is_label ? static_cast<std::int64_t>(row.label) : -1,
+                                  {}});
     }
+    if (has_masks()) paste_masks(frame, rows);
   }
+
+ private:
+  bool has_masks() const { return inputs.size() > 1; }
+
+  void paste_masks(Frame& frame, const Candidates& rows) const {
+    const conv::FloatMap& masks = frame.floats(inputs[1]);
+    expect(masks.n == rows.count, "masks and candidates differ in number");
+    const Size size = frame.image.size;
+    const auto scratch =
+        frame.scratch.parts(paste_scratch(masks.h, size.height), frame.pool.threads());
+    frame.pool.parallel(rows.count, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
+      for (std::int64_t i = begin; i < end; ++i)
+        frame.detections[i].mask =
+            paste({masks.data + i * masks.image_stride, masks.h, masks.w}, rows.data[i].box,
+                  threshold_, size.height, size.width, scratch.of(thread));
+    });
+  }
+
+  float threshold_;
 };
 
 const Registered<Detections> registered("Detections");

@@ -53,6 +53,7 @@ struct Detection {
   float box[4];
   float score;
   std::int64_t label;
+  std::vector<std::uint32_t> mask;  // runs of the image's pixels outside and inside, see paste.h
 };
 
 // The sizes of an image and of the values that are written so far; `n` is the most there can be.

@@ -19,11 +19,15 @@ class RegionCandidates : public Operation {
         coder_(fields),
         threshold_(fields.real("score_threshold")) {
     expect(classes_ > 0, "num_classes must be positive");
+    const std::string activation = fields.text("activation");
+    seesaw_ = activation == "seesaw";
+    if (!seesaw_ && activation != "softmax")
+      throw Error("this build has no activation " + activation);
   }
 
   Shape shape(const Sizes& sizes) const override {
     const Shape &scores = sizes[inputs[0]], &deltas = sizes[inputs[1]], &boxes = sizes[inputs[2]];
-    if (scores != Shape{boxes.n, 1, 1, classes_ + 1} ||
+    if (scores != Shape{boxes.n, 1, 1, columns()} ||
         deltas != Shape{boxes.n, 1, 1, coder_.numbers() * (class_agnostic_ ? 1 : classes_)} ||
         boxes != Shape{boxes.n, 1, 1, kBoxColumns})
       throw Error("scores of " + scores.text() + ", deltas of " + deltas.text() +
@@ -34,7 +38,7 @@ class RegionCandidates : public Operation {
 
   double scratch(const Sizes& sizes) const override {
     const auto count = static_cast<double>(sizes[inputs[2]].n);
-    return scratch_bytes<float>(count * static_cast<double>(classes_ + 1)) +
+    return scratch_bytes<float>(count * static_cast<double>(columns())) +
            scratch_bytes<std::int64_t>(count) + of_thread() * sizes.threads;
   }
 
@@ -48,7 +52,7 @@ class RegionCandidates : public Operation {
                          &boxes = frame.floats(inputs[2]);
     const int count = boxes.n;
     expect(logits.n == count && deltas.n == count, "scores, deltas and boxes differ in number");
-    const std::int64_t columns = classes_ + 1;
+    const std::int64_t columns = this->columns();
     auto* const scores = frame.scratch.take<float>(count * columns);
     auto* const begins = frame.scratch.take<std::int64_t>(count);  // rows of a box; the first one
     const auto scratch = frame.scratch.parts(of_thread(), frame.pool.threads());
@@ -56,7 +60,7 @@ class RegionCandidates : public Operation {
       auto* const terms = scratch.of(thread).take<double>(columns);
       for (std::int64_t i = begin; i < end; ++i) {
         float* const row = scores + i * columns;
-        softmax(logits.data + i * logits.image_stride, columns, frame.loops, terms, row);
+        activate(logits.data + i * logits.image_stride, frame.loops, terms, row);
         begins[i] =
             std::count_if(row, row + classes_, [&](float score) { return score > threshold_; });
       }
@@ -105,12 +109,26 @@ class RegionCandidates : public Operation {
     block.count = 0;
   }
 
-  double of_thread() const { return scratch_bytes<double>(static_cast<double>(classes_ + 1)); }
+  std::int64_t columns() const { return classes_ + (seesaw_ ? 2 : 1); }
+
+  // Scores of the classes, and of the rest whatever there is.
+  void activate(const float* logits, const Loops& loops, double* terms, float* scores) const {
+    if (!seesaw_) {
+      softmax(logits, columns(), loops, terms, scores);
+      return;
+    }
+    softmax(logits, classes_, loops, terms, scores);
+    softmax(logits + classes_, 2, loops, terms, scores + classes_);
+    for (std::int64_t label = 0; label < classes_; ++label) scores[label] *= scores[classes_];
+  }
+
+  double of_thread() const { return scratch_bytes<double>(static_cast<double>(columns())); }
 
   std::int64_t classes_;
   bool class_agnostic_;
   Coder coder_;
   float threshold_;
+  bool seesaw_;
 };
 
 const Registered<RegionCandidates> registered("RegionCandidates");

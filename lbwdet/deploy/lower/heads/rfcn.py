@@ -23,7 +23,6 @@ class RFCN(Head):
 
     def __init__(self, model: Any) -> None:
         roi_head, extractor = model.roi_head, model.roi_head.bbox_roi_extractor
-        self._two_stage = TwoStage(model)
         # By their registered names: a model has none of them that was not registered.
         for name, module, kind, methods in (
             ("roi_head", roi_head, "RFCNRoIHead", ("forward", "predict_bbox", "_bbox_forward")),
@@ -36,6 +35,13 @@ class RFCN(Head):
             ),
         ):
             check_type(name, module, MODELS.module_dict[kind], *methods)
+        for part in ("mask_head", "shared_head"):
+            if getattr(roi_head, part, None) is not None:
+                raise ConfigError(
+                    f"roi_head.{part} cannot be lowered; supported are detectors of boxes without"
+                )
+        base = MODELS.module_dict["RFCNRoIHead"]
+        self._two_stage = TwoStage(model, base, "roi_head.bbox_head", roi_head.bbox_head)
         if extractor.pooling != "align":
             raise ConfigError(
                 f"roi_head.bbox_roi_extractor: pooling={extractor.pooling!r} cannot be lowered; "

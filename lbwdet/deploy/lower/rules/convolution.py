@@ -4,14 +4,15 @@ from typing import Any
 
 from lbwdet.deploy.lower.rule import Site, rule
 from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.depth_to_space import DepthToSpace
 
 Pair = tuple[int, int]
 
 
 @rule("conv2d", "convolution")
-def convolution(site: Site) -> Conv:
+def convolution(site: Site) -> Conv | DepthToSpace:
     if site.argument("transposed"):
-        raise site.refused("(transposed)")
+        return transposed_convolution(site)
     weight = site.argument("weight")
     if weight is None or not site.is_constant("weight"):
         raise site.refused("with a weight that depends on the image")
@@ -27,6 +28,32 @@ def convolution(site: Site) -> Conv:
         dilation=dilation,
         groups=int(site.argument("groups")),
     )
+
+
+@rule("conv_transpose2d")
+def transposed_convolution(site: Site) -> DepthToSpace:
+    """Every pixel makes a block of its own: a convolution of one pixel, and their arrangement."""
+    weight, source = site.argument("weight"), site.value("input")
+    if weight is None or not site.is_constant("weight"):
+        raise site.refused("with a weight that depends on the image")
+    _, outputs, *kernel = weight.shape
+    plain = dict(padding=(0, 0), output_padding=(0, 0), dilation=(1, 1))
+    settings = {name: site.pair(name) for name in plain}
+    square = kernel[0] == kernel[1] and site.pair("stride") == tuple(kernel)
+    if not square or settings != plain or site.argument("groups") != 1:
+        raise site.refused(
+            f"(transposed, kernel {tuple(kernel)}, stride {site.pair('stride')}); supported is a "
+            "square kernel of the stride's size, without padding and groups"
+        )
+    blocks, (_, height, width) = outputs * kernel[0] ** 2, site.map(source)
+    pixels = f"{site.output}.pixels"
+    conv = Conv(
+        layer=site.add_layer((1, 1), blocks, pixels, transposed=True),
+        input=source,
+        output=pixels,
+        kernel=(1, 1),
+    )
+    return DepthToSpace(site.add_step(conv, (blocks, height, width)), site.output, factor=kernel[0])
 
 
 @rule("linear")

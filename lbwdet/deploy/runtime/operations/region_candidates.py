@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -9,8 +9,7 @@ from lbwdet.deploy.runtime.coders import Coder, DeltaCoder
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
-from lbwdet.deploy.runtime.shapes import ONE, Rows, Shapes
-from lbwdet.errors import shown
+from lbwdet.deploy.runtime.shapes import Rows, Shapes
 
 
 @dataclass(frozen=True)
@@ -21,6 +20,10 @@ class RegionCandidates(Operation):
     [n, 1, 1, 4C], or 4 if ``class_agnostic``. Softmax in float64, as in ``Candidates``. Pairs
     (box, class) with score > ``score_threshold``, in the order of the boxes, then of the classes,
     are decoded from their box by ``coder``.
+
+    With the activation ``'seesaw'``, scores are [n, 1, 1, C + 2], and the last two say whether
+    there is an object: the softmax of the first C, times the first of the softmax of these two, in
+    float32 (Seesaw loss, Wang et al., CVPR 2021).
 
     Output: candidates [m, 7], their level 0.
     """
@@ -35,27 +38,25 @@ class RegionCandidates(Operation):
     class_agnostic: bool
     coder: Coder
     score_threshold: Annotated[float, Range(-1, 1)]
+    activation: Literal["softmax", "seesaw"] = "softmax"
 
     def infer(self, shapes: Shapes) -> Rows:
-        scores, deltas = shapes.map(self.scores), shapes.map(self.deltas)
-        for name, value in ((self.scores, scores), (self.deltas, deltas)):
-            shapes.expect(
-                value.rows == self.boxes and value.size == (ONE, ONE),
-                f"{shown(name)} is not one pixel per box of {shown(self.boxes)}",
-            )
+        scores, deltas = (
+            shapes.map_of_rows(name, self.boxes) for name in (self.scores, self.deltas)
+        )
         num_deltas = self.coder.numbers * (1 if self.class_agnostic else self.num_classes)
         shapes.expect(
-            (scores.channels, deltas.channels) == (self.num_classes + 1, num_deltas),
+            (scores.channels, deltas.channels) == (self._num_scores, num_deltas),
             f"{scores.channels} scores and {deltas.channels} deltas per box; "
-            f"{self.num_classes + 1} and {num_deltas} are expected",
+            f"{self._num_scores} and {num_deltas} are expected",
         )
         return Rows(Kind.CANDIDATES, self.num_classes)
 
     def compute(self, run: Run) -> Array:
-        boxes, classes = run.values[self.boxes], self.num_classes
+        boxes = run.values[self.boxes]
         if not len(boxes):
             return np.zeros((0, 7), np.float32)
-        scores = softmax(run.values[self.scores].reshape(-1, classes + 1))[:, :classes]
+        scores = self._activated(run.values[self.scores].reshape(len(boxes), -1))
         box, label = np.nonzero(scores > np.float32(self.score_threshold))
         deltas = run.values[self.deltas].reshape(len(boxes), -1, self.coder.numbers)
         decoded = self.coder.decode(
@@ -64,19 +65,34 @@ class RegionCandidates(Operation):
         rest = np.stack([scores[box, label], label, np.zeros(len(box))], 1)
         return np.concatenate([decoded, rest], 1, dtype=np.float32)
 
+    @property
+    def _num_scores(self) -> int:
+        return self.num_classes + (2 if self.activation == "seesaw" else 1)
+
+    def _activated(self, logits: Array) -> Array:
+        """float32 [n, C]."""
+        classes = self.num_classes
+        if self.activation == "softmax":
+            return softmax(logits)[:, :classes]
+        return softmax(logits[:, :classes]) * softmax(logits[:, classes:])[:, :1]
+
     def constants(self, context: Context) -> dict[str, Constant]:
         return dict(self.coder.constants())
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
         count, classes = int(random.integers(0, 20)), int(random.integers(1, 6))
-        agnostic = bool(random.integers(2))
+        agnostic, seesaw = bool(random.integers(2)), bool(random.random() < 0.3)
         number = 4 * (1 if agnostic else classes)
+        columns = classes + (2 if seesaw else 1)
         values = {
-            "scores": random.normal(0, 2, (count, 1, 1, classes + 1)).astype(np.float32),
+            "scores": random.normal(0, 2, (count, 1, 1, columns)).astype(np.float32),
             "deltas": random.normal(0, 2, (count, 1, 1, number)).astype(np.float32),
             "boxes": random_cases.boxes(random, count, 60, 90),
         }
         coder = DeltaCoder((0.0,) * 4, (0.1, 0.1, 0.2, 0.2), 16 / 1000, bool(random.integers(2)))
-        operation = cls("scores", "deltas", "boxes", "y", classes, agnostic, coder, 0.05)
+        activation: Literal["softmax", "seesaw"] = "seesaw" if seesaw else "softmax"
+        operation = cls(
+            "scores", "deltas", "boxes", "y", classes, agnostic, coder, 0.05, activation
+        )
         return Example(operation, values, image=np.zeros((64, 96, 3), np.uint8), resized=(60, 90))

@@ -18,7 +18,7 @@ class Regions(Operation):
     output: Annotated[str, Writes(Kind.BOXES)]
 
     def infer(self, shapes: Shapes) -> Rows:
-        return Rows(Kind.BOXES)
+        return Rows(Kind.BOXES, origin=shapes.origin(self.input))
 
     def compute(self, run: Run) -> Array:
         return np.ascontiguousarray(run.values[self.input][:, :4])

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -24,7 +24,7 @@ class Rescale(Operation):
     output: Annotated[str, Writes(Kind.CANDIDATES)]
 
     def infer(self, shapes: Shapes) -> Rows:
-        return shapes.candidates(self.input)
+        return replace(shapes.candidates(self.input), origin=shapes.origin(self.input))
 
     def compute(self, run: Run) -> Array:
         y, x = (

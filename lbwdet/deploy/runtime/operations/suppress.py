@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -36,7 +36,7 @@ class Suppress(Operation):
     group: Literal["class", "level", "all"]
 
     def infer(self, shapes: Shapes) -> Rows:
-        return shapes.candidates(self.input)
+        return replace(shapes.candidates(self.input), origin="")
 
     def compute(self, run: Run) -> Array:
         rows = run.values[self.input]

@@ -121,19 +121,21 @@ def set_other_neck(model):
 
 def set_mask_head(model):
     model.roi_head.mask_head = nn.Identity()
+    model.roi_head.mask_roi_extractor = model.roi_head.bbox_roi_extractor
+    model.roi_head.test_cfg = ConfigDict(dict(model.roi_head.test_cfg, mask_thr_binary=0.5))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda m: set_nms(m, type="soft_nms"), r"test_cfg.rcnn.nms=.*'soft_nms'.* cannot"),
-        (lambda m: set_nms(m, iou_threshold=0.5, class_agnostic=True), "'class_agnostic': True"),
+        (lambda m: set_nms(m, iou_threshold=0.5, max_num=7), "'max_num': 7"),
         (set_softmax, "rpn_head: softmax scores"),
         (set_unlimited, "test_cfg.rpn.max_per_img=-1 cannot be lowered"),
         (set_other_coder, "rpn_head.bbox_coder: DistancePointBBoxCoder cannot be lowered"),
         (set_max_pooling, r"RoIAlign\(pool_mode='max', aligned=True\) cannot"),
         (set_other_anchors, "anchor_generator Other cannot be lowered; supported is AnchorGen"),
-        (set_mask_head, "roi_head.mask_head cannot be lowered"),
+        (set_mask_head, "roi_head.mask_head Identity cannot be lowered; .*; --boxes-only exports"),
         (
             set_other_neck,
             r"neck.lateral_convs.0.conv.1 cannot be lowered: .* no rule for group_norm",
@@ -157,3 +159,25 @@ def test_a_head_that_does_other_things_is_refused(tiny):
     model.rpn_head.__class__ = Other
     with pytest.raises(ConfigError, match="rpn_head Other cannot be lowered; supported is RPNHead"):
         lower(model, tiny.pipeline)
+
+
+def test_classes_that_suppress_one_another(whole, tiny, two_stage):
+    model = two_stage()
+    set_nms(model, type="nms", iou_threshold=0.5, class_agnostic=True, split_thr=1000)
+    lowered = lower(model, tiny.pipeline)
+    whole.check(model, tiny.pipeline, lowered, tiny.image)
+    assert lowered.program.operations[-2].group == "all"
+
+
+def test_seesaw_scores(whole, tiny, two_stage):
+    model = two_stage(box_head=dict(loss_cls=dict(_delete_=True, type="SeesawLoss", num_classes=2)))
+    lowered = lower(model, tiny.pipeline)
+    whole.check(model, tiny.pipeline, lowered, tiny.image)
+    assert lowered.program.operations[-4].activation == "seesaw"
+
+
+def test_scores_of_another_loss(tiny, monkeypatch):
+    loss = tiny.model.roi_head.bbox_head.loss_cls
+    monkeypatch.setattr(loss, "custom_cls_channels", True, raising=False)
+    with pytest.raises(ConfigError, match="CrossEntropyLoss has scores of its own"):
+        lower(tiny.model, tiny.pipeline)

@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.depth_to_space import DepthToSpace
 from lbwdet.errors import ConfigError
 
 
@@ -60,7 +61,7 @@ def test_weights_that_are_computed_from_parameters(lowering):
     ("net", "message"),
     [
         (nn.Conv2d(3, 4, 2, padding="same"), r"conv2d \(padding='same'\) with more on one side"),
-        (nn.ConvTranspose2d(3, 4, 2), "there is no rule for conv_transpose2d"),
+        (nn.Conv2d(3, 4, (2, 3), padding="same"), r"conv2d \(padding='same'\) with more"),
     ],
 )
 def test_what_no_convolution_does_is_named(lowering, net, message):
@@ -73,3 +74,28 @@ def test_weights_from_the_image_and_layers_of_pixels_are_named(lowering):
         lowering.part(lambda n, x: F.conv2d(x, x))
     with pytest.raises(ConfigError, match=r"linear to a tensor of shape \[2, 3, 16, 5\]"):
         lowering.part(lambda n, x: F.linear(x, torch.ones(5, 16)))
+
+
+@pytest.mark.parametrize(("factor", "bias"), [(2, True), (3, False)])
+def test_transposed_convolutions_of_separate_blocks(lowering, factor, bias):
+    net = nn.Sequential(nn.ConvTranspose2d(3, 5, factor, factor, bias=bias), nn.ReLU()).eval()
+    part = lowering.check(lambda n, x: n(x), net=net)
+    conv, blocks = part.operations
+    assert (conv.kernel, conv.relu, conv.layer) == ((1, 1), True, "0")
+    assert blocks == DepthToSpace("0", part.outputs[0], factor)
+    lowering.check(lambda n, x: n(x), net=net, fusions=())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(kernel_size=4, stride=2, padding=1),
+        dict(kernel_size=2, stride=2, output_padding=1),
+        dict(kernel_size=(2, 3), stride=(2, 3)),
+        dict(kernel_size=2, stride=2, groups=3),
+    ],
+)
+def test_transposed_convolutions_whose_blocks_meet(lowering, settings):
+    net = nn.Sequential(nn.ConvTranspose2d(3, 3, **settings)).eval()
+    with pytest.raises(ConfigError, match=r"0 cannot be lowered: .*transposed, kernel .*support"):
+        lowering.part(lambda n, x: n(x), net=net)

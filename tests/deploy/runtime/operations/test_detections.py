@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 
-from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.alone import check_alone, compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.detections import Detections
+from lbwdet.errors import ArtifactError
 
 
 def test_candidates_taken_apart():
@@ -18,3 +20,22 @@ def test_nothing():
     found = compute_alone(Example(Detections("x", 3), {"x": np.zeros((0, 7), np.float32)}))
     assert [value.shape for value in found] == [(0, 4), (0,), (0,)]
     assert [value.dtype for value in found] == [np.float32, np.float32, np.int64]
+
+
+def test_masks_are_in_the_pixels_of_the_image():
+    rows = np.float32([[1, 2, 3, 4, 0.5, 2, 0], [0, 0, 4, 3, 0.25, 0, 1]])
+    masks = np.stack([np.ones((2, 2, 1)), np.zeros((2, 2, 1))]).astype(np.float32)
+    values, image = {"x": rows, "m": masks}, np.zeros((5, 6, 3), np.uint8)
+    case = Example(Detections("x", 3, "m", 0.5), values, image=image)
+    *_, (first, second) = compute_alone(case)
+    assert first.tolist() == [7, 2, 3, 2, 16]  # rows 2 and 3 of columns 1 and 2
+    assert second.tolist() == [30]
+
+
+def test_as_many_masks_as_candidates():
+    case = Example(
+        Detections("x", 3, "m"),
+        {"x": np.zeros((2, 7), np.float32), "m": np.zeros((3, 2, 2, 1), np.float32)},
+    )
+    with pytest.raises(ArtifactError, match="'m' has not one mask for each of 'x'"):
+        check_alone(case)

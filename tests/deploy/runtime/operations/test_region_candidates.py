@@ -83,7 +83,11 @@ def test_against_a_plain_loop(seed):
     case = RegionCandidates.example(np.random.default_rng(seed))
     one, values, rows = case.operation, case.values, []
     for box, prior in enumerate(values["boxes"]):
-        scores = softmax(values["scores"][box].reshape(1, -1))[0]
+        logits, classes = values["scores"][box].reshape(1, -1), one.num_classes
+        if one.activation == "seesaw":
+            scores = softmax(logits[:, :classes])[0] * softmax(logits[:, classes:])[0, 0]
+        else:
+            scores = softmax(logits)[0]
         for label in range(one.num_classes):
             if scores[label] > np.float32(one.score_threshold):
                 first = 0 if one.class_agnostic else 4 * label

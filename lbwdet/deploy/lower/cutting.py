@@ -1,0 +1,54 @@
+"""How regions are cut from the maps of an image."""
+
+from typing import Any
+
+import torch
+from mmcv.ops import RoIAlign as MMCVRoIAlign
+from mmdet.models import SingleRoIExtractor
+from torch import Tensor
+
+from lbwdet.deploy.lower.settings import check_exactly, check_type, one_of_pair
+from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
+from lbwdet.errors import ConfigError
+
+NUM_SAMPLES = 2  # any number of regions to trace with; a program has none
+
+
+def read_align(name: str, extractor: Any) -> RoIAlign:
+    """How regions are cut out; the names come later.
+
+    Raises:
+        ConfigError: in a way that no operation has.
+    """
+    check_type(name, extractor, SingleRoIExtractor, "forward", "map_roi_levels")
+    layers = list(extractor.roi_layers)
+    for layer in layers:
+        check_exactly(f"{name}.roi_layer", layer, MMCVRoIAlign)
+        if layer.pool_mode != "avg" or not layer.aligned:
+            raise ConfigError(
+                f"{name}: RoIAlign(pool_mode={layer.pool_mode!r}, aligned={layer.aligned}) cannot "
+                "be lowered; supported are pool_mode='avg' and aligned=True"
+            )
+    return RoIAlign(
+        inputs=(),
+        boxes="",
+        output="",
+        strides=tuple(int(stride) for stride in extractor.featmap_strides),
+        size=one_of_pair(f"{name}.output_size", layers[0].output_size),
+        sampling_ratio=int(layers[0].sampling_ratio),
+        finest_scale=float(extractor.finest_scale),
+    )
+
+
+def cut_levels(roi_head: Any) -> int:
+    """How many of the image's maps, finest first, any region is cut from."""
+    found = [roi_head.bbox_roi_extractor]
+    if getattr(roi_head, "mask_head", None) is not None:
+        found.append(roi_head.mask_roi_extractor)
+    extractors = [each for one in found for each in (one if hasattr(one, "__len__") else [one])]
+    return max(int(extractor.num_inputs) for extractor in extractors)
+
+
+def sample_of(extractor: Any, align: RoIAlign) -> Tensor:
+    """Features of some regions, to trace with."""
+    return torch.zeros(NUM_SAMPLES, extractor.out_channels, align.size, align.size)

@@ -1,0 +1,128 @@
+"""The masks of detectors whose regions have another network for them."""
+
+import contextlib
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mmdet.models import FCNMaskHead
+from torch import Tensor
+
+from lbwdet.deploy.lower.building import Building
+from lbwdet.deploy.lower.cutting import read_align, sample_of
+from lbwdet.deploy.lower.settings import TestConfig, check_type
+from lbwdet.deploy.runtime.operations.masks import Masks
+from lbwdet.deploy.runtime.operations.mean import Mean
+from lbwdet.deploy.runtime.operations.regions import Regions
+from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
+from lbwdet.errors import ConfigError
+
+MASKS = "masks"
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """One mask head.
+
+    Attributes:
+        name: what follows "masks" in the names of its values.
+        index: among the heads of a cascade; None of a single one.
+        align: how its regions are cut.
+        sample: features to trace it with.
+    """
+
+    name: str
+    index: int | None
+    align: RoIAlign
+    sample: Tensor
+
+
+class MaskBranch:
+    """A mask head, or those of a cascade, which predict the same masks: their mean counts.
+
+    Args:
+        model: the detector.
+        base: the class of region heads that do with mask heads what is done here.
+
+    Attributes:
+        threshold: the least probability of a mask's pixels.
+
+    Raises:
+        ConfigError: a part or a setting that no operation stands for.
+    """
+
+    def __init__(self, model: Any, base: type) -> None:
+        roi_head = model.roi_head
+        check_type("roi_head", roi_head, base, "predict_mask", "_mask_forward")
+        self.threshold = TestConfig("test_cfg.rcnn", roi_head.test_cfg).number("mask_thr_binary")
+        if self.threshold < 0:
+            raise ConfigError(
+                f"test_cfg.rcnn.mask_thr_binary={self.threshold:g} cannot be lowered; give 0 to 1"
+            )
+        several = hasattr(roi_head.mask_head, "__len__")
+        heads = list(roi_head.mask_head) if several else [roi_head.mask_head]
+        extractors = list(roi_head.mask_roi_extractor) if several else [roi_head.mask_roi_extractor]
+        self._stages = [
+            _read(head, extractor, index if several else None)
+            for index, (head, extractor) in enumerate(zip(heads, extractors, strict=True))
+        ]
+
+    @classmethod
+    def of(cls, model: Any, base: type) -> "MaskBranch | None":
+        """That of a detector, if it has masks."""
+        if getattr(model.roi_head, "mask_head", None) is None:
+            return None
+        with _hint():
+            return cls(model, base)
+
+    def add_to(self, program: Building, candidates: str, levels: Sequence[str]) -> str:
+        """Adds the masks of candidates.
+
+        Args:
+            program: has the candidates, in the network's pixels.
+            candidates: their name.
+            levels: maps that regions are cut from.
+
+        Returns:
+            Name of the masks.
+        """
+        regions = f"{MASKS}.regions"
+        program.add(Regions(candidates, regions))
+        for stage in self._stages:
+            inputs = tuple(levels[: len(stage.align.strides)])
+            program.add(replace(stage.align, inputs=inputs, boxes=regions))
+            compute = functools.partial(_network, stage.index)
+            with _hint():
+                (scores,) = program.trace(compute, stage.sample, stage.align.output)
+            program.add(Masks(scores, candidates, f"{MASKS}{stage.name}"))
+        if len(self._stages) == 1:
+            return MASKS
+        program.add(Mean(tuple(f"{MASKS}{stage.name}" for stage in self._stages), MASKS))
+        return MASKS
+
+
+def _read(head: Any, extractor: Any, index: int | None) -> _Stage:
+    part = "" if index is None else f".{index}"
+    name = f"roi_head.mask_head{part}"
+    check_type(name, head, FCNMaskHead, "predict_by_feat", "_predict_by_feat_single")
+    align = read_align(f"roi_head.mask_roi_extractor{part}", extractor)
+    align = replace(align, output=f"{MASKS}{part}.features")
+    return _Stage(part, index, align, sample_of(extractor, align))
+
+
+def _network(index: int | None, model: Any, features: Tensor) -> tuple[Tensor]:
+    roi_head = model.roi_head
+    if roi_head.with_shared_head:
+        features = roi_head.shared_head(features)
+    head = roi_head.mask_head if index is None else roi_head.mask_head[index]
+    return (head(features),)
+
+
+@contextlib.contextmanager
+def _hint() -> Iterator[None]:
+    """Says of masks that cannot be lowered that boxes may be."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{error}; --boxes-only exports boxes without masks") from error
