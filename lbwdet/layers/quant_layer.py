@@ -83,9 +83,7 @@ class QuantLayer(nn.Module):
         """
         if self.quantizer is None:
             raise ValueError(f"{self._name()}: the layer is float")
-        return self.quantizer.quantize(
-            self.in_units(self.weight), self._name(), self.channel_axis
-        )
+        return self.quantizer.quantize(self.in_units(self.weight), self._name(), self.channel_axis)
 
     def fake_quantized_weight(self) -> Tensor:
         """The weight that the forward pass uses, with the straight-through gradient."""

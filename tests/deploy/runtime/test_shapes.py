@@ -128,6 +128,8 @@ def test_outputs_that_float32_may_not_hold_are_refused(kind):
         ArtifactError, match=r"outputs could reach \d\.\d+e\+\d+, at most 1\.21e\+24"
     ):
         check_alone(replace(example, quantizations=quantizations))
+
+
 def test_versions_of_the_same_rows():
     shapes = Shapes({}, {})
     shapes.values["kept"] = Rows(Kind.CANDIDATES, 3)

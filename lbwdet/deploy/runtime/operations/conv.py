@@ -210,7 +210,9 @@ class Conv(Operation):
             quantizations["r"] = Quantization(0.0125, int(random.choice([0, 120])))
         if not real:
             written = random_cases.output_quantization(random, positive=relu)
-            steps = () if residual or random.random() < 0.7 else random_cases.exponents(random, outputs)
+            steps = (
+                () if residual or random.random() < 0.7 else random_cases.exponents(random, outputs)
+            )
             quantizations["y"] = replace(written, exponents=steps)
         operation = cls(
             layer="layer",
