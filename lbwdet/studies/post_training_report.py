@@ -28,8 +28,8 @@ def markdown(content: Mapping[str, Any]) -> str:
     parts.append(
         f"mAP of all test photographs, in points; mean ± standard deviation over draws of "
         f"{max(row['images'] for row in rows)} training photographs, without their labels. "
-        "Images: as many of these as the memory of waiting passes holds. Peak: memory beyond what the process "
-        f"had at its start. {content['threads']} threads, torch {content['torch']}, "
+        "Images: as many of these as the memory of waiting passes holds. Peak: memory beyond what "
+        f"the process had at its start. {content['threads']} threads, torch {content['torch']}, "
         f"{content['machine']}, beside other work."
     )
     return "\n".join(parts)
