@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lbwdet.errors import ConfigError, LBWError
 from lbwdet.layers import QuantLayer, quantized_layers
+from lbwdet.posttraining.allocator import big_blocks_returned
 from lbwdet.posttraining.pair import Forward, Pair
 from lbwdet.posttraining.projection import Projection, count
 from lbwdet.posttraining.refine import LevelWeight, refine
@@ -39,7 +40,7 @@ def post_train(
 
     All work is done on one thread per pass and per layer, so that the result does not
     depend on their number (``torch.get_num_threads()`` of them are used). Memory beyond the
-    model: a float copy of it, 1 GB of waiting passes, and at most 0.5 GB of moments; if more
+    model: a float copy of it, 1.4 GB of waiting passes, and at most 0.5 GB of moments; if more
     inputs are given than passes may wait, they are taken evenly.
 
     Args:
@@ -76,6 +77,7 @@ def post_train(
         raise ConfigError("no inputs: post-training needs one image or more")
     quantizers = {name: _quantizer(name, layer) for name, layer in layers.items()}
     with (
+        big_blocks_returned(),
         _one_thread() as threads,
         _float_layers(layers),
         _channels_last(model),
@@ -116,6 +118,7 @@ def _project(
                 projection.norm(part, calls)
             if on_module is not None:
                 on_module(part, steps.index(part) + 1, len(steps), result)
+        del calls  # not held while all passes go on: at the first layers these are the peak
     return results
 
 

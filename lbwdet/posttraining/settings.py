@@ -30,7 +30,7 @@ class PostTraining:
     norms: bool = True
     real_scales: bool = True
     refinement: Refinement | None = None
-    waiting_bytes: int = 1_000_000_000
+    waiting_bytes: int = 1_400_000_000
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,11 +27,10 @@ def markdown(content: Mapping[str, Any]) -> str:
         parts += [table(_draws([*whole, *less]), columns)]
     parts.append(
         f"mAP of all test photographs, in points; mean ± standard deviation over draws of "
-        f"{max(row['images'] for row in rows)} training photographs, of which as many are used as "
-        f"{content['settings']['waiting_bytes'] / 1e9:.1f} GB of waiting passes hold; labels are "
-        f"not used. Peak: memory beyond what the process had at its start. "
-        f"{content['threads']} threads, torch {content['torch']}, {content['machine']}, "
-        "beside other work."
+        f"{max(row['images'] for row in rows)} training photographs, without their labels. "
+        "Images: as many of these as the memory of waiting passes holds. Peak: memory beyond what "
+        f"the process had at its start. {content['threads']} threads, torch {content['torch']}, "
+        f"{content['machine']}, beside other work."
     )
     return "\n".join(parts)
 
@@ -79,6 +78,11 @@ def _accuracies() -> dict[str, Callable[[Sequence[Row]], object]]:
     return {"mAP area": _spread("mAP_area"), "mAP 11-point": _spread("mAP_11point")}
 
 
+def _used(draws: Sequence[Row]) -> str:
+    found = sorted({row["used"] for row in draws if row.get("used")})
+    return " to ".join(dict.fromkeys(map(str, (found[0], found[-1])))) if found else ""
+
+
 def _seconds(draws: Sequence[Row]) -> str:
     found = [row["seconds"] for row in draws if row.get("seconds")]
     return f"{statistics.median(found):.0f}" if found else ""
@@ -97,6 +101,7 @@ _COLUMNS: dict[str, Callable[[Sequence[Row]], object]] = {
     "chosen by": _chosen,
     **_accuracies(),
     "draws": len,
+    "images": _used,
     "seconds": _seconds,
     "peak MB": _peak,
 }
