@@ -24,7 +24,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
-        custom_keys={'backbone.stem.conv.conv': dict(lr_mult=0.01)}),
+        custom_keys={'backbone.stem.conv.conv.weight': dict(lr_mult=0.01)}),
     clip_grad=dict(max_norm=35))
 custom_hooks = [dict(type='NormEvalHook'), dict(type='EMAHook', momentum=0.01)]
 auto_scale_lr = dict(enable=False, base_batch_size=8)
