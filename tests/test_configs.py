@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmdet.datasets import VOCDataset
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from lbwdet.configs import add_import, default_work_dir, load_config
@@ -243,6 +244,16 @@ def test_yolox_nano_is_mmdetections():
     # Theirs trains at several sizes, which ours does not.
     assert {key for key in changed if "batch_augments" not in key} == {"bbox_head.num_classes"}
     assert ours.test_pipeline[1:3] == theirs.test_pipeline[1:3]
+
+
+@pytest.mark.parametrize("variant", ["fp32-finetuned", "6bit", "w4a8"])
+def test_the_stem_of_yolox_learns_slowly(variant):
+    name = f"lbw_yolox_nano_voc-sample_{variant}"
+    optimizer = build_optim_wrapper(model(name), config(name).optim_wrapper).optimizer
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    for parameter, value in model(name).named_parameters():
+        slow = 0.01 if parameter == "backbone.stem.conv.conv.weight" else 1
+        assert rates[id(value)] == pytest.approx(slow * 1e-4)
 
 
 def test_a_missing_config_lists_its_neighbours(tmp_path):

@@ -25,7 +25,7 @@ class ActivationHook(Hook):
       memory of it), and every quantizer takes the resolution with the least squared
       error. A checkpoint that was trained with quantized activations brings its own.
     - The resolutions ``alpha`` get a parameter group of their own without weight decay,
-      scheduled like the first group, whichever way the model was quantized. Their
+      scheduled like the first group of the common rate, however the model was quantized. Their
       gradient comes slowed down, see :class:`~lbwdet.layers.InputQuantizer`; for
       optimizers that undo this (Adam) there is ``lr_mult``.
     - After each step they are kept within a factor of 8 of where they started.
@@ -34,7 +34,7 @@ class ActivationHook(Hook):
 
     Args:
         num_batches: of the training set, for calibration.
-        lr_mult: learning rate of ``alpha`` relative to the first parameter group.
+        lr_mult: learning rate of ``alpha`` relative to that group.
     """
 
     # After QuantizeHook made the quantizers, before EMAHook copies the model.
@@ -86,9 +86,12 @@ class ActivationHook(Hook):
         moved = {id(alpha) for alpha in alphas}
         for group in optimizer.param_groups:
             group["params"] = [p for p in group["params"] if id(p) not in moved]
-        settings = {k: v for k, v in optimizer.param_groups[0].items() if k != "params"}
         if not alphas:
             return
+        # Where layers have rates of their own, that of the first may be far from the common one.
+        rates = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
+        like = rates.index(optimizer.defaults["lr"]) if optimizer.defaults["lr"] in rates else 0
+        settings = {k: v for k, v in optimizer.param_groups[like].items() if k != "params"}
         for key in ("lr", "initial_lr"):
             if key in settings:
                 settings[key] *= self.lr_mult
@@ -96,7 +99,7 @@ class ActivationHook(Hook):
         for scheduler in schedulers:
             if hasattr(scheduler, "base_values"):
                 mult = self.lr_mult if scheduler.param_name == "lr" else 1.0
-                scheduler.base_values.append(mult * scheduler.base_values[0])
+                scheduler.base_values.append(mult * scheduler.base_values[like])
 
     @torch.no_grad()
     def _calibrate(self, runner: Runner) -> None:

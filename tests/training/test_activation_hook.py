@@ -70,6 +70,18 @@ def test_a_whole_detector_with_quantized_activations(watched):
     assert int(state["backbone.bn1.num_batches_tracked"]) == 0
 
 
+def test_alphas_have_the_common_rate_where_the_first_layer_has_its_own(watched):
+    slow = dict(custom_keys={"backbone.conv1": dict(lr_mult=0.01)})
+    schedule = [dict(type="LinearLR", start_factor=0.5, by_epoch=False, begin=0, end=2)]
+    changes = {"optim_wrapper.paramwise_cfg": slow, "param_scheduler": schedule}
+    runner, _ = watched(changes=changes)
+    first, *_, last = runner.optim_wrapper.optimizer.param_groups
+    common = runner.optim_wrapper.optimizer.defaults["lr"]
+    assert first["lr"] == pytest.approx(0.01 * common)
+    assert last["lr"] == pytest.approx(common) and last["weight_decay"] == 0
+    assert len(last["params"]) == 35
+
+
 def test_alphas_have_their_own_group(watched):
     optimizer = dict(type="SGD", lr=0.01, momentum=0.9, weight_decay=0.1)
     schedule = [dict(type="LinearLR", start_factor=0.5, by_epoch=False, begin=0, end=2)]
