@@ -12,8 +12,9 @@ def masks(operation: Masks, values: Values) -> str:
     graph, scores = values.graph, values.read(operation.scores)
     shape = values.shapes[operation.scores]
     assert isinstance(shape, Map)  # programs are checked
-    if shape.channels > 1:
-        label = rows.column(graph, values.read(operation.candidates), 5)
-        label = graph("Unsqueeze", graph.cast(label, TensorProto.INT64), [1])
-        scores = graph("Unsqueeze", graph("GatherND", scores, label, batch_dims=1), [1])
-    return graph("Sigmoid", scores)
+    label = rows.column(graph, values.read(operation.candidates), 5)
+    label = graph("Unsqueeze", graph.cast(label, TensorProto.INT64), [1])
+    if shape.channels == 1:
+        label = graph("Mul", label, 0)  # one map whatever the class
+    chosen = graph("GatherND", scores, label, batch_dims=1)
+    return graph("Sigmoid", graph("Unsqueeze", chosen, [1]))

@@ -347,6 +347,6 @@ def test_what_is_found_of_every_value():
     assert list(found) == [operation.written for operation in TINY.program.operations[:-1]]
     assert found["image"] == Map(3, Side(32), Side(32), quantization=quantization("image"))
     assert found["p2.scores"] == Map(3, Side(8), Side(8))
-    assert found["proposals"] == Rows(Kind.BOXES)
+    assert found["proposals"] == Rows(Kind.BOXES, origin="proposals.kept")
     assert found["rois"].rows == found["scores"].rows == "proposals"
     assert found["detections.kept"] == Rows(Kind.CANDIDATES, 3)
