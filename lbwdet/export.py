@@ -10,7 +10,7 @@ import torch
 
 from lbwdet import __version__
 from lbwdet.checkpoints import LISTED_KEYS
-from lbwdet.configs import SPLITS, Overrides
+from lbwdet.configs import SPLITS, Overrides, load_config
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.export import export_detector

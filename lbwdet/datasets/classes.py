@@ -6,7 +6,7 @@ the names of other things, and every number that follows is wrong without a word
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 

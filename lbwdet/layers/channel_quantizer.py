@@ -22,8 +22,8 @@ class ChannelInputQuantizer(InputQuantizer):
     the best size; and a channel has the same step wherever it is read, whichever channels lie
     beside it: joined maps stay as they are.
 
-    The layer's weight takes the steps on: see :meth:`lbwdet.layers.QuantLayer.unit`. Nothing here is
-    learned: ``alpha`` stays 1.
+    The layer's weight takes the steps on: see :attr:`lbwdet.layers.QuantLayer.unit`. Nothing here
+    is learned: ``alpha`` stays 1.
 
     Args:
         settings: of granularity ``'channel'``.

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from torch import nn
 
 from lbwdet.errors import ConfigError
-from lbwdet.layers.identity_relu import match_relus
 from lbwdet.layers.build_input_quantizer import build_input_quantizer
+from lbwdet.layers.identity_relu import match_relus
 from lbwdet.layers.input_quantizer import InputQuantizer
 from lbwdet.layers.quant_layer import QUANTIZER_OPTIONS, QuantLayer, quantized_class
 from lbwdet.layers.quantizable import channel_axis, has_one_input, quantizable_layers

@@ -50,8 +50,8 @@ def _exponents(values: Tensor, zero_point: int, bit_width: int) -> tuple[Tensor,
     _, clips_nothing = torch.frexp(needed)  # 2**exponent is above what is needed
     clips_nothing = torch.where(needed > 0, clips_nothing, 0)
     errors = []
-    for finer in range(_FINER + 1):
-        steps = exp2(clips_nothing - finer).float()
+    for octaves in range(_FINER + 1):
+        steps = exp2(clips_nothing - octaves).float()
         codes = uniform_codes(values / steps, torch.ones(()), zero_point, bit_width)
         errors.append(((codes - zero_point) * steps - values).double().square().sum(0))
     least, finer = torch.stack(errors).min(0)

@@ -1,9 +1,10 @@
 """Dataclasses as JSON and back, by the annotated types of their fields alone.
 
-A dataclass becomes an object with all of its fields; in a union of dataclasses (the
-operations) its name comes first, as ``"type"``. Tuples become lists. Reading takes
-nothing else: a missing field, an unknown one, a number where a text belongs are
-errors that say where.
+A dataclass becomes an object with its fields; those that have their default are left out, so
+that a file does not change when an operation learns something new. In a union of dataclasses (the
+operations) the name comes first, as ``"type"``. Tuples become lists. Reading takes nothing
+else: a missing field without default, an unknown one, a number where a text belongs are errors
+that say where.
 """
 
 import dataclasses
@@ -22,7 +23,12 @@ def to_json(value: Any, kind: Any) -> Any:
     """The JSON value of ``value``, whose annotated type is ``kind``."""
     if dataclasses.is_dataclass(value):
         hints = _fields(value.__class__)
-        fields = {name: to_json(getattr(value, name), hints[name]) for name in hints}
+        defaults = _defaults(value.__class__)
+        fields = {
+            name: to_json(getattr(value, name), hints[name])
+            for name in hints
+            if name not in defaults or getattr(value, name) != defaults[name]
+        }
         one_of_several = kind is Operation or (_is_union(kind) and type(None) not in get_args(kind))
         return {"type": type(value).__name__, **fields} if one_of_several else fields
     if isinstance(value, tuple):
@@ -110,6 +116,15 @@ def _fields(kind: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
+@functools.cache
+def _defaults(kind: type) -> dict[str, Any]:
+    return {
+        field.name: field.default
+        for field in dataclasses.fields(kind)
+        if field.default is not dataclasses.MISSING
+    }
+
+
 def _is_union(kind: Any) -> bool:
     return get_origin(kind) in (Union, types.UnionType)
 
@@ -121,14 +136,15 @@ def _item_kinds(kind: Any, length: int) -> tuple[Any, ...]:
 
 def _dataclass(kind: Any, value: dict[str, Any], place: str) -> Any:
     fields = _fields(kind)
-    if set(value) != set(fields):
-        missing, unknown = sorted(set(fields) - set(value)), sorted(set(value) - set(fields))
+    missing = sorted(set(fields) - set(value) - set(_defaults(kind)))
+    unknown = sorted(set(value) - set(fields))
+    if missing or unknown:
         raise ArtifactError(
             f"{place}: the fields are not those of {kind.__name__}: missing "
             f"{shown(missing)}, unknown {shown(unknown)}"
         )
     return kind(
-        **{name: from_json(fields[name], value[name], f"{place}.{name}") for name in fields}
+        **{name: from_json(fields[name], item, f"{place}.{name}") for name, item in value.items()}
     )
 
 

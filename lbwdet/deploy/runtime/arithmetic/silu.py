@@ -29,8 +29,8 @@ def silu(t: Array) -> Array:
     a = np.minimum(np.maximum(-t, -_LIMIT), _LIMIT)
     n = np.rint(a * _LOG2_E)
     r = (a - n * _LN2_HIGH) - n * _LN2_LOW
-    p = np.full_like(t, _POLYNOMIAL[0])
+    p: Array = np.full_like(t, _POLYNOMIAL[0])
     for coefficient in (*_POLYNOMIAL[1:], _ONE, _ONE):
-        p = p * r + coefficient
+        p = np.asarray(p * r + coefficient, np.float32)
     power = ((n.astype(np.int32) + 127) << 23).view(np.float32)
     return np.asarray(t / (_ONE + p * power), np.float32)

@@ -20,8 +20,8 @@ class Add(Operation):
         t = t + f32(x_i - zp_i) * ratio[i]        # for each further i, in order
         y = clamp(round(t) + zp_y, low, maximum)
 
-    ``low`` is zp_y with ``relu``, else 0. Where channels have steps of their own, their exponents are
-    the same in all maps.
+    ``low`` is zp_y with ``relu``, else 0. Where channels have steps of their own, their exponents
+    are the same in all maps.
     """
 
     inputs: Annotated[tuple[str, ...], Reads(Kind.UINT8, steps=True), Length(2, 64)]

@@ -198,8 +198,8 @@ class Conv(Operation):
             for side, k, d, s in zip(padded, kernel, dilation, stride, strict=True)
         ]
         real, relu = bool(random.random() < 0.2), bool(random.random() < 0.5)
-        function = "identity" if real or relu or random.random() < 0.6 else "silu"
-        residual = not real and function == "identity" and bool(random.random() < 0.4)
+        plain = real or relu or bool(random.random() < 0.6)
+        residual = not real and plain and bool(random.random() < 0.4)
         upsampled = residual and bool(random.random() < 0.5)
         read = random_cases.quantization_of(random, x)
         exponents = random_cases.exponents(random, channels) if random.random() < 0.3 else ()
@@ -226,7 +226,7 @@ class Conv(Operation):
             residual="r" if residual else None,
             upsample=upsampled,
             groups=groups,
-            function=function,
+            function="identity" if plain else "silu",
             input_exponents=exponents,
         )
         weight = random_cases.weight(random, (outputs, channels // groups, *kernel))
