@@ -90,8 +90,12 @@ def rows() -> list[dict[str, Any]]:
 
 def quantized(settings: dict[str, Any], cfg: Config, weights: str) -> torch.nn.Module:
     weight = {key: settings[key] for key in ("code", "granularity")}
+    bits = settings["activation_bits"]
+    activation = dict(bit_width=bits, signed_bit_width=bits, granularity="channel")
     return quantize_(
-        photographs.float_model(cfg, weights), dict(weight, bit_width=settings["bits"])
+        photographs.float_model(cfg, weights),
+        dict(weight, bit_width=settings["bits"]),
+        None if bits == 32 else activation,
     )
 
 

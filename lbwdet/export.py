@@ -16,6 +16,7 @@ from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.export import export_detector
 from lbwdet.deploy.lower import lower
 from lbwdet.errors import LBWError
+from lbwdet.layers import input_quantizers
 from lbwdet.measuring.calibration_images import calibration_images, noted_images, usable_images
 from lbwdet.measuring.detectors import build_detector, test_dataset
 from lbwdet.progress import Progress
@@ -133,6 +134,8 @@ def deployability(config: str | Path) -> str:
         ImageLoader.of(pipeline).check_deployable()
         model = build_model(cfg)
         model.eval()  # which of some detectors returns nothing
+        for quantizer in input_quantizers(model).values():
+            quantizer.calibrated.fill_(1.0)  # training will
         lower(model, pipeline)
     except LBWError as error:
         return printable(f"Trains, but cannot be deployed yet: {error}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from torch import nn
 
 from lbwdet import __version__
 from lbwdet.bit_plan.image_inputs import detect, read_input
@@ -18,7 +19,7 @@ from lbwdet.checkpoints import read_checkpoint
 from lbwdet.configs import load_config
 from lbwdet.errors import CheckpointError, LBWError
 from lbwdet.files import write_json
-from lbwdet.layers import describe_quantization
+from lbwdet.layers import describe_quantization, quantized_layers
 from lbwdet.measuring.calibration_images import calibration_images, note_images, usable_images
 from lbwdet.measuring.detectors import build_detector, test_dataset
 from lbwdet.measuring.model_map import ModelMap
@@ -83,6 +84,7 @@ def post_train_detector(
     measure: bool = True,
     num_images: int | None = None,
     data_root: str | None = None,
+    activation: Mapping[str, Any] | None = None,
 ) -> PostTrained:
     """Writes ``out_dir``/``config.py`` and ``out_dir``/``post_trained.pth``.
 
@@ -102,6 +104,8 @@ def post_train_detector(
         measure: mAP of the float, the nearest and the data-aware weights, if there are labels.
         num_images: only the first test images for it.
         data_root: overrides the data root of the config.
+        activation: as :func:`lbwdet.layers.quantize_` takes it; calibrated on the same images, and
+            weights are chosen for what layers then read.
 
     Raises:
         ConfigError, DataError, CheckpointError: with a message for the user.
@@ -110,18 +114,19 @@ def post_train_detector(
     cfg = load_config(config, data_root=data_root)
     state, meta = read_checkpoint(checkpoint)
     paths, left_out = usable_images(cfg, calibration_images(cfg, source, num))
-    if quant := low_bit_settings(meta):
+    if settings_of_weights := low_bit_settings(meta):
         if not from_low_bit:
             raise CheckpointError(
                 f"{checkpoint}: holds low-bit weights already; name the float checkpoint, or take "
                 "the levels of these for the float weights by --from-low-bit"
             )
-        write_projected(cfg, checkpoint, state, quant, start := out_dir / "start.pth")
+        write_projected(cfg, checkpoint, state, settings_of_weights, start := out_dir / "start.pth")
         checkpoint, (state, _) = start, read_checkpoint(start)
     low_bit = out_dir / "config.py"
-    write_quantized_config(config, low_bit, weight, keep_float, checkpoint=checkpoint)
+    quant: dict[str, Any] = dict(weight=weight, keep_float=keep_float, activation=activation)
+    write_quantized_config(config, low_bit, checkpoint=checkpoint, **quant)
     settings = PostTraining(refinement=Refinement(steps=refine_steps) if refine_steps else None)
-    key = _key(cfg, state, paths, dict(weight), list(keep_float), settings)
+    key = _key(cfg, state, paths, dict(weight), list(keep_float), activation, settings)
     written, told = out_dir / "post_trained.pth", out_dir / "post_training.json"
     found = _finished(told, written, key)
     low_cfg = load_config(low_bit)
@@ -133,7 +138,7 @@ def post_train_detector(
         )
     else:
         layers, scores = found
-    write_quantized_config(config, low_bit, weight, keep_float, checkpoint=written)
+    write_quantized_config(config, low_bit, checkpoint=written, **quant)
     if measure and not scores:
         scores = _measured(cfg, low_cfg, checkpoint, written, num_images)
     report = dict(key=key, images=len(paths), layers=rows(layers), map_11point=scores)
@@ -238,6 +243,12 @@ def _finished(
     return layers, scores
 
 
+def _with_float_inputs(model: nn.Module) -> nn.Module:
+    for layer in quantized_layers(model).values():
+        layer.set_input_quantizer(None)
+    return model
+
+
 def _measured(
     cfg: Config,
     low_cfg: Config,
@@ -251,6 +262,6 @@ def _measured(
         return None
     return {
         "float": measure(build_detector(cfg, checkpoint)),
-        "nearest": measure(build_detector(low_cfg, checkpoint)),
+        "nearest": measure(_with_float_inputs(build_detector(low_cfg, checkpoint))),
         "data-aware": measure(build_detector(low_cfg, written)),
     }

@@ -28,6 +28,7 @@ def write_quantized_config(
     keep_float: Sequence[str] = (),
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     checkpoint: str | Path | None = None,
+    activation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes ``out``, a config with ``config`` as its base and a model quantized as it is built.
 
@@ -39,6 +40,7 @@ def write_quantized_config(
         out: the Python file to write; its base is named relative to it.
         weight, keep_float, overrides: as :func:`lbwdet.layers.quantize_` takes them.
         checkpoint: float weights to start the training from (``load_from``).
+        activation: as :func:`lbwdet.layers.quantize_` takes it.
 
     Returns:
         ``layers`` (each quantized layer's settings in words), ``float_weights`` (number
@@ -64,6 +66,8 @@ def write_quantized_config(
         check_fit(float_model, state, checkpoint)
     check_classes(cfg, float_model, meta=meta, checkpoint=checkpoint)
     quant: dict[str, Any] = dict(weight=dict(weight))
+    if activation is not None:
+        quant["activation"] = dict(activation)
     if keep_float:
         quant["keep_float"] = list(keep_float)
     if overrides:

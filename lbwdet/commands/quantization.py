@@ -30,6 +30,13 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
         metavar="STEPS",
         help="then adjust the weights by gradient, still without labels [%(default)s]",
     )
+    add(
+        "--activations",
+        choices=("float", "tensor", "channel"),
+        default="float",
+        help="with --post-training: of 8 bits, calibrated on the same images, with a step for each "
+        "tensor or each channel; float: export calibrates them [%(default)s]",
+    )
     add("--no-deploy-check", action="store_true", help="do not say whether it can be deployed")
     add("--from-low-bit", action="store_true", help="the checkpoint may be a low-bit one")
     add(
@@ -49,6 +56,8 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
         if args.post_training is not None:
             _post_train(args, weight)
             return
+        if args.activations != "float":
+            raise ConfigError("--activations belongs to --post-training")
         if args.out is None:
             raise ConfigError("--out NEW.py is missing: the config to write")
         from lbwdet.bit_plan.quantized_config import (
@@ -122,6 +131,9 @@ def _post_train(args: argparse.Namespace, weight: dict[str, Any]) -> None:
         measure=not args.no_map,
         num_images=args.num_images,
         data_root=args.data_root,
+        activation=None
+        if args.activations == "float"
+        else dict(bit_width=8, signed_bit_width=8, granularity=args.activations),
     )
     print(result.text())
     _say_deployable(args, f"{out}/config.py")

@@ -12,7 +12,7 @@ _ONE, _LIMIT = np.float32(1), np.float32(87)
 
 
 def silu(t: Array) -> Array:
-    """``t / (1 + exp(-t))``, within two units of float32's last place, in float32 as written::
+    """``t / (1 + exp(-t))``, within five units of the last place, in float32 as written::
 
         a = min(max(-t, -87), 87)
         n = round(a * log2(e))                           # to the nearest, ties to even
