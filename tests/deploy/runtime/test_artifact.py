@@ -49,15 +49,15 @@ def layer(name, **changes):
         (lambda d: d.update(format_version=True), "format_version is True, not a version"),
         (
             lambda d: d.update(format_version=1),
-            r"operations\[0\] .Preprocess.: the fields .* unknown \['least_multiple', 'pad_",
+            r"operations\[1\] .Conv.: the fields .* missing \[",
         ),
         (lambda d: d.update(format_version="1"), "format_version is '1', not a version"),
         (lambda d: d.pop("format_version"), "format_version is None"),
         (lambda d: d.pop("info"), r"document: the fields .* missing \['info'\]"),
         (lambda d: d.update(extra=1), r"unknown \['extra'\]"),
         (
-            lambda d: d["program"]["operations"][3].pop("relu"),
-            r"operations\[3\] .Conv.: the fields",
+            lambda d: d["program"]["operations"][3].pop("kernel"),
+            r"operations\[3\] .Conv.: the fields .* missing \['kernel'\]",
         ),
         (lambda d: d["program"]["operations"][3].update(relu=1), r"\[3\] .Conv.\.relu is 1"),
         (lambda d: d["program"]["operations"].pop(), "ends with its one Detections"),
