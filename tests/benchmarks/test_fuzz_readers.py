@@ -1,6 +1,7 @@
 """Some hundred mutants of what ``make fuzz`` tries for minutes, always the same ones."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -45,5 +46,5 @@ def test_a_fault_is_found_and_kept(readers, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(readers, "readers", lambda: kinds)
     assert readers.main(["--seconds", "0.1", "--out", str(tmp_path)]) == 1
     printed = capsys.readouterr().out
-    assert "ZeroDivisionError: of the reader" in printed and ", 1 faults" in printed
+    assert "ZeroDivisionError: of the reader" in printed and re.search(r", [1-9] faults", printed)
     assert list(tmp_path.glob("found-*"))

@@ -51,7 +51,7 @@ def test_a_checkpoint_says_which_images_made_it(tmp_path, monkeypatch, source):
     assert noted_images(tmp_path / "a.pth") == (wanted, 5)
 
 
-@pytest.mark.parametrize("told", [None, {}, dict(images=3), dict(images=dict(source=1, num=2))])
+@pytest.mark.parametrize("told", [{}, dict(images=3), dict(images=dict(source=1, num=2))])
 def test_a_checkpoint_that_does_not_say(tmp_path, told):
     torch.save(dict(meta=dict(lbwdet=told), state_dict=dict(w=torch.ones(1))), tmp_path / "a.pth")
     with pytest.raises(ConfigError, match=r"a\.pth: does not say which images it was made by"):

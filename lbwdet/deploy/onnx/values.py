@@ -1,5 +1,6 @@
 """Quantized values: QuantizeLinear where they are written, DequantizeLinear where they are read."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -82,6 +83,17 @@ class Values:
             return stored
         real = self.graph("DequantizeLinear", stored, *self._parameters(quantization))
         return self._scaled(real, quantization.exponents)
+
+    def in_integers_of(self, name: str, source: str) -> str:
+        """A value as ``name`` is stored, whose channels' steps have the same exponents."""
+        own, wanted = (
+            found and dataclasses.replace(found, exponents=())
+            for found in (self.quantizations.get(source), self.quantizations.get(name))
+        )
+        if own is None or wanted is None or own == wanted:
+            return self.tensors[source]
+        plain = Values(self.graph, {name: wanted, source: own}, self.layers, self.shapes)
+        return plain.store(name, plain.dequantize(source, self.tensors[source]))
 
     def in_steps(self, name: str, exponents: tuple[int, ...]) -> str:
         """The value in steps of ``2**exponents[c]``, as a weight that took them on reads it."""

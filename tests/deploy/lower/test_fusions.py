@@ -62,6 +62,7 @@ CASES = {
         ["Slice"] * 6,
         ["Slice"],
     ),
+    "function": (lambda n, x: F.silu(n.stem(x)), ["Conv", "Lookup"], ["Conv"]),
     "functions": (lambda n, x: x.relu().relu(), ["Lookup", "Lookup"], ["Lookup"]),
 }
 
@@ -171,7 +172,8 @@ def test_one_layer_under_two_norms_is_two_layers(lowering):
 
 
 def test_functions_one_after_the_other(lowering):
-    operations = lowering.check(lambda n, x: F.silu(n.stem(x)).sigmoid()).operations
+    pooled = lowering.check(lambda n, x: F.silu(F.max_pool2d(n.stem(x), 2)).sigmoid())
+    operations = pooled.operations
     assert [op.function for op in operations if isinstance(op, Lookup)] == ["silu", "sigmoid"]
 
 

@@ -166,7 +166,7 @@ def test_boxes():
     first, second = described(Suppress)
     assert [fields["group"][1] for _, fields in (first, second)] == ["level", "class"]
     ((operation, fields),) = described(Detections)
-    assert set(fields) == {"input", "num_classes"}
+    assert set(fields) == {"input", "num_classes", "masks", "mask_threshold"}
 
 
 def test_a_threshold_of_zero_is_one():

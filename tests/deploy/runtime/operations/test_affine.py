@@ -16,12 +16,13 @@ def test_number_by_number(seed):
     case = Affine.example(np.random.default_rng(seed))
     operation, x, q_x = case.operation, case.values["x"], case.quantizations["x"]
     q_y, found = case.quantizations.get("y"), compute_alone(case)
-    s_y = q_y.scale if q_y else 1.0
+    s_x, s_y = (np.broadcast_to(q.steps if q else 1.0, x.shape[-1]) for q in (q_x, q_y))
     assert found.shape == x.shape and found.dtype == (np.uint8 if q_y else f32)
     for index in np.ndindex(*x.shape):
-        gain, bias = operation.gain[index[-1]], operation.bias[index[-1]]
+        channel = index[-1]
+        gain, bias = operation.gain[channel], operation.bias[channel]
         centered = f32(int(x[index]) - q_x.zero_point)
-        t = f32(f32(centered * f32(q_x.scale * gain / s_y)) + f32(bias / s_y))
+        t = f32(centered * f32(s_x[channel] * gain / s_y[channel])) + f32(bias / s_y[channel])
         if q_y is None:
             assert found[index] == (max(t, f32(0)) if operation.relu else t)
             continue

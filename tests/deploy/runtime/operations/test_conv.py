@@ -6,6 +6,7 @@ import torch
 
 from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.arithmetic.convolution import convolve
+from lbwdet.deploy.runtime.arithmetic.silu import silu
 from lbwdet.deploy.runtime.context import LayerNumbers, Run
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.conv import Conv
@@ -48,10 +49,12 @@ def test_every_step_of_a_random_convolution(seed):
     assert found.dtype == (np.float32 if q_y is None else np.uint8)
 
     # what follows, number by number, each rounded to float32 by itself
-    f32, s_y = np.float32, q_y.scale if q_y else 1.0
+    f32, plain = np.float32, operation.function == "identity"
+    steps = np.broadcast_to(q_y.steps if q_y else 1.0, len(weight.gain))
     for index in np.ndindex(*acc.shape):
         image, row, column, channel = index
         gain, bias = float(weight.gain[channel]), float(weight.bias[channel])
+        s_y = steps[channel] if plain else 1.0
         multiplier = f32(q_x.scale * integers.scale[channel] * gain / s_y)
         t = f32(f32(acc[index]) * multiplier) + f32(bias / s_y)
         if q_y is None:
@@ -64,6 +67,8 @@ def test_every_step_of_a_random_convolution(seed):
                 column = column * r.shape[2] // acc.shape[2]
             ratio = f32(q_r.scale / s_y)
             t = t + f32(f32(int(r[image, row, column, channel]) - q_r.zero_point) * ratio)
+        if not plain:
+            t = silu(np.array([t]))[0] * f32(1 / steps[channel])
         q = (np.ceil(t) if q_y.rounding == "ceil" else np.rint(t)) + q_y.zero_point
         low = q_y.zero_point if operation.relu else 0
         assert found[index] == min(max(q, low), q_y.maximum)
@@ -85,7 +90,10 @@ def test_the_random_cases_meet_everything():
     assert {case.operation.dilation for case in cases} == {(1, 1), (2, 2), (1, 3)}
     assert {case.values["x"].shape[0] for case in cases} == {1, 2}
     assert {case.quantizations["x"].maximum for case in cases} == {15, 255}
+    assert {case.operation.function for case in cases} == {"identity", "silu"}
+    assert {bool(case.operation.input_exponents) for case in cases} == {True, False}
     outputs = [case.quantizations["y"] for case in cases if "y" in case.quantizations]
+    assert {bool(q.exponents) for q in outputs} == {True, False}
     assert {q.rounding for q in outputs} == {"nearest", "ceil"}
 
 
@@ -110,8 +118,9 @@ def test_in_reals_before_it_is_calibrated():
         run = Run({}, {"layer": LayerNumbers.real(weight)}, case.image)
         run.values.update(values)
         found = operation.compute(run)
+        steps = 2.0 ** np.array(operation.input_exponents or (0,))
         expected = torch.nn.functional.conv2d(
-            torch.from_numpy(values["x"]).permute(0, 3, 1, 2),
+            torch.from_numpy((values["x"] / steps).astype(np.float32)).permute(0, 3, 1, 2),
             torch.from_numpy(weight.dequantize() * weight.gain.reshape(-1, 1, 1, 1)),
             torch.from_numpy(weight.bias),
             operation.stride,
@@ -126,6 +135,8 @@ def test_in_reals_before_it_is_calibrated():
             expected = expected + residual
         if operation.relu:
             expected = expected.relu()
+        if operation.function == "silu":
+            expected = torch.nn.functional.silu(expected)
         assert found.dtype == np.float32
         assert np.allclose(found, expected.permute(0, 2, 3, 1).numpy(), atol=1e-4)
 
