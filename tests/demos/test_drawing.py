@@ -66,7 +66,7 @@ def test_masks_are_tinted_and_written():
     boxes = np.array([[10, 20, 40, 50], [10, 20, 40, 50]], np.float32)
     found = Detections(boxes, np.array([0.9, 0.2], np.float32), np.array([0, 1]), masks)
     image = np.full((60, 80, 3), 200, np.uint8)
-    canvas = draw(image, drawing.above(found, 0.3), ("a", "b"))
+    canvas = draw(image, found.above(0.3), ("a", "b"))
     assert (canvas[25:30, 12:20] != 200).any(-1).all() and (canvas[31:48, 12:38] == 200).all()
-    (only,) = drawing.as_json(drawing.above(found, 0.3), ("a", "b"))
+    (only,) = drawing.as_json(found.above(0.3), ("a", "b"))
     assert only["mask"] == masks[0].coco() and only["label"] == "a"
