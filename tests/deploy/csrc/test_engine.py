@@ -59,6 +59,8 @@ def preprocess(engine) -> dict[str, Any]:
         size_divisor=8,
         pad_to_square=0,
         pad_size=[50, 0],
+        pad_divisor=1,
+        least_multiple=1,
         table=table,
         fill=np.arange(6, dtype=np.uint8),
     )
@@ -101,7 +103,7 @@ def slice_(engine) -> dict[str, Any]:
 
 def max_pool(engine) -> dict[str, Any]:
     source = engine.given(random_bytes(2, 6, 7, 5), 77)
-    return dict(input=source, kernel=[3, 2], stride=[2, 1], padding=[1, 0])
+    return dict(input=source, kernel=[3, 2], stride=[2, 1], padding=[1, 0], ceil=0)
 
 
 def lookup(engine) -> dict[str, Any]:
