@@ -32,12 +32,14 @@ def net(**attributes):
 
 def test_kinds_of_inputs():
     positive = net(
-        is_calibrated=True, scale=torch.tensor(0.1), zero_point=0, bit_width=4, signed=False
+        is_calibrated=True, scale=torch.tensor(0.1), zero_point=0, bit_width=4, rounding="ceil"
     )
     assert trained_activations(positive, LAYERS) == {
         "1:0": Quantization(float(torch.tensor(0.1)), 0, 15, "ceil")
     }
-    both = net(is_calibrated=True, scale=torch.tensor(0.5), zero_point=7, bit_width=8, signed=True)
+    both = net(
+        is_calibrated=True, scale=torch.tensor(0.5), zero_point=7, bit_width=8, rounding="nearest"
+    )
     assert trained_activations(both, LAYERS) == {"1:0": Quantization(0.5, 7, 255, "nearest")}
 
 

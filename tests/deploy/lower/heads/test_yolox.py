@@ -6,6 +6,7 @@ from lbwdet.deploy.calibration import calibrate
 from lbwdet.deploy.lower import lower
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.native import NativeEngine
+from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.deploy.runtime.validate import check_artifact
 from lbwdet.errors import ConfigError
@@ -44,9 +45,10 @@ def test_equals_mmdetection_and_runs_in_integers(whole, tiny, yolox):
     lowered = lower(yolox, tiny.pipeline)
     whole.check(yolox, tiny.pipeline, lowered, tiny.image)
     kinds = {type(operation).__name__ for operation in lowered.program.operations}
-    assert {"Slice", "Concat", "Lookup", "MaxPool", "Upsample", "Add"} <= kinds
-    functions = [op.function for op in lowered.program.operations if hasattr(op, "function")]
-    assert set(functions) == {"silu"}  # not sigmoid and a product
+    assert {"Slice", "Concat", "MaxPool", "Upsample", "Add"} <= kinds
+    assert not kinds & {"Lookup", "Multiply"}  # SiLU is not sigmoid and a product
+    functions = [op.function for op in lowered.program.operations if isinstance(op, Conv)]
+    assert set(functions) == {"silu", "identity"}
     candidates = lowered.program.operations[-4]
     assert candidates.best_class and candidates.factor_first and not candidates.coder.clip
     assert candidates.base_anchors[0] == ((-4.0, -4.0, 4.0, 4.0),)
