@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from torch import nn
 
 from lbwdet import __version__
 from lbwdet.bit_plan.image_inputs import detect, read_input
@@ -19,7 +18,7 @@ from lbwdet.checkpoints import read_checkpoint
 from lbwdet.configs import load_config
 from lbwdet.errors import CheckpointError, LBWError
 from lbwdet.files import write_json
-from lbwdet.layers import describe_quantization, quantized_layers
+from lbwdet.layers import describe_quantization, quantize_
 from lbwdet.measuring.calibration_images import calibration_images, note_images, usable_images
 from lbwdet.measuring.detectors import build_detector, test_dataset
 from lbwdet.measuring.model_map import ModelMap
@@ -134,13 +133,13 @@ def post_train_detector(
     if found is None:
         run = State(out_dir / "state.pth", key)
         layers = _run(
-            cfg, low_cfg, checkpoint, paths, run, settings, written, note_images(source, num)
+            cfg, quant, checkpoint, paths, run, settings, written, note_images(source, num)
         )
     else:
         layers, scores = found
     write_quantized_config(config, low_bit, checkpoint=written, **quant)
     if measure and not scores:
-        scores = _measured(cfg, low_cfg, checkpoint, written, num_images)
+        scores = _measured(cfg, low_cfg, quant, checkpoint, written, num_images)
     report = dict(key=key, images=len(paths), layers=rows(layers), map_11point=scores)
     write_json(told, report)
     reused = found is not None
@@ -149,7 +148,7 @@ def post_train_detector(
 
 def _run(
     cfg: Config,
-    low_cfg: Config,
+    quant: Mapping[str, Any],
     checkpoint: str | Path,
     paths: Sequence[Path],
     state: State,
@@ -157,7 +156,7 @@ def _run(
     written: Path,
     note: Mapping[str, Any],
 ) -> list[LayerResult]:
-    model: Any = build_detector(low_cfg, checkpoint)
+    model: Any = quantize_(build_detector(cfg, checkpoint), **quant).eval()
     floating = build_detector(cfg, checkpoint)
     state.resume(model)
     inputs = [read_input(cfg, path) for path in paths]
@@ -243,15 +242,10 @@ def _finished(
     return layers, scores
 
 
-def _with_float_inputs(model: nn.Module) -> nn.Module:
-    for layer in quantized_layers(model).values():
-        layer.set_input_quantizer(None)
-    return model
-
-
 def _measured(
     cfg: Config,
     low_cfg: Config,
+    quant: Mapping[str, Any],
     checkpoint: str | Path,
     written: Path,
     num_images: int | None,
@@ -260,8 +254,9 @@ def _measured(
         measure = ModelMap(cfg, num_images)
     except LBWError:
         return None
+    nearest: Any = quantize_(build_detector(cfg, checkpoint), **{**quant, "activation": None})
     return {
         "float": measure(build_detector(cfg, checkpoint)),
-        "nearest": measure(_with_float_inputs(build_detector(low_cfg, checkpoint))),
+        "nearest": measure(nearest.eval()),
         "data-aware": measure(build_detector(low_cfg, written)),
     }

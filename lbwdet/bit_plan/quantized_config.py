@@ -63,7 +63,8 @@ def write_quantized_config(
     meta = None
     if checkpoint is not None:
         state, meta = read_checkpoint(checkpoint)
-        check_fit(float_model, state, checkpoint)
+        of_float = {key: value for key, value in state.items() if ".input_quantizer." not in key}
+        check_fit(float_model, of_float, checkpoint)
     check_classes(cfg, float_model, meta=meta, checkpoint=checkpoint)
     quant: dict[str, Any] = dict(weight=dict(weight))
     if activation is not None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lbwdet.errors import ConfigError, LBWError
-from lbwdet.layers import QuantLayer, quantized_layers
+from lbwdet.layers import QuantLayer, calibration, input_quantizers, quantized_layers
 from lbwdet.posttraining.allocator import big_blocks_returned
 from lbwdet.posttraining.pair import Forward, Pair
 from lbwdet.posttraining.projection import Projection, count
@@ -83,6 +83,10 @@ def post_train(
         _channels_last(model),
         ThreadPoolExecutor(threads) as pool,
     ):
+        if input_quantizers(model):  # at once: a module's later calls come after other modules
+            with calibration(model, again=False), torch.no_grad():
+                for x in inputs:
+                    forward(model, x)
         twin = _float_copy(model if floating is None else floating)
         pair = Pair(model, twin, layers, inputs, forward, settings.waiting_bytes)
         projection = Projection(pair, layers, quantizers, settings, pool)
