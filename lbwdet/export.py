@@ -123,8 +123,10 @@ def export(
     return Exported(file_bytes, len(artifact.weights), artifact.info)
 
 
-def deployability(config: str | Path) -> str:
+def deployability(config: str | Path, checkpoint: str | Path | None = None) -> str:
     """One sentence: whether what a config trains can be exported, or what stands in the way.
+
+    With the checkpoint that is there already, the command that exports it.
 
     Lowers the config's model once, with random weights. Raises nothing.
     """
@@ -142,6 +144,8 @@ def deployability(config: str | Path) -> str:
     except Exception as error:  # a model of any class
         name = type(error).__name__
         return printable(f"Trains; whether it can be deployed was not found out: {name}: {error}")
+    if checkpoint is not None:
+        return printable(f"Deploy it: lbwdet export {config} {checkpoint} --out MODEL.lbw")
     return "Can be deployed, once it is trained: lbwdet export"
 
 

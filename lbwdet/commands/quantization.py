@@ -84,11 +84,11 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
-def _say_deployable(args: argparse.Namespace, config: str) -> None:
+def _say_deployable(args: argparse.Namespace, *files: str | Path) -> None:
     if not args.no_deploy_check:
         from lbwdet.export import deployability
 
-        print(deployability(config))
+        print(deployability(*files))
 
 
 def _estimate_norms(args: argparse.Namespace) -> None:
@@ -136,7 +136,7 @@ def _post_train(args: argparse.Namespace, weight: dict[str, Any]) -> None:
         else dict(bit_width=8, signed_bit_width=8, granularity=args.activations),
     )
     print(result.text())
-    _say_deployable(args, f"{out}/config.py")
+    _say_deployable(args, result.config, result.checkpoint)
 
 
 def inspect(parser: argparse.ArgumentParser) -> Run:

@@ -10,8 +10,12 @@ from lbwdet.bit_plan.post_training import post_train_detector
 from lbwdet.checkpoints import read_checkpoint
 from lbwdet.cli import main
 from lbwdet.configs import load_config
+from lbwdet.deploy.runtime.artifact import read_artifact
+from lbwdet.deploy.runtime.native import NativeEngine
+from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
+from lbwdet.deploy.testing import random_image
 from lbwdet.errors import CheckpointError, ConfigError, DataError
-from lbwdet.layers import quantized_layers
+from lbwdet.layers import input_quantizers, quantized_layers
 from lbwdet.measuring.detectors import build_detector
 from lbwdet.testing import tiny_config, write_tiny_voc
 
@@ -54,6 +58,44 @@ def test_the_command(detector, tmp_path, capsys):
     assert {layer["name"] for layer in report["layers"]} == set(quantized_layers(model))
     assert main(line) == 0
     assert "from an earlier run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel"])
+def test_activations_of_the_same_call_are_deployed(detector, tmp_path, granularity, capsys):
+    config, checkpoint = detector
+    fixed = load_config(config)
+    for split in ("train", "test"):
+        fixed[f"{split}_dataloader"].dataset.pipeline[2] = dict(
+            type="Resize", scale=(96, 64), keep_ratio=True
+        )
+    fixed.dump(tmp_path / "fixed.py")
+    line = ["quantize", str(tmp_path / "fixed.py"), "--checkpoint", str(checkpoint), "--no-map"]
+    line += ["--post-training", "train", "--activations", granularity, "--bit-width", "4"]
+    assert main([*line, "--num", "2", "--out", str(tmp_path / "low")]) == 0
+    told = capsys.readouterr().out.split("Deploy it: lbwdet ")[1].split()
+    files = [str(tmp_path / "low" / name) for name in ("config.py", "post_trained.pth")]
+    path = tmp_path / "low.lbw"
+    assert told == ["export", *files, "--out", "MODEL.lbw"]  # no images are named
+    assert main([*told[:-1], str(path)]) == 0
+
+    artifact = read_artifact(path)
+    model = build_detector(load_config(files[0]), files[1])
+    found = artifact.program.quantizations
+    trained = artifact.info["quantization"]["trained_activations"]
+    for name, quantizer in input_quantizers(model).items():
+        assert quantizer.bit_width == 8 and name.removesuffix(".input_quantizer") in trained
+    assert any(each.exponents for each in found.values()) == (granularity == "channel")
+    image = random_image(0, 64, 96)
+    with NativeEngine(artifact) as engine:
+        boxes = [detects.detect(image) for detects in (engine, ReferenceEngine(artifact))]
+    for one, other in zip(*boxes, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_activations_are_of_post_training(detector, tmp_path, capsys):
+    line = ["quantize", str(detector[0]), "--bit-width", "4", "--activations", "channel"]
+    assert main([*line, "--out", str(tmp_path / "low.py")]) == 2
+    assert "--activations belongs to --post-training" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_goes_on(detector, tmp_path, monkeypatch):
