@@ -35,6 +35,19 @@ def markdown(content: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def short(content: Mapping[str, Any]) -> str:
+    """What a reader wants to know first: the float model, and what images alone made of it."""
+    rows = [row for row in content["rows"] if row["ingredients"] in ("all", "")]
+    rows = [row for row in rows if row["bits"] == 32 or row["solver"] != "exact"]
+    names = ("weights", "activations", "chosen by", "mAP area", "seconds")
+    columns = {name: _COLUMNS[name] for name in names}
+    images = max(row["images"] for row in rows)
+    return (
+        f"{table(_draws(rows), columns, left=3)}\n{rows[0]['model']}, mAP of all test photographs "
+        f"in points, {images} training photographs without their labels."
+    )
+
+
 def _kind(row: Row) -> tuple[Any, ...]:
     return tuple(row[key] for key in ("model", "bits", "code", "granularity", "activation_bits"))
 
