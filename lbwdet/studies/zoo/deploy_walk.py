@@ -104,9 +104,7 @@ def conclude(found: Mapping[str, Any], end: str) -> dict[str, Any]:
         ok=why is None and masks is not False,
         boxes=why is None,
         masks=masks if why is None else None,
-        map_error=_rounded(found.get("map_error")),
-        matched=_rounded(found.get("matched")),
-        score_difference=_rounded(found.get("score_difference")),
+        **{key: _rounded(found.get(key)) for key in ("map_error", "matched", "score_difference")},
         reason=why,
     )
 
