@@ -8,7 +8,7 @@ from lbwdet.bit_plan.image_inputs import detect, read_input
 from lbwdet.bit_plan.quantized_config import config_text
 from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError, LBWError
-from lbwdet.files import atomic_write
+from lbwdet.files import write_text
 from lbwdet.layers import describe_quantization, quantized_layers
 from lbwdet.measuring.calibration_images import calibration_images, note_images
 from lbwdet.measuring.detectors import build_detector
@@ -91,9 +91,8 @@ def estimate_detector_norms(
     written, told = out_dir / "post_trained.pth", out_dir / "config.py"
     classes = model.dataset_meta["classes"]
     write_detector(written, model, classes, quant=quant, **note_images(source, num))
-    with atomic_write(told) as temporary:
-        text = config_text(load_config(config), config, told, dict(load_from=str(written)))
-        temporary.write_text(text, encoding="utf-8")
+    changes = dict(load_from=str(written))
+    write_text(told, config_text(load_config(config), config, told, changes))
     scores = None
     if measured is not None and before is not None:
         scores = before, measured(build_detector(cfg, written))
