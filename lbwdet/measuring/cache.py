@@ -57,11 +57,13 @@ class Cache:
     def keep_detections(
         self, candidate: Candidate, test_set: TestSet, found: Sequence[Detections]
     ) -> None:
-        arrays = {key: np.concatenate([getattr(image, key) for image in found]) for key in ARRAYS}
-        arrays["counts"] = np.array([len(image.scores) for image in found], np.int64)
+        counts = np.array([len(image.scores) for image in found], np.int64)
+        arrays: dict[str, Any] = {
+            key: np.concatenate([getattr(image, key) for image in found]) for key in ARRAYS
+        }
         target = self._detections_path(candidate, test_set)
         with atomic_write(target) as path, path.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, counts=counts, **arrays)
 
     def latency(self, key: str) -> dict[str, Latency] | None:
         """Earlier timings taken under exactly the conditions in ``key``, or None."""

@@ -92,9 +92,7 @@ def _sample(model: nn.Module, index: int, size: int) -> DetDataSample:
     if _has_part(model, "mask"):  # where there are masks, RTMDet takes centres of mass from them
         sample.gt_instances.masks = BitmapMasks(masks, size, size)
         sample.ignored_instances.masks = BitmapMasks(masks[:0], size, size)
-    if not _has_part(
-        model, "rpn_head"
-    ):  # with proposals given, MMDetection would skip the model's own
+    if not _has_part(model, "rpn_head"):  # given some, MMDetection would skip the model's own
         sample.proposals = InstanceData(bboxes=boxes + 2, scores=torch.ones(len(_BOXES)))
     coarse = size // _semantic_stride(model)
     sample.gt_sem_seg = PixelData(
