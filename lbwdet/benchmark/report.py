@@ -119,16 +119,14 @@ def _unless_zero(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if value else ""
 
 
-def _accuracy(value: float | None) -> str:
-    return NOT_MEASURED if value is None else f"{100 * value:.1f}"
-
-
 _COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "median (p10-p90)": lambda row: latency_text({key: 1e3 * row[f"{key}_s"] for key in _TIMES}),
     "against torch": lambda row: NOT_MEASURED if row["ratio"] is None else f"{row['ratio']:.2f}x",
     "peak memory": lambda row: f"{row['peak_rss_mb']:,.0f} MB",
     "load": lambda row: f"{row['load_s']:.2f} s",
-    "mAP 11-point": lambda row: _accuracy(row["mAP_11point"]),
+    "mAP 11-point": lambda row: (
+        NOT_MEASURED if row["mAP_11point"] is None else f"{100 * row['mAP_11point']:.1f}"
+    ),
 }
 
 

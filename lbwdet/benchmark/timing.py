@@ -33,7 +33,9 @@ def time_engines(
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        files = _stored(images, folder)
+        files = [folder / f"{index}.npy" for index in range(len(images))]
+        for file, image in zip(files, images, strict=True):
+            np.save(file, image)
         processes = _load(bench, specs, stack)
         details: Details = {name: dict(load_s=one.load_s) for name, one in processes.items()}
         parts = _parts(
@@ -46,13 +48,6 @@ def time_engines(
         if bench.settings.profile and NATIVE in processes:
             details[NATIVE]["profile"] = processes[NATIVE].ask("profile", files[0])["operations"]
     return parts, details
-
-
-def _stored(images: Sequence[np.ndarray], folder: Path) -> list[Path]:
-    paths = [folder / f"{index}.npy" for index in range(len(images))]
-    for path, image in zip(paths, images, strict=True):
-        np.save(path, image)
-    return paths
 
 
 def _load(

@@ -30,7 +30,7 @@ from lbwdet.posttraining import (
     markdown,
     post_train,
     rows,
-    write_weights,
+    write_detector,
 )
 from lbwdet.progress import Progress
 from lbwdet.terminal import printable
@@ -171,14 +171,8 @@ def _run(
             model, inputs, detect, settings, floating, list(state.done), on_module, stages.step
         )
     known = {layer.name: layer for layer in [*state.layers, *result.layers]}
-    write_weights(
-        written,
-        model,
-        dict(
-            dataset_meta=dict(CLASSES=model.dataset_meta["classes"]),
-            lbwdet=dict(version=__version__, quant=describe_quantization(model), **note),
-        ),
-    )
+    classes = model.dataset_meta["classes"]
+    write_detector(written, model, classes, quant=describe_quantization(model), **note)
     state.remove()
     return list(known.values())
 
