@@ -58,8 +58,8 @@ class Reads:
 
     Attributes:
         kind: what the value must be.
-        layer: a field; the weight of the layer that it names multiplies the value, which training
-            may have rounded for it.
+        layer: a field; training may have rounded the value for the layer that it names, whose weight
+            multiplies the value, or for the layer that reads what it names.
         steps: channels may have steps of their own.
     """
 

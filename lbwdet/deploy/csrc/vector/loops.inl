@@ -187,6 +187,19 @@ void round(const float* in, const Rounding& to, std::size_t count, std::uint8_t*
   });
 }
 
+void weighted_four(const std::uint8_t* const* in, const float* factors, float zero,
+                   const Rounding& to, std::size_t count, std::uint8_t* out) {
+  const std::uint8_t *const a = in[0], *const b = in[1], *const c = in[2], *const d = in[3];
+  const float f = factors[0], g = factors[1], h = factors[2], k = factors[3];
+  each(count, [=](std::size_t i, auto v) {  // copies, which writing bytes cannot change
+    auto sum = (widen(a + i, v) - zero) * f;
+    sum = sum + (widen(b + i, v) - zero) * g;
+    sum = sum + (widen(c + i, v) - zero) * h;
+    sum = sum + (widen(d + i, v) - zero) * k;
+    to_bytes(sum, to, out + i);
+  });
+}
+
 using Bits = std::uint32_t __attribute__((vector_size(sizeof(Floats))));
 
 // 2**n of a whole number -126 .. 127: the float whose exponent it is.
@@ -290,6 +303,6 @@ void depthwise(const DepthwiseTask& task) {
   for (; c < task.channels; ++c) depthwise_columns<float>(task, c);
 }
 
-constexpr Loops kLoops = {exponentials,  resize_row, blend, maximum,    look_up, mark_overlaps,
-                          roi_align,     scale,      add_scaled, affine, depthwise, round,
-                          silu};
+constexpr Loops kLoops = {exponentials,  resize_row, blend,      maximum, look_up,
+                          mark_overlaps, roi_align,  scale,      add_scaled, affine,
+                          weighted_four, depthwise,  round,      silu};
