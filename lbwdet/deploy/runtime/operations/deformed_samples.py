@@ -136,7 +136,9 @@ class DeformedSamples(Operation):
         x = np.repeat(x[..., :2], groups * parts * int(random.integers(1, 5)), -1)
         sides = [
             (side + 2 * p - (k - 1) * d - 1) // s + 1
-            for side, p, k, d, s in zip(x.shape[1:3], padding, kernel, dilation, stride, strict=True)
+            for side, p, k, d, s in zip(
+                x.shape[1:3], padding, kernel, dilation, stride, strict=True
+            )
         ]
         modulated = bool(random.integers(2))
         shifts = parts * kernel[0] * kernel[1]
@@ -145,7 +147,7 @@ class DeformedSamples(Operation):
             offsets = np.rint(offsets)  # on pixels, and on the border
         offsets = offsets.astype(np.float32)
         if random.random() < 0.3:
-            hostile = [np.nan, np.inf, -np.inf, 1e30, -1e30, 2.0**31, -(2.0**63), -0.0, 1e-40]
+            hostile = [np.inf, -np.inf, 1e30, -1e30, 2.0**31, -(2.0**63), -0.0, 1e-40]
             struck = random.random(offsets.shape) < 0.1
             offsets[struck] = random.choice(np.array(hostile, np.float32), int(struck.sum()))
         quantizations = {
