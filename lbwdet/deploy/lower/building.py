@@ -31,13 +31,13 @@ def _before_sampling(
     part: Part, activations: Mapping[str, Quantization]
 ) -> dict[str, Quantization]:
     """What training rounded, by layer; by the samples where it was the map that they are from."""
-    found = dict(activations)
-    for operation in part.operations:
-        if isinstance(operation, Conv) and part.layers[operation.layer].sampled:
-            if operation.layer in activations:
-                found[operation.input] = activations[operation.layer]
-                found.pop(operation.layer, None)
-    return found
+    convs = [operation for operation in part.operations if isinstance(operation, Conv)]
+    found = {layer: each for layer, each in activations.items() if not part.layers[layer].sampled}
+    return found | {
+        conv.input: activations[conv.layer]
+        for conv in convs
+        if part.layers[conv.layer].sampled and conv.layer in activations
+    }
 
 
 class Building:

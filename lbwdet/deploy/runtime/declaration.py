@@ -58,8 +58,8 @@ class Reads:
 
     Attributes:
         kind: what the value must be.
-        layer: a field; training may have rounded the value for the layer that it names, whose weight
-            multiplies the value, or for the layer that reads what it names.
+        layer: a field that names a layer, whose weight multiplies the value, or samples, which that
+            of their reader does; training may have rounded the value for that layer.
         steps: channels may have steps of their own.
     """
 

@@ -27,7 +27,24 @@ def deformable_convolution(site: Site) -> Conv:
         deform_groups=int(site.argument("offset_groups")),
         modulated=bool(site.argument("use_mask")),
     )
-    size = (site.map(source)[0] * operation.taps, *site.call.shape[2:])
+    channels, *sides = site.map(source)
+    wanted = [
+        (side + 2 * p - (k - 1) * d - 1) // s + 1
+        for side, p, k, d, s in zip(
+            sides,
+            operation.padding,
+            operation.kernel,
+            operation.dilation,
+            operation.stride,
+            strict=True,
+        )
+    ]
+    if list(site.shape("offset")[2:]) != wanted:
+        raise site.refused(
+            f"with offsets for {list(site.shape('offset')[2:])} pixels; supported are offsets for "
+            f"those of its output, {wanted}"
+        )
+    size = (channels * operation.taps, wanted[0], wanted[1])
     return Conv(
         layer=site.add_layer((1, 1), outputs, sampled=True),
         input=site.add_step(operation, size),
@@ -47,11 +64,6 @@ def _offsets(site: Site) -> str:
     Modules cut the offsets and the logits out of what one convolution gives.
     """
     offset = site.value("offset")
-    if site.map(offset)[1:] != site.call.shape[2:]:
-        raise site.refused(
-            f"with offsets for {list(site.map(offset)[1:])} pixels, where its output has "
-            f"{list(site.call.shape[2:])}; as many are supported"
-        )
     if not site.argument("use_mask"):
         return offset
     mask = site.writer(site.value("mask"))
