@@ -9,10 +9,20 @@ from mmcv.ops import (
 )
 from torch import nn
 
+from lbwdet.deploy.calibration import calibrate
+from lbwdet.deploy.calibration.convolution import convolve
+from lbwdet.deploy.calibration.readers import add_requantize
+from lbwdet.deploy.lower import lower
 from lbwdet.deploy.lower.fusions import FUSIONS
+from lbwdet.deploy.runtime.context import LayerNumbers
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.deformed_samples import DeformedSamples
+from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.reference_engine import run_program
 from lbwdet.errors import ConfigError
+from lbwdet.layers import calibration
+from lbwdet.testing import tiny_config
+from lbwdet.training.build import build_model
 
 SETTINGS = [
     dict(kernel_size=3, padding=1),
@@ -111,3 +121,72 @@ def test_offsets_and_logits_that_are_slices(lowering):
 def test_refused(lowering, compute, problem):
     with pytest.raises(ConfigError, match=f"cannot be lowered: deform_conv2d {problem}"):
         lowering.part(compute, net=Cut().eval())
+
+
+def backbone(kind, **settings):
+    """Of three deformable convolutions, in the last stage."""
+    dcn = dict(type=kind, **settings)
+    return dict(
+        backbone=dict(
+            depth=50, base_channels=4, dcn=dcn, stage_with_dcn=(False, False, False, True)
+        ),
+        neck=dict(in_channels=[16, 32, 64, 128]),
+    )
+
+
+def move(model):
+    """Offsets begin as zeros."""
+    for name, parameter in model.named_parameters():
+        if ".conv_offset." in name:
+            parameter.data.normal_(0, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("DCN", dict(deform_groups=1)), ("DCNv2", dict(deform_groups=4))],
+)
+def test_whole_detectors(whole, tiny, two_stage, kind, settings):
+    model = two_stage(model=backbone(kind, **settings))
+    move(model)
+    lowered = lower(model, tiny.pipeline)
+    samples = [o for o in lowered.program.operations if isinstance(o, DeformedSamples)]
+    assert len(samples) == 3 and {each.modulated for each in samples} == {kind == "DCNv2"}
+    assert {lowered.weights[name].bit_width for name in lowered.weights} == {4}
+    whole.check(model, tiny.pipeline, lowered, tiny.image)
+    whole.check_engines(lowered, tiny.image)
+
+
+def test_the_map_is_rounded_as_in_training_and_its_samples_are_not(tiny):
+    quant = dict(weight=dict(bit_width=4), activation=dict(bit_width=4))
+    config = tiny_config("unused", "unused", quant=quant)
+    config.merge_from_dict(dict(model=backbone("DCNv2", deform_groups=2)))
+    torch.manual_seed(0)
+    model = build_model(config).eval()
+    tiny.randomize_(model)
+    move(model)
+    image = torch.from_numpy(tiny.image).permute(2, 0, 1)[None].float() / 64 - 2
+    with calibration(model), torch.no_grad():
+        features = model.extract_feat(image[..., :64, :96])
+        model.rpn_head(features)
+        model.roi_head.bbox_head(torch.nn.functional.adaptive_avg_pool2d(features[0], 7))
+    lowered = lower(model, tiny.pipeline)
+    rounding = add_requantize(Program(lowered.program.operations, {}), lowered.activations)
+    layers = {name: LayerNumbers.real(weight) for name, weight in lowered.weights.items()}
+    values = run_program(rounding, layers, tiny.image, convolve=convolve)[0]
+    with torch.no_grad():
+        given = torch.from_numpy(values["input"]).permute(0, 3, 1, 2)
+        expected = model.rpn_head(model.extract_feat(given))[0][0]
+    found = torch.from_numpy(values["rpn_head.rpn_cls:0"]).permute(0, 3, 1, 2)
+    # A sum that is off by its last bit is now and then rounded to the other integer.
+    assert (found - expected).norm() < 0.02 * expected.norm()
+    program = calibrate(
+        lowered.program,
+        lowered.weights,
+        [("noise", tiny.image)],
+        trained=lowered.activations,
+    )
+    samples = [o for o in program.operations if isinstance(o, DeformedSamples)]
+    for each in samples:
+        assert program.quantizations[each.input] == lowered.activations[each.output]
+        assert program.quantizations[each.input].maximum == 15
+        assert program.quantizations[each.output].maximum == 255
