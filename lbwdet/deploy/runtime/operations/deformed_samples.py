@@ -91,7 +91,7 @@ class DeformedSamples(Operation):
             part, tap = divmod(shift, self.taps)
             place = self._places(offsets.shape[1:3], tap) + pairs[..., shift, :]
             size = np.array([height, width], np.float32)
-            inside = ((place > -1) & (place < size)).all(-1)
+            inside = np.all((place > -1) & (place < size), axis=-1)
             scale = np.broadcast_to(ratio, inside.shape)
             if self.modulated:
                 logits = offsets[..., 2 * shifts + shift]
@@ -119,7 +119,7 @@ class DeformedSamples(Operation):
 
     def _places(self, size: tuple[int, ...], tap: int) -> Array:
         """float32 [h, w, 2]: where the tap would be without offsets."""
-        grid = np.stack(np.mgrid[: size[0], : size[1]], -1) * np.array(self.stride)
+        grid = np.moveaxis(np.indices(size[:2]), 0, -1) * np.array(self.stride)
         steps = np.array(divmod(tap, self.kernel[1])) * np.array(self.dilation)
         return np.asarray((grid - np.array(self.padding) + steps).astype(np.float32))
 
