@@ -46,7 +46,7 @@ def _deform_conv(
 ) -> Tensor:
     """mmcv's, whose own fills a tensor of the size of the trace."""
     settings = (*_pair(stride), *_pair(padding), *_pair(dilation), groups, deform_groups, False)
-    nothing = torch.zeros(1, 1), torch.zeros(len(weight))
+    nothing = torch.zeros(len(input), 1), torch.zeros(len(weight))
     found: Tensor = torch.ops.torchvision.deform_conv2d(input, weight, offset, *nothing, *settings)
     return found
 
