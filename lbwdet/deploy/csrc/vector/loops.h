@@ -109,6 +109,9 @@ struct Loops {
   // out[i] = (in[i] - zero) * multiplier[i] + offset[i]
   void (*affine)(const std::uint8_t* in, float zero, const float* multiplier, const float* offset,
                  std::size_t count, float* out);
+  // out[i] = the integer of the sum of (in[k][i] - zero) * factors[k], for k = 0 .. 3 in order
+  void (*weighted_four)(const std::uint8_t* const* in, const float* factors, float zero,
+                        const Rounding& to, std::size_t count, std::uint8_t* out);
   void (*depthwise)(const DepthwiseTask& task);
   void (*round)(const float* in, const Rounding& to, std::size_t count, std::uint8_t* out);
   // Of each pixel: out[i] = the integer of silu(sums[i] * multiplier[i] + offset[i]) * factor[i],

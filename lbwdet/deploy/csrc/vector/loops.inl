@@ -199,6 +199,19 @@ void round(const float* in, const Rounding& to, std::size_t count, std::uint8_t*
   for (; i < count; ++i) rest.bytes(in[i], out + i);
 }
 
+void weighted_four(const std::uint8_t* const* in, const float* factors, float zero,
+                   const Rounding& to, std::size_t count, std::uint8_t* out) {
+  const std::uint8_t *const a = in[0], *const b = in[1], *const c = in[2], *const d = in[3];
+  const float f = factors[0], g = factors[1], h = factors[2], k = factors[3];
+  each(count, [=](std::size_t i, auto v) {  // copies, which writing bytes cannot change
+    auto sum = (widen(a + i, v) - zero) * f;
+    sum = sum + (widen(b + i, v) - zero) * g;
+    sum = sum + (widen(c + i, v) - zero) * h;
+    sum = sum + (widen(d + i, v) - zero) * k;
+    to_bytes(sum, to, out + i);
+  });
+}
+
 using Bits = std::uint32_t __attribute__((vector_size(sizeof(Floats))));
 inline std::uint32_t bits_of(float value) {
   std::uint32_t bits;
@@ -327,6 +340,6 @@ void depthwise(const DepthwiseTask& task) {
   for (; c < task.channels; ++c) depthwise_columns<float>(task, c);
 }
 
-constexpr Loops kLoops = {exponentials,  resize_row, blend, maximum,    look_up, mark_overlaps,
-                          roi_align,     scale,      add_scaled, affine, depthwise, round,
-                          silu};
+constexpr Loops kLoops = {exponentials,  resize_row, blend,      maximum, look_up,
+                          mark_overlaps, roi_align,  scale,      add_scaled, affine,
+                          weighted_four, depthwise,  round,      silu};
