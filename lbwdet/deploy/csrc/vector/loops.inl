@@ -208,7 +208,7 @@ void weighted_four(const std::uint8_t* const* in, const float* factors, float ze
     sum = sum + (widen(b + i, v) - zero) * g;
     sum = sum + (widen(c + i, v) - zero) * h;
     sum = sum + (widen(d + i, v) - zero) * k;
-    to_bytes(sum, to, out + i);
+    Round<decltype(v)>(to).bytes(sum, out + i);
   });
 }
 
