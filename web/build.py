@@ -8,12 +8,14 @@ Example:
     python web/build.py
 """
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -58,11 +60,10 @@ def build() -> None:
         ConfigError: there is no compiler, or it refuses a file.
     """
     for name, text in (("declarations.js", module_text()), ("operations.js", operations_text())):
-        with atomic_write(BUILT / name) as temporary:
-            temporary.write_text(text)
+        _write(name, text)
     for name, flags in MODULES.items():
         with ThreadPoolExecutor(2) as pool:
-            objects = list(pool.map(lambda source: _object(name, source, flags), _sources(name)))
+            objects = list(pool.map(partial(_object, name, flags), _sources(name)))
         target = BUILT / f"{name}.wasm"
         if not _is_newer(target, [*objects, Path(__file__)]):
             exported = ",".join(f"_{function}" for function in ("malloc", "free", *_functions()))
@@ -73,6 +74,15 @@ def build() -> None:
                     *(*map(str, objects), "-o", str(linked)),
                 )
                 linked.replace(temporary)
+    # What the page keeps to work without a network.
+    kept = [path for folder in ("page", "lbwdet", "built") for path in (WEB / folder).rglob("*.*")]
+    names = ["index.html", *sorted(path.relative_to(WEB).as_posix() for path in kept)]
+    _write("files.json", json.dumps([name for name in names if not name.endswith(".d.ts")]))
+
+
+def _write(name: str, text: str) -> None:
+    with atomic_write(BUILT / name) as temporary:
+        temporary.write_text(text)
 
 
 def _functions() -> list[str]:
@@ -89,17 +99,21 @@ def _sources(module: str) -> list[Path]:
     ]
 
 
-def _object(module: str, source: Path, flags: Sequence[str]) -> Path:
+def _object(module: str, flags: Sequence[str], source: Path) -> Path:
     target = OBJECTS / module / source.parent.name / f"{source.stem}.o"
-    headers = (path for pattern in ("*.h", "*.inl") for path in CSRC.rglob(pattern))
-    if not _is_newer(target, [source, Path(__file__), *headers]):
+    read = target.with_suffix(".d")  # what the compiler read, as a rule of make
+    sources = read.read_text().replace("\\\n", "").split()[1:] if read.exists() else ()
+    if not sources or not _is_newer(target, [Path(__file__), *map(Path, sources)]):
         with atomic_write(target) as temporary:
-            _compile(*FLAGS, *flags, "-c", str(source), "-o", str(temporary))
+            _compile(
+                *(*FLAGS, *flags, "-MMD", "-MF", str(read), "-c", str(source)),
+                *("-o", str(temporary)),
+            )
     return target
 
 
 def _is_newer(target: Path, sources: Sequence[Path]) -> bool:
-    if not target.exists():
+    if not all(path.exists() for path in (target, *sources)):
         return False
     return target.stat().st_mtime > max(source.stat().st_mtime for source in sources)
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lbwdet.deploy.runtime.artifact import checksum
+
 WEB = Path(__file__).resolve().parents[2] / "web"
 HERE = Path(__file__).parent
 NODE = shutil.which("node")
@@ -25,6 +27,18 @@ def encoded(array: np.ndarray) -> dict[str, Any]:
 
 def decoded(text: str, dtype: Any) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype)
+
+
+def changed(file: bytes, change: Callable[[Any], Any]) -> bytes:
+    """An artifact's file whose document ``change`` has altered, with the checksum that fits."""
+    length = int.from_bytes(file[:8], "little")
+    table, data = json.loads(file[8 : 8 + length]), file[8 + length :]
+    document = json.loads(table["__metadata__"]["lbwdet"])
+    change(document)
+    text = json.dumps(document)
+    table["__metadata__"] = {"lbwdet": text, "crc32": checksum(text, data)}
+    encoded = json.dumps(table).encode()
+    return len(encoded).to_bytes(8, "little") + encoded + data
 
 
 @pytest.fixture(scope="session")

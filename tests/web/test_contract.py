@@ -1,6 +1,5 @@
 """The engine as WebAssembly, and the numbers that JavaScript gives it: the reference's bytes."""
 
-import json
 import os
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 
 import lbwdet.deploy.runtime.operations  # noqa: F401  (registers them)
 from lbwdet.deploy.artifact_writer import artifact_bytes
-from lbwdet.deploy.runtime.alone import four_dimensional, compute_alone
+from lbwdet.deploy.runtime.alone import compute_alone, four_dimensional
 from lbwdet.deploy.runtime.fields import to_json
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.quantization import Quantization

@@ -186,7 +186,7 @@ async function readWeight(layer, entry, arrays) {
     return {
       shape: entry.shape,
       codes: await decode(
-        /** @type {Uint8Array} */ (codes),
+        /** @type {Uint8Array<ArrayBuffer>} */ (codes),
         product(entry.shape),
         entry.bit_width,
         entry.encoding,

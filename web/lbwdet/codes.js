@@ -5,7 +5,7 @@ import { ArtifactError, expect } from './errors.js';
 const MAX_INFLATION = 8;
 
 /**
- * @param {Uint8Array} data
+ * @param {Uint8Array<ArrayBuffer>} data
  * @param {number} number of codes
  * @param {number} bitWidth
  * @param {'bitpack' | 'deflate'} encoding
@@ -73,7 +73,7 @@ function unpackGapless(bytes, bits, codes) {
 }
 
 /**
- * @param {Uint8Array} data a zlib stream
+ * @param {Uint8Array<ArrayBuffer>} data a zlib stream
  * @param {number} size that it must hold
  */
 async function inflate(data, size) {

@@ -11,7 +11,7 @@ const MAX_FILE = 2 ** 30; // bytes
 const MAX_HEADER = 8 * 2 ** 20;
 const LENGTH_BYTES = 8;
 
-/** @typedef {Float32Array | Int16Array | Uint8Array} Numbers */
+/** @typedef {Float32Array<ArrayBuffer> | Int16Array<ArrayBuffer> | Uint8Array<ArrayBuffer>} Numbers */
 
 /** @type {Record<string, new (buffer: ArrayBuffer) => Numbers>} */
 const DTYPES = { F32: Float32Array, I16: Int16Array, U8: Uint8Array };
@@ -20,7 +20,7 @@ const DTYPES = { F32: Float32Array, I16: Int16Array, U8: Uint8Array };
  * @typedef {object} Container
  * @property {Record<string, string>} metadata texts that come with the arrays
  * @property {Map<string, {dtype: string, shape: number[], numbers: Numbers}>} arrays by name
- * @property {Uint8Array} data all of them in a row
+ * @property {Uint8Array<ArrayBuffer>} data all of them in a row
  */
 
 /**
@@ -59,7 +59,7 @@ export function readContainer(file) {
 
 /**
  * @param {Record<string, any>} table
- * @param {Uint8Array} data
+ * @param {Uint8Array<ArrayBuffer>} data
  */
 function arraysOf(table, data) {
   const entries = Object.entries(table).map(([name, entry]) => checkedEntry(name, entry));

@@ -121,9 +121,75 @@ inline void narrow(Floats values, std::uint8_t* out) {
 
 #include "../vector/loops.inl"
 
+constexpr int kMostPairs = 32;  // of a window's pixels
+
+inline v128_t whole(const float* numbers) {
+  const v128_t magic = wasm_f32x4_splat(12582912.0f);
+  return wasm_i32x4_sub(wasm_f32x4_add(wasm_v128_load(numbers), magic), magic);
+}
+inline v128_t words(const float* numbers) {
+  return wasm_i16x8_narrow_i32x4(whole(numbers), whole(numbers + 4));
+}
+
+// Eight channels of `columns` neighbouring columns, two pixels of the window at a time.
+template <int columns>
+inline void depthwise_pairs(const DepthwiseTask& task, const v128_t* weights, int column, int c) {
+  v128_t sums[columns][2];
+  for (int i = 0; i < columns; ++i)
+    for (int half = 0; half < 2; ++half)
+      sums[i][half] = wasm_i32x4_trunc_sat_f32x4(wasm_v128_load(task.start + c + 4 * half));
+  const std::uint8_t* const x = task.x + column * task.x_column + c;
+  for (int tap = 0; tap < task.tap_count; tap += 2, weights += 2) {
+    const std::uint8_t* const first = x + task.taps[tap];
+    const std::uint8_t* const second = tap + 1 < task.tap_count ? x + task.taps[tap + 1] : first;
+    for (int i = 0; i < columns; ++i) {
+      const v128_t both = wasm_i8x16_shuffle(wasm_v128_load64_zero(first + i * task.x_column),
+                                             wasm_v128_load64_zero(second + i * task.x_column), 0,
+                                             16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      sums[i][0] = wasm_i32x4_add(
+          sums[i][0], wasm_i32x4_dot_i16x8(wasm_u16x8_extend_low_u8x16(both), weights[0]));
+      sums[i][1] = wasm_i32x4_add(
+          sums[i][1], wasm_i32x4_dot_i16x8(wasm_u16x8_extend_high_u8x16(both), weights[1]));
+    }
+  }
+  for (int i = 0; i < columns; ++i)
+    for (int half = 0; half < 2; ++half) {
+      const v128_t sum = wasm_f32x4_convert_i32x4(sums[i][half]);
+      depthwise_output(task, reinterpret_cast<Floats>(sum), column + i, c + 4 * half);
+    }
+}
+
+void depthwise_in_pairs(const DepthwiseTask& task) {
+  const int pairs = (task.tap_count + 1) / 2;
+  if (pairs > kMostPairs) return depthwise(task);
+  int c = 0;
+  for (; c + 8 <= task.channels; c += 8) {
+    v128_t weights[2 * kMostPairs];
+    for (int pair = 0; pair < pairs; ++pair) {
+      const float* const weight = task.weight + c + 2 * pair * static_cast<std::ptrdiff_t>(task.channels);
+      const v128_t first = words(weight);
+      const v128_t second = 2 * pair + 1 < task.tap_count ? words(weight + task.channels)
+                                                          : wasm_i16x8_splat(0);
+      weights[2 * pair] = wasm_i16x8_shuffle(first, second, 0, 8, 1, 9, 2, 10, 3, 11);
+      weights[2 * pair + 1] = wasm_i16x8_shuffle(first, second, 4, 12, 5, 13, 6, 14, 7, 15);
+    }
+    int column = 0;
+    for (; column + 4 <= task.columns; column += 4) depthwise_pairs<4>(task, weights, column, c);
+    for (; column < task.columns; ++column) depthwise_pairs<1>(task, weights, column, c);
+  }
+  for (; c + 4 <= task.channels; c += 4) depthwise_columns<Floats>(task, c);
+  for (; c < task.channels; ++c) depthwise_columns<float>(task, c);
+}
+
+constexpr Loops with_pairs(Loops loops) {
+  loops.depthwise = depthwise_in_pairs;
+  return loops;
+}
+constexpr Loops kPairLoops = with_pairs(kLoops);
+
 bool supported() { return true; }  // or this module could not have been loaded
 
-const RegisteredIsa registered({"simd128", 10, supported, &conv::kKernel, &kLoops});
+const RegisteredIsa registered({"simd128", 10, supported, &conv::kKernel, &kPairLoops});
 
 }  // namespace
 }  // namespace lbw

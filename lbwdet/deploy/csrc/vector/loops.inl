@@ -239,6 +239,31 @@ void silu(const float* in, const float* factor, const Rounding& to, std::size_t 
   });
 }
 
+// The sum of channels c .. c + lanes of a column to outputs.
+template <typename V>
+inline void depthwise_output(const DepthwiseTask& task, V sum, int column, int c) {
+  V multiplier, offset, v{};
+  load(task.multiplier + c, multiplier);
+  load(task.offset + c, offset);
+  V t = sum * multiplier + offset;
+  if (task.factor) {
+    V factor;
+    load(task.factor + c, factor);
+    t = silu_of(t) * factor;
+  }
+  if (task.r) {
+    const std::uint8_t* const r = task.r + task.r_columns[column] + c;
+    t = t + (widen(r, v) - task.zero_residual) * task.ratio;
+  }
+  const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(column) * task.channels + c;
+  if (task.y_float) {
+    const V low = V{} + task.low_float;
+    store(t < low ? low : t, task.y_float + at);
+  } else {
+    to_bytes(t, task.to, task.y + at);
+  }
+}
+
 // Channels c .. c + lanes of `columns` neighbouring columns. Whole numbers below 2**24: exact.
 template <typename V, int columns>
 inline void depthwise_channels(const DepthwiseTask& task, int column, int c) {
@@ -252,28 +277,7 @@ inline void depthwise_channels(const DepthwiseTask& task, int column, int c) {
     const std::uint8_t* const pixel = x + task.taps[tap];
     for (int i = 0; i < columns; ++i) sum[i] = sum[i] + widen(pixel + i * task.x_column, v) * v;
   }
-  V multiplier, offset;
-  load(task.multiplier + c, multiplier);
-  load(task.offset + c, offset);
-  for (int i = 0; i < columns; ++i) {
-    V t = sum[i] * multiplier + offset;
-    if (task.factor) {
-      V factor;
-      load(task.factor + c, factor);
-      t = silu_of(t) * factor;
-    }
-    if (task.r) {
-      const std::uint8_t* const r = task.r + task.r_columns[column + i] + c;
-      t = t + (widen(r, v) - task.zero_residual) * task.ratio;
-    }
-    const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(column + i) * task.channels + c;
-    if (task.y_float) {
-      const V low = V{} + task.low_float;
-      store(t < low ? low : t, task.y_float + at);
-    } else {
-      to_bytes(t, task.to, task.y + at);
-    }
-  }
+  for (int i = 0; i < columns; ++i) depthwise_output(task, sum[i], column + i, c);
 }
 
 template <typename V>
