@@ -12,6 +12,8 @@ export function colourOf(label) {
 }
 
 const LEAST_SIDE = 960; // of what is drawn: letters on fewer pixels cannot be read
+const LINE = 2; // pixels of the screen
+const LETTERS = 12;
 
 /**
  * @param {HTMLCanvasElement} canvas gets the image's size, or several times it
@@ -29,8 +31,11 @@ export function draw(canvas, image, found, threshold) {
   plain.getContext('2d')?.putImageData(image, 0, 0);
   pen.scale(times, times);
   pen.drawImage(plain, 0, 0);
-  pen.lineWidth = longest / 250;
-  const height = longest / 42;
+  // In pixels of the image, what so many are on the screen.
+  const { width: wide, height: high } = canvas.getBoundingClientRect();
+  const unit = 1 / Math.min(wide / image.width, high / image.height);
+  pen.lineWidth = LINE * unit;
+  const height = LETTERS * unit;
   pen.font = `600 ${height}px system-ui, sans-serif`;
   pen.textBaseline = 'middle';
   const shown = countOf(found, threshold);

@@ -74,9 +74,9 @@ export class Panel {
   show(threshold) {
     if (this.#found === null || this.#image === null) return;
     const [image, found] = [this.#image, this.#found];
-    draw(this.canvas, image, found, threshold);
     this.canvas.hidden = false;
     one(this.element, '.hint').hidden = true;
+    draw(this.canvas, image, found, threshold);
     const count = countOf(found, threshold);
     const names = found.names.slice(0, count);
     this.canvas.ariaLabel = count ? `The image with boxes: ${names.join(', ')}` : 'The image';

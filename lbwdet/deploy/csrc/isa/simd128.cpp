@@ -11,8 +11,85 @@
 #include "../vector/loops.h"
 #include "isa.h"
 
+namespace lbw {
+namespace {
+
+// Constants come from memory that the compiler cannot see through: browsers make a v128.const of
+// several instructions wherever it is used, and load a register of the stack in one.
+inline const float* opaque_numbers(const float* numbers) {
+  asm("" : "+r"(numbers));
+  return numbers;
+}
+
+constexpr float kSiluNumbers[] = {-87.0f,          87.0f,        1.4426950408889634f, 12582912.0f,
+                                  0.693359375f,    -2.12194440e-4f, 1.0f / 720,       1.0f / 120,
+                                  1.0f / 24,       1.0f / 6,     0.5f,                1.0f,
+                                  12582912.0f + 127.0f};
+
+// silu_of of loops.inl, in its order.
+struct Silu {
+  v128_t least, most, log2e, magic, first, second, p[6], bias;
+
+  Silu() {
+    const float* const k = opaque_numbers(kSiluNumbers);
+    const auto number = [k](int i) { return wasm_v128_load32_splat(k + i); };
+    least = number(0), most = number(1), log2e = number(2), magic = number(3);
+    first = number(4), second = number(5), bias = number(12);
+    for (int i = 0; i < 6; ++i) p[i] = number(6 + i);
+  }
+
+  inline v128_t operator()(v128_t t) const {
+    const v128_t a = wasm_f32x4_pmin(most, wasm_f32x4_pmax(least, wasm_f32x4_neg(t)));
+    const v128_t n = wasm_f32x4_sub(wasm_f32x4_add(wasm_f32x4_mul(a, log2e), magic), magic);
+    const v128_t r = wasm_f32x4_sub(wasm_f32x4_sub(a, wasm_f32x4_mul(n, first)),
+                                    wasm_f32x4_mul(n, second));
+    v128_t sum = p[0];
+    for (int i = 1; i < 6; ++i) sum = wasm_f32x4_add(wasm_f32x4_mul(sum, r), p[i]);
+    sum = wasm_f32x4_add(wasm_f32x4_mul(sum, r), p[5]);
+    const v128_t power = wasm_i32x4_shl(wasm_f32x4_add(n, bias), 23);
+    return wasm_f32x4_div(t, wasm_f32x4_add(wasm_f32x4_mul(sum, power), p[5]));
+  }
+};
+
+constexpr float kByteNumbers[] = {-512.0f, 512.0f, 12582912.0f};
+
+// to_bytes of loops.inl, of eight numbers.
+struct Bytes {
+  v128_t least, most, magic, zero, low, high;
+  bool ceil;
+
+  explicit Bytes(const Rounding& to) : ceil(to.ceil) {
+    const float* const k = opaque_numbers(kByteNumbers);
+    least = wasm_v128_load32_splat(k), most = wasm_v128_load32_splat(k + 1);
+    magic = wasm_v128_load32_splat(k + 2);
+    zero = wasm_i16x8_splat(static_cast<int16_t>(to.zero));
+    low = wasm_i8x16_splat(static_cast<int8_t>(to.low));
+    high = wasm_i8x16_splat(static_cast<int8_t>(to.high));
+  }
+
+  inline v128_t whole(v128_t value) const {
+    value = wasm_f32x4_pmin(most, wasm_f32x4_pmax(least, value));
+    const v128_t sum = wasm_f32x4_add(value, magic);  // no place for a fraction
+    const v128_t rounded = wasm_i32x4_sub(sum, magic);
+    if (!ceil) return rounded;
+    return wasm_i32x4_sub(rounded, wasm_f32x4_lt(wasm_f32x4_sub(sum, magic), value));
+  }
+
+  // In the lower half.
+  inline v128_t operator()(v128_t a, v128_t b) const {
+    const v128_t words = wasm_i16x8_add(wasm_i16x8_narrow_i32x4(whole(a), whole(b)), zero);
+    const v128_t bytes = wasm_u8x16_narrow_i16x8(words, words);
+    return wasm_u8x16_min(wasm_u8x16_max(bytes, low), high);
+  }
+};
+
+}  // namespace
+}  // namespace lbw
+
 namespace lbw::conv {
 namespace {
+
+constexpr int16_t kLowBytes[8] = {255, 255, 255, 255, 255, 255, 255, 255};
 
 struct Vector {
   using Int = v128_t;
@@ -27,7 +104,9 @@ struct Vector {
 
   static inline Halves broadcast(const uint8_t* p) {
     const v128_t four = wasm_v128_load32_splat(p);
-    return {wasm_v128_and(four, wasm_i16x8_splat(255)), wasm_u16x8_shr(four, 8)};
+    const int16_t* mask = kLowBytes;  // see opaque_numbers
+    asm("" : "+r"(mask));
+    return {wasm_v128_and(four, wasm_v128_load(mask)), wasm_u16x8_shr(four, 8)};
   }
   static inline Halves weights(const int8_t* p) {
     const v128_t four = wasm_v128_load(p);
@@ -98,6 +177,44 @@ struct Vector {
 
 #include "../conv/row.inl"
 
+// The only function there is: silu. Without a call for each pixel.
+template <>
+void finish_function<Vector>(const Row& row, const Tile& tile) {
+  const Silu silu;
+  const Bytes bytes(*row.to);
+  constexpr int lanes = Vector::lanes;
+  const bool two = tile.vectors > 1;
+  const int held = tile.vectors * lanes;
+  const int count = tile.channels < held ? tile.channels : held;
+  float factor[2 * lanes] = {};
+  __builtin_memcpy(factor, row.factor + tile.channel, count * sizeof(float));
+  v128_t numbers[2][3] = {};
+  for (int c = 0; c < tile.vectors; ++c) {
+    numbers[c][0] = wasm_v128_load(row.multiplier + tile.channel + c * lanes);
+    numbers[c][1] = wasm_v128_load(row.offset + tile.channel + c * lanes);
+    numbers[c][2] = wasm_v128_load(factor + c * lanes);
+  }
+  const auto real = [&](const int32_t* sum, int c) {
+    const v128_t t = wasm_f32x4_add(
+        wasm_f32x4_mul(wasm_f32x4_convert_i32x4(wasm_v128_load(sum)), numbers[c][0]),
+        numbers[c][1]);
+    return wasm_f32x4_mul(silu(t), numbers[c][2]);
+  };
+  for (int p = 0; p < tile.pixels; ++p) {
+    const int32_t* const sums = tile.sums + p * held;
+    const v128_t first = real(sums, 0);
+    const v128_t eight = bytes(first, two ? real(sums + lanes, 1) : first);
+    uint8_t* const y = row.y + (tile.column + p) * row.y_column + tile.channel;
+    if (count == 2 * lanes) {
+      wasm_v128_store64_lane(y, eight, 0);
+    } else {
+      uint8_t some[16];
+      wasm_v128_store(some, eight);
+      __builtin_memcpy(y, some, count);
+    }
+  }
+}
+
 constexpr Kernel kKernel = kernel_of<Vector>(0, nullptr);
 
 }  // namespace
@@ -152,11 +269,28 @@ inline void depthwise_pairs(const DepthwiseTask& task, const v128_t* weights, in
           sums[i][1], wasm_i32x4_dot_i16x8(wasm_u16x8_extend_high_u8x16(both), weights[1]));
     }
   }
-  for (int i = 0; i < columns; ++i)
+  if (task.factor == nullptr || task.r != nullptr || task.y == nullptr) {
+    for (int i = 0; i < columns; ++i)
+      for (int half = 0; half < 2; ++half) {
+        const v128_t sum = wasm_f32x4_convert_i32x4(sums[i][half]);
+        depthwise_output(task, reinterpret_cast<Floats>(sum), column + i, c + 4 * half);
+      }
+    return;
+  }
+  const Silu silu;
+  const Bytes bytes(task.to);
+  for (int i = 0; i < columns; ++i) {
+    v128_t t[2];
     for (int half = 0; half < 2; ++half) {
+      const int first = c + 4 * half;
       const v128_t sum = wasm_f32x4_convert_i32x4(sums[i][half]);
-      depthwise_output(task, reinterpret_cast<Floats>(sum), column + i, c + 4 * half);
+      t[half] = wasm_f32x4_add(wasm_f32x4_mul(sum, wasm_v128_load(task.multiplier + first)),
+                               wasm_v128_load(task.offset + first));
+      t[half] = wasm_f32x4_mul(silu(t[half]), wasm_v128_load(task.factor + first));
     }
+    std::uint8_t* const y = task.y + (column + i) * static_cast<std::ptrdiff_t>(task.channels) + c;
+    wasm_v128_store64_lane(y, bytes(t[0], t[1]), 0);
+  }
 }
 
 void depthwise_in_pairs(const DepthwiseTask& task) {
@@ -181,15 +315,24 @@ void depthwise_in_pairs(const DepthwiseTask& task) {
   for (; c < task.channels; ++c) depthwise_columns<float>(task, c);
 }
 
-constexpr Loops with_pairs(Loops loops) {
+void round_eight(const float* in, const Rounding& to, std::size_t count, std::uint8_t* out) {
+  const Bytes bytes(to);
+  std::size_t i = 0;
+  for (; i + 8 <= count; i += 8)
+    wasm_v128_store64_lane(out + i, bytes(wasm_v128_load(in + i), wasm_v128_load(in + i + 4)), 0);
+  round(in + i, to, count - i, out + i);
+}
+
+constexpr Loops quicker(Loops loops) {
   loops.depthwise = depthwise_in_pairs;
+  loops.round = round_eight;
   return loops;
 }
-constexpr Loops kPairLoops = with_pairs(kLoops);
+constexpr Loops kQuickLoops = quicker(kLoops);
 
 bool supported() { return true; }  // or this module could not have been loaded
 
-const RegisteredIsa registered({"simd128", 10, supported, &conv::kKernel, &kPairLoops});
+const RegisteredIsa registered({"simd128", 10, supported, &conv::kKernel, &kQuickLoops});
 
 }  // namespace
 }  // namespace lbw
