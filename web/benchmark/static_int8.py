@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import version_converter
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -52,8 +53,10 @@ def main() -> None:
     (given,) = onnx.load(options.float).graph.input
     side = given.type.tensor_type.shape.dim[-1].dim_value
     with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(options.float, prepared)
+        newer, prepared = (Path(folder) / name for name in ("newer.onnx", "prepared.onnx"))
+        # Scales per channel came with operator set 13.
+        onnx.save(version_converter.convert_version(onnx.load(options.float), 13), newer)
+        quant_pre_process(newer, prepared)
         quantize_static(
             prepared,
             options.out,

@@ -26,30 +26,42 @@ constexpr float kSiluNumbers[] = {-87.0f,          87.0f,        1.4426950408889
                                   1.0f / 24,       1.0f / 6,     0.5f,                1.0f,
                                   12582912.0f + 127.0f};
 
-// silu_of of loops.inl, in its order.
-struct Silu {
-  v128_t least, most, log2e, magic, first, second, p[6], bias;
+constexpr int kSiluVectors = 8;
 
-  Silu() {
-    const float* const k = opaque_numbers(kSiluNumbers);
-    const auto number = [k](int i) { return wasm_v128_load32_splat(k + i); };
-    least = number(0), most = number(1), log2e = number(2), magic = number(3);
-    first = number(4), second = number(5), bias = number(12);
+// silu_of of loops.inl, in its order, of at most so many vectors. In stages through memory: one
+// vector after the other would wait for its own results, and browsers keep that order.
+__attribute__((noinline)) void silu_of_vectors(v128_t* t, int count) {
+  const float* const k = opaque_numbers(kSiluNumbers);
+  const auto number = [k](int i) { return wasm_v128_load32_splat(k + i); };
+  v128_t rest[kSiluVectors], power[kSiluVectors];
+  {
+    const v128_t least = number(0), most = number(1), log2e = number(2), magic = number(3);
+    const v128_t first = number(4), second = number(5), bias = number(12);
+#pragma clang loop unroll(disable)
+    for (int i = 0; i < count; ++i) {
+      const v128_t a = wasm_f32x4_pmin(most, wasm_f32x4_pmax(least, wasm_f32x4_neg(t[i])));
+      const v128_t n = wasm_f32x4_sub(wasm_f32x4_add(wasm_f32x4_mul(a, log2e), magic), magic);
+      rest[i] = wasm_f32x4_sub(wasm_f32x4_sub(a, wasm_f32x4_mul(n, first)),
+                               wasm_f32x4_mul(n, second));
+      power[i] = wasm_i32x4_shl(wasm_f32x4_add(n, bias), 23);
+    }
+  }
+  {
+    v128_t p[6];
     for (int i = 0; i < 6; ++i) p[i] = number(6 + i);
+#pragma clang loop unroll(disable)
+    for (int i = 0; i < count; ++i) {
+      const v128_t r = rest[i];
+      v128_t sum = p[0];
+      for (int n = 1; n < 6; ++n) sum = wasm_f32x4_add(wasm_f32x4_mul(sum, r), p[n]);
+      rest[i] = wasm_f32x4_add(wasm_f32x4_mul(sum, r), p[5]);
+    }
   }
-
-  inline v128_t operator()(v128_t t) const {
-    const v128_t a = wasm_f32x4_pmin(most, wasm_f32x4_pmax(least, wasm_f32x4_neg(t)));
-    const v128_t n = wasm_f32x4_sub(wasm_f32x4_add(wasm_f32x4_mul(a, log2e), magic), magic);
-    const v128_t r = wasm_f32x4_sub(wasm_f32x4_sub(a, wasm_f32x4_mul(n, first)),
-                                    wasm_f32x4_mul(n, second));
-    v128_t sum = p[0];
-    for (int i = 1; i < 6; ++i) sum = wasm_f32x4_add(wasm_f32x4_mul(sum, r), p[i]);
-    sum = wasm_f32x4_add(wasm_f32x4_mul(sum, r), p[5]);
-    const v128_t power = wasm_i32x4_shl(wasm_f32x4_add(n, bias), 23);
-    return wasm_f32x4_div(t, wasm_f32x4_add(wasm_f32x4_mul(sum, power), p[5]));
-  }
-};
+  const v128_t one = number(11);
+#pragma clang loop unroll(disable)
+  for (int i = 0; i < count; ++i)
+    t[i] = wasm_f32x4_div(t[i], wasm_f32x4_add(wasm_f32x4_mul(rest[i], power[i]), one));
+}
 
 constexpr float kByteNumbers[] = {-512.0f, 512.0f, 12582912.0f};
 
@@ -177,33 +189,33 @@ struct Vector {
 
 #include "../conv/row.inl"
 
+static_assert(Vector::pixels * Vector::vectors <= kSiluVectors, "a tile is done at once");
+
 // The only function there is: silu. Without a call for each pixel.
 template <>
 void finish_function<Vector>(const Row& row, const Tile& tile) {
-  const Silu silu;
-  const Bytes bytes(*row.to);
   constexpr int lanes = Vector::lanes;
-  const bool two = tile.vectors > 1;
-  const int held = tile.vectors * lanes;
+  const int vectors = tile.vectors, held = vectors * lanes;
+  v128_t t[kSiluVectors + 1] = {};
+  for (int c = 0; c < vectors; ++c) {
+    const v128_t multiplier = wasm_v128_load(row.multiplier + tile.channel + c * lanes);
+    const v128_t offset = wasm_v128_load(row.offset + tile.channel + c * lanes);
+    for (int p = 0; p < tile.pixels; ++p) {
+      const v128_t sum = wasm_v128_load(tile.sums + p * held + c * lanes);
+      t[p * vectors + c] =
+          wasm_f32x4_add(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sum), multiplier), offset);
+    }
+  }
+  silu_of_vectors(t, tile.pixels * vectors);
   const int count = tile.channels < held ? tile.channels : held;
   float factor[2 * lanes] = {};
   __builtin_memcpy(factor, row.factor + tile.channel, count * sizeof(float));
-  v128_t numbers[2][3] = {};
-  for (int c = 0; c < tile.vectors; ++c) {
-    numbers[c][0] = wasm_v128_load(row.multiplier + tile.channel + c * lanes);
-    numbers[c][1] = wasm_v128_load(row.offset + tile.channel + c * lanes);
-    numbers[c][2] = wasm_v128_load(factor + c * lanes);
-  }
-  const auto real = [&](const int32_t* sum, int c) {
-    const v128_t t = wasm_f32x4_add(
-        wasm_f32x4_mul(wasm_f32x4_convert_i32x4(wasm_v128_load(sum)), numbers[c][0]),
-        numbers[c][1]);
-    return wasm_f32x4_mul(silu(t), numbers[c][2]);
-  };
+  const v128_t first = wasm_v128_load(factor), second = wasm_v128_load(factor + lanes);
+  const Bytes bytes(*row.to);
   for (int p = 0; p < tile.pixels; ++p) {
-    const int32_t* const sums = tile.sums + p * held;
-    const v128_t first = real(sums, 0);
-    const v128_t eight = bytes(first, two ? real(sums + lanes, 1) : first);
+    // Of one vector the second half is another pixel's, or nothing's, and not stored.
+    const v128_t* const both = t + p * vectors;
+    const v128_t eight = bytes(wasm_f32x4_mul(both[0], first), wasm_f32x4_mul(both[1], second));
     uint8_t* const y = row.y + (tile.column + p) * row.y_column + tile.channel;
     if (count == 2 * lanes) {
       wasm_v128_store64_lane(y, eight, 0);
@@ -277,19 +289,22 @@ inline void depthwise_pairs(const DepthwiseTask& task, const v128_t* weights, in
       }
     return;
   }
-  const Silu silu;
+  v128_t t[2 * columns];
+  for (int half = 0; half < 2; ++half) {
+    const v128_t multiplier = wasm_v128_load(task.multiplier + c + 4 * half);
+    const v128_t offset = wasm_v128_load(task.offset + c + 4 * half);
+    for (int i = 0; i < columns; ++i)
+      t[2 * i + half] = wasm_f32x4_add(
+          wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[i][half]), multiplier), offset);
+  }
+  silu_of_vectors(t, 2 * columns);
+  const v128_t first = wasm_v128_load(task.factor + c), second = wasm_v128_load(task.factor + c + 4);
   const Bytes bytes(task.to);
   for (int i = 0; i < columns; ++i) {
-    v128_t t[2];
-    for (int half = 0; half < 2; ++half) {
-      const int first = c + 4 * half;
-      const v128_t sum = wasm_f32x4_convert_i32x4(sums[i][half]);
-      t[half] = wasm_f32x4_add(wasm_f32x4_mul(sum, wasm_v128_load(task.multiplier + first)),
-                               wasm_v128_load(task.offset + first));
-      t[half] = wasm_f32x4_mul(silu(t[half]), wasm_v128_load(task.factor + first));
-    }
     std::uint8_t* const y = task.y + (column + i) * static_cast<std::ptrdiff_t>(task.channels) + c;
-    wasm_v128_store64_lane(y, bytes(t[0], t[1]), 0);
+    const v128_t eight =
+        bytes(wasm_f32x4_mul(t[2 * i], first), wasm_f32x4_mul(t[2 * i + 1], second));
+    wasm_v128_store64_lane(y, eight, 0);
   }
 }
 
@@ -323,7 +338,27 @@ void round_eight(const float* in, const Rounding& to, std::size_t count, std::ui
   round(in + i, to, count - i, out + i);
 }
 
+// exponentials of loops.inl, in its order.
+void exponentials_in_pairs(double* values, std::size_t count) {
+  const v128_t magic = wasm_f64x2_splat(6755399441055744.0), one = wasm_f64x2_splat(1);
+  std::size_t i = 0;
+  for (; i + 2 <= count; i += 2) {
+    const v128_t x = wasm_f64x2_pmax(wasm_v128_load(values + i), wasm_f64x2_splat(-5000));
+    const v128_t scaled = wasm_f64x2_mul(x, wasm_f64x2_splat(1.4426950408889634));
+    const v128_t k = wasm_f64x2_sub(wasm_f64x2_add(scaled, magic), magic);
+    const v128_t r = wasm_f64x2_sub(x, wasm_f64x2_mul(k, wasm_f64x2_splat(0.6931471805599453)));
+    v128_t p = one;
+    for (int n = 13; n >= 1; --n)
+      p = wasm_f64x2_add(one, wasm_f64x2_div(wasm_f64x2_mul(p, r), wasm_f64x2_splat(n)));
+    const v128_t normal = wasm_f64x2_pmax(k, wasm_f64x2_splat(-1022));
+    const v128_t bits = wasm_f64x2_add(normal, wasm_f64x2_splat(6755399441055744.0 + 1023));
+    wasm_v128_store(values + i, wasm_f64x2_mul(p, wasm_i64x2_shl(bits, 52)));
+  }
+  exponentials(values + i, count - i);
+}
+
 constexpr Loops quicker(Loops loops) {
+  loops.exponentials = exponentials_in_pairs;
   loops.depthwise = depthwise_in_pairs;
   loops.round = round_eight;
   return loops;

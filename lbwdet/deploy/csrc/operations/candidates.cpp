@@ -259,7 +259,10 @@ class CandidatesOperation : public Operation {
       float* const scores = memory.take<float>(columns());
       const float hopeless =
           sigmoid_ && threshold ? hopeless_logit() : std::numeric_limits<float>::quiet_NaN();
+      // No score is above 1: a factor that is not above the threshold lets none through.
+      const bool bounded = threshold && (sigmoid_ || softmax_) && factor_first_ && !plain_factors_;
       for (std::int64_t anchor = first; anchor < last; ++anchor) {
+        if (bounded && !(weighted(1, anchor) > threshold_)) continue;
         const float* const row = logits + anchor * columns();
         if (*std::max_element(row, row + classes_) <= hopeless) continue;
         activate(row, frame.loops, terms, scores);
