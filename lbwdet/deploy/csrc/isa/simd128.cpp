@@ -16,23 +16,29 @@ namespace {
 
 // Constants come from memory that the compiler cannot see through: browsers make a v128.const of
 // several instructions wherever it is used, and load a register of the stack in one.
-inline const float* opaque_numbers(const float* numbers) {
+template <class T>
+inline const T* unknown(const T* numbers) {
   asm("" : "+r"(numbers));
   return numbers;
 }
 
-constexpr float kSiluNumbers[] = {-87.0f,          87.0f,        1.4426950408889634f, 12582912.0f,
-                                  0.693359375f,    -2.12194440e-4f, 1.0f / 720,       1.0f / 120,
-                                  1.0f / 24,       1.0f / 6,     0.5f,                1.0f,
-                                  12582912.0f + 127.0f};
+struct Four {
+  float lanes[4];
+  constexpr Four(float x) : lanes{x, x, x, x} {}
+};
+
+constexpr Four kSiluNumbers[] = {-87.0f,       87.0f,           1.4426950408889634f, 12582912.0f,
+                                 0.693359375f, -2.12194440e-4f, 1.0f / 720,          1.0f / 120,
+                                 1.0f / 24,    1.0f / 6,        0.5f,                1.0f,
+                                 12582912.0f + 127.0f};
 
 constexpr int kSiluVectors = 8;
 
 // silu_of of loops.inl, in its order, of at most so many vectors. In stages through memory: one
 // vector after the other would wait for its own results, and browsers keep that order.
 __attribute__((noinline)) void silu_of_vectors(v128_t* t, int count) {
-  const float* const k = opaque_numbers(kSiluNumbers);
-  const auto number = [k](int i) { return wasm_v128_load32_splat(k + i); };
+  const Four* const k = unknown(kSiluNumbers);
+  const auto number = [k](int i) { return wasm_v128_load(k + i); };
   v128_t rest[kSiluVectors], power[kSiluVectors];
   {
     const v128_t least = number(0), most = number(1), log2e = number(2), magic = number(3);
@@ -63,7 +69,7 @@ __attribute__((noinline)) void silu_of_vectors(v128_t* t, int count) {
     t[i] = wasm_f32x4_div(t[i], wasm_f32x4_add(wasm_f32x4_mul(rest[i], power[i]), one));
 }
 
-constexpr float kByteNumbers[] = {-512.0f, 512.0f, 12582912.0f};
+constexpr Four kByteNumbers[] = {-512.0f, 512.0f, 12582912.0f};
 
 // to_bytes of loops.inl, of eight numbers.
 struct Bytes {
@@ -71,9 +77,8 @@ struct Bytes {
   bool ceil;
 
   explicit Bytes(const Rounding& to) : ceil(to.ceil) {
-    const float* const k = opaque_numbers(kByteNumbers);
-    least = wasm_v128_load32_splat(k), most = wasm_v128_load32_splat(k + 1);
-    magic = wasm_v128_load32_splat(k + 2);
+    const Four* const k = unknown(kByteNumbers);
+    least = wasm_v128_load(k), most = wasm_v128_load(k + 1), magic = wasm_v128_load(k + 2);
     zero = wasm_i16x8_splat(static_cast<int16_t>(to.zero));
     low = wasm_i8x16_splat(static_cast<int8_t>(to.low));
     high = wasm_i8x16_splat(static_cast<int8_t>(to.high));
@@ -116,9 +121,7 @@ struct Vector {
 
   static inline Halves broadcast(const uint8_t* p) {
     const v128_t four = wasm_v128_load32_splat(p);
-    const int16_t* mask = kLowBytes;  // see opaque_numbers
-    asm("" : "+r"(mask));
-    return {wasm_v128_and(four, wasm_v128_load(mask)), wasm_u16x8_shr(four, 8)};
+    return {wasm_v128_and(four, wasm_v128_load(unknown(kLowBytes))), wasm_u16x8_shr(four, 8)};
   }
   static inline Halves weights(const int8_t* p) {
     const v128_t four = wasm_v128_load(p);
@@ -196,7 +199,8 @@ template <>
 void finish_function<Vector>(const Row& row, const Tile& tile) {
   constexpr int lanes = Vector::lanes;
   const int vectors = tile.vectors, held = vectors * lanes;
-  v128_t t[kSiluVectors + 1] = {};
+  v128_t t[kSiluVectors + 1];
+  t[tile.pixels * vectors] = wasm_i32x4_splat(0);
   for (int c = 0; c < vectors; ++c) {
     const v128_t multiplier = wasm_v128_load(row.multiplier + tile.channel + c * lanes);
     const v128_t offset = wasm_v128_load(row.offset + tile.channel + c * lanes);
@@ -208,8 +212,12 @@ void finish_function<Vector>(const Row& row, const Tile& tile) {
   }
   silu_of_vectors(t, tile.pixels * vectors);
   const int count = tile.channels < held ? tile.channels : held;
-  float factor[2 * lanes] = {};
-  __builtin_memcpy(factor, row.factor + tile.channel, count * sizeof(float));
+  const float* factor = row.factor + tile.channel;
+  float some_factors[2 * lanes] = {};
+  if (count < 2 * lanes) {
+    __builtin_memcpy(some_factors, factor, count * sizeof(float));
+    factor = some_factors;
+  }
   const v128_t first = wasm_v128_load(factor), second = wasm_v128_load(factor + lanes);
   const Bytes bytes(*row.to);
   for (int p = 0; p < tile.pixels; ++p) {
