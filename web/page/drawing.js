@@ -43,7 +43,7 @@ export function draw(canvas, image, found, threshold) {
   for (let i = shown - 1; i >= 0; --i) {
     const colour = colourOf(found.labels[i]);
     if (found.masks) tint(pen, image, found.masks[i], colour);
-    const [x1, y1, x2, y2] = found.boxes.subarray(4 * i, 4 * i + 4);
+    const [x1, y1, x2, y2] = inside(found.boxes.subarray(4 * i, 4 * i + 4), image, pen.lineWidth / 2);
     pen.strokeStyle = colour;
     pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
     const text = `${found.names[i]} ${found.scores[i].toFixed(2)}`;
@@ -55,6 +55,18 @@ export function draw(canvas, image, found, threshold) {
     pen.fillStyle = '#ffffff';
     pen.fillText(text, left + 0.35 * height, top + 0.74 * height);
   }
+}
+
+/**
+ * A box whose lines can be seen: networks see objects end beyond the image.
+ * @param {Float32Array} box
+ * @param {ImageData} image
+ * @param {number} margin
+ */
+function inside(box, { width, height }, margin) {
+  return Array.from(box, (side, i) =>
+    Math.min(Math.max(side, margin), (i % 2 ? height : width) - margin),
+  );
 }
 
 /**
