@@ -24,7 +24,8 @@ def markdown(content: Mapping[str, Any]) -> str:
     note = (
         f"{content['protocol']} {content['images']} images, {content['rounds']} rounds; "
         f"{models['model']}, {models['float']}, {models['int8']}. {content['browser']}, "
-        f"onnxruntime-web {content['onnxruntime_web']}, {machine['cpu']}, {machine['cores']} cores, "
-        f"load {before:.1f} before and {after:.1f} after; commit {content['commit'][:12]}."
+        f"onnxruntime-web {content['onnxruntime_web']}, {machine['cpu']}, "
+        f"{machine['cores']} cores, load {before:.1f} before and {after:.1f} after; "
+        f"commit {content['commit'][:12]}."
     )
     return f"{table(content['engines'].items(), columns)}\n{note}\n"
