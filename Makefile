@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-zoo fuzz lint format benchmark results clean
+.PHONY: demo test test-zoo fuzz web lint format benchmark results clean
 
 demo: $(INSTALLED)
 	$(BIN)/lbwdet demo
@@ -23,6 +23,10 @@ fuzz: $(INSTALLED)
 	$(BIN)/python benchmarks/fuzz/readers.py --seconds 120 --out work_dirs/fuzz
 	$(BIN)/python benchmarks/fuzz/artifacts.py --seconds 120 --out work_dirs/fuzz
 	$(BIN)/python benchmarks/fuzz/artifacts.py --seeds 200:220 --sanitized --seconds 120 --out work_dirs/fuzz
+
+# The engine for browsers: web/built, which web/ needs. emcc: Debian's emscripten.
+web: $(INSTALLED)
+	$(BIN)/python web/build.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from lbwdet.images import find_images
 from lbwdet.measuring.candidates import array_pipeline
 from lbwdet.measuring.detectors import test_dataset
 from lbwdet.measuring.testset import split_dataset
+from lbwdet.training.build import register_scope
 
 
 def calibration_images(cfg: Config, source: str, num: int) -> list[Path]:
@@ -69,6 +70,7 @@ def usable_images(cfg: Config, paths: Sequence[Path]) -> tuple[list[Path], list[
     Raises:
         DataError: none can.
     """
+    register_scope(cfg)  # the pipeline's steps, if nothing has been built yet
     loader = ImageLoader.of(test_dataset(cfg)["pipeline"])
     pipeline = Compose(array_pipeline(cfg))
     usable: list[Path] = []

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,20 @@ def test_images_of_a_split(tmp_path):
     train, test = (calibration_images(cfg, split, 99) for split in ("train", "test"))
     assert (len(train), len(test)) == (5, 2) and not set(train) & set(test)
     assert all(path.is_file() for path in train + test)
+
+
+def test_images_are_tried_before_anything_was_built(tmp_path):
+    """In a new process, in which no step of a pipeline is registered yet."""
+    folder = write_tiny_voc(tmp_path, 2, 1) / "VOC2007" / "JPEGImages"
+    code = (
+        "import sys; from lbwdet.configs import load_config; "
+        "from lbwdet.measuring.calibration_images import calibration_images, usable_images; "
+        "cfg = load_config('mmdet::yolox/yolox_nano_8xb8-300e_coco.py'); "
+        "print(len(usable_images(cfg, calibration_images(cfg, sys.argv[1], 2))[0]))"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.stdout.strip() == "2", result.stderr
 
 
 def test_at_least_one_image(tmp_path):

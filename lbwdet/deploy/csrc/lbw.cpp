@@ -1,9 +1,8 @@
 #include "lbw.h"
 
 #include <algorithm>
-#include <memory>
+#include <cstdio>
 #include <new>
-#include <string>
 
 #include "engine/engine.h"
 
@@ -16,7 +15,12 @@ namespace {
 using lbw::expect;
 using lbw::Isa;
 
-thread_local std::string last_error;
+// No std::string: a thread that ends has nothing to destroy, which WebAssembly knows nothing of.
+thread_local char last_error[1024] = "";
+
+void keep(const char* message) noexcept {
+  std::snprintf(last_error, sizeof last_error, "%s", message);
+}
 
 // Calls `function` and returns what it returns; of an exception, the message is kept and
 // `failed` returned.
@@ -25,11 +29,11 @@ Result guarded(Function function, Result failed) noexcept {
   try {
     return function();
   } catch (const std::bad_alloc&) {
-    last_error = "out of memory";
+    keep("out of memory");
   } catch (const std::exception& error) {
-    last_error = error.what();
+    keep(error.what());
   } catch (...) {
-    last_error = "unknown error";
+    keep("unknown error");
   }
   return failed;
 }
@@ -44,7 +48,7 @@ int checked(const lbw_engine* engine, int32_t value) {
 
 int32_t lbw_abi(void) { return LBW_ABI; }
 
-const char* lbw_last_error(void) { return last_error.c_str(); }
+const char* lbw_last_error(void) { return last_error; }
 
 const char* lbw_isa_name(int32_t i) {
   const auto& isas = lbw::instruction_sets();

@@ -92,7 +92,7 @@ class NativeAlone:
         work_limit: int = _LIMIT,
     ) -> None:
         self._library = library or native_library.load(native_library.library_path())
-        self._example = _four_dimensional(example)
+        self._example = four_dimensional(example)
         self._engine = self._library.lbw_create(
             None if isa is None else isa.encode(), threads, memory_limit, work_limit
         )
@@ -197,7 +197,7 @@ def _run(example: Example) -> Run:
     return run
 
 
-def _four_dimensional(example: Example) -> Example:
+def four_dimensional(example: Example) -> Example:
     """Boxes and candidates as maps of one pixel, which the library takes them for."""
     values = {
         name: array if array.ndim == 4 else array.reshape(len(array), 1, 1, array.shape[-1])

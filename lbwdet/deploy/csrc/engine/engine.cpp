@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <iomanip>
-#include <sstream>
 
 namespace lbw {
 namespace {
@@ -14,9 +13,9 @@ constexpr std::size_t kPlans = 4;
 constexpr std::size_t kPage = 4096;
 
 std::string rounded(double count) {  // "1.3e+12"
-  std::ostringstream text;
-  text << std::setprecision(2) << count;
-  return text.str();
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2g", count);
+  return text;
 }
 
 }  // namespace

@@ -88,8 +88,8 @@ Tensor Slot::tensor(const Value& value, std::uint8_t* arena) const {
             w = static_cast<int>(shape.w), c = static_cast<int>(shape.c);
   std::uint8_t* const begin = arena + offset;
   if (value.is_float) {
-    tensor.floats = {reinterpret_cast<float*>(begin), n, h, w, c, shape.w * shape.c,
-                     shape.h * shape.w * shape.c};
+    const auto row = static_cast<std::ptrdiff_t>(shape.w * shape.c);
+    tensor.floats = {reinterpret_cast<float*>(begin), n, h, w, c, row, h * row};
   } else {
     const auto row = static_cast<std::ptrdiff_t>(row_bytes(*this));
     tensor.bytes = {begin + border * row + border * shape.c, n, h, w, c, row,

@@ -6,7 +6,7 @@
 namespace lbw {
 namespace {
 
-constexpr int kChunk = 1024;  // numbers that are real for a while
+constexpr std::int64_t kChunk = 1024;  // numbers that are real for a while
 
 class Affine : public Operation {
  public:
@@ -14,12 +14,20 @@ class Affine : public Operation {
       : Operation({fields.value("input", Kind::bytes)}, fields.value("output", Kind::map)),
         multiplier_(fields.floats("multiplier")),
         offset_(fields.floats("offset", multiplier_.size())),
-        relu_(fields.flag("relu")) {}
+        channels_(static_cast<std::int64_t>(multiplier_.size())),
+        relu_(fields.flag("relu")) {
+    // For several pixels at once, where they have few channels.
+    for (std::vector<float>* numbers : {&multiplier_, &offset_}) {
+      const std::vector<float> once = *numbers;
+      while (!once.empty() && numbers->size() + once.size() <= kChunk)
+        numbers->insert(numbers->end(), once.begin(), once.end());
+    }
+  }
 
   Shape shape(const Sizes& sizes) const override {
     const Shape& in = sizes[inputs[0]];
-    if (in.c != static_cast<std::int64_t>(multiplier_.size()))
-      throw Error(std::to_string(multiplier_.size()) + " multipliers for a map of " + in.text());
+    if (in.c != channels_)
+      throw Error(std::to_string(channels_) + " multipliers for a map of " + in.text());
     return in;
   }
 
@@ -48,32 +56,46 @@ class Affine : public Operation {
     return static_cast<float>(frame.descriptions[inputs[0]].zero_point);
   }
 
+  // Calls step(at, count, affine) for pieces of a row, of the channels of all its pixels; affine
+  // makes reals of a piece.
+  template <class Step>
+  void each_piece(const Frame& frame, const conv::Map& in, Step step) const {
+    const auto run = static_cast<std::int64_t>(multiplier_.size());
+    const std::int64_t numbers = static_cast<std::int64_t>(in.w) * in.c;
+    for (std::int64_t at = 0, count = 0; at < numbers; at += count) {
+      const std::int64_t first = at % run;
+      count = std::min({kChunk, run - first, numbers - at});
+      step(at, count, [&, first](const std::uint8_t* from, float* to) {
+        frame.loops.affine(from, zero(frame), &multiplier_[first], &offset_[first], count, to);
+      });
+    }
+  }
+
   void row_of_floats(const Frame& frame, const conv::Map& in, const std::uint8_t* from,
                      std::int64_t image, std::int64_t y) const {
     const conv::FloatMap& out = frame.floats(output);
-    float* to = out.data + image * out.image_stride + y * out.row_stride;
-    for (int x = 0; x < in.w; ++x, from += in.c, to += in.c) {
-      frame.loops.affine(from, zero(frame), multiplier_.data(), offset_.data(), in.c, to);
+    float* const to = out.data + image * out.image_stride + y * out.row_stride;
+    each_piece(frame, in, [&](std::int64_t at, std::int64_t count, auto affine) {
+      affine(from + at, to + at);
       if (relu_)
-        for (int c = 0; c < in.c; ++c) to[c] = to[c] > 0 ? to[c] : 0;
-    }
+        for (std::int64_t i = at; i < at + count; ++i) to[i] = to[i] > 0 ? to[i] : 0;
+    });
   }
 
   void row_of_bytes(const Frame& frame, const conv::Map& in, const std::uint8_t* from,
                     std::int64_t image, std::int64_t y) const {
     const conv::Map& out = frame.bytes(output);
-    std::uint8_t* to = out.data + image * out.image_stride + y * out.row_stride;
+    std::uint8_t* const to = out.data + image * out.image_stride + y * out.row_stride;
     const Rounding rounding = frame.rounding(output, relu_);
     float reals[kChunk];
-    for (int x = 0; x < in.w; ++x, from += in.c, to += in.c)
-      for (int c = 0; c < in.c; c += kChunk) {
-        const int count = std::min(kChunk, in.c - c);
-        frame.loops.affine(from + c, zero(frame), &multiplier_[c], &offset_[c], count, reals);
-        frame.loops.round(reals, rounding, count, to + c);
-      }
+    each_piece(frame, in, [&](std::int64_t at, std::int64_t count, auto affine) {
+      affine(from + at, reals);
+      frame.loops.round(reals, rounding, count, to + at);
+    });
   }
 
-  std::vector<float> multiplier_, offset_;  // by channel
+  std::vector<float> multiplier_, offset_;  // by channel, perhaps several times
+  std::int64_t channels_;
   bool relu_;
 };
 

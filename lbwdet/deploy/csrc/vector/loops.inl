@@ -287,20 +287,11 @@ void silu(const FunctionTask& task) {
   });
 }
 
-// Channels c .. c + lanes of `columns` neighbouring columns. Whole numbers below 2**24: exact.
+// The sums of channels c .. c + lanes of some columns to outputs.
 template <typename V, int columns>
-inline void depthwise_channels(const DepthwiseTask& task, const Round<V>& to, int column, int c) {
-  V sum[columns], v;
-  load(task.start + c, v);
-  for (int i = 0; i < columns; ++i) sum[i] = v;
-  const std::uint8_t* const x = task.x + column * task.x_column + c;
-  const float* weight = task.weight + c;
-  for (int tap = 0; tap < task.tap_count; ++tap, weight += task.channels) {
-    load(weight, v);
-    const std::uint8_t* const pixel = x + task.taps[tap];
-    for (int i = 0; i < columns; ++i) sum[i] = sum[i] + widen(pixel + i * task.x_column, v) * v;
-  }
-  V multiplier, offset;
+inline void depthwise_outputs(const DepthwiseTask& task, const Round<V>& to, V (&sum)[columns],
+                              int column, int c) {
+  V multiplier, offset, v{};
   load(task.multiplier + c, multiplier);
   load(task.offset + c, offset);
   for (int i = 0; i < columns; ++i) sum[i] = sum[i] * multiplier + offset;
@@ -323,6 +314,22 @@ inline void depthwise_channels(const DepthwiseTask& task, const Round<V>& to, in
       to.bytes(t, task.y + at);
     }
   }
+}
+
+// Channels c .. c + lanes of `columns` neighbouring columns. Whole numbers below 2**24: exact.
+template <typename V, int columns>
+inline void depthwise_channels(const DepthwiseTask& task, const Round<V>& to, int column, int c) {
+  V sum[columns], v;
+  load(task.start + c, v);
+  for (int i = 0; i < columns; ++i) sum[i] = v;
+  const std::uint8_t* const x = task.x + column * task.x_column + c;
+  const float* weight = task.weight + c;
+  for (int tap = 0; tap < task.tap_count; ++tap, weight += task.channels) {
+    load(weight, v);
+    const std::uint8_t* const pixel = x + task.taps[tap];
+    for (int i = 0; i < columns; ++i) sum[i] = sum[i] + widen(pixel + i * task.x_column, v) * v;
+  }
+  depthwise_outputs(task, to, sum, column, c);
 }
 
 template <typename V>

@@ -1,0 +1,3 @@
+import { real, register } from '../constants.js';
+
+register('PSRoIAlign', ({ stride }) => ({ scale: real(1 / stride) }));
