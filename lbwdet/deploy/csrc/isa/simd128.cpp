@@ -32,7 +32,7 @@ constexpr Four kSiluNumbers[] = {-87.0f,       87.0f,           1.44269504088896
                                  1.0f / 24,    1.0f / 6,        0.5f,                1.0f,
                                  12582912.0f + 127.0f};
 
-constexpr int kSiluVectors = 8;
+constexpr int kSiluVectors = 12;
 
 // silu_of of loops.inl, in its order, of at most so many vectors. In stages through memory: one
 // vector after the other would wait for its own results, and browsers keep that order.
@@ -112,7 +112,7 @@ struct Vector {
   using Int = v128_t;
   using Float = v128_t;
   using Words = v128_t;
-  static constexpr int lanes = 4, pixels = 4, vectors = 2;
+  static constexpr int lanes = 4, pixels = 6, vectors = 2;
   static constexpr int narrow_quads = 0;
 
   struct Halves {
