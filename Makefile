@@ -1,6 +1,7 @@
 # make demo: trains, deploys, compares and draws low-bit detectors. make test: the quick test suite.
 # make test-zoo: one config of each family of MMDetection's, quantized, minutes long.
 # make fuzz: damaged files for every reader, changed artifacts for every engine, minutes long.
+# make web: the engine and its package for browsers (docs/web.md).
 # All make the virtual environment first, if it is not there or out of date.
 PYTHON ?= python3
 VENV ?= .venv

@@ -44,7 +44,9 @@ async function dropped(page, names) {
     const transfer = new DataTransfer();
     for (const { name, data } of files) {
       const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-      transfer.items.add(new File([bytes], name, { type: name.endsWith('png') ? 'image/png' : '' }));
+      transfer.items.add(
+        new File([bytes], name, { type: name.endsWith('png') ? 'image/png' : '' }),
+      );
     }
     const options = { dataTransfer: transfer, bubbles: true };
     document.body.dispatchEvent(new DragEvent('dragenter', options));
@@ -88,7 +90,9 @@ async function usedAsPackage(page) {
     for (let i = 0; i < pixels.length; ++i)
       findings.files.push(plain(await detector.detect(new Blob([await bytes(`${i}.png`)]))));
     const threshold = findings.files[0].scores[1];
-    findings.threshold = (await detector.detect(pixels[0], { scoreThreshold: threshold })).scores.length;
+    findings.threshold = (
+      await detector.detect(pixels[0], { scoreThreshold: threshold })
+    ).scores.length;
 
     // One that takes long is cancelled in the middle; then the next one is answered.
     const large = new ImageData(4000, 4000);
@@ -118,7 +122,9 @@ async function usedAsPackage(page) {
     };
     const again = await Detector.load('/files/model.lbw');
     Object.assign(findings.errors, {
-      huge: await failure(again.detect({ data: new Uint8ClampedArray(4), width: 1 << 20, height: 1 << 20 })),
+      huge: await failure(
+        again.detect({ data: new Uint8ClampedArray(4), width: 1 << 20, height: 1 << 20 }),
+      ),
       wrong: await failure(again.detect({ data: new Uint8ClampedArray(5), width: 1, height: 1 })),
       noImage: await failure(again.detect(new Blob(['text']))),
     });
@@ -159,7 +165,9 @@ async function usedAsPage(page) {
   await page.keyboard.press('Home');
   found.loose = (await text(page, '.found li')).length;
   await dropped(page, ['second.lbw', '2.png']);
-  await page.waitForFunction(() => document.querySelector('#status').textContent === 'Found in 2.png:');
+  await page.waitForFunction(
+    () => document.querySelector('#status').textContent === 'Found in 2.png:',
+  );
   await settled(page);
   found.panels = await text(page, 'h2');
   found.dropped = await page
@@ -177,7 +185,9 @@ async function usedWithFilms(page) {
   await chosen(page, page.locator('.panel .choose').first(), file('model.lbw'));
   await page.waitForSelector('.panel .close:not([hidden])');
   await page.locator('#camera').click();
-  await page.waitForFunction(() => document.querySelector('.speed').textContent.includes('mean of'));
+  await page.waitForFunction(() =>
+    document.querySelector('.speed').textContent.includes('mean of'),
+  );
   found.camera = (await text(page, '.speed'))[0];
   await page.locator('#stop').click();
   await settled(page);
@@ -204,7 +214,9 @@ async function usedWithFilms(page) {
     transfer.items.add(new File(pieces, 'film.webm', { type: 'video/webm' }));
     document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true }));
   });
-  await page.waitForFunction(() => document.querySelector('.speed').textContent.includes('160 × 120'));
+  await page.waitForFunction(() =>
+    document.querySelector('.speed').textContent.includes('160 × 120'),
+  );
   found.video = (await text(page, '.speed'))[0];
   await page.keyboard.press('Escape');
   await settled(page);

@@ -14,7 +14,9 @@ let module = await Module.from(wasm);
 for (let i = 0; i < Number(count); ++i) {
   try {
     const file = await readFile(join(folder, `${i}.lbw`));
-    const artifact = await readArtifact(file.buffer.slice(file.byteOffset, file.byteOffset + file.length));
+    const artifact = await readArtifact(
+      file.buffer.slice(file.byteOffset, file.byteOffset + file.length),
+    );
     const engine = new Engine(module, { memoryLimit: 2 ** 26, workLimit: 2 ** 32 });
     engine.addProgram(artifact);
     engine.detect(new Uint8Array(24 * 32 * 3), 24, 32);

@@ -19,14 +19,17 @@ const array = ({ dtype, data }) => {
   const bytes = new Uint8Array(Buffer.from(data, 'base64')); // a copy, aligned
   return new NUMBERS[dtype](bytes.buffer);
 };
-const base64 = (view) => Buffer.from(view.buffer, view.byteOffset, view.byteLength).toString('base64');
+const base64 = (view) =>
+  Buffer.from(view.buffer, view.byteOffset, view.byteLength).toString('base64');
 const detected = ({ boxes, scores, labels, masks }) => ({
   detections: [boxes, scores, labels, ...(masks ?? [])].map(base64),
 });
 
 async function runArtifact(module, { path, images }) {
   const file = await readFile(path);
-  const artifact = await readArtifact(file.buffer.slice(file.byteOffset, file.byteOffset + file.length));
+  const artifact = await readArtifact(
+    file.buffer.slice(file.byteOffset, file.byteOffset + file.length),
+  );
   const engine = new Engine(module);
   try {
     engine.addProgram(artifact);
@@ -36,10 +39,16 @@ async function runArtifact(module, { path, images }) {
   }
 }
 
-function runOperation(module, { operation: json, values, quantizations: described, weights, image, resized }) {
+function runOperation(
+  module,
+  { operation: json, values, quantizations: described, weights, image, resized },
+) {
   const operation = operationFromJson(json, 'the case');
   const quantizations = Object.fromEntries(
-    Object.entries(described).map(([name, value]) => [name, recordFromJson('Quantization', value, name)]),
+    Object.entries(described).map(([name, value]) => [
+      name,
+      recordFromJson('Quantization', value, name),
+    ]),
   );
   const layers = Object.fromEntries(
     Object.entries(weights).map(([name, { arrays, ...rest }]) => {

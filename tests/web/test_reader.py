@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from lbwdet import __version__
 from lbwdet.deploy.artifact_writer import artifact_bytes
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.testing import tiny_artifact, tiny_rfcn_artifact
@@ -136,6 +137,10 @@ def test_operations_with_constants_have_their_file():
         and kind.constants is not Operation.constants
     }
     assert files == needed
+
+
+def test_the_package_has_the_version_of_the_project():
+    assert json.loads((WEB / "package.json").read_text())["version"] == __version__
 
 
 def test_the_sources_are_typed():

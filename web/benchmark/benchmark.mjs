@@ -39,7 +39,12 @@ for (const name of ['model', 'float', 'int8', 'images', 'out'])
 
 const ENGINES = ['lbwdet', 'onnxruntime-web float', 'onnxruntime-web int8'];
 const ORT_FILES = ['ort.wasm.min.mjs', 'ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm'];
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm' };
+const TYPES = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.wasm': 'application/wasm',
+};
 
 // Evenly taken, always the same.
 const names = (await readdir(options.images)).filter((name) => /\.(jpe?g|png)$/i.test(name)).sort();
@@ -53,7 +58,8 @@ const server = createServer(async (request, response) => {
   const path = decodeURIComponent(request.url.split('?')[0]);
   const file = fileOf(path);
   try {
-    if (path === '/') return response.setHeader('content-type', 'text/html').end('<title>benchmark</title>');
+    if (path === '/')
+      return response.setHeader('content-type', 'text/html').end('<title>benchmark</title>');
     await stat(file);
     downloaded.add(file);
     response.setHeader('content-type', TYPES[extname(file)] ?? 'application/octet-stream');
@@ -156,7 +162,8 @@ for (let round = 0; round < Number(options.rounds); ++round)
   }
 load.push(loadavg()[0]);
 
-const quantile = (numbers, share) => [...numbers].sort((a, b) => a - b)[Math.floor(share * (numbers.length - 1))];
+const quantile = (numbers, share) =>
+  [...numbers].sort((a, b) => a - b)[Math.floor(share * (numbers.length - 1))];
 const rounded = (value) => Number(value.toFixed(1));
 const engines = {};
 for (const [name, { start_ms: starts, latency_ms: times, files }] of Object.entries(results)) {
@@ -180,12 +187,19 @@ const report = {
     'latency: of lbwdet all from the pixels to the boxes; of onnxruntime-web the network alone, without resizing and ' +
     'suppression. start: a new page, from nothing to the first answer, files from this machine; median of 5. ' +
     'download: all that was asked for, as it is and with gzip -9.',
-  machine: { cpu: cpus()[0].model, cores: cpus().length, system: `${platform()} ${release()}`, load },
+  machine: {
+    cpu: cpus()[0].model,
+    cores: cpus().length,
+    system: `${platform()} ${release()}`,
+    load,
+  },
   browser: `Chromium ${browser.version()}`,
   onnxruntime_web: JSON.parse(await readFile(join(ORT, 'package.json'))).version,
   commit: git('rev-parse', 'HEAD') + (git('status', '--porcelain') ? ' with changes' : ''),
   date: new Date().toISOString().slice(0, 10),
-  models: Object.fromEntries(['model', 'float', 'int8'].map((name) => [name, basename(options[name])])),
+  models: Object.fromEntries(
+    ['model', 'float', 'int8'].map((name) => [name, basename(options[name])]),
+  ),
   images: images.length,
   rounds: Number(options.rounds),
   engines,

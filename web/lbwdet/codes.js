@@ -19,8 +19,7 @@ export async function decode(data, number, bitWidth, encoding) {
   const bytes = deflated ? await inflate(data, size) : data;
   expect(
     bytes.length === size,
-    () =>
-      `${bytes.length} bytes given, ${size} expected for ${number} codes of ${bitWidth} bits`,
+    () => `${bytes.length} bytes given, ${size} expected for ${number} codes of ${bitWidth} bits`,
   );
   const codes = new Int8Array(number);
   const unused = deflated

@@ -209,8 +209,11 @@ async function pixelsOf(image) {
   try {
     const { width, height } = bitmap;
     checkSize(width, height);
-    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-    if (context === null) throw new ImageError(`no canvas of ${width} x ${height} pixels can be had`);
+    const context = new OffscreenCanvas(width, height).getContext('2d', {
+      willReadFrequently: true,
+    });
+    if (context === null)
+      throw new ImageError(`no canvas of ${width} x ${height} pixels can be had`);
     context.drawImage(bitmap, 0, 0);
     return context.getImageData(0, 0, width, height);
   } catch (error) {
@@ -238,5 +241,7 @@ function checkedPixels({ data, width, height }) {
 function checkSize(width, height) {
   const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0;
   if (!whole || width * height > MAX_PIXELS)
-    throw new ImageError(`the image has ${width} x ${height} pixels; 1 to ${MAX_PIXELS} are allowed`);
+    throw new ImageError(
+      `the image has ${width} x ${height} pixels; 1 to ${MAX_PIXELS} are allowed`,
+    );
 }

@@ -47,9 +47,17 @@ export class Module {
         proc_exit() {
           throw new EngineError('the engine stopped itself');
         },
-        clock_time_get(/** @type {number} */ _id, /** @type {any} */ _precision, /** @type {number} */ at) {
+        clock_time_get(
+          /** @type {number} */ _id,
+          /** @type {any} */ _precision,
+          /** @type {number} */ at,
+        ) {
           const nanoseconds = BigInt(Math.round(performance.now() * 1e6));
-          new DataView(/** @type {WebAssembly.Memory} */ (memory).buffer).setBigUint64(at, nanoseconds, true);
+          new DataView(/** @type {WebAssembly.Memory} */ (memory).buffer).setBigUint64(
+            at,
+            nanoseconds,
+            true,
+          );
           return 0;
         },
         fd_write: () => ERRNO_NOSYS,

@@ -27,7 +27,9 @@ export function checkProgram({ operations, quantizations, weights, classes }) {
   for (const [name, quantization] of Object.entries(quantizations))
     checkQuantization(name, quantization);
   const kinds = checkOperations(operations, quantizations, weights);
-  const used = new Set(operations.flatMap((operation) => namesOf(operation, 'layer').map(({ name }) => name)));
+  const used = new Set(
+    operations.flatMap((operation) => namesOf(operation, 'layer').map(({ name }) => name)),
+  );
   expectNone(
     'weights of layers that no operation has',
     Object.keys(weights).filter((layer) => !used.has(layer)),

@@ -43,7 +43,11 @@ export function draw(canvas, image, found, threshold) {
   for (let i = shown - 1; i >= 0; --i) {
     const colour = colourOf(found.labels[i]);
     if (found.masks) tint(pen, image, found.masks[i], colour);
-    const [x1, y1, x2, y2] = inside(found.boxes.subarray(4 * i, 4 * i + 4), image, pen.lineWidth / 2);
+    const [x1, y1, x2, y2] = inside(
+      found.boxes.subarray(4 * i, 4 * i + 4),
+      image,
+      pen.lineWidth / 2,
+    );
     pen.strokeStyle = colour;
     pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
     const text = `${found.names[i]} ${found.scores[i].toFixed(2)}`;

@@ -83,7 +83,9 @@ export class Panel {
     const mean = this.#times.reduce((a, b) => a + b) / this.#times.length;
     one(this.element, '.speed').textContent =
       `${found.milliseconds.toFixed(0)} ms for ${image.width} × ${image.height}` +
-      (this.#times.length > 1 ? `, ${mean.toFixed(0)} ms in the mean of ${this.#times.length}` : '') +
+      (this.#times.length > 1
+        ? `, ${mean.toFixed(0)} ms in the mean of ${this.#times.length}`
+        : '') +
       ` · ${count || 'no'} ${count === 1 ? 'object' : 'objects'}`;
     const items = names.slice(0, MOST_LISTED).map((name, i) => {
       const item = document.createElement('li');

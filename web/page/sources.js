@@ -33,7 +33,9 @@ export async function pictureOf(file) {
   }
   const { width, height } = bitmap;
   if (Math.max(width, height) > MAX_SIDE)
-    throw new Error(`${name} has ${width} × ${height} pixels; at most ${MAX_SIDE} on a side fit here`);
+    throw new Error(
+      `${name} has ${width} × ${height} pixels; at most ${MAX_SIDE} on a side fit here`,
+    );
   const image = pixels(bitmap, width, height);
   bitmap.close();
   return image;

@@ -11,6 +11,8 @@ register('Preprocess', (operation, { quantizations }) => {
   const pixels = toRgb ? [...pad].reverse() : pad;
   return {
     table: Uint8Array.from({ length: 3 * 256 }, (_, i) => ofPixel(i >> 8, i & 255)),
-    fill: Uint8Array.from([0, 1, 2].map((c) => ofPixel(c, pixels[c])).concat(Array(3).fill(stored(value)))),
+    fill: Uint8Array.from(
+      [0, 1, 2].map((c) => ofPixel(c, pixels[c])).concat(Array(3).fill(stored(value))),
+    ),
   };
 });

@@ -31,7 +31,7 @@ constexpr Four kSiluNumbers[] = {87.0f,        -87.0f,      -1.4426950408889634f
                                  0.009570102f, 0.05591786f, 0.24024744f,          0.6931218f,
                                  0.9999993f,   1.0f};
 
-constexpr int kSiluVectors = 8;
+constexpr int kSiluVectors = 12;
 
 // silu_of of loops.inl, in its order, of at most so many vectors. In stages through memory: one
 // vector after the other would wait for its own results, and browsers keep that order.
@@ -108,7 +108,7 @@ struct Vector {
   using Int = v128_t;
   using Float = v128_t;
   using Words = v128_t;
-  static constexpr int lanes = 4, pixels = 4, vectors = 2;
+  static constexpr int lanes = 4, pixels = 6, vectors = 2;
   static constexpr int narrow_quads = 0;
 
   struct Halves {
@@ -248,7 +248,8 @@ inline Floats widen(const std::uint8_t* bytes, Floats) {
 
 inline void narrow(Floats values, std::uint8_t* out) {
   const v128_t wide = reinterpret_cast<v128_t>(values + 12582912.0f);  // the number in its low bits
-  const v128_t bytes = wasm_i8x16_shuffle(wide, wide, 0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+  const v128_t bytes =
+      wasm_i8x16_shuffle(wide, wide, 0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
   wasm_v128_store32_lane(out, bytes, 0);
 }
 
@@ -302,7 +303,8 @@ inline void depthwise_pairs(const DepthwiseTask& task, const v128_t* weights, in
           wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[i][half]), multiplier), offset);
   }
   silu_of_vectors(t, 2 * columns);
-  const v128_t first = wasm_v128_load(task.factor + c), second = wasm_v128_load(task.factor + c + 4);
+  const v128_t first = wasm_v128_load(task.factor + c);
+  const v128_t second = wasm_v128_load(task.factor + c + 4);
   const Bytes bytes(task.to);
   for (int i = 0; i < columns; ++i) {
     std::uint8_t* const y = task.y + (column + i) * static_cast<std::ptrdiff_t>(task.channels) + c;
@@ -319,10 +321,11 @@ void depthwise_in_pairs(const DepthwiseTask& task) {
   for (; c + 8 <= task.channels; c += 8) {
     v128_t weights[2 * kMostPairs];
     for (int pair = 0; pair < pairs; ++pair) {
-      const float* const weight = task.weight + c + 2 * pair * static_cast<std::ptrdiff_t>(task.channels);
+      const std::ptrdiff_t tap = 2 * pair;
+      const float* const weight = task.weight + tap * task.channels + c;
       const v128_t first = words(weight);
-      const v128_t second = 2 * pair + 1 < task.tap_count ? words(weight + task.channels)
-                                                          : wasm_i16x8_splat(0);
+      const v128_t second =
+          tap + 1 < task.tap_count ? words(weight + task.channels) : wasm_i16x8_splat(0);
       weights[2 * pair] = wasm_i16x8_shuffle(first, second, 0, 8, 1, 9, 2, 10, 3, 11);
       weights[2 * pair + 1] = wasm_i16x8_shuffle(first, second, 4, 12, 5, 13, 6, 14, 7, 15);
     }
