@@ -8,8 +8,12 @@ from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
 from lbwdet.measuring.environment import available_cpus
 
-ENGINES = ("torch", "onnxruntime", "openvino", "native", "reference")
-CALIBRATED = ("onnxruntime", "openvino")
+CALIBRATED = ("onnxruntime", "openvino", "onnxruntime-whole", "openvino-whole")
+ENGINES = (
+    *("torch", "torch-channels-last", "torch-compile"),
+    *CALIBRATED,
+    *("native", "reference"),
+)
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,8 @@ class BenchmarkSettings(Overrides):
     """Which engines, on which images, how often.
 
     Attributes:
-        against: of :data:`ENGINES`. ``onnxruntime`` and ``openvino`` stand for fp32 and int8.
+        against: of :data:`ENGINES`. ``onnxruntime`` and ``openvino`` stand for fp32 and int8;
+            by themselves of the networks alone, with ``-whole`` of the whole detector as one graph.
         config, checkpoint: of the float detector that the peers run; without checkpoint,
             random weights.
         input_size: height and width of the network's input; None: what the models'

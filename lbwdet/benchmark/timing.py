@@ -34,7 +34,7 @@ def time_engines(
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         files = _stored(images, folder)
-        processes = _load(bench, specs, stack)
+        processes = _load(bench, specs, files[0], stack)
         details: Details = {name: dict(load_s=one.load_s) for name, one in processes.items()}
         parts = _parts(
             {name: one for name, one in processes.items() if name != REFERENCE},
@@ -56,17 +56,19 @@ def _stored(images: Sequence[np.ndarray], folder: Path) -> list[Path]:
 
 
 def _load(
-    bench: Bench, specs: Sequence[EngineSpec], stack: contextlib.ExitStack
+    bench: Bench, specs: Sequence[EngineSpec], image: Path, stack: contextlib.ExitStack
 ) -> dict[str, EngineProcess]:
+    """The engines that a first image goes through: some get ready only then."""
     processes: dict[str, EngineProcess] = {}
     for spec in specs:
         log = bench.folder / "logs" / f"{spec.name}.log"
         try:
-            process = EngineProcess(spec, bench.settings.num_threads, log)
+            process = stack.enter_context(EngineProcess(spec, bench.settings.num_threads, log))
+            process.ask("detect", image)
         except EngineError as error:
             bench.unavailable[spec.name] = str(error)
         else:
-            processes[spec.name] = stack.enter_context(process)
+            processes[spec.name] = process
     if not processes:
         reasons = "; ".join(f"{name}: {why}" for name, why in bench.unavailable.items())
         raise LBWError(f"no engine can run: {reasons}")
@@ -79,9 +81,16 @@ def _parts(
     parts: dict[str, Details] = dict(dense={}, end_to_end={})
     if not timed:
         return parts
-    with Progress("timing", 2 * len(timed) * len(files) * (rounds + 1)) as progress:
+    calls_each = sum(1 + one.spec.dense for one in timed.values())
+    with Progress("timing", calls_each * len(files) * (rounds + 1)) as progress:
         for part, call in (("dense", "dense"), ("end_to_end", "detect")):
-            calls = {name: partial(one.seconds, call) for name, one in timed.items()}
+            calls = {
+                name: partial(one.seconds, call)
+                for name, one in timed.items()
+                if call == "detect" or one.spec.dense
+            }
+            if not calls:
+                continue
             times = measure(calls, files, 1, rounds, progress=progress.step)
             parts[part] = {name: _seconds(latency) for name, latency in times.items()}
     return parts

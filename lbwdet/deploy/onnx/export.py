@@ -99,6 +99,7 @@ def shapes_of(artifact: Artifact) -> dict[str, Value]:
 
 def _append(operations: tuple[Operation, ...], values: Values) -> None:
     for operation in operations:
+        values.graph.note = operation.title
         try:
             tensor = export(operation, values)
         except ConfigError as error:
