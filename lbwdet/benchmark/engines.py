@@ -80,10 +80,16 @@ def _installed(bench: Bench, engine: str) -> bool:
 def _graph_specs(
     bench: Bench, engine: str, calibration: Sequence[np.ndarray]
 ) -> Iterator[EngineSpec]:
-    from lbwdet.benchmark.graphs import calibration_inputs, make_graphs
+    from lbwdet.benchmark.graphs import calibration_inputs, make_graphs, takes_maps
     from lbwdet.benchmark.peers import TorchBenchmark
 
     peer = TorchBenchmark(**_peer(bench))
+    if not takes_maps(peer):
+        bench.unavailable[engine] = (
+            "its graph ends where boxes are made, and MMDetection's head expects more of it; take "
+            f"{engine}{WHOLE}"
+        )
+        return
     inputs = calibration_inputs(peer, calibration)
     for precision in ("fp32", "int8"):
         name = f"{engine}-{precision}"

@@ -16,9 +16,16 @@ from torch import nn
 from lbwdet.benchmark.int8 import quantize_onnx, quantize_openvino
 from lbwdet.benchmark.peers import TorchBenchmark
 from lbwdet.deploy.lower import RegionHead, head_of
+from lbwdet.deploy.lower.one_stage import OneStage
 from lbwdet.deploy.lower.trace import Part
 
 Array = np.ndarray
+
+
+def takes_maps(peer: TorchBenchmark) -> bool:
+    """Whether MMDetection's head makes boxes of what ``dense`` returns; some compute more first."""
+    head = head_of(peer.model)
+    return not issubclass(head, OneStage) or head.dense is OneStage.dense
 
 
 def calibration_inputs(peer: TorchBenchmark, images: Sequence[Array]) -> dict[str, list[Array]]:

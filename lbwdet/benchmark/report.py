@@ -36,7 +36,7 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
 def summary(result: Mapping[str, Any]) -> str:
     """Speed and accuracy of each engine, end to end, in one short table and one line."""
     columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "image in, boxes out": lambda row: row["name"] + _ELSEWHERE.get(row["name"][:4], ""),
+        "image in, boxes out": lambda row: row["name"] + _ELSEWHERE.get(row["name"], ""),
         "median (p10-p90)": _COLUMNS["median (p10-p90)"],
         "faster": _COLUMNS["against torch"],
         "mAP 11-point": _COLUMNS["mAP 11-point"],
@@ -59,7 +59,14 @@ def _rows(part: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 # Engines that run graphs alone.
-_ELSEWHERE = dict.fromkeys(("onnx", "open"), ", boxes in PyTorch")
+_ELSEWHERE = dict.fromkeys(
+    (
+        f"{engine}-{precision}"
+        for engine in ("onnxruntime", "openvino")
+        for precision in ("fp32", "int8")
+    ),
+    ", boxes in PyTorch",
+)
 
 
 def _protocol(result: Mapping[str, Any]) -> list[str]:
@@ -82,10 +89,35 @@ def _protocol(result: Mapping[str, Any]) -> list[str]:
             f"{_calibrated_on(result)}; proposals, RoIAlign and suppression stay MMDetection's "
             "there."
         )
+        lines += _whole(result)
+    lines += _quiet(result.get("quiet"))
     if result["accuracy_set"]:
         lines.append(f"mAP: {result['accuracy_set']}, IoU 0.5, of each engine's own detections.")
     lines.append(machine_text({key: result[key] for key in ("cpu", "commit")}))
     return lines
+
+
+def _whole(result: Mapping[str, Any]) -> list[str]:
+    if not any(name.endswith("-whole") for name in result["part"]["end_to_end"]["engines"]):
+        return []
+    return [
+        "-whole: the whole detector as one graph, with the engine's own suppression and RoIAlign, "
+        "exported from the project's float program; resizing by OpenCV. openvino-int8 is NNCF's "
+        "preset for activations with zero points (mixed), int8-performance the one without; "
+        "onnxruntime-int8 is static, per channel."
+    ]
+
+
+def _quiet(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    if found["why_not"]:
+        return [f"**The machine was not quiet**: {'; '.join(found['why_not'])}."]
+    widest = max(found["spread"].values(), default=0)
+    return [
+        f"The machine was quiet: others kept {found['load_during']:.2f} CPUs busy, and no engine's "
+        f"times spread by more than {widest:.0%} of their median."
+    ]
 
 
 def _calibrated_on(result: Mapping[str, Any]) -> str:

@@ -39,6 +39,7 @@ class BenchmarkSettings(Overrides):
         num_accuracy_images: only on the first ones.
         isa: instruction set of the native engine; None: the best.
         profile: also the native engine's time per operation.
+        quiet_check: also whether the machine was quiet.
 
     Raises:
         ConfigError: an engine that there is not, too many threads, or test images without
@@ -58,6 +59,7 @@ class BenchmarkSettings(Overrides):
     num_accuracy_images: int | None = None
     isa: str | None = None
     profile: bool = False
+    quiet_check: bool = False
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.against) - set(ENGINES)):

@@ -16,6 +16,7 @@ from lbwdet.benchmark.settings import Bench
 from lbwdet.errors import LBWError
 from lbwdet.measuring.accuracy import detect_all, evaluate
 from lbwdet.measuring.candidates import Detections
+from lbwdet.measuring.quiet import QuietCheck
 from lbwdet.measuring.speed import Latency, measure
 from lbwdet.measuring.testset import TestSet
 from lbwdet.progress import Progress
@@ -25,8 +26,8 @@ Details = dict[str, dict[str, Any]]  # of each engine, by its name
 
 def time_engines(
     bench: Bench, specs: Sequence[EngineSpec], images: Sequence[np.ndarray]
-) -> tuple[dict[str, Details], Details]:
-    """Latencies by part and engine; and what else is known of each engine.
+) -> tuple[dict[str, Details], Details, dict[str, Any] | None]:
+    """Latencies by part and engine; what else is known of each engine; whether it was quiet.
 
     Raises:
         LBWError: no engine can run.
@@ -36,16 +37,26 @@ def time_engines(
         files = _stored(images, folder)
         processes = _load(bench, specs, files[0], stack)
         details: Details = {name: dict(load_s=one.load_s) for name, one in processes.items()}
+        quiet = None
+        if bench.settings.quiet_check:
+            quiet = QuietCheck(process.pid for process in processes.values())
         parts = _parts(
             {name: one for name, one in processes.items() if name != REFERENCE},
             files,
             bench.settings.rounds,
         )
+        if quiet is not None:
+            quiet.finish()
         for name, process in processes.items():
             details[name]["peak_rss_mb"] = process.ask("memory")["peak_rss_mb"]
         if bench.settings.profile and NATIVE in processes:
             details[NATIVE]["profile"] = processes[NATIVE].ask("profile", files[0])["operations"]
-    return parts, details
+    return parts, details, quiet and quiet.report(_samples(parts["end_to_end"], len(files)))
+
+
+def _samples(engines: Details, images: int) -> dict[str, np.ndarray]:
+    """Seconds [rounds, images] of each."""
+    return {name: np.reshape(entry["samples_s"], (-1, images)) for name, entry in engines.items()}
 
 
 def _stored(images: Sequence[np.ndarray], folder: Path) -> list[Path]:

@@ -87,6 +87,7 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
     add("--accuracy", action="store_true", help="mAP of every engine on the config's test set")
     add("--isa", help="instruction set of the native engine [the best]")
     add("--profile", action="store_true", help="time per operation of the native engine")
+    add("--quiet-check", action="store_true", help="say whether others used the machine, too")
     add(
         "--out-dir",
         "--out",
