@@ -33,7 +33,7 @@ class CompiledBenchmark(TorchBenchmark):
     def __init__(self, **arguments: Any) -> None:
         from torch._inductor import config
 
-        config.freezing = True
+        config.freezing = True  # weights are constants
         super().__init__(**arguments)
         modules = dict(self.model.named_modules())
         for name in PARTS:

@@ -47,9 +47,9 @@ class QuietCheck:
             samples: seconds [rounds, images] of each that was timed.
 
         Returns:
-            ``load_before``, ``load_during``; ``spread`` of each: from the 10th to the 90th percentile
-            of its times, as shares of the median of the same image; ``why_not``: what speaks
-            against a quiet machine, a sentence each.
+            ``load_before``, ``load_during``; ``spread`` of each: from the 10th to the 90th
+            percentile of its times, as shares of the median of the same image; ``why_not``: what
+            speaks against a quiet machine, a sentence each.
         """
         spreads = {name: round(spread(times), 3) for name, times in samples.items()}
         reasons = [
