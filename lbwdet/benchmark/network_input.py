@@ -23,7 +23,7 @@ class NetworkInput:
     def __init__(
         self, preprocess: Mapping[str, Any], input_size: Sequence[int] | None = None
     ) -> None:
-        fields = {
+        fields: dict[str, Any] = {
             name: tuple(entry) if isinstance(entry, list) else entry
             for name, entry in preprocess.items()
         }

@@ -51,7 +51,9 @@ def time_engines(
             details[name]["peak_rss_mb"] = process.ask("memory")["peak_rss_mb"]
         if bench.settings.profile and NATIVE in processes:
             details[NATIVE]["profile"] = processes[NATIVE].ask("profile", files[0])["operations"]
-    return parts, details, quiet and quiet.report(_samples(parts["end_to_end"], len(files)))
+    if quiet is None:
+        return parts, details, None
+    return parts, details, quiet.report(_samples(parts["end_to_end"], len(files)))
 
 
 def _samples(engines: Details, images: int) -> dict[str, np.ndarray]:

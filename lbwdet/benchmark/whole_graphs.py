@@ -146,5 +146,6 @@ def write_network(bench: Bench, folder: Path) -> Network:
 
 def _of_boxes(operation: Operation) -> bool:
     """Whether it reads or writes boxes, or candidates, or writes the result."""
-    kinds = [role.kind for _, role in (*operation.reads(), *operation.writes())]
-    return not operation.writes() or any(kind not in Kind.MAP for kind in kinds)
+    read = [role.kind for _, role in operation.reads()]
+    written = [role.kind for _, role in operation.writes()]
+    return not written or any(kind not in Kind.MAP for kind in (*read, *written))

@@ -30,7 +30,7 @@ class QuietCheck:
     def __init__(self, own: Iterable[int], proc: Path = PROC, seconds: float = SECONDS) -> None:
         self._own = [*own, os.getpid()]
         self._proc = proc
-        self.before = self.during = None
+        self.during: float | None = None
         start = self._others()
         time.sleep(seconds)
         self.before = self._since(start)

@@ -57,9 +57,9 @@ def float_weights(
 def _low_bit(model: nn.Module, layer: LayerParameters) -> QuantLayer | None:
     """The module whose low-bit weight a layer has; None of a layer that is float in training."""
     module = model.get_submodule(layer.module)
-    own = layer.weight == f"{layer.module}.weight"
-    low = own and isinstance(module, QuantLayer) and module.quantizer is not None
-    return module if low else None
+    if not isinstance(module, QuantLayer) or module.quantizer is None:
+        return None
+    return module if layer.weight == f"{layer.module}.weight" else None
 
 
 def _check_levels(model: nn.Module, layer: LayerParameters, graph: Graph) -> None:
@@ -78,7 +78,7 @@ def _codes(
     model: nn.Module, layer: LayerParameters, graph: Graph
 ) -> tuple[Array, Array, str, int, int]:
     module = _low_bit(model, layer)
-    if module is not None:
+    if module is not None and module.quantizer is not None:
         quantized = module.quantized_weight()
         scale = quantized.scale.reshape(-1).to(torch.float32).numpy()
         codes = outputs_first(quantized.codes.numpy(), layer)
