@@ -1,5 +1,6 @@
 """The benchmark's table and plots."""
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
     blocks = []
     for part, title in PARTS.items():
         if rows := _rows(result["part"][part]):
-            blocks.append(table(rows, {title: lambda row: row["name"]} | _COLUMNS))
+            name = _end_to_end if part == "end_to_end" else operator.itemgetter("name")
+            blocks.append(table(rows, {title: name} | _COLUMNS))
     blocks += [f"- Not measured: {name}: {why}." for name, why in result["unavailable"].items()]
     blocks += [f"- {line}" for line in _protocol(result)]
     if profile and (slowest := _profile(result)):
@@ -36,7 +38,7 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
 def summary(result: Mapping[str, Any]) -> str:
     """Speed and accuracy of each engine, end to end, in one short table and one line."""
     columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "image in, boxes out": lambda row: row["name"] + _ELSEWHERE.get(row["name"], ""),
+        "image in, boxes out": _end_to_end,
         "median (p10-p90)": _COLUMNS["median (p10-p90)"],
         "faster": _COLUMNS["against torch"],
         "mAP 11-point": _COLUMNS["mAP 11-point"],
@@ -58,15 +60,18 @@ def _rows(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-# Engines that run graphs alone.
-_ELSEWHERE = dict.fromkeys(
-    (
-        f"{engine}-{precision}"
-        for engine in ("onnxruntime", "openvino")
-        for precision in ("fp32", "int8")
-    ),
-    ", boxes in PyTorch",
-)
+def _end_to_end(row: Mapping[str, Any]) -> str:
+    """An engine's name, and what it leaves to another."""
+    name: str = row["name"]
+    return f"{name}, boxes in PyTorch" if name in _GRAPHS_ALONE else name
+
+
+# Engines that run convolutions and fully connected layers only.
+_GRAPHS_ALONE = [
+    f"{engine}-{precision}"
+    for engine in ("onnxruntime", "openvino")
+    for precision in ("fp32", "int8")
+]
 
 
 def _protocol(result: Mapping[str, Any]) -> list[str]:
@@ -77,7 +82,7 @@ def _protocol(result: Mapping[str, Any]) -> list[str]:
         f"{result['images']['count']} images ({result['images']['source']}), {result['rounds']} "
         "rounds interleaved over the engines after one to warm up; each engine in a process of "
         "its own.",
-        "Dense part: from the network's input to the maps of proposals and of regions. "
+        "Dense part: from the network's input to the maps that boxes and regions are made from. "
         "End to end: uint8 image in, boxes out. Of the native engine the dense part is the sum of "
         "its operations' wall times within a whole run; of the others, a run of that graph alone.",
     ]
@@ -86,8 +91,8 @@ def _protocol(result: Mapping[str, Any]) -> list[str]:
             f"torch is MMDetection eager on the float detector ({', '.join(model)}); "
             "onnxruntime and openvino run its convolutions and fully connected layers, int8 being "
             "what their own post-training quantizers make of it, calibrated on "
-            f"{_calibrated_on(result)}; proposals, RoIAlign and suppression stay MMDetection's "
-            "there."
+            f"{_calibrated_on(result)}; what makes boxes (proposals, RoIAlign, suppression) stays "
+            "MMDetection's there."
         )
         lines += _whole(result)
     lines += _quiet(result.get("quiet"))

@@ -75,8 +75,7 @@ class WholeGraphs:
                 with contextlib.redirect_stdout(io.StringIO()):
                     graph = dict(onnxruntime=self._onnx, openvino=self._openvino)[engine](precision)
             except Exception as error:  # whatever another project's converter does not like
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                self._bench.unavailable[name] = reason
+                self._bench.unavailable[name] = _in_one_line(error)
                 continue
             arguments = dict(
                 engine=engine,
@@ -114,10 +113,30 @@ class WholeGraphs:
         model = openvino.convert_model(str(self._network.path))
         if precision != "fp32":
             _, _, preset = precision.partition("-")
-            model = quantize_openvino(model, self._inputs, preset or "mixed")
+            # Its quantizer runs parts of the graph, and some of them at one size only.
+            size, inputs = _of_one_size(self._inputs)
+            model.reshape({0: list(size)})
+            model = quantize_openvino(model, inputs, preset or "mixed")
+            model.reshape({0: [1, 3, -1, -1]})
         path = self._folder / f"openvino-{precision}.xml"
         openvino.save_model(model, str(path), compress_to_fp16=False)
         return path
+
+
+def _in_one_line(error: Exception) -> str:
+    """With what is said last, which OpenVINO puts behind the places that it came through."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    text = lines[0] if len(lines) == 1 else f"{lines[0]} ... {lines[-1]}"
+    return f"{type(error).__name__}: {text}"
+
+
+def _of_one_size(
+    inputs: Sequence[dict[str, Array]],
+) -> tuple[tuple[int, ...], list[dict[str, Array]]]:
+    """The shape that most images have, and the inputs of these."""
+    shapes = [each["image"].shape for each in inputs]
+    shape = max(shapes, key=shapes.count)
+    return shape, [each for each in inputs if each["image"].shape == shape]
 
 
 def write_network(bench: Bench, folder: Path) -> Network:
