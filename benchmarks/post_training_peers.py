@@ -5,6 +5,7 @@ by MMDetection's head in every case.
 """
 
 import copy
+import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -131,8 +132,7 @@ def _openvino(
     def validate(compiled: Any, items: Any) -> tuple[float, None]:
         detect = _detect(model, _runner(compiled))
         found = [detect([photographs.read(cfg, images, index)])[0] for index in items]
-        part = copy.copy(load_test_set(train))
-        part.images = [images.images[index] for index in items]
+        part = dataclasses.replace(load_test_set(train), images=[images.images[i] for i in items])
         return photographs.mean_ap(part, found)["mAP_area"] / 100, None
 
     low = nncf.quantize_with_accuracy_control(

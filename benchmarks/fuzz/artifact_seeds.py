@@ -28,9 +28,21 @@ _DARKNET = dict(
     ),
     test_cfg=dict(_delete_=True, score_thr=0.01, nms=dict(type="nms", iou_threshold=0.65)),
 )
+_SQUARES = dict(
+    type="AnchorGenerator",
+    ratios=[1.0],
+    octave_base_scale=8,
+    scales_per_octave=1,
+    strides=[8, 16, 32, 64, 128],
+)
 _HEADS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "retinanet": ("RetinaNet", {}, {}),
     "fcos": ("FCOS", {}, dict(type="FCOSHead", norm_cfg=dict(type="BN"), norm_on_bbox=True)),
+    "ddod": (
+        "DDOD",
+        dict(train_cfg=None),
+        dict(type="DDODHead", norm_cfg=dict(type="BN"), anchor_generator=_SQUARES),
+    ),
     "yolox": ("YOLOX", _DARKNET, dict(type="YOLOXHead", use_depthwise=True)),
 }
 

@@ -1,6 +1,5 @@
 """The parent's end of a worker."""
 
-import contextlib
 import json
 import os
 import subprocess
@@ -90,15 +89,11 @@ class EngineProcess:
         return float(self.ask(call, image)["seconds"])
 
     def close(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream:
-                with contextlib.suppress(BrokenPipeError):  # it ended before it read the last
-                    stream.close()
         try:
-            self._process.wait(timeout=10)
+            self._process.communicate(timeout=10)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()
 
     def __enter__(self) -> "EngineProcess":
         return self

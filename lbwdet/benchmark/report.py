@@ -1,6 +1,5 @@
 """The benchmark's table and plots."""
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
     blocks = []
     for part, title in PARTS.items():
         if rows := _rows(result["part"][part]):
-            name = _end_to_end if part == "end_to_end" else operator.itemgetter("name")
+            name = _end_to_end if part == "end_to_end" else _name
             blocks.append(table(rows, {title: name} | _COLUMNS))
     blocks += [f"- Not measured: {name}: {why}." for name, why in result["unavailable"].items()]
     blocks += [f"- {line}" for line in _protocol(result)]
@@ -60,9 +59,13 @@ def _rows(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _name(row: Mapping[str, Any]) -> str:
+    return str(row["name"])
+
+
 def _end_to_end(row: Mapping[str, Any]) -> str:
     """An engine's name, and what it leaves to another."""
-    name: str = row["name"]
+    name = _name(row)
     return f"{name}, boxes in PyTorch" if name in _GRAPHS_ALONE else name
 
 
@@ -156,16 +159,14 @@ def _unless_zero(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if value else ""
 
 
-def _accuracy(value: float | None) -> str:
-    return NOT_MEASURED if value is None else f"{100 * value:.1f}"
-
-
 _COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "median (p10-p90)": lambda row: latency_text({key: 1e3 * row[f"{key}_s"] for key in _TIMES}),
     "against torch": lambda row: NOT_MEASURED if row["ratio"] is None else f"{row['ratio']:.2f}x",
     "peak memory": lambda row: f"{row['peak_rss_mb']:,.0f} MB",
     "load": lambda row: f"{row['load_s']:.2f} s",
-    "mAP 11-point": lambda row: _accuracy(row["mAP_11point"]),
+    "mAP 11-point": lambda row: (
+        NOT_MEASURED if row["mAP_11point"] is None else f"{100 * row['mAP_11point']:.1f}"
+    ),
 }
 
 

@@ -34,7 +34,9 @@ def time_engines(
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        files = _stored(images, folder)
+        files = [folder / f"{index}.npy" for index in range(len(images))]
+        for file, image in zip(files, images, strict=True):
+            np.save(file, image)
         processes = _load(bench, specs, files[0], stack)
         details: Details = {name: dict(load_s=one.load_s) for name, one in processes.items()}
         quiet = None
@@ -59,13 +61,6 @@ def time_engines(
 def _samples(engines: Details, images: int) -> dict[str, np.ndarray]:
     """Seconds [rounds, images] of each."""
     return {name: np.reshape(entry["samples_s"], (-1, images)) for name, entry in engines.items()}
-
-
-def _stored(images: Sequence[np.ndarray], folder: Path) -> list[Path]:
-    paths = [folder / f"{index}.npy" for index in range(len(images))]
-    for path, image in zip(paths, images, strict=True):
-        np.save(path, image)
-    return paths
 
 
 def _load(

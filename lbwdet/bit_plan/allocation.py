@@ -63,25 +63,15 @@ def allocate_bits(
         pick = table.argmin(axis=0)  # the first of equals: the smallest
         best = table[pick, np.arange(capacity + 1)]
         chosen.append((name, widths, pick))
-    return _walk_back(chosen, size, best, step)
-
-
-def _walk_back(
-    chosen: list[tuple[str, list[int], np.ndarray]],
-    size: Mapping[str, Mapping[int, int]],
-    best: np.ndarray,
-    step: float,
-) -> dict[str, int]:
     if not np.isfinite(best[-1]):
         # Only rounding up made the smallest choices exceed the budget.
         return {name: widths[0] for name, widths, _ in chosen}
     left = int(np.flatnonzero(best == best[-1])[0])
-    bits: dict[str, int] = {}
-    for name, widths, pick in reversed(chosen):
-        width = widths[pick[left]]
-        bits[name] = width
-        left -= int(np.ceil(size[name][width] / step))
-    return {name: bits[name] for name, _, _ in chosen}
+    bits = dict.fromkeys(cost, 0)
+    for name, widths, pick in reversed(chosen):  # what each took of what was left
+        bits[name] = widths[pick[left]]
+        left -= int(np.ceil(size[name][bits[name]] / step))
+    return bits
 
 
 def monotone_costs(changes: Mapping[int, float]) -> dict[int, float]:

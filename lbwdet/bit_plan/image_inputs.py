@@ -10,7 +10,7 @@ from mmengine.dataset import Compose
 from torch import nn
 
 from lbwdet.errors import DataError
-from lbwdet.measuring.detectors import test_dataset
+from lbwdet.measuring.candidates import file_pipeline
 
 
 def read_input(cfg: Config, path: Path) -> dict[str, Any]:
@@ -19,13 +19,8 @@ def read_input(cfg: Config, path: Path) -> dict[str, Any]:
     Raises:
         DataError: it cannot be read.
     """
-    steps = [
-        step
-        for step in test_dataset(cfg)["pipeline"]
-        if not str(step["type"]).endswith("LoadAnnotations")
-    ]
     try:
-        data: dict[str, Any] = Compose(copy.deepcopy(steps))(dict(img_path=str(path), img_id=0))
+        data: dict[str, Any] = Compose(file_pipeline(cfg))(dict(img_path=str(path), img_id=0))
     except Exception as error:  # decoders raise whatever they like
         raise DataError(f"{path}: cannot read this image ({error})") from error
     return data

@@ -16,7 +16,12 @@ _LONGEST = 42  # characters of a name
 def draw_layers(layers: Sequence[LayerReport], measure: str = "none") -> bytes:
     """Share of the weights at each level, error, bytes and the measured damage, as PNG bytes."""
     with style():
-        panels = ["error", "bytes"] + ([measure] if measure != "none" else [])
+        panels = {
+            "relative squared error": [layer.error or 0.0 for layer in layers],
+            "bytes": [layer.bytes for layer in layers],
+        }
+        if measure != "none":
+            panels[f"{measure} change"] = [layer.damage or 0.0 for layer in layers]
         height = max(2.5, _ROW * len(layers) + 1.2)
         figure = Figure(figsize=(6 + 2.2 * len(panels), height))
         histogram, *bars = figure.subplots(
@@ -34,15 +39,9 @@ def draw_layers(layers: Sequence[LayerReport], measure: str = "none") -> bytes:
         names = [short(layer.name, _LONGEST, keep_end=True) for layer in layers]
         histogram.set_yticks(range(len(layers)), names, fontsize=7)
         histogram.grid(False)
-        values = {
-            "error": [layer.error or 0.0 for layer in layers],
-            "bytes": [layer.bytes for layer in layers],
-            measure: [layer.damage or 0.0 for layer in layers],
-        }
-        titles = {"error": "relative squared error", "bytes": "bytes", measure: f"{measure} change"}
-        for axes, panel in zip(bars, panels, strict=True):
-            axes.barh(range(len(layers)), values[panel], color=_BAR)
-            axes.set_title(titles[panel])
+        for axes, (title, values) in zip(bars, panels.items(), strict=True):
+            axes.barh(range(len(layers)), values, color=_BAR)
+            axes.set_title(title)
             axes.tick_params(axis="x", labelsize=7)
         return png(figure)
 

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from torch import Tensor
 
 from lbwdet.checkpoints import check_fit
 from lbwdet.errors import CheckpointError, ConfigError
-from lbwdet.files import atomic_write
 from lbwdet.layers import described_settings, quantize_, quantized_layers
+from lbwdet.posttraining import write_weights
 from lbwdet.quantizers import FLOAT_BIT_WIDTH
 from lbwdet.training.build import build_model
 
@@ -54,5 +53,4 @@ def write_projected(
         raise CheckpointError(f"{checkpoint}: cannot be continued: {error}") from error
     for layer in quantized_layers(model).values():
         layer.weight.data.copy_(layer.fake_quantized_weight().detach())
-    with atomic_write(out) as temporary:
-        torch.save(dict(state_dict=model.state_dict()), temporary)
+    write_weights(out, model, {})

@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lbwdet import __version__
 from lbwdet.bit_plan.image_inputs import detect, read_input
 from lbwdet.bit_plan.quantized_config import config_text
 from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError, LBWError
-from lbwdet.files import atomic_write
+from lbwdet.files import write_text
 from lbwdet.layers import describe_quantization, quantized_layers
 from lbwdet.measuring.calibration_images import calibration_images, note_images
 from lbwdet.measuring.detectors import build_detector
 from lbwdet.measuring.model_map import ModelMap
-from lbwdet.posttraining import estimate_norms, write_weights
+from lbwdet.posttraining import estimate_norms, write_detector
 from lbwdet.progress import Progress
 
 
@@ -80,25 +79,20 @@ def estimate_detector_norms(
     inputs = [read_input(cfg, path) for path in paths]
     for layer in quantized_layers(model).values():
         layer.weight.data.copy_(layer.fake_quantized_weight().detach())
-    progress: list[Progress] = []
+    with Progress("norms", total=0) as progress:
 
-    def on_norm(name: str, index: int, number: int) -> None:
-        if not progress:
-            progress.append(Progress("norms", number))
-        progress[0].step()
+        def on_norm(name: str, index: int, number: int) -> None:
+            progress.total = number
+            progress.step()
 
-    norms = estimate_norms(model.eval(), inputs, detect, on_norm)
+        norms = estimate_norms(model.eval(), inputs, detect, on_norm)
     if not norms:
         raise ConfigError(f"{config}: has no batch norm whose statistics could be estimated")
     written, told = out_dir / "post_trained.pth", out_dir / "config.py"
-    meta = dict(
-        dataset_meta=dict(CLASSES=model.dataset_meta["classes"]),
-        lbwdet=dict(version=__version__, quant=quant, **note_images(source, num)),
-    )
-    write_weights(written, model, meta)
-    with atomic_write(told) as temporary:
-        text = config_text(load_config(config), config, told, dict(load_from=str(written)))
-        temporary.write_text(text, encoding="utf-8")
+    classes = model.dataset_meta["classes"]
+    write_detector(written, model, classes, quant=quant, **note_images(source, num))
+    changes = dict(load_from=str(written))
+    write_text(told, config_text(load_config(config), config, told, changes))
     scores = None
     if measured is not None and before is not None:
         scores = before, measured(build_detector(cfg, written))

@@ -113,7 +113,11 @@ def plan_bits(
         changes = read_sensitivities(settings.inspected, layers, choices, settings.measure)
         with quantizers_of(model, {}):
             baseline = measure(model)
-    damage = {name: _damage(own, settings.measure) for name, own in changes.items()}
+    sign = -1 if settings.measure == "map" else 1  # less mAP is worse
+    damage = {
+        name: monotone_costs({width: sign * change for width, change in own.items()})
+        for name, own in changes.items()
+    }
     bits = allocate_bits(_with_ties(damage, layers, choices), size, budget)
 
     columns: dict[str, Callable[[nn.Module], float]] = {
@@ -171,11 +175,6 @@ def _row(
             predicted=sum(changes[layer][width] for layer, width in plan.items()),
             **{column: measured(model) for column, measured in columns.items()},
         )
-
-
-def _damage(changes: Mapping[int, float], measure: str) -> dict[int, float]:
-    sign = -1 if measure == "map" else 1
-    return monotone_costs({width: sign * change for width, change in changes.items()})
 
 
 def _with_ties(

@@ -30,7 +30,7 @@ from lbwdet.posttraining import (
     markdown,
     post_train,
     rows,
-    write_weights,
+    write_detector,
 )
 from lbwdet.progress import Progress
 from lbwdet.terminal import printable
@@ -44,7 +44,8 @@ class PostTrained:
         config, checkpoint: the files.
         images: number of images used.
         layers: what became of each.
-        map_11point: of ``float``, ``nearest`` and ``data-aware``, 0..1; None without labels.
+        map_11point: of ``float``, ``nearest`` and ``data-aware``, 0..1; None without labels,
+            empty if it was not asked for.
         left_out: images that cannot be used, and why.
         reused: whether it had been done before.
     """
@@ -61,7 +62,7 @@ class PostTrained:
         lines = [markdown(self.layers), ""]
         if self.map_11point is None:
             lines.append("mAP was not measured: there are no labelled test images")
-        else:
+        elif self.map_11point:
             found = ", ".join(f"{value:.3f} {name}" for name, value in self.map_11point.items())
             lines.append(f"mAP (11-point, IoU 0.5) without training: {found}")
         again = ", from an earlier run" if self.reused else ""
@@ -129,7 +130,7 @@ def post_train_detector(
     written, told = out_dir / "post_trained.pth", out_dir / "post_training.json"
     found = _finished(told, written, key)
     low_cfg = load_config(low_bit)
-    scores: dict[str, float] | None = None
+    scores: dict[str, float] | None = {}
     if found is None:
         run = State(out_dir / "state.pth", key)
         layers = _run(
@@ -170,14 +171,8 @@ def _run(
             model, inputs, detect, settings, floating, list(state.done), on_module, stages.step
         )
     known = {layer.name: layer for layer in [*state.layers, *result.layers]}
-    write_weights(
-        written,
-        model,
-        dict(
-            dataset_meta=dict(CLASSES=model.dataset_meta["classes"]),
-            lbwdet=dict(version=__version__, quant=describe_quantization(model), **note),
-        ),
-    )
+    classes = model.dataset_meta["classes"]
+    write_detector(written, model, classes, quant=describe_quantization(model), **note)
     state.remove()
     return list(known.values())
 

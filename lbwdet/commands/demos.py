@@ -78,7 +78,7 @@ def demo(parser: argparse.ArgumentParser) -> Run:
             return
         if args.artifact is None:
             raise ConfigError("what shall detect in it? lbwdet demo SOURCE MODEL.lbw")
-        from lbwdet.demos.artifact_demo import artifact_demo
+        from lbwdet.demos.image_demo import artifact_demo
 
         result = artifact_demo(
             args.source,

@@ -173,19 +173,10 @@ def contact_sheet(
 
 def _panel(axes: Axes, picture: Any, boxes: Any, names: Sequence[str], color: str) -> None:
     halo = [withStroke(linewidth=2.8, foreground="#000000b0")]
+    look: dict[str, Any] = dict(fill=False, edgecolor=color, linewidth=1.6, path_effects=halo)
     axes.imshow(picture)
     for x1, y1, x2, y2 in boxes:
-        axes.add_patch(
-            Rectangle(
-                (x1, y1),
-                x2 - x1,
-                y2 - y1,
-                fill=False,
-                edgecolor=color,
-                linewidth=1.6,
-                path_effects=halo,
-            )
-        )
+        axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **look))
     for (x1, y1, *_), name in zip(boxes, names, strict=False):
         axes.text(x1, y1 - 2, short(name), color="white", size=7, path_effects=halo, clip_on=True)
     axes.set(xticks=[], yticks=[])

@@ -1,4 +1,4 @@
-"""Detections drawn on images of the user's choice."""
+"""Detections drawn on what the user chooses, by a detector of MMDetection or a deployed one."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +11,11 @@ import numpy as np
 from lbwdet.configs import load_config
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.demos.drawing import Drawer
+from lbwdet.demos.video_demo import draw_video, is_video
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.files import write_bytes, write_json
 from lbwdet.images import find_images, read_image
+from lbwdet.measuring.artifact_candidate import ArtifactCandidate
 from lbwdet.measuring.candidates import Candidate, TorchCandidate
 from lbwdet.measuring.detectors import test_dataset
 from lbwdet.progress import Progress
@@ -50,6 +52,39 @@ def image_demo(
     candidate = TorchCandidate("demo", cfg, checkpoint, config=str(config), device=device)
     load = ImageLoader.of(test_dataset(cfg)["pipeline"])
     return draw_images(candidate, images, out_dir, score_thr, load)
+
+
+def artifact_demo(
+    source: str | Path,
+    artifact: str | Path,
+    out_dir: str | Path,
+    *,
+    score_thr: float = 0.3,
+    max_frames: int | None = None,
+    engine: str = "native",
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """What a deployed detector sees in an image, a folder, a video or a camera: draws and saves it.
+
+    Args:
+        source: an image, a folder of images, a video file or a camera's index.
+        artifact: ``model.lbw``.
+        out_dir: gets the drawings and ``detections.json``.
+        score_thr: boxes below this score are left out.
+        max_frames: as :func:`lbwdet.demos.video_demo.draw_video` takes it.
+        engine: ``'native'`` or ``'reference'``.
+        threads: CPU threads of the native engine; all by default.
+
+    Returns:
+        What was written to ``detections.json``.
+
+    Raises:
+        LBWError: with a message for the user.
+    """
+    candidate = ArtifactCandidate("demo", artifact, engine, threads)
+    if is_video(source):
+        return draw_video(candidate, source, out_dir, score_thr, max_frames)
+    return draw_images(candidate, source, out_dir, score_thr)
 
 
 def draw_images(

@@ -1,6 +1,7 @@
 """Detections drawn on every frame of a video or a camera."""
 
 import itertools
+import operator
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ def draw_video(
     opened: Any = int(str(source)) if camera else str(source)
     capture = cv2.VideoCapture(opened)
     try:
-        frames = _frames(capture)
+        reads = iter(capture.read, None)  # whether there was a frame, and this
+        frames = (frame for _, frame in itertools.takewhile(operator.itemgetter(0), reads))
         first = next(frames, None)
         if first is None:
             what = f"camera {source}: there is none" if camera else f"{source}: no video to read"
@@ -109,14 +111,6 @@ def _check_video(path: Path) -> None:
             f"{path}: no video to read; it is none of MP4, MOV, AVI, MKV, WEBM, MPEG "
             f"(it begins with {start!r})"
         )
-
-
-def _frames(capture: Any) -> Iterator[np.ndarray]:
-    while True:
-        done, frame = capture.read()
-        if not done:
-            return
-        yield frame
 
 
 def _write(

@@ -14,7 +14,6 @@ from mmdet.models.dense_heads import YOLOXHead
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from lbwdet import __version__
 from lbwdet.checkpoints import check_fit, read_checkpoint
 from lbwdet.configs import load_config
 from lbwdet.datasets.classes import config_classes
@@ -33,7 +32,7 @@ from lbwdet.layers import quantized_layers
 from lbwdet.measuring.calibration_images import calibration_images
 from lbwdet.measuring.candidates import ArrayDetector
 from lbwdet.measuring.detectors import test_dataset
-from lbwdet.posttraining import write_weights
+from lbwdet.posttraining import write_detector
 from lbwdet.progress import Progress
 from lbwdet.training.build import build_model
 
@@ -128,8 +127,7 @@ def import_yolox(
     for name, value in model.named_parameters():
         if name.startswith(f"{CLASS_LAYERS}."):
             value.data = value.data[channels]
-    meta = dict(dataset_meta=dict(CLASSES=classes), lbwdet=dict(version=__version__))
-    write_weights(Path(out), model, meta)
+    write_detector(Path(out), model, classes)
     return Imported(Path(out), published.size, classes, measured, difference)
 
 

@@ -61,13 +61,9 @@ class ArtifactCandidate:
     def layers(self) -> list[LayerReport]:
         return [
             LayerReport(
-                name=layer["name"],
                 shape=tuple(layer["shape"]),
-                bit_width=layer["bit_width"],
-                code=layer["code"],
-                zeros=layer["zeros"],
                 bytes=layer["code_bytes"] + layer["vector_bytes"],
-                dropped=layer["dropped"],
+                **{key: layer[key] for key in ("name", "bit_width", "code", "zeros", "dropped")},
             )
             for layer in self._facts["layers"]
         ]

@@ -15,6 +15,8 @@ from lbwdet.measuring.candidates import Candidate, Detections
 from lbwdet.measuring.speed import Latency
 from lbwdet.measuring.testset import TestSet
 
+ARRAYS = ("boxes", "scores", "labels")  # of detections
+
 
 class Cache:
     """Keyed by digests of what a result depends on; an unreadable entry counts as absent."""
@@ -41,11 +43,10 @@ class Cache:
         """What ``candidate`` found earlier on exactly these test images, or None."""
         try:
             with np.load(self._detections_path(candidate, test_set)) as arrays:
-                boxes, scores, labels = (arrays[key] for key in ("boxes", "scores", "labels"))
-                counts = arrays["counts"]
-            if (counts < 0).any() or (len(counts), counts.sum()) != (len(test_set), len(scores)):
+                counts, *values = (arrays[key] for key in ("counts", *ARRAYS))
+            if (counts < 0).any() or (len(counts), counts.sum()) != (len(test_set), len(values[0])):
                 return None
-            parts = (np.split(array, np.cumsum(counts)[:-1]) for array in (boxes, scores, labels))
+            parts = (np.split(array, np.cumsum(counts)[:-1]) for array in values)
             found = [Detections(*image) for image in zip(*parts, strict=True)]
             for detections in found:
                 detections.check("cache", len(test_set.classes))
@@ -56,17 +57,13 @@ class Cache:
     def keep_detections(
         self, candidate: Candidate, test_set: TestSet, found: Sequence[Detections]
     ) -> None:
-        with (
-            atomic_write(self._detections_path(candidate, test_set)) as path,
-            path.open("wb") as file,
-        ):
-            np.savez_compressed(
-                file,
-                counts=np.array([len(image.scores) for image in found], np.int64),
-                boxes=np.concatenate([image.boxes for image in found]),
-                scores=np.concatenate([image.scores for image in found]),
-                labels=np.concatenate([image.labels for image in found]),
-            )
+        counts = np.array([len(image.scores) for image in found], np.int64)
+        arrays: dict[str, Any] = {
+            key: np.concatenate([getattr(image, key) for image in found]) for key in ARRAYS
+        }
+        target = self._detections_path(candidate, test_set)
+        with atomic_write(target) as path, path.open("wb") as file:
+            np.savez_compressed(file, counts=counts, **arrays)
 
     def latency(self, key: str) -> dict[str, Latency] | None:
         """Earlier timings taken under exactly the conditions in ``key``, or None."""

@@ -183,15 +183,15 @@ class TorchCandidate(ArrayDetector):
         return [report_layer(name, layer) for name, layer in quantized_layers(self.model).items()]
 
 
+def file_pipeline(cfg: Config) -> list[dict[str, Any]]:
+    """The config's test pipeline, without steps that read annotations."""
+    steps = copy.deepcopy(test_dataset(cfg)["pipeline"])
+    return [step for step in steps if not str(step["type"]).endswith("LoadAnnotations")]
+
+
 def array_pipeline(cfg: Config) -> list[dict[str, Any]]:
-    """The config's test pipeline from a loaded image on, without steps that read annotations."""
-    steps = [
-        copy.deepcopy(step)
-        for step in test_dataset(cfg)["pipeline"]
-        if not str(step["type"]).endswith("LoadAnnotations")
-    ]
-    steps[0] = dict(type="mmdet.LoadImageFromNDArray")
-    return steps
+    """The same from a loaded image on."""
+    return [dict(type="mmdet.LoadImageFromNDArray"), *file_pipeline(cfg)[1:]]
 
 
 def _digest(cfg: Config, model: torch.nn.Module, device: str) -> str:

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from lbwdet import __version__
 from lbwdet.checkpoints import check_fit, read_checkpoint
 from lbwdet.errors import CheckpointError
 from lbwdet.files import atomic_write
@@ -68,6 +70,12 @@ class State:
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+def write_detector(path: Path, model: nn.Module, classes: Sequence[str], **told: Any) -> None:
+    """The checkpoint of a detector of these classes, and what is told of it."""
+    told = dict(version=__version__, **told)
+    write_weights(path, model, dict(dataset_meta=dict(CLASSES=classes), lbwdet=told))
 
 
 def write_weights(path: Path, model: nn.Module, meta: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ done here, with the exact solver, which has no parameter, as the reference.
 """
 
 import dataclasses
-import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from lbwdet.measuring.cache import Cache
 from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.environment import available_cpus, commit, cpu_name
 from lbwdet.measuring.speed import pinned_threads
-from lbwdet.measuring.testset import TestSet, load_test_set
+from lbwdet.measuring.testset import load_test_set
 from lbwdet.quantizers import build_quantizer, relative_error
 from lbwdet.studies.mu_sweep_report import markdown, plot
 from lbwdet.studies.weight_settings import with_weight_settings
@@ -133,7 +132,13 @@ def sweep_mu(
     with pinned_threads(threads):
         test_set = load_test_set(cfg, settings.num_images)
         content.update(dataset=test_set.description, num_images=len(test_set))
-        measured = functools.partial(_measured, test_set=test_set, cache=Cache(out_dir / "cache"))
+        cache = Cache(out_dir / "cache")
+
+        def measured(name: str, cfg: Config, checkpoint: str | Path) -> tuple[Any, dict[str, Any]]:
+            candidate = TorchCandidate(name, cfg, checkpoint)
+            found = cache.detect_all(candidate, test_set)
+            return candidate, evaluate(found, test_set.truths, test_set.classes).maps
+
         # The float model first: whatever is wrong with the checkpoint shows here.
         _, found = measured("float", with_weight_settings(cfg, dict(bit_width=32)), checkpoint)
         content.update(found)
@@ -175,15 +180,6 @@ def _check_trainable(cfg: Config) -> None:
             f"{cfg.filename}: cannot be retrained: a training by epochs needs "
             f"{', '.join(missing) or 'train_cfg.max_epochs'}; leave --retrain out"
         )
-
-
-def _measured(
-    name: str, cfg: Config, checkpoint: str | Path, test_set: TestSet, cache: Cache
-) -> tuple[TorchCandidate, dict[str, float | None]]:
-    """The detector, and its mAP in both protocols."""
-    candidate = TorchCandidate(name, cfg, checkpoint)
-    found = cache.detect_all(candidate, test_set)
-    return candidate, evaluate(found, test_set.truths, test_set.classes).maps
 
 
 def _retraining(

@@ -111,12 +111,9 @@ def _finish(axes: Axes, key: str, label: str, mus: Sequence[float]) -> None:
 
 def _by_bit_width(rows: Sequence[Row]) -> dict[int, tuple[list[Row], Row]]:
     """For each bit width the rows of the threshold solver, and that of the exact one."""
-    widths = sorted({row["bit_width"] for row in rows})
-    groups = {width: [row for row in rows if row["bit_width"] == width] for width in widths}
+    exact = {row["bit_width"]: row for row in rows if row["mu"] is None}
+    swept = [row for row in rows if row["mu"] is not None]
     return {
-        width: (
-            [row for row in group if row["mu"] is not None],
-            next(row for row in group if row["mu"] is None),
-        )
-        for width, group in groups.items()
+        width: ([row for row in swept if row["bit_width"] == width], exact[width])
+        for width in sorted(exact)
     }

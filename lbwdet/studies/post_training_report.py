@@ -22,7 +22,7 @@ def markdown(content: Mapping[str, Any]) -> str:
         whole = [row for row in plain if _kind(row) in kinds and row["ingredients"] == "all"]
         draws = {row["draw"] for row in less}
         whole = [row for row in whole if row["draw"] in draws and row["solver"] == "data"]
-        columns = {"ingredients": _first("ingredients")} | _accuracies() | {"seconds": _seconds}
+        columns = {"ingredients": _ingredients} | _ACCURACIES | {"seconds": _seconds}
         parts += ["Each ingredient switched off, at 4 bits, one draw of images:\n"]
         parts += [table(_draws([*whole, *less]), columns)]
     parts.append(
@@ -33,6 +33,19 @@ def markdown(content: Mapping[str, Any]) -> str:
         f"{content['machine']}, beside other work."
     )
     return "\n".join(parts)
+
+
+def short(content: Mapping[str, Any]) -> str:
+    """What a reader wants to know first: the float model, and what images alone made of it."""
+    rows = [row for row in content["rows"] if row["ingredients"] in ("all", "")]
+    rows = [row for row in rows if row["bits"] == 32 or row["solver"] != "exact"]
+    names = ("weights", "activations", "chosen by", "mAP area", "seconds")
+    columns = {name: _COLUMNS[name] for name in names}
+    images = max(row["images"] for row in rows)
+    return (
+        f"{table(_draws(rows), columns, left=3)}\n{rows[0]['model']}, mAP of all test photographs "
+        f"in points, {images} training photographs without their labels."
+    )
 
 
 def _kind(row: Row) -> tuple[Any, ...]:
@@ -48,8 +61,8 @@ def _draws(rows: Sequence[Row]) -> list[list[Row]]:
     return list(groups.values())
 
 
-def _first(key: str) -> Callable[[Sequence[Row]], object]:
-    return lambda draws: draws[0][key]
+def _ingredients(draws: Sequence[Row]) -> object:
+    return draws[0]["ingredients"]
 
 
 def _weights(draws: Sequence[Row]) -> str:
@@ -74,10 +87,6 @@ def _spread(key: str) -> Callable[[Sequence[Row]], str]:
     return text
 
 
-def _accuracies() -> dict[str, Callable[[Sequence[Row]], object]]:
-    return {"mAP area": _spread("mAP_area"), "mAP 11-point": _spread("mAP_11point")}
-
-
 def _used(draws: Sequence[Row]) -> str:
     found = sorted({row["used"] for row in draws if row.get("used")})
     return " to ".join(dict.fromkeys(map(str, (found[0], found[-1])))) if found else ""
@@ -93,13 +102,14 @@ def _peak(draws: Sequence[Row]) -> str:
     return f"{max(found):,}" if found else "" if draws[0]["solver"] != "data" else NOT_MEASURED
 
 
+_ACCURACIES = {"mAP area": _spread("mAP_area"), "mAP 11-point": _spread("mAP_11point")}
 _COLUMNS: dict[str, Callable[[Sequence[Row]], object]] = {
     "weights": _weights,
     "activations": lambda draws: (
         "float" if draws[0]["activation_bits"] == 32 else f"{draws[0]['activation_bits']} bits"
     ),
     "chosen by": _chosen,
-    **_accuracies(),
+    **_ACCURACIES,
     "draws": len,
     "images": _used,
     "seconds": _seconds,

@@ -16,6 +16,7 @@ from lbwdet.errors import DataError
 from lbwdet.files import write_text
 from lbwdet.studies.mu_sweep_report import markdown as sweep_table
 from lbwdet.studies.post_training_report import markdown as post_training_tables
+from lbwdet.studies.post_training_report import short as post_training_summary
 from lbwdet.studies.ste import markdown as study_tables
 from lbwdet.tables import table
 
@@ -25,8 +26,9 @@ _STUDIES = {
     "mu-sweep": sweep_table,
     "post-training": post_training_tables,
 }
-# <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated; of a benchmark,
-# <!-- table NAME summary --> is the short form.
+_SUMMARIES = {"post-training": post_training_summary}
+# <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated; of a benchmark
+# and of some studies, <!-- table NAME summary --> is the short form.
 _BLOCK = re.compile(
     r"(<!-- table (?P<name>[\w-]+)(?P<short> summary)? -->\n).*?(<!-- end -->)", re.DOTALL
 )
@@ -59,7 +61,9 @@ def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
     )
     if write is None:
         raise DataError(f"{path}: neither an experiment, a comparison, a benchmark nor a study")
-    text = summary(content) if block["short"] and "part" in content else write(content)
+    if block["short"]:
+        write = _SUMMARIES.get(content.get("study"), summary if "part" in content else write)
+    text = write(content)
     return f"{block[1]}{text.strip()}\n<!-- end -->"
 
 

@@ -178,8 +178,7 @@ def sample_coarse_gradient(
     random: np.random.Generator,
 ) -> tuple[Estimate, Estimate]:
     """Coarse gradients in ``v`` (which is exact) and ``w`` averaged over fresh samples."""
-    totals = np.zeros(len(v)), np.zeros(len(w))
-    squares = np.zeros(len(v)), np.zeros(len(w))
+    sums = np.zeros((2, len(v))), np.zeros((2, len(w)))  # of values and of squares
     for start in range(0, num_samples, _BATCH):
         z = random.standard_normal((min(_BATCH, num_samples - start), len(v), len(w)))
         inner = z @ w
@@ -187,9 +186,8 @@ def sample_coarse_gradient(
         missed = active @ v - (z @ teacher.w > 0) @ teacher.v
         through = v * _derivative(estimator, inner) * missed[:, None]
         for k, one in enumerate((active * missed[:, None], np.einsum("sm,smn->sn", through, z))):
-            totals[k][:] += one.sum(0)
-            squares[k][:] += (one**2).sum(0)
-    in_v, in_w = (_estimate(totals[k], squares[k], num_samples) for k in range(2))
+            sums[k][:] += one.sum(0), (one**2).sum(0)
+    in_v, in_w = (_estimate(total, square, num_samples) for total, square in sums)
     return in_v, in_w
 
 

@@ -72,7 +72,9 @@ def test_activations_of_the_same_call_are_deployed(detector, tmp_path, granulari
     line = ["quantize", str(tmp_path / "fixed.py"), "--checkpoint", str(checkpoint), "--no-map"]
     line += ["--post-training", "train", "--activations", granularity, "--bit-width", "4"]
     assert main([*line, "--num", "2", "--out", str(tmp_path / "low")]) == 0
-    told = capsys.readouterr().out.split("Deploy it: lbwdet ")[1].split()
+    told = capsys.readouterr().out
+    assert "mAP" not in told
+    told = told.split("Deploy it: lbwdet ")[1].split()
     files = [str(tmp_path / "low" / name) for name in ("config.py", "post_trained.pth")]
     path = tmp_path / "low.lbw"
     assert told == ["export", *files, "--out", "MODEL.lbw"]  # no images are named

@@ -27,7 +27,7 @@ def test_the_toy_demo(asked):
 def test_a_deployed_detector(asked, capsys):
     drawn = dict(frames=[[1], [2, 3]], median_ms=50.0, engine="native")
     line = ["demo", "0", "m.lbw", "--max-frames", "2", "--score-thr", "0.5", "--out-dir", "o"]
-    call = asked("lbwdet.demos.artifact_demo:artifact_demo", drawn, *line)
+    call = asked("lbwdet.demos.image_demo:artifact_demo", drawn, *line)
     assert (call["source"], call["artifact"], call["out_dir"]) == ("0", "m.lbw", "o")
     assert (call["max_frames"], call["score_thr"], call["engine"]) == (2, 0.5, "native")
     assert capsys.readouterr().out == (

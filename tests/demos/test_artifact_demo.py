@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from lbwdet.demos.artifact_demo import artifact_demo
 from lbwdet.demos.drawing import summary
+from lbwdet.demos.image_demo import artifact_demo
 from lbwdet.errors import LBWError
 
 

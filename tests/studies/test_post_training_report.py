@@ -1,4 +1,4 @@
-from lbwdet.studies.post_training_report import markdown
+from lbwdet.studies.post_training_report import markdown, short
 
 
 def row(bits, code, draw, area, **more):
@@ -95,3 +95,22 @@ def test_ingredients_stand_beside_the_whole_of_the_same_draw():
     )
     ablation = text[text.index("Each ingredient") :]
     assert [line[:2] for line in cells(ablation)[2:]] == [["all", "68.0"], ["no descent", "50.0"]]
+
+
+def test_the_short_form_has_what_images_made_of_the_float_model():
+    text = short(
+        content(
+            row(32, "float", 0, 73.0, solver="", images=0),
+            row(4, "dense", 0, 68.0, seconds=40.0),
+            row(4, "dense", 0, 1.0, solver="exact"),
+            row(4, "dense", 0, 69.0, ingredients="refined"),
+            row(4, "dense", 0, 50.0, ingredients="no descent"),
+            row(4, "dense", 0, 69.5, activation_bits=8),
+        )
+    )
+    assert cells(text)[2:] == [
+        ["float", "float", "", "73.0", ""],
+        ["4 bits dense, per channel", "float", "images", "68.0", "40"],
+        ["4 bits dense, per channel", "8 bits", "images", "69.5", ""],
+    ]
+    assert "64 training photographs without their labels" in text

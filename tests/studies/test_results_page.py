@@ -203,3 +203,11 @@ def test_a_benchmark_has_a_short_form(tmp_path):
     rows = [line for line in lines if line.startswith("|")][2:]
     assert [row.split("|")[1].strip().split(",")[0] for row in rows] == list(engines["engines"])
     assert "7.21x" in rows[-1] and "83.3" in rows[-1] and "boxes in PyTorch" in rows[-2]
+
+
+def test_so_has_post_training(tmp_path):
+    results = Path(__file__).parents[2] / "docs" / "results"
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table post_training summary -->\n<!-- end -->\n")
+    update_pages([page], results)
+    assert "peak" not in page.read_text() and "| images " in page.read_text()

@@ -31,11 +31,13 @@ def trained_activations(
                 f"{layer.module}: its activation quantizer has seen no data; use a checkpoint that "
                 "was trained with quantized activations, or a config without them"
             )
+        exponents = getattr(quantizer, "exponents", torch.zeros(0)).int().tolist()
         found[name] = Quantization(
             scale=float(quantizer.scale),
             zero_point=int(quantizer.zero_point),
             maximum=2**quantizer.bit_width - 1,
             rounding=quantizer.rounding,
-            exponents=tuple(getattr(quantizer, "exponents", torch.zeros(0)).int().tolist()),
+            # All zero, as those of an image: the same as none, which more operations take.
+            exponents=tuple(exponents) if any(exponents) else (),
         )
     return found

@@ -27,6 +27,19 @@ def _in_steps(operation: Operation, activations: Mapping[str, Quantization]) -> 
     return replace(operation, input_exponents=activations[operation.layer].exponents)
 
 
+def _before_sampling(
+    part: Part, activations: Mapping[str, Quantization]
+) -> dict[str, Quantization]:
+    """What training rounded, by layer; by the samples where it was the map that they are from."""
+    convs = [operation for operation in part.operations if isinstance(operation, Conv)]
+    found = {layer: each for layer, each in activations.items() if not part.layers[layer].sampled}
+    return found | {
+        conv.input: activations[conv.layer]
+        for conv in convs
+        if part.layers[conv.layer].sampled and conv.layer in activations
+    }
+
+
 class Building:
     """A program in the making.
 
@@ -38,7 +51,8 @@ class Building:
         operations: so far.
         weights: by layer.
         floats: what training has in the place of those weights that it does not quantize.
-        activations: quantizations of the inputs of layers that training has found, by layer.
+        activations: quantizations of the inputs of layers that training has found, by layer; of
+            maps that a layer samples, by what it reads, the samples.
     """
 
     def __init__(self, model: Any, fusions: Sequence[Fusion]) -> None:
@@ -76,7 +90,7 @@ class Building:
         self.weights |= store_weights(self._model, part.layers, graph)
         self.floats |= float_weights(self._model, part.layers, graph)
         activations = trained_activations(self._model, part.layers)
-        self.activations |= activations
+        self.activations |= _before_sampling(part, activations)
         self.operations.extend(_in_steps(each, activations) for each in part.operations)
         return part.outputs
 

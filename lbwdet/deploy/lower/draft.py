@@ -19,6 +19,8 @@ class LayerParameters:
         gain, bias: per output channel, float64.
         transposed: whether the weight is a transposed convolution's, [i, o, kh, kw]: the layer's
             outputs are those of every pixel of the kernel, row by row.
+        sampled: whether the layer's inputs are those of every pixel of the kernel, row by row, as
+            ``DeformedSamples`` gives them.
     """
 
     module: str
@@ -27,6 +29,7 @@ class LayerParameters:
     gain: tuple[float, ...]
     bias: tuple[float, ...]
     transposed: bool = False
+    sampled: bool = False
 
     def then(self, gain: tuple[float, ...], bias: tuple[float, ...]) -> "LayerParameters":
         """With another factor and offset after its own: ``(y * g + b) * gain + bias``."""

@@ -142,7 +142,7 @@ class Site:
         return value
 
     def add_layer(
-        self, kernel: tuple[int, int], outputs: int, value: str = "", transposed: bool = False
+        self, kernel: tuple[int, int], outputs: int, value: str = "", **arrangement: bool
     ) -> str:
         """Takes the call's ``weight`` and ``bias`` for a layer; returns its name.
 
@@ -150,7 +150,8 @@ class Site:
             kernel: height and width.
             outputs: number of output channels.
             value: that the layer's convolution writes, if it is not ``site.output``.
-            transposed: see :class:`~lbwdet.deploy.lower.draft.LayerParameters`.
+            arrangement: ``transposed`` or ``sampled``, see
+                :class:`~lbwdet.deploy.lower.draft.LayerParameters`.
         """
         weight, bias = self.call.arguments["weight"], self.argument("bias")
         if not self.is_constant("weight") or not self.is_constant("bias"):
@@ -163,7 +164,7 @@ class Site:
             kernel=kernel,
             gain=(1.0,) * outputs,
             bias=tuple(numbers) * (outputs // len(numbers)),
-            transposed=transposed,
+            **arrangement,
         )
         return name
 

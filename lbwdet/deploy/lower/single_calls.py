@@ -5,8 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torchvision  # noqa: F401  (has the operator of deformable convolutions)
+from mmcv.ops import DeformConv2d
+from mmcv.ops.deform_conv import DeformConv2dFunction
+from mmcv.ops.modulated_deform_conv import ModulatedDeformConv2dFunction
 from mmdet.models.necks.ssd_neck import L2Norm
 from torch import Tensor
+from torch.nn.modules.utils import _pair
 
 
 @torch.library.custom_op("lbwdet::l2_norm", mutates_args=())
@@ -27,12 +32,77 @@ def _l2_norm(module: Any, input: Tensor) -> Tensor:
     return found
 
 
+def _deform_conv(
+    context: Any,
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    deform_groups: int = 1,
+    *_: Any,
+) -> Tensor:
+    """mmcv's, whose own fills a tensor of the size of the trace."""
+    settings = (*_pair(stride), *_pair(padding), *_pair(dilation), groups, deform_groups, False)
+    nothing = torch.zeros(len(input), 1), torch.zeros(len(weight))
+    found: Tensor = torch.ops.torchvision.deform_conv2d(input, weight, offset, *nothing, *settings)
+    return found
+
+
+def _modulated_deform_conv(
+    context: Any,
+    input: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    deform_groups: int = 1,
+) -> Tensor:
+    settings = (*_pair(stride), *_pair(padding), *_pair(dilation), groups, deform_groups, True)
+    bias = torch.zeros(len(weight)) if bias is None else bias
+    found: Tensor = torch.ops.torchvision.deform_conv2d(
+        input, weight, offset, mask, bias, *settings
+    )
+    return found
+
+
+def _without_padding(module: Any, x: Tensor, offset: Tensor) -> Tensor:
+    """mmcv adds zeros to maps smaller than the kernel, between which there is nothing to read."""
+    found: Tensor = DeformConv2dFunction.apply(
+        x,
+        offset,
+        module.weight,
+        module.stride,
+        module.padding,
+        module.dilation,
+        module.groups,
+        module.deform_groups,
+    )
+    return found
+
+
+_SINGLE: tuple[tuple[type, Any], ...] = (
+    (L2Norm, _l2_norm),
+    (DeformConv2d, _without_padding),
+    (DeformConv2dFunction, staticmethod(_deform_conv)),
+    (ModulatedDeformConv2dFunction, staticmethod(_modulated_deform_conv)),
+)
+
+
 @contextlib.contextmanager
 def single_calls() -> Iterator[None]:
-    """Inside the block each of these modules calls one operator of this file."""
-    before = L2Norm.forward
-    L2Norm.forward = _l2_norm
+    """Inside the block the ``forward`` of each of these calls one operator."""
+    before = [(kind, kind.__dict__["forward"]) for kind, _ in _SINGLE]
+    for kind, forward in _SINGLE:
+        kind.forward = forward  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        L2Norm.forward = before
+        for kind, forward in before:
+            kind.forward = forward  # type: ignore[attr-defined]

@@ -286,6 +286,7 @@ def _op(node: fx.Node) -> str:
         str(node.target)
         .removeprefix("aten.")
         .removeprefix("lbwdet.")
+        .removeprefix("torchvision.")
         .split(".")[0]
         .removesuffix("_")
     )

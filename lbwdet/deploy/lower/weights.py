@@ -97,6 +97,8 @@ def _codes(
 
 def outputs_first(weight: Array, layer: LayerParameters) -> Array:
     """A layer's weight with its output channels first, as its convolution has them."""
+    if layer.sampled:
+        return np.ascontiguousarray(weight.transpose(0, 2, 3, 1).reshape(len(weight), -1, 1, 1))
     if not layer.transposed:
         return weight
     outputs_last = weight.transpose(2, 3, 1, 0)

@@ -58,8 +58,8 @@ class Reads:
 
     Attributes:
         kind: what the value must be.
-        layer: a field; the weight of the layer that it names multiplies the value, which training
-            may have rounded for it.
+        layer: a field that names a layer, whose weight multiplies the value, or samples, which that
+            of their reader does; training may have rounded the value for that layer.
         steps: channels may have steps of their own.
     """
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from mmdet.evaluation.functional import bbox_overlaps
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -40,18 +41,11 @@ def match(found: Found, expected: Found) -> tuple[float | None, float | None]:
     free = np.ones(len(scores), bool)
     differences = []
     for box, score, label in zip(*expected, strict=True):
-        overlaps = np.where(free & (labels == label), _ious(box, boxes), 0.0)
+        ious = bbox_overlaps(box[None], boxes)[0]
+        overlaps = np.where(free & (labels == label), ious, 0.0)
         if len(overlaps) and overlaps.max() >= IOU:
             best = int(overlaps.argmax())
             free[best] = False
             differences.append(abs(float(scores[best]) - float(score)))
     share = len(differences) / len(expected[1])
     return share, float(np.mean(differences)) if differences else None
-
-
-def _ious(box: Array, boxes: Array) -> Array:
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(1)
-    areas = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1)
-    union = areas + np.clip(box[2:] - box[:2], 0, None).prod() - shared
-    return np.asarray(shared / np.maximum(union, 1e-9))

@@ -61,6 +61,11 @@ def walk_deployment(
     results.content |= dict(deployment=dict(about=ABOUT, **where()))
     subjects = _read_subjects(names, results.entries)
     digests = {name: digest(subject) for name, subject in subjects.items()}
+
+    def share(group: Sequence[str], found: Mapping[str, Any]) -> None:
+        for name in group:
+            results.entries[name][DEPLOYED] = dict(found)
+
     open_groups = []
     for group in groups_of(digests):
         known = [results.entries[name].get(DEPLOYED, {}) for name in group]
@@ -70,7 +75,7 @@ def walk_deployment(
             if entry.get("model") == digests[group[0]] and _is_done(entry, step, retry)
         ]
         if done:
-            _share(results.entries, group, done[0])
+            share(group, done[0])
         else:
             open_groups.append(group)
     results.write()
@@ -80,7 +85,7 @@ def walk_deployment(
         return dict(model=digests[group[0]]) | found
 
     def keep(group: Sequence[str], found: dict[str, Any]) -> None:
-        _share(results.entries, group, found)
+        share(group, found)
         results.write()
 
     go_through(open_groups, trial, keep, jobs)
@@ -104,9 +109,7 @@ def conclude(found: Mapping[str, Any], end: str) -> dict[str, Any]:
         ok=why is None and masks is not False,
         boxes=why is None,
         masks=masks if why is None else None,
-        map_error=_rounded(found.get("map_error")),
-        matched=_rounded(found.get("matched")),
-        score_difference=_rounded(found.get("score_difference")),
+        **{key: _rounded(found.get(key)) for key in ("map_error", "matched", "score_difference")},
         reason=why,
     )
 
@@ -136,10 +139,3 @@ def _read_subjects(
             size = int(SHARES * entry.get("size", SIZE))
             subjects[name] = load_deployed(name, size)
     return subjects
-
-
-def _share(
-    entries: Mapping[str, dict[str, Any]], group: Sequence[str], found: Mapping[str, Any]
-) -> None:
-    for name in group:
-        entries[name][DEPLOYED] = dict(found)

@@ -10,13 +10,13 @@ from mmcv.transforms import Compose
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lbwdet.deploy.calibration.histogram import real
 from lbwdet.deploy.export import finish
 from lbwdet.deploy.lower import Lowered, head_of, lower
 from lbwdet.deploy.lower.preprocess import read_preprocess
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.native import NativeEngine
 from lbwdet.deploy.runtime.operations.detections import Detections
-from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.deploy.testing import random_image
 from lbwdet.errors import LBWError
@@ -155,14 +155,12 @@ def _run(
             raise LBWError(f"native and reference engine differ in {name}")
     if any(one.tobytes() != two.tobytes() for one, two in zip(found, other_found, strict=True)):
         raise LBWError("native and reference engine differ in their detections")
-    quantizations = artifact.program.quantizations
-    return [_real(values[name], quantizations.get(name)) for name in names], found
-
-
-def _real(value: Array, quantization: Quantization | None) -> Array:
-    if quantization is None:
-        return value
-    return (value.astype(np.float32) - quantization.zero_point) * np.float32(quantization.scale)
+    reals = values | {
+        name: real(values[name], quantization)
+        for name, quantization in artifact.program.quantizations.items()
+        if name in values
+    }
+    return [reals[name].astype(np.float32) for name in names], found
 
 
 @torch.no_grad()

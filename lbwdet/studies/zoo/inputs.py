@@ -39,27 +39,27 @@ def make_batch(model: nn.Module, training: bool, size: int = 128) -> dict[str, A
     images = [
         torch.randint(0, 256, (3, size, size), dtype=torch.uint8) for _ in range(1 + training)
     ]
-    samples = [_sample(model, index, size) for index in range(len(images))]
     if isinstance(model, SemiBaseDetector) and training:
         branches = ("sup", "unsup_teacher", "unsup_student")
         return dict(
             inputs={branch: list(images) for branch in branches},
-            data_samples={
-                branch: [_sample(model, index, size) for index in range(len(images))]
-                for branch in branches
-            },
+            data_samples={branch: _samples(model, len(images), size) for branch in branches},
         )
-    return dict(inputs=images, data_samples=samples)
+    return dict(inputs=images, data_samples=_samples(model, len(images), size))
 
 
 def _video(model: nn.Module, size: int) -> dict[str, Any]:
     frames = torch.randint(0, 256, (_FRAMES, 3, size, size), dtype=torch.uint8)
-    samples = [_sample(model, index, size) for index in range(_FRAMES)]
+    samples = _samples(model, _FRAMES, size)
     for index, sample in enumerate(samples):
         sample.set_metainfo(dict(frame_id=index, is_video_data=True, video_length=_FRAMES))
     track = TrackDataSample(metainfo=dict(key_frames_inds=[0], ref_frames_inds=[1]))
     track.video_data_samples = samples
     return dict(inputs=[frames], data_samples=[track])
+
+
+def _samples(model: nn.Module, count: int, size: int) -> list[DetDataSample]:
+    return [_sample(model, index, size) for index in range(count)]
 
 
 def _sample(model: nn.Module, index: int, size: int) -> DetDataSample:
@@ -92,9 +92,7 @@ def _sample(model: nn.Module, index: int, size: int) -> DetDataSample:
     if _has_part(model, "mask"):  # where there are masks, RTMDet takes centres of mass from them
         sample.gt_instances.masks = BitmapMasks(masks, size, size)
         sample.ignored_instances.masks = BitmapMasks(masks[:0], size, size)
-    if not _has_part(
-        model, "rpn_head"
-    ):  # with proposals given, MMDetection would skip the model's own
+    if not _has_part(model, "rpn_head"):  # given some, MMDetection would skip the model's own
         sample.proposals = InstanceData(bboxes=boxes + 2, scores=torch.ones(len(_BOXES)))
     coarse = size // _semantic_stride(model)
     sample.gt_sem_seg = PixelData(

@@ -1,5 +1,6 @@
 """Random weights with which every layer's numbers have about the same size, as trained ones do."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,9 @@ def make_lively(model: nn.Module, run: Callable[[], Any], scaled: bool = True) -
         if layer in met:
             return None
         met.add(layer)
-        bias = _bias(layer, output.dim())
+        bias = 0.0 if layer.bias is None else layer.bias
+        if layer.bias is not None and not isinstance(layer, nn.Linear):
+            bias = layer.bias[:, None, None]  # of channels, before height and width
         product = output - bias
         spread = float(product.std()) if product.numel() > 1 else 0.0
         if not _LEAST < spread < float("inf"):
@@ -53,25 +56,10 @@ def make_lively(model: nn.Module, run: Callable[[], Any], scaled: bool = True) -
             least = max(_SHARE * float(variances.mean()), _LEAST)
             norm.running_var.copy_(variances.clamp_min(least))
 
-    hooks = [
-        part.register_forward_hook(scale)
-        if isinstance(part, _LAYERS)
-        else part.register_forward_pre_hook(observe)
-        for part in model.modules()
-        if isinstance(part, (*(_LAYERS if scaled else ()), _BatchNorm))
-    ]
-    try:
+    with contextlib.ExitStack() as hooks:
+        for part in model.modules():
+            if isinstance(part, _BatchNorm):
+                hooks.enter_context(part.register_forward_pre_hook(observe))
+            elif scaled and isinstance(part, _LAYERS):
+                hooks.enter_context(part.register_forward_hook(scale))
         run()
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _bias(layer: Any, rank: int) -> Tensor:
-    """A layer's bias, for an output of so many axes."""
-    if layer.bias is None:
-        return torch.zeros(())
-    sizes = [1] * rank
-    sizes[-1 if isinstance(layer, nn.Linear) else 1] = -1
-    bias: Tensor = layer.bias.reshape(sizes)
-    return bias

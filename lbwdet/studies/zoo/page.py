@@ -95,7 +95,7 @@ def deployment_summary(content: Mapping[str, Any]) -> str:
         for name, meaning in DEPLOYMENTS.items()
         if counts[name]
     ]
-    for why, group in _by_reason(tried):
+    for why, group in _by_reason(tried, _refusal):
         lines.append(f"{len(group):4} ({_plural(_models(group), 'model')}) {why}")
     return "\n".join(lines)
 
@@ -111,8 +111,8 @@ def _deployment(content: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
     made = content["deployment"]
     reasons = [
         f"- {_plural(len(group), 'config')}, {_plural(_models(group), 'model')}: `{why}` "
-        f"({_examples([entry['config'] for entry in group])})"
-        for why, group in _by_reason(tried)
+        f"({_examples(group)})"
+        for why, group in _by_reason(tried, _refusal)
     ]
     parts = [
         "## Deployed",
@@ -137,14 +137,18 @@ def _deployed(entry: Mapping[str, Any]) -> str:
 
 
 def _by_reason(
-    entries: Sequence[Mapping[str, Any]],
+    entries: Sequence[Mapping[str, Any]], reason: Callable[[Mapping[str, Any]], str]
 ) -> list[tuple[str, list[Mapping[str, Any]]]]:
-    """Those with a reason, the most frequent first; modules and what would do do not count."""
+    """Those with a reason, the most frequent first."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for entry in entries:
-        if why := entry[DEPLOYED]["reason"]:
-            groups.setdefault(missing(why), []).append(entry)
+        if why := reason(entry):
+            groups.setdefault(why, []).append(entry)
     return sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+
+
+def _refusal(entry: Mapping[str, Any]) -> str:
+    return missing(entry[DEPLOYED]["reason"] or "")
 
 
 def missing(why: str) -> str:
@@ -172,18 +176,16 @@ def _median(key: str) -> Callable[[Any], object]:
 
 def _reasons(kind: str, title: str, entries: Sequence[Mapping[str, Any]]) -> str:
     """A list of the reasons, each with the number of configs and some of them; '' if none."""
-    groups: dict[str, list[str]] = {}
-    for entry in entries:
-        if _outcome(entry) == kind:
-            groups.setdefault(" ".join(entry["reason"].split()), []).append(entry["config"])
+    failed = [entry for entry in entries if _outcome(entry) == kind]
     lines = [
-        f"- {_plural(len(names), 'config')}: `{why}` ({_examples(names)})"
-        for why, names in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+        f"- {_plural(len(group), 'config')}: `{why}` ({_examples(group)})"
+        for why, group in _by_reason(failed, lambda entry: " ".join(entry["reason"].split()))
     ]
     return f"## {title}\n\n" + "\n".join(lines) if lines else ""
 
 
-def _examples(names: Sequence[str]) -> str:
+def _examples(entries: Sequence[Mapping[str, Any]]) -> str:
+    names = [entry["config"] for entry in entries]
     return ", ".join(names[:_EXAMPLES]) + (", ..." if len(names) > _EXAMPLES else "")
 
 
@@ -191,25 +193,21 @@ def _plural(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _count(name: str) -> Callable[[Any], object]:
-    return lambda row: sum(_outcome(entry) == name for entry in row[1]) or ""
-
-
-def _count_deployed(name: str) -> Callable[[Any], object]:
-    return lambda row: sum(_deployed(entry) == name for entry in row[1]) or ""
+def _count(kind_of: Callable[[Any], str], kind: str) -> Callable[[Any], object]:
+    return lambda row: sum(kind_of(entry) == kind for entry in row[1]) or ""
 
 
 _COLUMNS: dict[str, Callable[[Any], object]] = {
     "family": lambda row: row[0],
     "configs": lambda row: len(row[1]),
     "models": lambda row: len({entry.get("model", entry["config"]) for entry in row[1]}),
-    **{name: _count(name) for name in OUTCOMES},
+    **{name: _count(_outcome, name) for name in OUTCOMES},
 }
 _DEPLOYED_COLUMNS: dict[str, Callable[[Any], object]] = {
     "family": lambda row: row[0],
     "configs": lambda row: len(row[1]),
     "models": lambda row: _models(row[1]),
-    **{name: _count_deployed(name) for name in DEPLOYMENTS},
+    **{name: _count(_deployed, name) for name in DEPLOYMENTS},
     "map error": _median("map_error"),
     "boxes matched": _median("matched"),
     "scores apart": _median("score_difference"),

@@ -71,11 +71,9 @@ def load_model(name: str) -> dict[str, Any]:
         ConfigError: the file cannot be read as a config.
         KeyError: it has no model.
     """
-    cfg = load_config(config_root() / name)
-    model: dict[str, Any] = _reduced(cfg.model.to_dict())
-    preprocessor = model.get("data_preprocessor")
-    if preprocessor:
-        model["data_preprocessor"] = _plain_preprocessor(preprocessor)
+    model: dict[str, Any] = _reduced(load_config(config_root() / name).model.to_dict())
+    if preprocessor := model.get("data_preprocessor"):
+        model["data_preprocessor"] = _plain(preprocessor)
     return model
 
 
@@ -97,8 +95,7 @@ def load_deployed(name: str, size: int) -> dict[str, Any]:
     """
     cfg = load_config(config_root() / name)
     model: dict[str, Any] = _reduced(cfg.model.to_dict())
-    preprocessor = model.get("data_preprocessor") or {}
-    model["data_preprocessor"] = _deployed_preprocessor(preprocessor)
+    model["data_preprocessor"] = _plain(model.get("data_preprocessor") or {}, deployed=True)
     try:
         steps = [dict(step) for step in test_dataset(cfg)["pipeline"]]
     except (AttributeError, KeyError, TypeError):
@@ -137,26 +134,15 @@ def _names_a_checkpoint(key: Any, value: Any) -> bool:
     return key == "pretrained" or str(key).endswith("_ckpt")
 
 
-def _plain_preprocessor(preprocessor: dict[str, Any]) -> dict[str, Any]:
+def _plain(preprocessor: dict[str, Any], deployed: bool = False) -> dict[str, Any]:
     kept = {key: value for key, value in preprocessor.items() if key in _PREPROCESSING}
     if isinstance(preprocessor.get("data_preprocessor"), dict):  # of several branches
-        kept["data_preprocessor"] = _plain_preprocessor(preprocessor["data_preprocessor"])
+        kept["data_preprocessor"] = _plain(preprocessor["data_preprocessor"], deployed)
+    if deployed and "pad_value" in preprocessor:
+        kept["pad_value"] = preprocessor["pad_value"]
+    if deployed and preprocessor.get("mean") is not None:
+        kept |= _NORMALIZED
     return kept
-
-
-def _deployed_preprocessor(preprocessor: dict[str, Any]) -> dict[str, Any]:
-    kept = _plain_preprocessor(preprocessor) | {
-        key: preprocessor[key] for key in ("pad_value",) if key in preprocessor
-    }
-    for inner, outer in ((preprocessor, kept), *_branches(preprocessor, kept)):
-        if inner.get("mean") is not None:
-            outer.update(_NORMALIZED)
-    return kept
-
-
-def _branches(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[Any, Any]]:
-    key = "data_preprocessor"
-    return [(one[key], other[key])] if isinstance(one.get(key), dict) else []
 
 
 def _small(steps: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:

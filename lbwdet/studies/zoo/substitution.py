@@ -67,9 +67,7 @@ def _watched(model: nn.Module, see: Callable[[nn.Module, int, Any], Any]) -> Ite
         calls[module] += 1
         return see(module, calls[module] - 1, output)
 
-    handles = [module.register_forward_hook(hook) for module in model.modules()]
-    try:
+    with contextlib.ExitStack() as hooks:
+        for module in model.modules():
+            hooks.enter_context(module.register_forward_hook(hook))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

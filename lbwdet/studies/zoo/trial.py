@@ -88,7 +88,7 @@ def _pretend_to_train() -> None:
         torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
 
 
-def run_steps(detector: nn.Module, size: int) -> tuple[dict[str, str | None], set[str]]:
+def run_steps(detector: Any, size: int) -> tuple[dict[str, str | None], set[str]]:
     """Runs each step once on the same random images of ``size`` x ``size`` pixels.
 
     Returns:
@@ -98,7 +98,8 @@ def run_steps(detector: nn.Module, size: int) -> tuple[dict[str, str | None], se
     trained: set[str] = set()
     detector.zero_grad(set_to_none=True)
     try:
-        total = _loss(detector, size)
+        losses = detector(**_data(detector, size, training=True), mode="loss")
+        total = detector.parse_losses(losses)[0]
         found["loss"] = None if math.isfinite(total.item()) else f"the loss is {total.item()}"
         found["backward"] = "not reached"
         total.backward()
@@ -109,27 +110,19 @@ def run_steps(detector: nn.Module, size: int) -> tuple[dict[str, str | None], se
         found.setdefault("backward", "no loss")
     detector.zero_grad(set_to_none=True)
     try:
-        _predict(detector, size)
+        with torch.no_grad():
+            detector(**_data(detector, size, training=False), mode="predict")
         found["predict"] = None
     except Exception as error:
         found["predict"] = reason(error)
     return found, trained
 
 
-def _loss(detector: Any, size: int) -> torch.Tensor:
+def _data(detector: Any, size: int, training: bool) -> Any:
+    """The same random images each time, as ``detector``, then in that mode, gets them."""
     torch.manual_seed(_SEED)
-    detector.train()
-    data = detector.data_preprocessor(make_batch(detector, training=True, size=size), True)
-    total: torch.Tensor = detector.parse_losses(detector(**data, mode="loss"))[0]
-    return total
-
-
-@torch.no_grad()
-def _predict(detector: Any, size: int) -> None:
-    torch.manual_seed(_SEED)
-    detector.eval()
-    data = detector.data_preprocessor(make_batch(detector, training=False, size=size), False)
-    detector(**data, mode="predict")
+    detector.train(training)
+    return detector.data_preprocessor(make_batch(detector, training, size), training)
 
 
 def _record_projections(detector: nn.Module) -> set[str]:

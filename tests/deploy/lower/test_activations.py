@@ -43,6 +43,15 @@ def test_kinds_of_inputs():
     assert trained_activations(both, LAYERS) == {"1:0": Quantization(0.5, 7, 255, "nearest")}
 
 
+def test_steps_of_channels():
+    known = dict(is_calibrated=True, scale=torch.tensor(0.5), zero_point=7, bit_width=8)
+    for exponents, expected in ([-2, 0, 0, 1], (-2, 0, 0, 1)), ([0, 0, 0, 0], ()):
+        found = trained_activations(
+            net(**known, rounding="nearest", exponents=torch.tensor(exponents)), LAYERS
+        )
+        assert found["1:0"].exponents == expected
+
+
 def test_one_that_saw_no_data():
     with pytest.raises(ConfigError, match="1: its activation quantizer has seen no data"):
         trained_activations(net(is_calibrated=False), LAYERS)

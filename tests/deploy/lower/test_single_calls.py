@@ -1,5 +1,8 @@
 import pytest
 import torch
+from mmcv.ops import DeformConv2d, deform_conv2d, modulated_deform_conv2d
+from mmcv.ops.deform_conv import DeformConv2dFunction
+from mmcv.ops.modulated_deform_conv import ModulatedDeformConv2dFunction
 from mmdet.models.necks.ssd_neck import L2Norm
 
 from lbwdet.deploy.lower.single_calls import l2_norm, single_calls
@@ -16,8 +19,26 @@ def test_the_call_is_what_the_module_computes():
 
 
 def test_modules_are_their_own_again_after_an_error():
-    before = L2Norm.forward
+    kinds = (L2Norm, DeformConv2d, DeformConv2dFunction, ModulatedDeformConv2dFunction)
+    before = [kind.__dict__["forward"] for kind in kinds]
     with pytest.raises(KeyError), single_calls():
-        assert L2Norm.forward is not before
+        assert all(k.__dict__["forward"] is not b for k, b in zip(kinds, before, strict=True))
         raise KeyError
-    assert L2Norm.forward is before
+    assert [kind.__dict__["forward"] for kind in kinds] == before
+
+
+def test_deformable_convolutions_are_mmcvs():
+    x, offset = torch.randn(2, 4, 7, 8), torch.randn(2, 2 * 18, 4, 3)
+    geometry = ((2, 3), (1, 1), 1, 2, 2)
+    plain, bias = torch.randn(6, 2, 3, 3), torch.randn(6)
+    calls = [
+        lambda: deform_conv2d(x, offset, plain, *geometry),
+        lambda: modulated_deform_conv2d(x, offset, offset[:, :18], plain, bias, *geometry),
+        lambda: modulated_deform_conv2d(x, offset, offset[:, :18], plain, None, *geometry),
+        lambda: small(x[..., :2, :2], offset[..., :2, :2]),
+    ]
+    small = DeformConv2d(4, 6, 3, padding=1, deform_groups=2)
+    expected = [call() for call in calls]
+    with single_calls(), torch.no_grad():
+        for call, wanted in zip(calls, expected, strict=True):
+            torch.testing.assert_close(call(), wanted)

@@ -7,7 +7,8 @@
 #include "conv.h"
 
 namespace lbw {
-struct Rounding;  // see ../vector/loops.h
+struct FunctionTask;  // these two: see ../vector/loops.h
+struct Rounding;
 }
 
 namespace lbw::conv {
@@ -55,8 +56,7 @@ struct Row {
   int zero_residual;
   float ratio;
   // Null, or what makes bytes of reals: Loops::silu, with a factor per channel, in order.
-  void (*function)(const float* t, const float* factor, const Rounding& to, std::size_t count,
-                   uint8_t* y);
+  void (*function)(const FunctionTask& task);
   const float* factor;
   const Rounding* to;
 };

@@ -24,8 +24,7 @@ struct Layout {
   std::vector<int32_t> start;  // these three: in the order of the lanes, padded
   std::vector<float> multiplier, offset;
   std::vector<float> factor;  // of a silu, in order; with Winograd, too
-  void (*function)(const float* t, const float* factor, const Rounding& to, std::size_t count,
-                   uint8_t* y) = nullptr;
+  void (*function)(const FunctionTask& task) = nullptr;
   Rounding to;
   std::vector<std::vector<uint16_t>> stretches;  // of each block, or none: see Row
   std::vector<const uint16_t*> stretches_of_block;

@@ -192,22 +192,12 @@ static inline void finish_bytes(const Row& row, const Tile& tile) {
 }
 
 template <class V>
-__attribute__((noinline)) static void finish_function(const Row& row, const Tile& tile) {
-  alignas(64) float reals[(V::vectors < 2 ? 2 : V::vectors) * V::lanes];
+static inline void finish_function(const Row& row, const Tile& tile) {
   const int held = tile.vectors * V::lanes;
-  const int count = tile.channels < held ? tile.channels : held;
-  for (int p = 0; p < tile.pixels; ++p) {
-    for (int c = 0; c < tile.vectors; ++c) {
-      const int first = tile.channel + c * V::lanes;
-      const auto sum = V::load_int(tile.sums + (p * tile.vectors + c) * V::lanes);
-      V::store(reals + c * V::lanes,
-               V::add(V::mul(V::to_float(sum), V::load(row.multiplier + first)),
-                      V::load(row.offset + first)),
-               V::lanes);
-    }
-    row.function(reals, row.factor + tile.channel, *row.to, count,
-                 row.y + (tile.column + p) * row.y_column + tile.channel);
-  }
+  const std::size_t count = tile.channels < held ? tile.channels : held;
+  row.function({tile.sums, held, row.multiplier + tile.channel, row.offset + tile.channel,
+                row.factor + tile.channel, *row.to, count, tile.pixels,
+                row.y + tile.column * row.y_column + tile.channel, row.y_column});
 }
 
 template <class V>

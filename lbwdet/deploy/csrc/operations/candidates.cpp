@@ -259,7 +259,11 @@ class CandidatesOperation : public Operation {
       float* const scores = memory.take<float>(columns());
       const float hopeless =
           sigmoid_ && threshold ? hopeless_logit() : std::numeric_limits<float>::quiet_NaN();
+      // The score of a class is 1 at most: a factor alone may be too small.
+      const bool by_factor = threshold && threshold_ > 0 && factor_first_ && !root_ &&
+                             (sigmoid_ || softmax_);
       for (std::int64_t anchor = first; anchor < last; ++anchor) {
+        if (by_factor && !(static_cast<float>(factors[anchor - first]) > threshold_)) continue;
         const float* const row = logits + anchor * columns();
         if (*std::max_element(row, row + classes_) <= hopeless) continue;
         activate(row, frame.loops, terms, scores);

@@ -1,6 +1,7 @@
 // Class Concat: maps of one size, along the channels.
 #include <array>
 
+#include "copy_pixels.h"
 #include "operation.h"
 
 namespace lbw {
@@ -15,6 +16,7 @@ class Concat : public Operation {
     for (std::size_t i = 0; i < inputs.size(); ++i)
       tables_.push_back(table(fields.description(inputs[i]).zero_point, ratios[i],
                               fields.description(output), *fields.isa.loops));
+    for (const Table& each : tables_) same_.push_back(each == numbers());
   }
 
   Shape shape(const Sizes& sizes) const override {
@@ -42,8 +44,11 @@ class Concat : public Operation {
         for (std::size_t i = 0; i < inputs.size(); ++i) {
           const conv::Map& in = frame.bytes(inputs[i]);
           const std::uint8_t* from = in.data + image * in.image_stride + y * in.row_stride;
-          for (std::ptrdiff_t x = 0; x < in.w; ++x)
-            frame.loops.look_up(tables_[i].data(), from + x * in.c, in.c, to + x * out.c);
+          if (same_[i])
+            copy_pixels(from, to, {in.c, out.c}, in.c, in.w);
+          else
+            for (std::ptrdiff_t x = 0; x < in.w; ++x)
+              frame.loops.look_up(tables_[i].data(), from + x * in.c, in.c, to + x * out.c);
           to += in.c;
         }
       }
@@ -53,18 +58,24 @@ class Concat : public Operation {
  private:
   using Table = std::array<std::uint8_t, 256>;
 
+  static Table numbers() {
+    Table all;
+    for (int q = 0; q < 256; ++q) all[q] = static_cast<std::uint8_t>(q);
+    return all;
+  }
+
   // What each number of an input becomes.
   static Table table(int zero, float ratio, const Value& to, const Loops& loops) {
-    Table numbers, result;
-    for (int q = 0; q < 256; ++q) numbers[q] = static_cast<std::uint8_t>(q);
+    Table result;
     std::array<float, 256> reals;
-    loops.scale(numbers.data(), static_cast<float>(zero), ratio, numbers.size(), reals.data());
+    loops.scale(numbers().data(), static_cast<float>(zero), ratio, reals.size(), reals.data());
     loops.round(reals.data(), {to.zero_point, 0, to.maximum, to.ceil}, reals.size(),
                 result.data());
     return result;
   }
 
   std::vector<Table> tables_;  // by input
+  std::vector<bool> same_;     // whether it leaves the numbers as they are
 };
 
 const Registered<Concat> registered("Concat");

@@ -1,6 +1,5 @@
 // Class Slice: some rows, columns and channels of a map.
-#include <cstring>
-
+#include "copy_pixels.h"
 #include "operation.h"
 
 namespace lbw {
@@ -40,7 +39,7 @@ class Slice : public Operation {
                                    (start_.h + y * step_.h) * in.row_stride +
                                    static_cast<std::ptrdiff_t>(start_.w) * in.c + first_;
         std::uint8_t* to = out.data + image * out.image_stride + y * out.row_stride;
-        for (int x = 0; x < out.w; ++x, from += column, to += out.c) std::memcpy(to, from, out.c);
+        copy_pixels(from, to, {column, out.c}, out.c, out.w);
       }
     });
   }

@@ -70,6 +70,18 @@ struct DepthwiseTask {
   float low_float;             // limit of a float output
 };
 
+// Sums of a convolution, of some pixels, that become bytes by a function.
+struct FunctionTask {
+  const std::int32_t* sums;  // [pixels][count], and
+  std::ptrdiff_t step;       // from a pixel to the next
+  const float *multiplier, *offset, *factor;  // [count]
+  Rounding to;
+  std::size_t count;
+  int pixels;
+  std::uint8_t* out;
+  std::ptrdiff_t out_step;
+};
+
 struct Loops {
   // values[i] = exp(values[i]) by the float64 sequence of the box coders: the same on every
   // machine, unlike the C library's. For values up to 700; 0 or next to it below -708.
@@ -97,11 +109,14 @@ struct Loops {
   // out[i] = (in[i] - zero) * multiplier[i] + offset[i]
   void (*affine)(const std::uint8_t* in, float zero, const float* multiplier, const float* offset,
                  std::size_t count, float* out);
+  // out[i] = the integer of the sum of (in[k][i] - zero) * factors[k], for k = 0 .. 3 in order
+  void (*weighted_four)(const std::uint8_t* const* in, const float* factors, float zero,
+                        const Rounding& to, std::size_t count, std::uint8_t* out);
   void (*depthwise)(const DepthwiseTask& task);
   void (*round)(const float* in, const Rounding& to, std::size_t count, std::uint8_t* out);
-  // out[i] = the integer of silu(in[i]) * factor[i], as runtime/arithmetic/silu.py has it
-  void (*silu)(const float* in, const float* factor, const Rounding& to, std::size_t count,
-               std::uint8_t* out);
+  // Of each pixel: out[i] = the integer of silu(sums[i] * multiplier[i] + offset[i]) * factor[i],
+  // as runtime/arithmetic/silu.py has it.
+  void (*silu)(const FunctionTask& task);
 };
 
 }  // namespace lbw

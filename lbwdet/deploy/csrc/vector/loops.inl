@@ -74,21 +74,28 @@ void mark_overlaps(const BoxColumns& boxes, std::size_t i, std::size_t count, fl
   }
 }
 
-// V: float, or a vector of them.
+// A Rounding as vectors, or floats, V: made before a loop, since writing bytes could change it.
+// The limits are whole numbers, and come before the rounding, and before the zero point.
 template <typename V>
-inline void to_bytes(V value, const Rounding& to, std::uint8_t* out) {
-  const V least = V{} - 512, most = V{} + 512;  // further away nothing changes after the clamp
-  value = value > least ? value : least;
-  value = value < most ? value : most;
-  const V magic = V{} + 12582912.0f;  // 1.5 * 2**23: the sum has no place for a fraction
-  V rounded = (value + magic) - magic;
-  if (to.ceil) rounded = rounded < value ? rounded + 1 : rounded;
-  rounded = rounded + static_cast<float>(to.zero);
-  const V low = V{} + static_cast<float>(to.low), high = V{} + static_cast<float>(to.high);
-  rounded = rounded < low ? low : rounded;
-  rounded = rounded > high ? high : rounded;
-  narrow(rounded, out);
-}
+struct Round {
+  V low, high, zero;
+  bool ceil;
+
+  explicit Round(const Rounding& to)
+      : low(V{} + static_cast<float>(to.low - to.zero)),
+        high(V{} + static_cast<float>(to.high - to.zero)),
+        zero(V{} + static_cast<float>(to.zero)),
+        ceil(to.ceil) {}
+
+  inline void bytes(V value, std::uint8_t* out) const {
+    value = value > low ? value : low;  // low, if it is no number
+    value = value < high ? value : high;
+    const V magic = V{} + 12582912.0f;  // 1.5 * 2**23: the sum has no place for a fraction
+    V rounded = (value + magic) - magic;
+    if (ceil) rounded = rounded < value ? rounded + 1 : rounded;
+    narrow(rounded + zero, out);
+  }
+};
 
 // Channels c .. c + vectors * lanes of a box, all bins. V: a vector of `lanes` floats.
 template <typename V, int vectors>
@@ -110,7 +117,7 @@ inline void roi_channels(const RoiTask& task, int first_row, int rows, int c) {
       for (int v = 0; v < vectors; ++v) lines[(row * size + bin) * vectors + v] = sum[v];
     }
   }
-  const Rounding to = task.to;  // a copy, which writing bytes cannot change
+  const Round<V> to(task.to);
   for (int by = 0; by < size; ++by) {
     const V* const top = lines + (task.y.first[by] - first_row) * size * vectors;
     for (int bx = 0; bx < size; ++bx) {
@@ -122,7 +129,7 @@ inline void roi_channels(const RoiTask& task, int first_row, int rows, int c) {
       }
       std::uint8_t* const out = task.out + by * task.out_row_stride + bx * task.channels + c;
       for (int v = 0; v < vectors; ++v)
-        to_bytes(sum[v] * task.ratio, to, out + v * lanes);
+        to.bytes(sum[v] * task.ratio, out + v * lanes);
     }
   }
 }
@@ -181,67 +188,108 @@ void affine(const std::uint8_t* in, float zero, const float* multiplier, const f
 }
 
 void round(const float* in, const Rounding& to, std::size_t count, std::uint8_t* out) {
-  each(count, [=](std::size_t i, auto v) {  // copies, which writing bytes cannot change
+  constexpr std::size_t lanes = sizeof(Floats) / sizeof(float);
+  const Round<Floats> vectors(to);
+  const Round<float> rest(to);
+  std::size_t i = 0;
+  for (Floats v; i + lanes <= count; i += lanes) {
     load(in + i, v);
-    to_bytes(v, to, out + i);
+    vectors.bytes(v, out + i);
+  }
+  for (; i < count; ++i) rest.bytes(in[i], out + i);
+}
+
+void weighted_four(const std::uint8_t* const* in, const float* factors, float zero,
+                   const Rounding& to, std::size_t count, std::uint8_t* out) {
+  const std::uint8_t *const a = in[0], *const b = in[1], *const c = in[2], *const d = in[3];
+  const float f = factors[0], g = factors[1], h = factors[2], k = factors[3];
+  each(count, [=](std::size_t i, auto v) {  // copies, which writing bytes cannot change
+    auto sum = (widen(a + i, v) - zero) * f;
+    sum = sum + (widen(b + i, v) - zero) * g;
+    sum = sum + (widen(c + i, v) - zero) * h;
+    sum = sum + (widen(d + i, v) - zero) * k;
+    Round<decltype(v)>(to).bytes(sum, out + i);
   });
 }
 
 using Bits = std::uint32_t __attribute__((vector_size(sizeof(Floats))));
-
-// 2**n of a whole number -126 .. 127: the float whose exponent it is.
-inline float power_of_two(float n) {
-  const float sum = n + (12582912.0f + 127.0f);  // it holds n + 127 in its lowest bits
+inline std::uint32_t bits_of(float value) {
   std::uint32_t bits;
-  __builtin_memcpy(&bits, &sum, sizeof bits);
-  bits <<= 23;
-  float power;
-  __builtin_memcpy(&power, &bits, sizeof power);
-  return power;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+inline Bits bits_of(Floats values) { return reinterpret_cast<Bits>(values); }
+inline float of_bits(std::uint32_t bits, float value) {
+  __builtin_memcpy(&value, &bits, sizeof bits);
+  return value;
+}
+inline Floats of_bits(Bits bits, Floats) { return reinterpret_cast<Floats>(bits); }
+
+// Of several vectors at a time: each waits for its own last step, but not for the others'.
+template <typename V, int n>
+inline void silu_of(V (&t)[n]) {
+  const V least = V{} - 87, most = V{} + 87;
+  const V magic = V{} + 12582912.0f;
+  V whole[n], f[n], p[n];
+  for (int i = 0; i < n; ++i) {
+    V y = t[i] < most ? t[i] : most;
+    y = (y > least ? y : least) * -1.4426950408889634f;
+    whole[i] = y + magic;  // its lowest bits hold the whole number
+    f[i] = y - (whole[i] - magic);
+  }
+  for (int i = 0; i < n; ++i) p[i] = f[i] * 0.009570102f + 0.05591786f;
+  for (int i = 0; i < n; ++i) p[i] = p[i] * f[i] + 0.24024744f;
+  for (int i = 0; i < n; ++i) p[i] = p[i] * f[i] + 0.6931218f;
+  for (int i = 0; i < n; ++i) p[i] = p[i] * f[i] + 0.9999993f;
+  // Times 2**n: added to the exponent. Below 2**-126 that is wrong, and lost in the sum with 1.
+  for (int i = 0; i < n; ++i) p[i] = of_bits(bits_of(p[i]) + (bits_of(whole[i]) << 23), p[i]);
+  for (int i = 0; i < n; ++i) t[i] = t[i] / (p[i] + 1.0f);
 }
 
-inline Floats power_of_two(Floats n) {
-  const Floats sum = n + (12582912.0f + 127.0f);
-  Bits bits;
-  __builtin_memcpy(&bits, &sum, sizeof bits);
-  bits <<= 23;
-  Floats power;
-  __builtin_memcpy(&power, &bits, sizeof power);
-  return power;
+using Ints = std::int32_t __attribute__((vector_size(sizeof(Floats))));
+inline float real_of(const std::int32_t* sum, float) { return static_cast<float>(*sum); }
+inline Floats real_of(const std::int32_t* sums, Floats) {
+  Ints values;
+  __builtin_memcpy(&values, sums, sizeof values);
+  return __builtin_convertvector(values, Floats);
 }
 
 template <typename V>
-inline V silu_of(V t) {
-  const V least = V{} - 87, most = V{} + 87;
-  V a = -t;
-  a = a > least ? a : least;
-  a = a < most ? a : most;
-  const V magic = V{} + 12582912.0f;
-  const V n = (a * 1.4426950408889634f + magic) - magic;
-  const V r = (a - n * 0.693359375f) - n * -2.12194440e-4f;
-  V p = V{} + 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  return t / (p * power_of_two(n) + 1.0f);
-}
+struct SiluChannels {
+  V multiplier, offset, factor;
+  Round<V> to;
 
-void silu(const float* in, const float* factor, const Rounding& to, std::size_t count,
-          std::uint8_t* out) {
-  each(count, [=](std::size_t i, auto v) {
-    auto scale = v;
-    load(in + i, v);
-    load(factor + i, scale);
-    to_bytes(silu_of(v) * scale, to, out + i);
+  SiluChannels(const FunctionTask& task, std::size_t c) : to(task.to) {
+    load(task.multiplier + c, multiplier);
+    load(task.offset + c, offset);
+    load(task.factor + c, factor);
+  }
+
+  template <int n>
+  inline void pixels(const std::int32_t* sums, std::ptrdiff_t step, std::uint8_t* out,
+                     std::ptrdiff_t out_step) const {
+    V t[n];
+    for (int i = 0; i < n; ++i) t[i] = real_of(sums + i * step, V{}) * multiplier + offset;
+    silu_of(t);
+    for (int i = 0; i < n; ++i) to.bytes(t[i] * factor, out + i * out_step);
+  }
+};
+
+void silu(const FunctionTask& task) {
+  each(task.count, [=](std::size_t c, auto v) {  // a copy, which writing bytes cannot change
+    const SiluChannels<decltype(v)> channels(task, c);
+    const std::int32_t* sums = task.sums + c;
+    std::uint8_t* out = task.out + c;
+    int left = task.pixels;
+    for (; left >= 2; left -= 2, sums += 2 * task.step, out += 2 * task.out_step)
+      channels.template pixels<2>(sums, task.step, out, task.out_step);
+    if (left) channels.template pixels<1>(sums, task.step, out, task.out_step);
   });
 }
 
 // Channels c .. c + lanes of `columns` neighbouring columns. Whole numbers below 2**24: exact.
 template <typename V, int columns>
-inline void depthwise_channels(const DepthwiseTask& task, int column, int c) {
+inline void depthwise_channels(const DepthwiseTask& task, const Round<V>& to, int column, int c) {
   V sum[columns], v;
   load(task.start + c, v);
   for (int i = 0; i < columns; ++i) sum[i] = v;
@@ -255,13 +303,14 @@ inline void depthwise_channels(const DepthwiseTask& task, int column, int c) {
   V multiplier, offset;
   load(task.multiplier + c, multiplier);
   load(task.offset + c, offset);
+  for (int i = 0; i < columns; ++i) sum[i] = sum[i] * multiplier + offset;
+  if (task.factor) {
+    load(task.factor + c, v);
+    silu_of(sum);
+    for (int i = 0; i < columns; ++i) sum[i] = sum[i] * v;
+  }
   for (int i = 0; i < columns; ++i) {
-    V t = sum[i] * multiplier + offset;
-    if (task.factor) {
-      V factor;
-      load(task.factor + c, factor);
-      t = silu_of(t) * factor;
-    }
+    V t = sum[i];
     if (task.r) {
       const std::uint8_t* const r = task.r + task.r_columns[column + i] + c;
       t = t + (widen(r, v) - task.zero_residual) * task.ratio;
@@ -271,16 +320,17 @@ inline void depthwise_channels(const DepthwiseTask& task, int column, int c) {
       const V low = V{} + task.low_float;
       store(t < low ? low : t, task.y_float + at);
     } else {
-      to_bytes(t, task.to, task.y + at);
+      to.bytes(t, task.y + at);
     }
   }
 }
 
 template <typename V>
 inline void depthwise_columns(const DepthwiseTask& task, int c) {
+  const Round<V> to(task.to);
   int column = 0;
-  for (; column + 4 <= task.columns; column += 4) depthwise_channels<V, 4>(task, column, c);
-  for (; column < task.columns; ++column) depthwise_channels<V, 1>(task, column, c);
+  for (; column + 4 <= task.columns; column += 4) depthwise_channels<V, 4>(task, to, column, c);
+  for (; column < task.columns; ++column) depthwise_channels<V, 1>(task, to, column, c);
 }
 
 void depthwise(const DepthwiseTask& task) {
@@ -290,6 +340,6 @@ void depthwise(const DepthwiseTask& task) {
   for (; c < task.channels; ++c) depthwise_columns<float>(task, c);
 }
 
-constexpr Loops kLoops = {exponentials,  resize_row, blend, maximum,    look_up, mark_overlaps,
-                          roi_align,     scale,      add_scaled, affine, depthwise, round,
-                          silu};
+constexpr Loops kLoops = {exponentials,  resize_row, blend,      maximum, look_up,
+                          mark_overlaps, roi_align,  scale,      add_scaled, affine,
+                          weighted_four, depthwise,  round,      silu};

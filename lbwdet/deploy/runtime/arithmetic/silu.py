@@ -6,31 +6,34 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 _LOG2_E = np.float32(1.4426950408889634)
-_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
-_POLYNOMIAL = tuple(np.float32(1 / divisor) for divisor in (720, 120, 24, 6, 2))
+# Of 2**f, |f| <= 1/2: the least relative error that degree 4 can have, 2.7e-6.
+_POLYNOMIAL = tuple(
+    np.float32(c) for c in (0.009570102, 0.05591786, 0.24024744, 0.6931218, 0.9999993)
+)
 _ONE, _LIMIT = np.float32(1), np.float32(87)
 
 
 def silu(t: Array) -> Array:
-    """``t / (1 + exp(-t))``, within five units of the last place, in float32 as written::
+    """``t / (1 + exp(-t))`` for results of 8 bits, in float32 as written::
 
-        a = min(max(-t, -87), 87)
-        n = round(a * log2(e))                           # to the nearest, ties to even
-        r = (a - n * 0.693359375) - n * -2.12194440e-4
-        p = 1/720;  p = p * r + 1/d  for d = 120, 24, 6, 2;  p = p * r + 1;  p = p * r + 1
-        silu = t / (1 + p * 2**n)
+        y = max(min(t, 87), -87) * -log2(e)
+        n = round(y)                                     # to the nearest, ties to even
+        f = y - n
+        p = c4;  p = p * f + c  for c = c3, c2, c1, c0   # 2**f
+        silu = t / (p * 2**n + 1)
+
+    Off by 1e-5 of itself at most where it is not next to zero; far less than a step of 8 bits.
 
     Args:
         t: float32, finite.
 
-    >>> silu(np.float32([-9, -1, 0, 1, 100])).round(6).tolist()[2:]
-    [0.0, 0.7310590147972107, 100.0]
+    >>> silu(np.float32([-9, -1, 0, 1, 100])).round(4).tolist()[2:]
+    [0.0, 0.7311000227928162, 100.0]
     """
-    a = np.minimum(np.maximum(-t, -_LIMIT), _LIMIT)
-    n = np.rint(a * _LOG2_E)
-    r = (a - n * _LN2_HIGH) - n * _LN2_LOW
-    p: Array = np.full_like(t, _POLYNOMIAL[0])
-    for coefficient in (*_POLYNOMIAL[1:], _ONE, _ONE):
-        p = np.asarray(p * r + coefficient, np.float32)
-    power = ((n.astype(np.int32) + 127) << 23).view(np.float32)
-    return np.asarray(t / (_ONE + p * power), np.float32)
+    y = np.asarray(np.maximum(np.minimum(t, _LIMIT), -_LIMIT) * -_LOG2_E, np.float32)
+    n = np.rint(y)
+    f = y - n
+    p: Array = np.full_like(y, _POLYNOMIAL[0])
+    for coefficient in _POLYNOMIAL[1:]:
+        p = np.asarray(p * f + coefficient, np.float32)
+    return np.asarray(t / (np.ldexp(p, n.astype(np.int32)) + _ONE), np.float32)
