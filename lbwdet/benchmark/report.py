@@ -25,8 +25,10 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
     blocks = []
     for part, title in PARTS.items():
         if rows := _rows(result["part"][part]):
-            name = _end_to_end if part == "end_to_end" else _name
-            blocks.append(table(rows, {title: name} | _COLUMNS))
+            first: dict[str, Callable[[Mapping[str, Any]], str]] = {
+                title: _end_to_end if part == "end_to_end" else _name
+            }
+            blocks.append(table(rows, first | _COLUMNS))
     blocks += [f"- Not measured: {name}: {why}." for name, why in result["unavailable"].items()]
     blocks += [f"- {line}" for line in _protocol(result)]
     if profile and (slowest := _profile(result)):
