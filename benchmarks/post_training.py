@@ -83,8 +83,11 @@ def rows() -> list[dict[str, Any]]:
     found += [row(*dense, 0, ingredients=name) for name in list(ABLATIONS)[1:]]
     vendor = dict(solver="", ingredients="", activation_bits=8)
     found += [row(8, "int8", "channel", 0, engine=engine, **vendor) for engine in peers.ENGINES]
-    found += [row(6, "paper", "channel", 0), row(4, "dense", "tensor", 0)]
-    found += [row(*kind, 0, activation_bits=8) for kind in (dense, two_term)]
+    found += [row(4, "dense", "tensor", draw) for draw in (0, 1, 2)]
+    found += [row(6, "paper", "channel", 0), row(6, "two-term", "tensor", 0)]
+    found += [row(3, "dense", "tensor", 0)]
+    deployed = (dense, two_term, (4, "dense", "tensor"))
+    found += [row(*kind, 0, activation_bits=8) for kind in deployed]
     return found
 
 

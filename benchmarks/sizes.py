@@ -1,6 +1,6 @@
 """Cost per pixel of the native engine over image sizes: docs/results/r50_sizes.json.
 
-Uses the artifact of benchmarks/r50.py; makes it if it is not there.
+Uses the artifact of benchmarks/detectors.py r50; makes it if it is not there.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from r50 import prepare
+from detectors import prepare
 
 from lbwdet.deploy.benchmark_engine import with_input_size
 from lbwdet.deploy.runtime.artifact import read_artifact
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/r50"))
     parser.add_argument("--out", default="docs/results/r50_sizes.json")
     args = parser.parse_args()
-    artifact = read_artifact(prepare(args.work_dir, "6bit"))
+    artifact = read_artifact(prepare("r50", args.work_dir, 6).artifact)
     engines = {
         side: NativeEngine(with_input_size(artifact, (side, side)), args.threads) for side in SIDES
     }

@@ -39,6 +39,10 @@ TESTED_IN = {
         f"benchmark/{name}.py": "benchmark/test_benchmark.py"
         for name in ("engines", "graphs", "process", "report", "timing", "worker")
     },
+    **{
+        f"benchmark/{name}.py": "benchmark/test_whole_graphs.py"
+        for name in ("int8", "runners", "whole_engine")
+    },
     "deploy/runtime/program.py": "deploy/runtime/test_validate.py",
     "limits.py": "test_images.py",
 }

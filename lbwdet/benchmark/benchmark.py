@@ -57,7 +57,7 @@ def benchmark(
     images = _images(settings.source, test_set)
     source, calibration = _calibration(settings, cfg, images)
     specs = list(engine_specs(bench, calibration))
-    parts, details = time_engines(bench, specs, images)
+    parts, details, quiet = time_engines(bench, specs, images)
     accuracy_set = None
     if settings.accuracy and test_set is not None:
         measured = test_set.first(settings.num_accuracy_images)
@@ -70,6 +70,7 @@ def benchmark(
         images=dict(source=settings.source if test_set is None else "test", count=len(images)),
         calibration=dict(source=source, count=len(calibration)),
         rounds=settings.rounds,
+        quiet=quiet,
         accuracy_set=accuracy_set,
         part={
             part: dict(

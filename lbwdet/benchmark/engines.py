@@ -8,13 +8,26 @@ import numpy as np
 
 from lbwdet.benchmark.process import EngineSpec
 from lbwdet.benchmark.settings import Bench
+from lbwdet.benchmark.whole_graphs import WholeGraphs
 
 NATIVE = "native"
 REFERENCE = "reference"
 TORCH = "torch-fp32"
 PEERS = "lbwdet.benchmark.peers"
+TORCH_MODES = "lbwdet.benchmark.torch_modes"
 OWN = "lbwdet.deploy.benchmark_engine"
-NEEDS = dict(onnxruntime=("onnxruntime", "onnx"), openvino=("openvino",))
+NEEDS = {
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "openvino": ("openvino",),
+    "onnxruntime-whole": ("onnxruntime", "onnx"),
+    "openvino-whole": ("openvino", "onnx"),
+}
+WHOLE = "-whole"
+MODES = {
+    "torch": (TORCH, PEERS, "TorchBenchmark"),
+    "torch-channels-last": ("torch-channels-last", TORCH_MODES, "ChannelsLastBenchmark"),
+    "torch-compile": ("torch-compile", TORCH_MODES, "CompiledBenchmark"),
+}
 
 
 def engine_specs(bench: Bench, calibration: Sequence[np.ndarray]) -> Iterator[EngineSpec]:
@@ -25,6 +38,7 @@ def engine_specs(bench: Bench, calibration: Sequence[np.ndarray]) -> Iterator[En
         calibration: images for the peers' int8.
     """
     settings = bench.settings
+    whole = WholeGraphs(bench, calibration)
     own = dict(path=str(bench.artifact), input_size=settings.input_size)
     for engine in dict.fromkeys(settings.against):
         if engine == NATIVE:
@@ -34,8 +48,12 @@ def engine_specs(bench: Bench, calibration: Sequence[np.ndarray]) -> Iterator[En
             yield EngineSpec(REFERENCE, OWN, "ReferenceBenchmark", own)
         elif settings.config is None:
             bench.unavailable[engine] = "no float detector was named (--float CONFIG:CHECKPOINT)"
-        elif engine == "torch":
-            yield EngineSpec(TORCH, PEERS, "TorchBenchmark", _peer(bench))
+        elif engine in MODES:
+            yield EngineSpec(*MODES[engine], _peer(bench))
+        elif not _installed(bench, engine):
+            continue
+        elif engine.endswith(WHOLE):
+            yield from whole.specs(engine.removesuffix(WHOLE))
         else:
             yield from _graph_specs(bench, engine, calibration)
 
@@ -51,18 +69,27 @@ def _peer(bench: Bench) -> dict[str, Any]:
     )
 
 
-def _graph_specs(
-    bench: Bench, engine: str, calibration: Sequence[np.ndarray]
-) -> Iterator[EngineSpec]:
+def _installed(bench: Bench, engine: str) -> bool:
     missing = [name for name in NEEDS[engine] if importlib.util.find_spec(name) is None]
     if missing:
         reason = f"not installed: {', '.join(missing)} (pip install 'lbwdet[engines]')"
         bench.unavailable[engine] = reason
-        return
-    from lbwdet.benchmark.graphs import calibration_inputs, make_graphs
+    return not missing
+
+
+def _graph_specs(
+    bench: Bench, engine: str, calibration: Sequence[np.ndarray]
+) -> Iterator[EngineSpec]:
+    from lbwdet.benchmark.graphs import calibration_inputs, make_graphs, takes_maps
     from lbwdet.benchmark.peers import TorchBenchmark
 
     peer = TorchBenchmark(**_peer(bench))
+    if not takes_maps(peer):
+        bench.unavailable[engine] = (
+            "its graph ends where boxes are made, and MMDetection's head expects more of it; take "
+            f"{engine}{WHOLE}"
+        )
+        return
     inputs = calibration_inputs(peer, calibration)
     for precision in ("fp32", "int8"):
         name = f"{engine}-{precision}"

@@ -13,22 +13,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from lbwdet.benchmark.int8 import quantize_onnx, quantize_openvino
 from lbwdet.benchmark.peers import TorchBenchmark
 from lbwdet.deploy.lower import RegionHead, head_of
+from lbwdet.deploy.lower.one_stage import OneStage
 from lbwdet.deploy.lower.trace import Part
 
 Array = np.ndarray
 
 
-class _Reader:
-    """Feeds calibration inputs to ONNX Runtime's quantizer."""
-
-    def __init__(self, arrays: Sequence[Array]) -> None:
-        self._arrays = iter(arrays)
-
-    def get_next(self) -> dict[str, Array] | None:
-        array = next(self._arrays, None)
-        return None if array is None else dict(input=array)
+def takes_maps(peer: TorchBenchmark) -> bool:
+    """Whether MMDetection's head makes boxes of what ``dense`` returns; some compute more first."""
+    head = head_of(peer.model)
+    return not issubclass(head, OneStage) or head.dense is OneStage.dense
 
 
 def calibration_inputs(peer: TorchBenchmark, images: Sequence[Array]) -> dict[str, list[Array]]:
@@ -98,18 +95,8 @@ def _write_onnx(
         )
     if precision == "fp32":
         return path
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-
     quantized = folder / f"{part}-int8.onnx"
-    quantize_static(
-        str(path),
-        str(quantized),
-        _Reader(inputs),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
+    quantize_onnx(path, quantized, [dict(input=array) for array in inputs])
     return quantized
 
 
@@ -124,11 +111,6 @@ def _write_openvino(
     )
     path = folder / f"{part}-{precision}.xml"
     if precision == "int8":
-        import nncf
-
-        data = nncf.Dataset(list(inputs))
-        model = nncf.quantize(
-            model, data, preset=nncf.QuantizationPreset.MIXED, subset_size=len(inputs)
-        )
+        model = quantize_openvino(model, inputs)
     openvino.save_model(model, str(path), compress_to_fp16=False)
     return path

@@ -8,14 +8,15 @@ stay MMDetection's own.
 
 import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from lbwdet.benchmark.runners import LOAD
 from lbwdet.configs import load_config
 from lbwdet.deploy.lower import head_of
 from lbwdet.errors import ConfigError
@@ -23,7 +24,6 @@ from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.detectors import test_dataset
 
 Array = np.ndarray
-Run = Callable[[Array], list[Array]]
 
 
 class TorchBenchmark:
@@ -45,11 +45,15 @@ class TorchBenchmark:
         cfg_options: Mapping[str, Any] | None = None,
     ) -> None:
         torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
         cfg = load_config(config, cfg_options)
         if input_size is not None:
             set_input_size(cfg, input_size)
         self.candidate = TorchCandidate("torch", cfg, checkpoint, config)
         self.model: Any = self.candidate.model
+        head = getattr(self.model, "bbox_head", None)
+        if head is not None and not hasattr(head, "loss_cls"):
+            head.loss_cls = None  # MMDetection 3.3's own prediction asks for it, and SSD has none
 
     def detect(self, image: Array) -> tuple[Array, Array, Array]:
         found = self.candidate.detect(image)
@@ -76,7 +80,7 @@ class GraphBenchmark(TorchBenchmark):
         self, engine: str, dense_graph: str, head_graph: str | None = None, **arguments: Any
     ) -> None:
         super().__init__(**arguments)
-        load = dict(onnxruntime=_load_onnxruntime, openvino=_load_openvino)[engine]
+        load = LOAD[engine]
         self._dense = load(dense_graph, arguments["threads"])
         self._maps: list[Tensor] = []
         model = self.model
@@ -123,37 +127,6 @@ def set_input_size(cfg: Any, size: Sequence[int]) -> None:
     resizes = [step for step in pipeline if str(step["type"]).endswith("Resize")]
     if len(resizes) != 1:
         raise ConfigError(f"{cfg.filename}: the test pipeline has {len(resizes)} Resize, not one")
+    resizes[0].pop("scale_factor", None)
     resizes[0].update(type="Resize", scale=(size[1], size[0]), keep_ratio=False)
     test_dataset(cfg)["pipeline"] = pipeline
-
-
-def _load_onnxruntime(path: str, threads: int) -> Run:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda array: session.run(None, {name: np.ascontiguousarray(array)})
-
-
-def _load_openvino(path: str, threads: int) -> Run:
-    import openvino
-
-    core = openvino.Core()
-    model = core.read_model(Path(path))
-    settings = dict(INFERENCE_NUM_THREADS=threads, NUM_STREAMS=1, PERFORMANCE_HINT="LATENCY")
-    settings["INFERENCE_PRECISION_HINT"] = "f32"  # no silent bfloat16
-    compiled: dict[tuple[int, ...], Any] = {}
-
-    def run(array: Array) -> list[Array]:
-        # Compiled per size, as this engine is fastest; the number of boxes stays free.
-        free = array.shape if array.shape[1] == 3 else (-1, *array.shape[1:])
-        if free not in compiled:
-            model.reshape({0: list(free)})
-            compiled[free] = core.compile_model(model, "CPU", settings).create_infer_request()
-        request = compiled[free]
-        results = request.infer([np.ascontiguousarray(array)], share_inputs=True)
-        return [np.array(results[index]) for index in range(len(results))]
-
-    return run

@@ -23,23 +23,30 @@ class EngineError(LBWError):
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """How to load an engine: a class by name, and its arguments."""
+    """How to load an engine: a class by name, and its arguments.
+
+    Attributes:
+        dense: whether its dense part can be timed by itself.
+    """
 
     name: str
     module: str
     attribute: str
     arguments: dict[str, Any]
+    dense: bool = True
 
 
 class EngineProcess:
     """A loaded engine. Use as a context manager.
 
     Attributes:
+        spec: what it was loaded by.
         load_s: seconds from the start of the process until the engine was ready.
     """
 
     def __init__(self, spec: EngineSpec, threads: int, log: Path) -> None:
         self.name = spec.name
+        self.spec = spec
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
@@ -72,6 +79,10 @@ class EngineProcess:
             image: an ``.npy`` file; all but ``'memory'`` want one.
         """
         return self._send(dict(call=call, image=image and str(image)))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def seconds(self, call: str, image: Path) -> float:
         """How long ``'detect'`` or ``'dense'`` took."""

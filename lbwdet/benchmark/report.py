@@ -25,7 +25,10 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
     blocks = []
     for part, title in PARTS.items():
         if rows := _rows(result["part"][part]):
-            blocks.append(table(rows, {title: lambda row: row["name"]} | _COLUMNS))
+            first: dict[str, Callable[[Mapping[str, Any]], str]] = {
+                title: _end_to_end if part == "end_to_end" else _name
+            }
+            blocks.append(table(rows, first | _COLUMNS))
     blocks += [f"- Not measured: {name}: {why}." for name, why in result["unavailable"].items()]
     blocks += [f"- {line}" for line in _protocol(result)]
     if profile and (slowest := _profile(result)):
@@ -36,7 +39,7 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
 def summary(result: Mapping[str, Any]) -> str:
     """Speed and accuracy of each engine, end to end, in one short table and one line."""
     columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "image in, boxes out": lambda row: row["name"] + _ELSEWHERE.get(row["name"][:4], ""),
+        "image in, boxes out": _end_to_end,
         "median (p10-p90)": _COLUMNS["median (p10-p90)"],
         "faster": _COLUMNS["against torch"],
         "mAP 11-point": _COLUMNS["mAP 11-point"],
@@ -58,8 +61,22 @@ def _rows(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-# Engines that run graphs alone.
-_ELSEWHERE = dict.fromkeys(("onnx", "open"), ", boxes in PyTorch")
+def _name(row: Mapping[str, Any]) -> str:
+    return str(row["name"])
+
+
+def _end_to_end(row: Mapping[str, Any]) -> str:
+    """An engine's name, and what it leaves to another."""
+    name = _name(row)
+    return f"{name}, boxes in PyTorch" if name in _GRAPHS_ALONE else name
+
+
+# Engines that run convolutions and fully connected layers only.
+_GRAPHS_ALONE = [
+    f"{engine}-{precision}"
+    for engine in ("onnxruntime", "openvino")
+    for precision in ("fp32", "int8")
+]
 
 
 def _protocol(result: Mapping[str, Any]) -> list[str]:
@@ -70,7 +87,7 @@ def _protocol(result: Mapping[str, Any]) -> list[str]:
         f"{result['images']['count']} images ({result['images']['source']}), {result['rounds']} "
         "rounds interleaved over the engines after one to warm up; each engine in a process of "
         "its own.",
-        "Dense part: from the network's input to the maps of proposals and of regions. "
+        "Dense part: from the network's input to the maps that boxes and regions are made from. "
         "End to end: uint8 image in, boxes out. Of the native engine the dense part is the sum of "
         "its operations' wall times within a whole run; of the others, a run of that graph alone.",
     ]
@@ -79,13 +96,38 @@ def _protocol(result: Mapping[str, Any]) -> list[str]:
             f"torch is MMDetection eager on the float detector ({', '.join(model)}); "
             "onnxruntime and openvino run its convolutions and fully connected layers, int8 being "
             "what their own post-training quantizers make of it, calibrated on "
-            f"{_calibrated_on(result)}; proposals, RoIAlign and suppression stay MMDetection's "
-            "there."
+            f"{_calibrated_on(result)}; what makes boxes (proposals, RoIAlign, suppression) stays "
+            "MMDetection's there."
         )
+        lines += _whole(result)
+    lines += _quiet(result.get("quiet"))
     if result["accuracy_set"]:
         lines.append(f"mAP: {result['accuracy_set']}, IoU 0.5, of each engine's own detections.")
     lines.append(machine_text({key: result[key] for key in ("cpu", "commit")}))
     return lines
+
+
+def _whole(result: Mapping[str, Any]) -> list[str]:
+    if not any(name.endswith("-whole") for name in result["part"]["end_to_end"]["engines"]):
+        return []
+    return [
+        "-whole: the whole detector as one graph, with the engine's own suppression and RoIAlign, "
+        "exported from the project's float program; resizing by OpenCV. openvino-int8 is NNCF's "
+        "preset for activations with zero points (mixed), int8-performance the one without; "
+        "onnxruntime-int8 is static, per channel."
+    ]
+
+
+def _quiet(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    if found["why_not"]:
+        return [f"**The machine was not quiet**: {'; '.join(found['why_not'])}."]
+    widest = max(found["spread"].values(), default=0)
+    return [
+        f"The machine was quiet: others kept {found['load_during']:.2f} CPUs busy, and no engine's "
+        f"times spread by more than {widest:.0%} of their median."
+    ]
 
 
 def _calibrated_on(result: Mapping[str, Any]) -> str:

@@ -8,8 +8,12 @@ from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
 from lbwdet.measuring.environment import available_cpus
 
-ENGINES = ("torch", "onnxruntime", "openvino", "native", "reference")
-CALIBRATED = ("onnxruntime", "openvino")
+CALIBRATED = ("onnxruntime", "openvino", "onnxruntime-whole", "openvino-whole")
+ENGINES = (
+    *("torch", "torch-channels-last", "torch-compile"),
+    *CALIBRATED,
+    *("native", "reference"),
+)
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,8 @@ class BenchmarkSettings(Overrides):
     """Which engines, on which images, how often.
 
     Attributes:
-        against: of :data:`ENGINES`. ``onnxruntime`` and ``openvino`` stand for fp32 and int8.
+        against: of :data:`ENGINES`. ``onnxruntime`` and ``openvino`` stand for fp32 and int8;
+            by themselves of the networks alone, with ``-whole`` of the whole detector as one graph.
         config, checkpoint: of the float detector that the peers run; without checkpoint,
             random weights.
         input_size: height and width of the network's input; None: what the models'
@@ -34,6 +39,7 @@ class BenchmarkSettings(Overrides):
         num_accuracy_images: only on the first ones.
         isa: instruction set of the native engine; None: the best.
         profile: also the native engine's time per operation.
+        quiet_check: also whether the machine was quiet.
 
     Raises:
         ConfigError: an engine that there is not, too many threads, or test images without
@@ -53,6 +59,7 @@ class BenchmarkSettings(Overrides):
     num_accuracy_images: int | None = None
     isa: str | None = None
     profile: bool = False
+    quiet_check: bool = False
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.against) - set(ENGINES)):

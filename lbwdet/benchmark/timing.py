@@ -16,6 +16,7 @@ from lbwdet.benchmark.settings import Bench
 from lbwdet.errors import LBWError
 from lbwdet.measuring.accuracy import detect_all, evaluate
 from lbwdet.measuring.candidates import Detections
+from lbwdet.measuring.quiet import QuietCheck
 from lbwdet.measuring.speed import Latency, measure
 from lbwdet.measuring.testset import TestSet
 from lbwdet.progress import Progress
@@ -25,8 +26,8 @@ Details = dict[str, dict[str, Any]]  # of each engine, by its name
 
 def time_engines(
     bench: Bench, specs: Sequence[EngineSpec], images: Sequence[np.ndarray]
-) -> tuple[dict[str, Details], Details]:
-    """Latencies by part and engine; and what else is known of each engine.
+) -> tuple[dict[str, Details], Details, dict[str, Any] | None]:
+    """Latencies by part and engine; what else is known of each engine; whether it was quiet.
 
     Raises:
         LBWError: no engine can run.
@@ -36,32 +37,46 @@ def time_engines(
         files = [folder / f"{index}.npy" for index in range(len(images))]
         for file, image in zip(files, images, strict=True):
             np.save(file, image)
-        processes = _load(bench, specs, stack)
+        processes = _load(bench, specs, files[0], stack)
         details: Details = {name: dict(load_s=one.load_s) for name, one in processes.items()}
+        quiet = None
+        if bench.settings.quiet_check:
+            quiet = QuietCheck(process.pid for process in processes.values())
         parts = _parts(
             {name: one for name, one in processes.items() if name != REFERENCE},
             files,
             bench.settings.rounds,
         )
+        if quiet is not None:
+            quiet.finish()
         for name, process in processes.items():
             details[name]["peak_rss_mb"] = process.ask("memory")["peak_rss_mb"]
         if bench.settings.profile and NATIVE in processes:
             details[NATIVE]["profile"] = processes[NATIVE].ask("profile", files[0])["operations"]
-    return parts, details
+    if quiet is None:
+        return parts, details, None
+    return parts, details, quiet.report(_samples(parts["end_to_end"], len(files)))
+
+
+def _samples(engines: Details, images: int) -> dict[str, np.ndarray]:
+    """Seconds [rounds, images] of each."""
+    return {name: np.reshape(entry["samples_s"], (-1, images)) for name, entry in engines.items()}
 
 
 def _load(
-    bench: Bench, specs: Sequence[EngineSpec], stack: contextlib.ExitStack
+    bench: Bench, specs: Sequence[EngineSpec], image: Path, stack: contextlib.ExitStack
 ) -> dict[str, EngineProcess]:
+    """The engines that a first image goes through: some get ready only then."""
     processes: dict[str, EngineProcess] = {}
     for spec in specs:
         log = bench.folder / "logs" / f"{spec.name}.log"
         try:
-            process = EngineProcess(spec, bench.settings.num_threads, log)
+            process = stack.enter_context(EngineProcess(spec, bench.settings.num_threads, log))
+            process.ask("detect", image)
         except EngineError as error:
             bench.unavailable[spec.name] = str(error)
         else:
-            processes[spec.name] = stack.enter_context(process)
+            processes[spec.name] = process
     if not processes:
         reasons = "; ".join(f"{name}: {why}" for name, why in bench.unavailable.items())
         raise LBWError(f"no engine can run: {reasons}")
@@ -74,9 +89,16 @@ def _parts(
     parts: dict[str, Details] = dict(dense={}, end_to_end={})
     if not timed:
         return parts
-    with Progress("timing", 2 * len(timed) * len(files) * (rounds + 1)) as progress:
+    calls_each = sum(1 + one.spec.dense for one in timed.values())
+    with Progress("timing", calls_each * len(files) * (rounds + 1)) as progress:
         for part, call in (("dense", "dense"), ("end_to_end", "detect")):
-            calls = {name: partial(one.seconds, call) for name, one in timed.items()}
+            calls = {
+                name: partial(one.seconds, call)
+                for name, one in timed.items()
+                if call == "detect" or one.spec.dense
+            }
+            if not calls:
+                continue
             times = measure(calls, files, 1, rounds, progress=progress.step)
             parts[part] = {name: _seconds(latency) for name, latency in times.items()}
     return parts

@@ -51,10 +51,15 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
     add(
         "--against",
         nargs="+",
-        choices=("torch", "onnxruntime", "openvino", "native", "reference"),
+        choices=(
+            *("torch", "torch-channels-last", "torch-compile", "onnxruntime", "openvino"),
+            *("onnxruntime-whole", "openvino-whole", "native", "reference"),
+        ),
         default=["torch", "native"],
         metavar="ENGINE",
-        help="torch, onnxruntime, openvino, native, reference [torch native]",
+        help="torch, torch-channels-last, torch-compile; onnxruntime, openvino (convolutions only) "
+        "or onnxruntime-whole, openvino-whole (the whole detector); native, reference "
+        "[torch native]",
     )
     add("--float", metavar="CONFIG[:CHECKPOINT]", help="float detector that the peers run")
     add("--input", metavar="HxW", help="network input, for example 608x1024 [as the images give]")
@@ -82,6 +87,7 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
     add("--accuracy", action="store_true", help="mAP of every engine on the config's test set")
     add("--isa", help="instruction set of the native engine [the best]")
     add("--profile", action="store_true", help="time per operation of the native engine")
+    add("--quiet-check", action="store_true", help="say whether others used the machine, too")
     add(
         "--out-dir",
         "--out",

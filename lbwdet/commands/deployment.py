@@ -44,9 +44,10 @@ def export_onnx(parser: argparse.ArgumentParser) -> Run:
     add("--out", required=True, metavar="MODEL.onnx", help="the model to write")
     add(
         "--part",
-        choices=("detector", "dense"),
+        choices=("detector", "network", "dense"),
         default="detector",
-        help="image to boxes, or normalized image to feature maps and proposal scores [detector]",
+        help="image to boxes, normalized image to boxes, or to feature maps and proposal scores "
+        "[detector]",
     )
     add("--float-activations", action="store_true", help="int8 weights, but float32 activations")
 

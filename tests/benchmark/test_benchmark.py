@@ -9,6 +9,7 @@ import pytest
 from lbwdet.benchmark.benchmark import benchmark
 from lbwdet.benchmark.engines import OWN
 from lbwdet.benchmark.process import EngineError, EngineProcess, EngineSpec
+from lbwdet.benchmark.report import markdown
 from lbwdet.benchmark.settings import BenchmarkSettings
 from lbwdet.cli import main
 from lbwdet.configs import load_config
@@ -20,13 +21,15 @@ from lbwdet.measuring.testset import load_test_set
 pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
 PEERS = ["onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32", "openvino-int8"]
-NAMES = ["torch-fp32", *PEERS, "native"]
+WHOLE = ["onnxruntime-fp32-whole", "onnxruntime-int8-whole"]
+NAMES = ["torch-fp32", *PEERS, *WHOLE, "native"]
 
 
 @pytest.fixture(scope="module")
 def out(tiny, artifact, tmp_path_factory):
     out = tmp_path_factory.mktemp("benchmark")
-    arguments = ["--against", "torch", "onnxruntime", "openvino", "native", "reference"]
+    arguments = ["--against", "torch", "onnxruntime", "openvino"]
+    arguments += ["onnxruntime-whole", "native", "reference", "--quiet-check"]
     arguments += ["--float", f"{tiny.float_config}:{tiny.checkpoint}", "--threads", "1"]
     arguments += ["--rounds", "1", "--accuracy", "--profile", "--out", str(out)]
     assert main(["benchmark", str(artifact), *arguments]) == 0
@@ -44,7 +47,9 @@ def test_every_engine_is_timed_on_both_parts(result, out):
     assert set(result) >= {"input", "threads", "cpu", "commit", "part"}
     for part in ("dense", "end_to_end"):
         engines = result["part"][part]["engines"]
-        assert list(engines) == NAMES
+        assert list(engines) == [
+            name for name in NAMES if part == "end_to_end" or name not in WHOLE
+        ]
         for entry in engines.values():
             assert len(entry["samples_s"]) == result["images"]["count"] * result["rounds"]
             assert 0 < entry["p10_s"] <= entry["median_s"] <= entry["p90_s"]
@@ -68,7 +73,7 @@ def test_accuracy_is_that_of_each_engine(result, tiny):
     candidate = TorchCandidate("float", cfg, tiny.checkpoint)
     expected = evaluate(detect_all(candidate, test_set), test_set.truths, test_set.classes)
     engines = result["part"]["end_to_end"]["engines"]
-    for name in ("torch-fp32", "onnxruntime-fp32", "openvino-fp32"):
+    for name in ("torch-fp32", "onnxruntime-fp32", "openvino-fp32", WHOLE[0]):
         assert engines[name]["mAP_11point"] == pytest.approx(expected.map_11point, abs=1e-3)
     assert engines["native"]["mAP_11point"] is not None
 
@@ -86,6 +91,19 @@ def test_the_table_shows_them(out):
     for name in NAMES:
         assert f"| {name} " in table
     assert "GMAC/s" in table and "not measured" not in table
+    assert "-whole: the whole detector as one graph" in table
+
+
+def test_it_is_said_whether_the_machine_was_quiet(result, out):
+    quiet, table = result["quiet"], (out / "benchmark.md").read_text()
+    assert list(quiet["spread"]) == NAMES
+    assert ("**The machine was not quiet**" in table) == bool(quiet["why_not"])
+    calm = dict(load_during=0.02, spread=dict(a=0.1, b=0.2), why_not=[])
+    line = "The machine was quiet: others kept 0.02 CPUs busy, and no engine's times spread"
+    assert f"{line} by more than 20% of their median." in markdown(result | dict(quiet=calm))
+    busy = dict(calm, why_not=["others kept 2.00 CPUs busy before", "a spreads by 70%"])
+    line = "**The machine was not quiet**: others kept 2.00 CPUs busy before; a spreads by 70%."
+    assert line in markdown(result | dict(quiet=busy))
 
 
 def test_a_given_input_size_holds_for_all(tiny, artifact, tmp_path):
@@ -128,6 +146,24 @@ def test_what_cannot_run_is_said(artifact, tmp_path):
 def test_mistakes_are_explained(artifact, arguments, message, tmp_path, capsys):
     assert main(["benchmark", str(artifact), *arguments, "--out", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_engine_that_fails_at_its_first_image_is_left_out(artifact, tmp_path, monkeypatch):
+    settings = BenchmarkSettings(["native", "reference"], images="noise", threads=1, rounds=1)
+    monkeypatch.setattr("lbwdet.benchmark.timing.EngineProcess.ask", _without_reference)
+    found = benchmark(artifact, settings, tmp_path)
+    assert found["unavailable"] == dict(reference="reference: no compiler")
+    assert list(found["part"]["end_to_end"]["engines"]) == ["native"]
+    assert found["quiet"] is None
+
+
+_ask = EngineProcess.ask
+
+
+def _without_reference(process, call, image=None):
+    if process.name == "reference":
+        raise EngineError("reference: no compiler")
+    return _ask(process, call, image)
 
 
 def test_an_engine_that_dies_is_reported(artifact, tmp_path):

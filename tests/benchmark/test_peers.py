@@ -1,12 +1,13 @@
 """The float detector's graphs in other engines give MMDetection's own detections."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from lbwdet.benchmark.graphs import calibration_inputs, make_graphs
+from lbwdet.benchmark.graphs import calibration_inputs, make_graphs, takes_maps
 from lbwdet.benchmark.peers import GraphBenchmark, TorchBenchmark
 from lbwdet.configs import load_config
 from lbwdet.testing import tiny_config
@@ -43,6 +44,7 @@ def test_the_same_detections(arguments, engine, tmp_path):
     pytest.importorskip(engine)
     image = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
     peer = TorchBenchmark(**arguments)
+    assert takes_maps(peer)
     inputs = calibration_inputs(peer, [image])
     assert set(inputs) == ({"dense", "head"} if "frcnn" in arguments["config"] else {"dense"})
     boxes, scores, labels = peer.detect(image)
@@ -55,3 +57,9 @@ def test_the_same_detections(arguments, engine, tmp_path):
     assert (found[2] == labels).mean() > 0.9  # of equal scores either may come first
     same = found[2] == labels
     assert np.allclose(found[0][same], boxes[same], atol=0.05)
+
+
+def test_a_head_that_computes_more_than_the_graph_is_not_given_its_maps():
+    # RTMDet's forward ends with the exponential and the stride, which deployment has in its coder
+    model = build_model(load_config("mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py"))
+    assert not takes_maps(SimpleNamespace(model=model))

@@ -13,11 +13,11 @@ from lbwdet.deploy.lower.idioms import find_idioms
 from lbwdet.deploy.lower.rule import apply_rules
 from lbwdet.deploy.lower.rules import RULES  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.trace import trace
-from lbwdet.deploy.lower.weights import store_weights
+from lbwdet.deploy.lower.weights import float_weights, store_weights
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.quantization import Quantization
-from lbwdet.deploy.runtime.weights import StoredWeight
+from lbwdet.deploy.runtime.weights import Array, StoredWeight
 
 
 def _in_steps(operation: Operation, activations: Mapping[str, Quantization]) -> Operation:
@@ -50,6 +50,7 @@ class Building:
     Attributes:
         operations: so far.
         weights: by layer.
+        floats: what training has in the place of those weights that it does not quantize.
         activations: quantizations of the inputs of layers that training has found, by layer; of
             maps that a layer samples, by what it reads, the samples.
     """
@@ -59,6 +60,7 @@ class Building:
         self._fusions = fusions
         self.operations: list[Operation] = []
         self.weights: dict[str, StoredWeight] = {}
+        self.floats: dict[str, Array] = {}
         self.activations: dict[str, Quantization] = {}
 
     def add(self, *operations: Operation) -> None:
@@ -86,6 +88,7 @@ class Building:
         fuse(draft, self._fusions)
         part = self._apart(draft.finished(dict.fromkeys(graph.inputs, source)), source)
         self.weights |= store_weights(self._model, part.layers, graph)
+        self.floats |= float_weights(self._model, part.layers, graph)
         activations = trained_activations(self._model, part.layers)
         self.activations |= _before_sampling(part, activations)
         self.operations.extend(_in_steps(each, activations) for each in part.operations)

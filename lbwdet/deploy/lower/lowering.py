@@ -13,12 +13,13 @@ from lbwdet.deploy.lower.head import Head, head_of
 from lbwdet.deploy.lower.heads import HEADS  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.preprocess import read_preprocess
 from lbwdet.deploy.lower.wrapped import detector_in, without_masks
+from lbwdet.deploy.runtime.context import LayerNumbers
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.shapes import Shapes
-from lbwdet.deploy.runtime.weights import StoredWeight
+from lbwdet.deploy.runtime.weights import Array, StoredWeight
 from lbwdet.errors import ArtifactError, ConfigError
 
 TRACE_SIZE = (128, 192)  # about that; a program has none
@@ -33,6 +34,7 @@ class Lowered:
         program: its ``quantizations`` are empty.
         weights: by layer.
         activations: of the inputs of layers whose quantization was trained, by layer.
+        floats: of the layers that are float in training: their weights [o, i, kh, kw] there.
         maps: names of the values that the head's ``dense`` returns.
         classes: names of what it finds, if these are not the classes of the data set.
     """
@@ -40,8 +42,16 @@ class Lowered:
     program: Program
     weights: dict[str, StoredWeight]
     activations: dict[str, Quantization]
+    floats: dict[str, Array]
     maps: tuple[str, ...]
     classes: tuple[str, ...] | None = None
+
+    def numbers(self) -> dict[str, LayerNumbers]:
+        """Of each layer what training has: low-bit levels, or floats that ``weights`` rounds."""
+        found = {name: LayerNumbers.real(weight) for name, weight in self.weights.items()}
+        return found | {
+            name: replace(found[name], factors=weight) for name, weight in self.floats.items()
+        }
 
 
 def lower(
@@ -77,7 +87,9 @@ def lower(
         maps = program.trace(kind.dense, image, preprocess.output)
         head.add_to(program, maps)
     operations = Program(_of_every_image(program.operations, program.weights), {})
-    return Lowered(operations, program.weights, program.activations, maps, kind.classes)
+    return Lowered(
+        operations, program.weights, program.activations, program.floats, maps, kind.classes
+    )
 
 
 def _trace_size(preprocess: Preprocess) -> tuple[int, ...]:

@@ -42,6 +42,26 @@ def store_weights(
     return weights
 
 
+def float_weights(
+    model: nn.Module, layers: Mapping[str, LayerParameters], graph: Graph
+) -> dict[str, Array]:
+    """Weights [o, i, kh, kw] of the layers that are float in training, as they are there."""
+    found = {}
+    for name, layer in layers.items():
+        if _low_bit(model, layer) is None:
+            weight = outputs_first(graph.constants[layer.weight].detach().numpy(), layer)
+            found[name] = weight.reshape(len(weight), -1, *layer.kernel)
+    return found
+
+
+def _low_bit(model: nn.Module, layer: LayerParameters) -> QuantLayer | None:
+    """The module whose low-bit weight a layer has; None of a layer that is float in training."""
+    module = model.get_submodule(layer.module)
+    if not isinstance(module, QuantLayer) or module.quantizer is None:
+        return None
+    return module if layer.weight == f"{layer.module}.weight" else None
+
+
 def _check_levels(model: nn.Module, layer: LayerParameters, graph: Graph) -> None:
     """A weight that is computed from low-bit parameters does not have their levels."""
     for source in graph.made_of.get(layer.weight, ()):
@@ -57,9 +77,8 @@ def _check_levels(model: nn.Module, layer: LayerParameters, graph: Graph) -> Non
 def _codes(
     model: nn.Module, layer: LayerParameters, graph: Graph
 ) -> tuple[Array, Array, str, int, int]:
-    module = model.get_submodule(layer.module)
-    own = layer.weight == f"{layer.module}.weight"
-    if own and isinstance(module, QuantLayer) and module.quantizer is not None:
+    module = _low_bit(model, layer)
+    if module is not None and module.quantizer is not None:
         quantized = module.quantized_weight()
         scale = quantized.scale.reshape(-1).to(torch.float32).numpy()
         codes = outputs_first(quantized.codes.numpy(), layer)

@@ -23,7 +23,7 @@ from lbwdet.deploy.runtime.shapes import Shapes, Value
 from lbwdet.errors import ConfigError
 from lbwdet.files import atomic_write
 
-PARTS = ("detector", "dense")
+PARTS = ("detector", "network", "dense")
 
 
 def export_onnx(
@@ -40,9 +40,13 @@ def export_onnx(
         out: the file to write.
         part: ``'detector'``: ``image`` uint8 [H, W, 3] (BGR, any size) to ``boxes`` float32
             [n, 4] in its pixels, ``scores`` float32 [n], ``labels`` int64 [n].
+            ``'network'``: all but preprocessing: ``image`` float32 [1, 3, h, w], normalized, sides
+            multiples of the metadata's ``size_divisor``; ``size`` float32 [2], width and height
+            that boxes are clipped to; ``factor`` float32 [2], how much wider and higher the given
+            image is than the resized one. To ``boxes``, ``scores``, ``labels`` as above.
             ``'dense'``: only the operations on the whole image: ``image`` float32
-            [1, 3, h, w], normalized, sides multiples of the metadata's ``size_divisor``, to the
-            maps that boxes and regions are read from, float32 [1, c, h, w], under their names.
+            [1, 3, h, w] as above, to the maps that boxes and regions are read from, float32
+            [1, c, h, w], under their names.
         float_activations: leave activations in float32.
         layers: numbers of the layers: integers become int8 weights, reals float32 ones; None: the
             integers that the engines multiply by.
@@ -60,6 +64,8 @@ def export_onnx(
     values = Values(Graph(), quantizations, layers, shapes_of(artifact))
     if part == "detector":
         _append(program.operations, values)
+    elif part == "network":
+        _append_network(program, values)
     else:
         _append_dense(program, values)
     model = values.graph.model(_metadata(artifact, part, bool(quantizations)))
@@ -93,6 +99,7 @@ def shapes_of(artifact: Artifact) -> dict[str, Value]:
 
 def _append(operations: tuple[Operation, ...], values: Values) -> None:
     for operation in operations:
+        values.graph.note = operation.title
         try:
             tensor = export(operation, values)
         except ConfigError as error:
@@ -101,10 +108,23 @@ def _append(operations: tuple[Operation, ...], values: Values) -> None:
             values.tensors[operation.written] = tensor
 
 
-def _append_dense(program: Program, values: Values) -> None:
-    first, *operations = program.dense
+def _append_network(program: Program, values: Values) -> None:
+    _append_input(program, values)
+    for name in ("size", "factor"):
+        values.graph.input(name, TensorProto.FLOAT, [2])
+    values.size, values.factor = "size", "factor"
+    _append(program.operations[1:], values)
+
+
+def _append_input(program: Program, values: Values) -> None:
+    first = program.operations[0]
     values.graph.input("image", TensorProto.FLOAT, [1, 3, "height", "width"])
     values.tensors[first.written] = values.quantize(first.written, "image")
+
+
+def _append_dense(program: Program, values: Values) -> None:
+    first, *operations = program.dense
+    _append_input(program, values)
     _append(tuple(operations), values)
     for name in dense_outputs(program):
         if name == first.written:

@@ -22,6 +22,9 @@ class Graph:
     ``graph("Add", x, 1.0)`` appends a node and returns the name of its output. Operands
     are tensors, or constants: arrays, floats (float32), ints and lists of ints (int64).
 
+    Attributes:
+        note: what the nodes that follow are there for; they keep it as their ``doc_string``.
+
     >>> from onnx import TensorProto
     >>> graph = Graph()
     >>> graph.input("x", TensorProto.FLOAT, ["n"])
@@ -31,6 +34,7 @@ class Graph:
     """
 
     def __init__(self) -> None:
+        self.note = ""
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -46,7 +50,9 @@ class Graph:
         names = [op if isinstance(op, str) else self.constant(op) for op in operands]
         stem = f"{operation}/{len(self._nodes)}"  # unlike the names that values have
         found = tuple(f"{stem}.{index}" if outputs > 1 else stem for index in range(outputs))
-        self._nodes.append(helper.make_node(operation, names, found, name=stem, **attributes))
+        self._nodes.append(
+            helper.make_node(operation, names, found, name=stem, doc_string=self.note, **attributes)
+        )
         return found
 
     def constant(self, value: Constant) -> str:

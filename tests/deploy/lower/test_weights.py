@@ -11,7 +11,7 @@ from torch import nn
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.lower.draft import LayerParameters
 from lbwdet.deploy.lower.trace import Graph
-from lbwdet.deploy.lower.weights import store_weights, uniform_codes
+from lbwdet.deploy.lower.weights import float_weights, store_weights, uniform_codes
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.errors import ArtifactError, ConfigError
 from lbwdet.layers import quantize_
@@ -123,6 +123,21 @@ def test_float_layers_are_rounded_to_64_steps_of_each_channel():
     assert (error <= 0.5001 * np.abs(weight).max((1, 2, 3)) / 64).all()
     stored = store(conv())
     assert (stored.code, stored.bit_width, stored.num_magnitudes) == ("uniform", 8, 0)
+
+
+@pytest.mark.parametrize("bit_width", [None, 4])
+def test_what_training_has_is_kept_where_it_is_float(bit_width):
+    net = nn.Sequential(nn.Linear(2 * 3 * 4, 5))
+    if bit_width is not None:
+        quantize_(net, weight=dict(bit_width=bit_width))
+    layer = LayerParameters("0", "0.weight", (3, 4), (1.0,) * 5, (0.0,) * 5)
+    graph = Graph({}, dict(net.named_parameters()), {}, (), ())
+    kept = float_weights(net, {"layer": layer}, graph)
+    if bit_width is not None:
+        assert kept == {}
+        return
+    assert kept["layer"].shape == (5, 2, 3, 4)
+    np.testing.assert_array_equal(kept["layer"].reshape(5, -1), net[0].weight.detach())
 
 
 def test_computed_weights_are_stored_like_float_ones_unless_they_come_from_low_bit_ones():

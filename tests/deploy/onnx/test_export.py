@@ -94,6 +94,20 @@ def test_with_float_activations_it_is_the_program_in_reals(tmp_path, run, settin
         assert np.abs(value - wanted).mean() < 1e-4 * wanted.std()
     whole = export_onnx(artifact, tmp_path / "detector.onnx", **options)
     assert agreement(run(whole, {"image": image}), boxes) > 0.95
+    network = export_onnx(artifact, tmp_path / "network.onnx", "network", **options)
+    inputs = {"image": expected["image"].transpose(0, 3, 1, 2)}
+    inputs |= dict(size=np.array([128, 96], np.float32), factor=np.array([2, 3], np.float32))
+    found = run(network, inputs)
+    assert agreement((found[0] / np.array([2, 3, 2, 3], np.float32), *found[1:]), boxes) > 0.95
+
+
+def test_every_node_says_what_it_is_there_for(tmp_path):
+    artifact = tiny_artifact()
+    model = export_onnx(artifact, tmp_path / "model.onnx")
+    titles = [operation.title for operation in artifact.program.operations]
+    notes = dict.fromkeys(node.doc_string for node in model.graph.node if node.doc_string)
+    assert list(notes) == [title for title in titles if title in notes]
+    assert {"Conv p2", "Preprocess image"} <= set(notes)
 
 
 def test_a_program_before_calibration_stays_float(tmp_path):
@@ -228,7 +242,9 @@ def test_what_the_model_says_of_itself(tmp_path):
 
 
 def test_no_such_part(tmp_path):
-    with pytest.raises(ConfigError, match="part='neck' is not known; choose from detector, dense"):
+    with pytest.raises(
+        ConfigError, match="part='neck' is not known; choose from detector, network, dense"
+    ):
         export_onnx(tiny_artifact(), tmp_path / "model.onnx", part="neck")
     assert list(tmp_path.iterdir()) == []
 

@@ -70,6 +70,10 @@ class Preprocess(Operation):
         height, width = max(height, self.pad_size[1]), max(width, self.pad_size[0])
         return _multiple(height, self.pad_divisor), _multiple(width, self.pad_divisor)
 
+    def sides(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the output, of ``padded`` ones."""
+        return self._enough(height), self._enough(width)
+
     def table(self, quantization: Quantization | None) -> Array:
         """[3, 256]: what each pixel of each channel becomes: uint8, or float32 if in reals."""
         pixel = np.arange(256, dtype=np.float64)
@@ -125,7 +129,7 @@ class Preprocess(Operation):
             image = image[:, :, ::-1]
         quantization = run.quantizations.get(self.output)
         table, (pixel, value) = self.table(quantization), self.fill(quantization)
-        sides = (self._enough(side) for side in run.bounds)
+        sides = self.sides(*run.bounds)
         values = np.empty((1, *sides, 3), table.dtype)
         values[:] = value
         values[0, :bottom, :right] = pixel

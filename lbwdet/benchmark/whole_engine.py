@@ -1,0 +1,42 @@
+"""A whole detector as one graph in another engine, as the benchmark's worker processes load it.
+
+Resizing is OpenCV's; all else, suppression and the cutting out of regions included, is the graph.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from lbwdet.benchmark.network_input import NetworkInput
+from lbwdet.benchmark.runners import LOAD
+
+Array = np.ndarray
+
+
+class WholeBenchmark:
+    """One graph, from the network's input to boxes.
+
+    Args:
+        engine: ``'onnxruntime'`` or ``'openvino'``.
+        graph: a file of that engine.
+        threads: CPU threads.
+        preprocess, input_size: of :class:`NetworkInput`.
+    """
+
+    def __init__(
+        self,
+        engine: str,
+        graph: str,
+        threads: int,
+        preprocess: Mapping[str, Any],
+        input_size: Sequence[int] | None = None,
+    ) -> None:
+        cv2.setNumThreads(threads)
+        self._input = NetworkInput(preprocess, input_size)
+        self._run = LOAD[engine](graph, threads)
+
+    def detect(self, image: Array) -> tuple[Array, Array, Array]:
+        boxes, scores, labels = self._run(*self._input(image))
+        return boxes, scores, labels
