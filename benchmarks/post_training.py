@@ -207,9 +207,17 @@ def main() -> None:
                     torch=torch.__version__,
                     settings=dataclasses.asdict(PostTraining()),
                     refinement=dataclasses.asdict(REFINED)["refinement"],
-                    rows=[*recorded(args.out), measured],
+                    rows=sorted([*recorded(args.out), measured], key=place),
                 ),
             )
+
+
+def place(measured: dict[str, Any]) -> int:
+    """Among the rows, which are written in their order."""
+    return next(
+        (at for at, settings in enumerate(rows()) if settings.items() <= measured.items()),
+        len(rows()),
+    )
 
 
 def recorded(out: Path) -> list[dict[str, Any]]:
