@@ -8,7 +8,7 @@ from mmdet.models import StandardRoIHead
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
-from lbwdet.deploy.lower.cutting import cut_levels, read_align, sample_of
+from lbwdet.deploy.lower.cutting import cut, cut_levels, read_align, sample_of
 from lbwdet.deploy.lower.head import RegionHead, head
 from lbwdet.deploy.lower.settings import check_type
 from lbwdet.deploy.lower.two_stage import DETECTORS, PROPOSALS, TwoStage, check_box_head
@@ -23,7 +23,7 @@ class FasterRCNN(RegionHead):
         check_type("roi_head", roi_head, StandardRoIHead, "predict_bbox", "_bbox_forward")
         check_box_head(name, roi_head.bbox_head)
         align = read_align("roi_head.bbox_roi_extractor", roi_head.bbox_roi_extractor)
-        self._align = replace(align, boxes=PROPOSALS, output="roi_features")
+        self._align = replace(align, output="roi_features")
         self._sample = sample_of(roi_head.bbox_roi_extractor, align)
         self._two_stage = TwoStage(model, StandardRoIHead, name, roi_head.bbox_head)
         self._levels = cut_levels(roi_head)
@@ -44,6 +44,6 @@ class FasterRCNN(RegionHead):
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
         levels = maps[: self._levels]
         self._two_stage.add_proposals(program, maps[self._levels :])
-        program.add(replace(self._align, inputs=tuple(levels[: len(self._align.strides)])))
-        scores, deltas = program.trace(self.region, self._sample, self._align.output)
+        features = cut(program, self._align, PROPOSALS, levels)
+        scores, deltas = program.trace(self.region, self._sample, features)
         self._two_stage.add_detections(program, scores, deltas, PROPOSALS, levels)
