@@ -164,7 +164,8 @@ def _models(entries: Sequence[Mapping[str, Any]]) -> int:
 
 def _median(key: str) -> Callable[[Any], object]:
     def of(row: Any) -> object:
-        found = [entry[DEPLOYED][key] for entry in row[1] if entry[DEPLOYED][key] is not None]
+        values = (entry[DEPLOYED].get(key) for entry in row[1])
+        found = [value for value in values if value is not None]
         return f"{statistics.median(found):.3g}" if found else ""
 
     return of
@@ -210,6 +211,7 @@ _DEPLOYED_COLUMNS: dict[str, Callable[[Any], object]] = {
     "configs": lambda row: len(row[1]),
     "models": lambda row: _models(row[1]),
     **{name: _count_deployed(name) for name in DEPLOYMENTS},
+    "in reals": _median("real_error"),
     "map error": _median("map_error"),
     "boxes matched": _median("matched"),
     "scores apart": _median("score_difference"),
