@@ -19,6 +19,8 @@ class LayerParameters:
         gain, bias: per output channel, float64.
         transposed: whether the weight is a transposed convolution's, [i, o, kh, kw]: the layer's
             outputs are those of every pixel of the kernel, row by row.
+        length_eps: if given, every output's gain is still to be divided by the length of its
+            weight plus this number: that of the low-bit weight.
     """
 
     module: str
@@ -27,6 +29,7 @@ class LayerParameters:
     gain: tuple[float, ...]
     bias: tuple[float, ...]
     transposed: bool = False
+    length_eps: float | None = None
 
     def then(self, gain: tuple[float, ...], bias: tuple[float, ...]) -> "LayerParameters":
         """With another factor and offset after its own: ``(y * g + b) * gain + bias``."""

@@ -4,6 +4,7 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -166,6 +167,13 @@ class Site:
             transposed=transposed,
         )
         return name
+
+    def divide_by_length(self, value: str, eps: float) -> None:
+        """Of the layer whose convolution writes ``value``; see ``LayerParameters.length_eps``."""
+        conv = self.writer(value)
+        assert isinstance(conv, Conv)
+        layers = self._draft.layers
+        layers[conv.layer] = replace(layers[conv.layer], length_eps=eps)
 
     def refused(self, detail: str = "") -> ConfigError:
         """The error that says where and what cannot be lowered."""

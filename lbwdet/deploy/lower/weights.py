@@ -1,6 +1,7 @@
 """From a layer's parameters to the weight that an artifact stores."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -38,8 +39,16 @@ def store_weights(
         weights[name] = StoredWeight(
             codes.reshape(shape), scale, code, bit_width, magnitudes, gain, bias
         )
+        if layer.length_eps is not None:
+            weights[name] = _over_lengths(weights[name], layer.length_eps)
         check_weight(name, weights[name])
     return weights
+
+
+def _over_lengths(weight: StoredWeight, eps: float) -> StoredWeight:
+    rows = weight.dequantize().reshape(len(weight.codes), -1).astype(np.float64)
+    lengths = np.sqrt((rows**2).sum(1)) + eps
+    return replace(weight, gain=(weight.gain / lengths).astype(np.float32))
 
 
 def _check_levels(model: nn.Module, layer: LayerParameters, graph: Graph) -> None:
