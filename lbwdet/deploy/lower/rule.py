@@ -159,7 +159,7 @@ class Site:
         own, name = weight not in self._graph.made_of, value or self.output
         numbers = [0.0] if bias is None else bias.double().tolist()
         self._draft.layers[name] = LayerParameters(
-            module=weight.rpartition(".")[0] if own else self.call.module,
+            module=weight.rpartition(".")[0] if own and "." in weight else self.call.module,
             weight=str(weight),
             kernel=kernel,
             gain=(1.0,) * outputs,
