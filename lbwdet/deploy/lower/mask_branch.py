@@ -83,7 +83,7 @@ class MaskBranch:
             for index, (head, extractor) in enumerate(pairs)
         ]
 
-    def add_to(self, program: Building, candidates: str, levels: Sequence[str]) -> str:
+    def add_to(self, program: Building, candidates: str, levels: Sequence[str]) -> tuple[str, str]:
         """Adds the masks of candidates.
 
         Args:
@@ -92,7 +92,7 @@ class MaskBranch:
             levels: maps that regions are cut from.
 
         Returns:
-            Name of the masks.
+            Names of the masks, and of the candidates, with scores that know of them.
         """
         regions = f"{MASKS}.regions"
         program.add(Regions(candidates, regions))
@@ -103,9 +103,9 @@ class MaskBranch:
             program.add(Masks(scores, candidates, f"{MASKS}{stage.name}"))
         every = tuple(f"{MASKS}{stage.name}" for stage in self._stages)
         if len(every) == 1:
-            return every[0]
+            return every[0], candidates
         program.add(Mean(every, MASKS))
-        return MASKS
+        return MASKS, candidates
 
 
 def read_stage(

@@ -38,13 +38,11 @@ def _per_channel(numbers: Tensor, input: Tensor) -> Tensor:
     return numbers.reshape(-1, *[1] * (input.dim() - 2))
 
 
-def _l2_norm(module: Any, input: Tensor) -> Tensor:
-    found = l2_norm(input, module.weight, module.eps)
-    assert isinstance(found, Tensor)
-    return found
+def _l2_norm(module: Any, input: Tensor) -> Any:
+    return l2_norm(input, module.weight, module.eps)
 
 
-def _normed_linear(module: Any, input: Tensor) -> Tensor:
+def _normed_linear(module: Any, input: Tensor) -> Any:
     """Of vectors of length 1: the weight's length is a factor of each channel of the result."""
     if module.power != 1:
         return _FORWARDS[NormedLinear](module, input)
@@ -52,7 +50,7 @@ def _normed_linear(module: Any, input: Tensor) -> Tensor:
     return _with_bias(module, product)
 
 
-def _normed_conv(module: Any, input: Tensor) -> Tensor:
+def _normed_conv(module: Any, input: Tensor) -> Any:
     plain = module.kernel_size == (1, 1) and module.padding_mode == "zeros"
     if module.power != 1 or not plain or module.groups != 1:
         return _FORWARDS[NormedConv2d](module, input)
@@ -61,12 +59,12 @@ def _normed_conv(module: Any, input: Tensor) -> Tensor:
     return _with_bias(module, product)
 
 
-def _unit(module: Any, input: Tensor) -> Tensor:
+def _unit(module: Any, input: Tensor) -> Any:
     temperature = torch.full((input.shape[1],), float(module.tempearture))
     return l2_norm(input, temperature, module.eps)
 
 
-def _with_bias(module: Any, product: Tensor) -> Tensor:
+def _with_bias(module: Any, product: Tensor) -> Any:
     found = over_lengths(product, module.weight, module.eps)
     return found if module.bias is None else found + _per_channel(module.bias, found)
 

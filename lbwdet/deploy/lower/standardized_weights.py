@@ -32,7 +32,7 @@ def standardized_weights(model: nn.Module) -> Iterator[None]:
     }
     forwards = {kind: kind.forward for kind in (ConvWS2d, ConvAWS2d)}
 
-    def forward(layer: Any, input: Tensor) -> Tensor:
+    def forward(layer: Any, input: Tensor) -> Any:
         if id(layer) not in lines:
             (own,) = (forwards[kind] for kind in forwards if isinstance(layer, kind))
             return own(layer, input)

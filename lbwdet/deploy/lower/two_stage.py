@@ -140,9 +140,9 @@ class TwoStage:
             return
         # As in MMDetection, boxes are in the network's pixels until they have their masks.
         program.add(replace(self._suppress, input=candidates))
-        masks = self._masks.add_to(program, KEPT, levels)
+        masks, scored = self._masks.add_to(program, KEPT, levels)
         program.add(
-            Rescale(KEPT, rescaled), Detections(rescaled, classes, masks, self._masks.threshold)
+            Rescale(scored, rescaled), Detections(rescaled, classes, masks, self._masks.threshold)
         )
 
 

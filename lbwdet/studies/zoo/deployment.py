@@ -198,13 +198,13 @@ def _compare(
         [_like(values, tensor) for values, tensor in zip(given, tensors, strict=True)]
         for given in (reals, maps)
     )
-    errors = (
+    real_error, error = (
         map_error([t.numpy() for t in found], [t.numpy() for t in tensors])
         for found in (exact, ours)
     )
     with substituted(model, places, ours):
         found = model.test_step(batch)[0].pred_instances
-    return *errors, (found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy())
+    return real_error, error, (found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy())
 
 
 def _like(values: Array, tensor: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from mmdet.models import StandardRoIHead
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.cutting import cut, cut_levels, read_align, sample_of
 from lbwdet.deploy.lower.head import RegionHead, head
+from lbwdet.deploy.lower.mask_branch import MaskBranch
 from lbwdet.deploy.lower.settings import check_type
 from lbwdet.deploy.lower.two_stage import DETECTORS, PROPOSALS, TwoStage, check_box_head
 
@@ -18,6 +19,9 @@ from lbwdet.deploy.lower.two_stage import DETECTORS, PROPOSALS, TwoStage, check_
 class FasterRCNN(RegionHead):
     """``dense``: the maps that regions are cut from, then the proposal head's maps."""
 
+    base: ClassVar[type] = StandardRoIHead
+    masks: ClassVar[type[MaskBranch]] = MaskBranch
+
     def __init__(self, model: Any) -> None:
         roi_head, name = model.roi_head, "roi_head.bbox_head"
         check_type("roi_head", roi_head, StandardRoIHead, "predict_bbox", "_bbox_forward")
@@ -25,7 +29,8 @@ class FasterRCNN(RegionHead):
         align = read_align("roi_head.bbox_roi_extractor", roi_head.bbox_roi_extractor)
         self._align = replace(align, output="roi_features")
         self._sample = sample_of(roi_head.bbox_roi_extractor, align)
-        self._two_stage = TwoStage(model, StandardRoIHead, name, roi_head.bbox_head)
+        box_head, masks = roi_head.bbox_head, self.masks
+        self._two_stage = TwoStage(model, self.base, name, box_head, masks=masks)
         self._levels = cut_levels(roi_head)
 
     @staticmethod
