@@ -109,6 +109,7 @@ def _deployment(content: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
     for entry in tried:
         families.setdefault(entry["family"], []).append(entry)
     made = content["deployment"]
+    runs = [entry for entry in entries if _outcome(entry) in ("runs", "runs in part")]
     reasons = [
         f"- {_plural(len(group), 'config')}, {_plural(_models(group), 'model')}: `{why}` "
         f"({_examples([entry['config'] for entry in group])})"
@@ -117,6 +118,7 @@ def _deployment(content: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
     parts = [
         "## Deployed",
         made["about"],
+        f"Tried so far: {len(tried)} of the {_plural(len(runs), 'config')} whose models run.",
         f"MMDetection {made['versions']['mmdet']}, torch {made['versions']['torch']}, "
         f"{made['cpu']}. Commit: {made['commit']}.",
         "\n".join(f"- **{name}**: {meaning}." for name, meaning in DEPLOYMENTS.items()),

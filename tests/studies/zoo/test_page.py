@@ -71,6 +71,7 @@ def test_deployed():
     assert rows["a"] == ["3", "2", "2", "1", "", "", "0.5", "0.5", "0.5", "0.5"]
     assert rows["b"] == ["3", "3", "", "", "1", "2", "0.5", "0.5", "0.5", "0.5"]
     assert rows["**all**"][:2] == ["6", "5"] and "c" not in rows
+    assert "\n\nTried so far: 6 of the 6 configs whose models run.\n\n" in text
     assert "- 2 configs, 2 models: `there is no rule for erf` (b/one.py, b/two.py)" in text
     assert (
         deployment_summary(content).splitlines()[-1] == "   2 (2 models) there is no rule for erf"
