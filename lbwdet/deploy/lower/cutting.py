@@ -1,5 +1,7 @@
 """How regions are cut from the maps of an image."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -7,9 +9,13 @@ from mmcv.ops import RoIAlign as MMCVRoIAlign
 from mmdet.models import SingleRoIExtractor
 from torch import Tensor
 
+from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.settings import check_exactly, check_type, one_of_pair
 from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.errors import ConfigError
+
+Cut = Callable[[Building, RoIAlign, str, Sequence[str]], str]
+"""Adds the features of regions; see :func:`cut`."""
 
 NUM_SAMPLES = 2  # any number of regions to trace with; a program has none
 
@@ -38,6 +44,22 @@ def read_align(name: str, extractor: Any) -> RoIAlign:
         sampling_ratio=int(layers[0].sampling_ratio),
         finest_scale=float(extractor.finest_scale),
     )
+
+
+def cut(program: Building, align: RoIAlign, boxes: str, levels: Sequence[str]) -> str:
+    """Adds the features of regions.
+
+    Args:
+        program: has what follows.
+        align: how regions are cut, and what the features are called.
+        boxes: name of the regions.
+        levels: names of maps; the first of them are those that they are cut from.
+
+    Returns:
+        Name of the features.
+    """
+    program.add(replace(align, inputs=tuple(levels[: len(align.strides)]), boxes=boxes))
+    return align.output
 
 
 def cut_levels(roi_head: Any) -> int:

@@ -21,6 +21,8 @@ class LayerParameters:
             outputs are those of every pixel of the kernel, row by row.
         sampled: whether the layer's inputs are those of every pixel of the kernel, row by row, as
             ``DeformedSamples`` gives them.
+        length_eps: if given, every output's gain is still to be divided by the length of its
+            weight plus this number: that of the low-bit weight.
     """
 
     module: str
@@ -30,6 +32,7 @@ class LayerParameters:
     bias: tuple[float, ...]
     transposed: bool = False
     sampled: bool = False
+    length_eps: float | None = None
 
     def then(self, gain: tuple[float, ...], bias: tuple[float, ...]) -> "LayerParameters":
         """With another factor and offset after its own: ``(y * g + b) * gain + bias``."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from mmdet.models import FCNMaskHead
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
-from lbwdet.deploy.lower.cutting import read_align, sample_of
+from lbwdet.deploy.lower.cutting import Cut, cut, read_align, sample_of
 from lbwdet.deploy.lower.settings import TestConfig, check_type
 from lbwdet.deploy.runtime.operations.masks import Masks
 from lbwdet.deploy.runtime.operations.mean import Mean
@@ -22,18 +22,18 @@ MASKS = "masks"
 
 
 @dataclass(frozen=True)
-class _Stage:
+class Stage:
     """One mask head.
 
     Attributes:
         name: what follows "masks" in the names of its values.
-        index: among the heads of a cascade; None of a single one.
+        network: from the model and features of regions to logits.
         align: how its regions are cut.
         sample: features to trace it with.
     """
 
     name: str
-    index: int | None
+    network: Callable[[Any, Tensor], tuple[Tensor]]
     align: RoIAlign
     sample: Tensor
 
@@ -44,6 +44,7 @@ class MaskBranch:
     Args:
         model: the detector.
         base: the class of region heads that do with mask heads what is done here.
+        cut: adds the features of regions.
 
     Attributes:
         threshold: the least probability of a mask's pixels.
@@ -52,7 +53,7 @@ class MaskBranch:
         ConfigError: a part or a setting that no operation stands for.
     """
 
-    def __init__(self, model: Any, base: type) -> None:
+    def __init__(self, model: Any, base: type, cut: Cut = cut) -> None:
         roi_head = model.roi_head
         check_type("roi_head", roi_head, base, "predict_mask", "_mask_forward")
         self.threshold = TestConfig("test_cfg.rcnn", roi_head.test_cfg).number("mask_thr_binary")
@@ -60,23 +61,29 @@ class MaskBranch:
             raise ConfigError(
                 f"test_cfg.rcnn.mask_thr_binary={self.threshold:g} cannot be lowered; give 0 to 1"
             )
-        several = hasattr(roi_head.mask_head, "__len__")
-        heads = list(roi_head.mask_head) if several else [roi_head.mask_head]
-        extractors = list(roi_head.mask_roi_extractor) if several else [roi_head.mask_roi_extractor]
-        self._stages = [
-            _read(head, extractor, index if several else None)
-            for index, (head, extractor) in enumerate(zip(heads, extractors, strict=True))
-        ]
+        self._cut = cut
+        self._stages = self.stages(roi_head)
 
     @classmethod
-    def of(cls, model: Any, base: type) -> "MaskBranch | None":
+    def of(cls, model: Any, base: type, cut: Cut = cut) -> "MaskBranch | None":
         """That of a detector, if it has masks."""
         if getattr(model.roi_head, "mask_head", None) is None:
             return None
         with _hint():
-            return cls(model, base)
+            return cls(model, base, cut)
 
-    def add_to(self, program: Building, candidates: str, levels: Sequence[str]) -> str:
+    def stages(self, roi_head: Any) -> list[Stage]:
+        """The mask heads."""
+        if not hasattr(roi_head.mask_head, "__len__"):
+            network = functools.partial(_network, None)
+            return [read_stage("", roi_head.mask_head, roi_head.mask_roi_extractor, network)]
+        pairs = zip(roi_head.mask_head, roi_head.mask_roi_extractor, strict=True)
+        return [
+            read_stage(f".{index}", head, extractor, functools.partial(_network, index))
+            for index, (head, extractor) in enumerate(pairs)
+        ]
+
+    def add_to(self, program: Building, candidates: str, levels: Sequence[str]) -> tuple[str, str]:
         """Adds the masks of candidates.
 
         Args:
@@ -85,30 +92,31 @@ class MaskBranch:
             levels: maps that regions are cut from.
 
         Returns:
-            Name of the masks.
+            Names of the masks, and of the candidates, with scores that know of them.
         """
         regions = f"{MASKS}.regions"
         program.add(Regions(candidates, regions))
         for stage in self._stages:
-            inputs = tuple(levels[: len(stage.align.strides)])
-            program.add(replace(stage.align, inputs=inputs, boxes=regions))
-            compute = functools.partial(_network, stage.index)
+            features = self._cut(program, stage.align, regions, levels)
             with _hint():
-                (scores,) = program.trace(compute, stage.sample, stage.align.output)
+                (scores,) = program.trace(stage.network, stage.sample, features)
             program.add(Masks(scores, candidates, f"{MASKS}{stage.name}"))
-        if len(self._stages) == 1:
-            return MASKS
-        program.add(Mean(tuple(f"{MASKS}{stage.name}" for stage in self._stages), MASKS))
-        return MASKS
+        every = tuple(f"{MASKS}{stage.name}" for stage in self._stages)
+        if len(every) == 1:
+            return every[0], candidates
+        program.add(Mean(every, MASKS))
+        return MASKS, candidates
 
 
-def _read(head: Any, extractor: Any, index: int | None) -> _Stage:
-    part = "" if index is None else f".{index}"
+def read_stage(
+    part: str, head: Any, extractor: Any, network: Callable[[Any, Tensor], tuple[Tensor]]
+) -> Stage:
+    """A mask head, ``part`` of a cascade; raises ConfigError if no operation stands for it."""
     name = f"roi_head.mask_head{part}"
     check_type(name, head, FCNMaskHead, "predict_by_feat", "_predict_by_feat_single")
     align = read_align(f"roi_head.mask_roi_extractor{part}", extractor)
     align = replace(align, output=f"{MASKS}{part}.features")
-    return _Stage(part, index, align, sample_of(extractor, align))
+    return Stage(part, network, align, sample_of(extractor, align))
 
 
 def _network(index: int | None, model: Any, features: Tensor) -> tuple[Tensor]:

@@ -4,6 +4,7 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -159,7 +160,7 @@ class Site:
         own, name = weight not in self._graph.made_of, value or self.output
         numbers = [0.0] if bias is None else bias.double().tolist()
         self._draft.layers[name] = LayerParameters(
-            module=weight.rpartition(".")[0] if own else self.call.module,
+            module=weight.rpartition(".")[0] if own and "." in weight else self.call.module,
             weight=str(weight),
             kernel=kernel,
             gain=(1.0,) * outputs,
@@ -167,6 +168,13 @@ class Site:
             **arrangement,
         )
         return name
+
+    def divide_by_length(self, value: str, eps: float) -> None:
+        """Of the layer whose convolution writes ``value``; see ``LayerParameters.length_eps``."""
+        conv = self.writer(value)
+        assert isinstance(conv, Conv)
+        layers = self._draft.layers
+        layers[conv.layer] = replace(layers[conv.layer], length_eps=eps)
 
     def refused(self, detail: str = "") -> ConfigError:
         """The error that says where and what cannot be lowered."""

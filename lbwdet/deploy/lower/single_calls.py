@@ -1,4 +1,4 @@
-"""Modules that are a single call while they are traced, although PyTorch makes several of them."""
+"""Modules that are a few calls while they are traced, although PyTorch makes more of them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,8 +9,10 @@ import torchvision  # noqa: F401  (has the operator of deformable convolutions)
 from mmcv.ops import DeformConv2d
 from mmcv.ops.deform_conv import DeformConv2dFunction
 from mmcv.ops.modulated_deform_conv import ModulatedDeformConv2dFunction
+from mmdet.models.layers import NormedConv2d, NormedLinear
 from mmdet.models.necks.ssd_neck import L2Norm
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.modules.utils import _pair
 
 
@@ -18,7 +20,7 @@ from torch.nn.modules.utils import _pair
 def l2_norm(input: Tensor, weight: Tensor, eps: float) -> Tensor:
     """``weight[c] * x_c / (sqrt(sum of x_c**2) + eps)``, over the channels of each pixel."""
     length = input.pow(2).sum(1, keepdim=True).sqrt() + eps
-    return weight[:, None, None] * input / length
+    return _per_channel(weight, input) * input / length
 
 
 @l2_norm.register_fake
@@ -26,10 +28,50 @@ def _(input: Tensor, weight: Tensor, eps: float) -> Tensor:
     return torch.empty_like(input)
 
 
-def _l2_norm(module: Any, input: Tensor) -> Tensor:
-    found = l2_norm(input, module.weight, module.eps)
-    assert isinstance(found, Tensor)
-    return found
+@torch.library.custom_op("lbwdet::over_lengths", mutates_args=())
+def over_lengths(input: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """What a layer makes without a bias, each channel divided by its weight's length + eps."""
+    return input / _per_channel(weight.flatten(1).norm(dim=1) + eps, input)
+
+
+@over_lengths.register_fake
+def _(input: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return torch.empty_like(input)
+
+
+def _per_channel(numbers: Tensor, input: Tensor) -> Tensor:
+    return numbers.reshape(-1, *[1] * (input.dim() - 2))
+
+
+def _l2_norm(module: Any, input: Tensor) -> Any:
+    return l2_norm(input, module.weight, module.eps)
+
+
+def _normed_linear(module: Any, input: Tensor) -> Any:
+    """Of vectors of length 1: the weight's length is a factor of each channel of the result."""
+    if module.power != 1:
+        return _FORWARDS[NormedLinear](module, input)
+    product = F.linear(_unit(module, input), module.weight)
+    return _with_bias(module, product)
+
+
+def _normed_conv(module: Any, input: Tensor) -> Any:
+    plain = module.kernel_size == (1, 1) and module.padding_mode == "zeros"
+    if module.power != 1 or not plain or module.groups != 1:
+        return _FORWARDS[NormedConv2d](module, input)
+    settings = (module.stride, module.padding, module.dilation)
+    product = F.conv2d(_unit(module, input), module.weight, None, *settings)
+    return _with_bias(module, product)
+
+
+def _unit(module: Any, input: Tensor) -> Any:
+    temperature = torch.full((input.shape[1],), float(module.tempearture))
+    return l2_norm(input, temperature, module.eps)
+
+
+def _with_bias(module: Any, product: Tensor) -> Any:
+    found = over_lengths(product, module.weight, module.eps)
+    return found if module.bias is None else found + _per_channel(module.bias, found)
 
 
 def _deform_conv(
@@ -89,20 +131,24 @@ def _without_padding(module: Any, x: Tensor, offset: Tensor) -> Tensor:
 
 _SINGLE: tuple[tuple[type, Any], ...] = (
     (L2Norm, _l2_norm),
+    (NormedLinear, _normed_linear),
+    (NormedConv2d, _normed_conv),
     (DeformConv2d, _without_padding),
     (DeformConv2dFunction, staticmethod(_deform_conv)),
     (ModulatedDeformConv2dFunction, staticmethod(_modulated_deform_conv)),
 )
 
 
+_FORWARDS: dict[type, Any] = {kind: kind.__dict__["forward"] for kind, _ in _SINGLE}
+
+
 @contextlib.contextmanager
 def single_calls() -> Iterator[None]:
     """Inside the block the ``forward`` of each of these calls one operator."""
-    before = [(kind, kind.__dict__["forward"]) for kind, _ in _SINGLE]
     for kind, forward in _SINGLE:
         kind.forward = forward  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        for kind, forward in before:
+        for kind, forward in _FORWARDS.items():
             kind.forward = forward  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from lbwdet.deploy.lower.single_calls import single_calls
+from lbwdet.deploy.lower.standardized_weights import standardized_weights
 from lbwdet.errors import ConfigError, first_line
 from lbwdet.layers import QuantLayer
 
@@ -96,7 +97,7 @@ def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tenso
     """
     part = Part(model, compute).eval()
     try:
-        with float_layers(model), single_calls(), torch.no_grad():
+        with standardized_weights(model), float_layers(model), single_calls(), torch.no_grad():
             program = torch.export.export(part, (sample,), strict=False)
             if not all(_is_plain(node) for node in program.graph.nodes):
                 # Takes longer than all the rest, so only where it changes something.

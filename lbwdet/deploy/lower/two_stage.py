@@ -8,6 +8,7 @@ from mmdet.models import BBoxHead, RPNHead
 from mmdet.models.losses import SeesawLoss
 
 from lbwdet.deploy.lower.building import Building
+from lbwdet.deploy.lower.cutting import Cut, cut
 from lbwdet.deploy.lower.mask_branch import MaskBranch
 from lbwdet.deploy.lower.settings import (
     TestConfig,
@@ -77,19 +78,29 @@ class TwoStage:
         base: the class of region heads that do here what MMDetection's does.
         name: of the region head that the detections come from.
         head: that head.
+        cut: adds the features of regions.
+        masks: what there is of masks.
 
     Raises:
         ConfigError: a part or a setting that no operation stands for.
     """
 
-    def __init__(self, model: Any, base: type, name: str, head: Any) -> None:
+    def __init__(
+        self,
+        model: Any,
+        base: type,
+        name: str,
+        head: Any,
+        cut: Cut = cut,
+        masks: type[MaskBranch] = MaskBranch,
+    ) -> None:
         roi_head = model.roi_head
         self._proposals = Proposals("rpn_head", model.rpn_head)
         config = TestConfig("test_cfg.rcnn", roi_head.test_cfg)
         self._region_candidates = _read_regions(name, head, config)
         threshold, group = config.nms("class")
         self._suppress = Suppress("", KEPT, threshold, config.positive("max_per_img"), group)
-        self._masks = MaskBranch.of(model, base)
+        self._masks = masks.of(model, base, cut)
 
     def add_proposals(self, program: Building, maps: Sequence[str]) -> str:
         """Boxes from the proposal head's maps: scores of all levels, then deltas of all levels.
@@ -129,9 +140,9 @@ class TwoStage:
             return
         # As in MMDetection, boxes are in the network's pixels until they have their masks.
         program.add(replace(self._suppress, input=candidates))
-        masks = self._masks.add_to(program, KEPT, levels)
+        masks, scored = self._masks.add_to(program, KEPT, levels)
         program.add(
-            Rescale(KEPT, rescaled), Detections(rescaled, classes, masks, self._masks.threshold)
+            Rescale(scored, rescaled), Detections(rescaled, classes, masks, self._masks.threshold)
         )
 
 

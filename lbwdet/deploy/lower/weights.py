@@ -1,6 +1,7 @@
 """From a layer's parameters to the weight that an artifact stores."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ def store_weights(
         weights[name] = StoredWeight(
             codes.reshape(shape), scale, code, bit_width, magnitudes, gain, bias
         )
+        if layer.length_eps is not None:
+            weights[name] = _over_lengths(weights[name], layer.length_eps)
         check_weight(name, weights[name])
     return weights
 
@@ -60,6 +63,12 @@ def _low_bit(model: nn.Module, layer: LayerParameters) -> QuantLayer | None:
     if not isinstance(module, QuantLayer) or module.quantizer is None:
         return None
     return module if layer.weight == f"{layer.module}.weight" else None
+
+
+def _over_lengths(weight: StoredWeight, eps: float) -> StoredWeight:
+    rows = weight.dequantize().reshape(len(weight.codes), -1).astype(np.float64)
+    lengths = np.sqrt((rows**2).sum(1)) + eps
+    return replace(weight, gain=(weight.gain / lengths).astype(np.float32))
 
 
 def _check_levels(model: nn.Module, layer: LayerParameters, graph: Graph) -> None:

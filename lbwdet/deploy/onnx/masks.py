@@ -17,4 +17,4 @@ def masks(operation: Masks, values: Values) -> str:
     if shape.channels == 1:
         label = graph("Mul", label, 0)  # one map whatever the class
     chosen = graph("GatherND", scores, label, batch_dims=1)
-    return graph("Sigmoid", graph("Unsqueeze", chosen, [1]))
+    return values.store(operation.output, graph("Sigmoid", graph("Unsqueeze", chosen, [1])))

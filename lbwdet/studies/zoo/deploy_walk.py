@@ -21,7 +21,8 @@ ABOUT = (
     "most 192x128 pixels, and run on the first of them by the native engine and the reference, "
     "which have to give the same bytes. Map error: how far the maps that boxes are made from are "
     "from those of MMDetection with the same weights, relative to how much these vary (1: no "
-    "better than constants; random networks magnify what rounding does, trained ones do not). "
+    "better than constants; random networks magnify what rounding does more than trained ones "
+    "do); in reals: the same without quantized activations, which has to be below 0.001. "
     "Boxes matched: share of the boxes that MMDetection makes of the engine's maps which the "
     "engine has, too (same label, IoU at least 0.9), and how far the scores of these are apart."
 )
@@ -47,9 +48,9 @@ def walk_deployment(
 
     Returns:
         The content of ``out``. Under ``deployed`` of each config: ``step``, ``ok`` (all that the
-        model gives), ``boxes``, ``masks`` (None: it has none), ``map_error``, ``matched``,
-        ``score_difference`` (None where they were not measured), ``reason`` (why not, or why not
-        in full), ``model`` (what it is known by), ``seconds``.
+        model gives), ``boxes``, ``masks`` (None: it has none), ``real_error``, ``map_error``,
+        ``matched``, ``score_difference`` (None where they were not measured), ``reason`` (why not,
+        or why not in full), ``model`` (what it is known by), ``seconds``.
 
     Raises:
         ConfigError: nothing matches, or ``out`` is another kind of file.
@@ -109,7 +110,10 @@ def conclude(found: Mapping[str, Any], end: str) -> dict[str, Any]:
         ok=why is None and masks is not False,
         boxes=why is None,
         masks=masks if why is None else None,
-        **{key: _rounded(found.get(key)) for key in ("map_error", "matched", "score_difference")},
+        **{
+            key: _rounded(found.get(key))
+            for key in ("real_error", "map_error", "matched", "score_difference")
+        },
         reason=why,
     )
 

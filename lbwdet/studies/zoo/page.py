@@ -109,6 +109,7 @@ def _deployment(content: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
     for entry in tried:
         families.setdefault(entry["family"], []).append(entry)
     made = content["deployment"]
+    runs = [entry for entry in entries if _outcome(entry) in ("runs", "runs in part")]
     reasons = [
         f"- {_plural(len(group), 'config')}, {_plural(_models(group), 'model')}: `{why}` "
         f"({_examples(group)})"
@@ -117,6 +118,7 @@ def _deployment(content: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
     parts = [
         "## Deployed",
         made["about"],
+        f"Tried so far: {len(tried)} of the {_plural(len(runs), 'config')} whose models run.",
         f"MMDetection {made['versions']['mmdet']}, torch {made['versions']['torch']}, "
         f"{made['cpu']}. Commit: {made['commit']}.",
         "\n".join(f"- **{name}**: {meaning}." for name, meaning in DEPLOYMENTS.items()),
@@ -168,7 +170,8 @@ def _models(entries: Sequence[Mapping[str, Any]]) -> int:
 
 def _median(key: str) -> Callable[[Any], object]:
     def of(row: Any) -> object:
-        found = [entry[DEPLOYED][key] for entry in row[1] if entry[DEPLOYED][key] is not None]
+        values = (entry[DEPLOYED].get(key) for entry in row[1])
+        found = [value for value in values if value is not None]
         return f"{statistics.median(found):.3g}" if found else ""
 
     return of
@@ -208,6 +211,7 @@ _DEPLOYED_COLUMNS: dict[str, Callable[[Any], object]] = {
     "configs": lambda row: len(row[1]),
     "models": lambda row: _models(row[1]),
     **{name: _count(_deployed, name) for name in DEPLOYMENTS},
+    "in reals": _median("real_error"),
     "map error": _median("map_error"),
     "boxes matched": _median("matched"),
     "scores apart": _median("score_difference"),

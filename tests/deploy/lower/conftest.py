@@ -116,7 +116,7 @@ class Whole:
         layers = {name: LayerNumbers.real(weight) for name, weight in lowered.weights.items()}
         return run_program(lowered.program, layers, image, convolve=convolve)
 
-    def check(self, model, pipeline, lowered, image):
+    def check(self, model, pipeline, lowered, image, best_first=True):
         """The maps that boxes are made from, and the boxes, are those of MMDetection."""
         values, (boxes, scores, labels, *masks) = self.in_reals(lowered, image)
         maps, found = self._mmdet_values(model, pipeline, image)
@@ -132,7 +132,7 @@ class Whole:
         assert len(nearest.unique()) == len(rows)
         torch.testing.assert_close(rows[:, :4], expected[nearest, :4].to(rows.dtype), **BOXES)
         torch.testing.assert_close(rows[:, 4:], expected[nearest, 4:].to(rows.dtype), **SCORES)
-        assert (scores[:-1] >= scores[1:]).all()
+        assert (scores[:-1] >= scores[1:]).all() or not best_first
         assert bool(masks) == ("masks" in found)
         if masks:
             self._check_masks(masks[0], found.masks[nearest], image.shape[:2])

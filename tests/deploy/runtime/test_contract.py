@@ -13,7 +13,7 @@ import pytest
 import lbwdet.deploy.runtime.operations  # noqa: F401  (registers them)
 from lbwdet.deploy.runtime import native
 from lbwdet.deploy.runtime.alone import NativeAlone, check_alone, compute_alone, run_alone
-from lbwdet.deploy.runtime.declaration import Range, markers
+from lbwdet.deploy.runtime.declaration import Kind, Range, markers
 from lbwdet.deploy.runtime.fields import from_json, to_json
 from lbwdet.deploy.runtime.native_library import library_path
 from lbwdet.deploy.runtime.operation import Operation
@@ -50,6 +50,17 @@ def same_bytes(found, expected):
 
 def test_operations_are_there():
     assert {"Conv", "Preprocess", "Detections", "Lookup"} <= set(KINDS)
+
+
+@each_operation
+def test_maps_of_no_regions_give_none(kind):
+    for _, example in examples(kind, 4):
+        roles = [*example.operation.reads(), *example.operation.writes()]
+        if not example.values or any(role.kind not in Kind.MAP for _, role in roles):
+            continue
+        none = {name: value[:0] for name, value in example.values.items()}
+        found = compute_alone(dataclasses.replace(example, values=none))
+        assert found.shape == (0, *compute_alone(example).shape[1:])
 
 
 @each_operation

@@ -60,6 +60,7 @@ def test_each_model_once(zoo):
         ok=True,
         boxes=True,
         masks=None,
+        real_error=None,
         map_error=0.0512,
         matched=1.0,
         score_difference=1e-8,

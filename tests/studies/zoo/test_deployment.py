@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from mmdet.models import SSDHead
 
 from lbwdet.studies.zoo import deployment
 from lbwdet.studies.zoo.deployment import try_deployment, try_lowering
@@ -24,6 +26,7 @@ def retinanet():
 def test_what_is_deployed(retinanet):
     found = told(try_deployment, retinanet)
     assert found["reason"] is None and found["masks"] is None and found["doing"] == "compare"
+    assert 0 < found["real_error"] < 1e-5
     assert 0 < found["map_error"] < 0.1
     # MMDetection makes the same boxes of the engine's maps.
     assert found["matched"] == 1 and found["score_difference"] < 1e-5
@@ -37,6 +40,18 @@ def test_engines_that_differ_are_told(retinanet, monkeypatch):
     found = told(try_deployment, retinanet)
     assert found["reason"].startswith("native and reference engine differ in bbox_head.")
     assert found["doing"] == "run"
+
+
+def test_programs_that_compute_something_else_are_told(retinanet, monkeypatch):
+    right = deployment._in_reals
+
+    def wrong(lowered, image):
+        return [1.01 * values for values in right(lowered, image)]
+
+    monkeypatch.setattr(deployment, "_in_reals", wrong)
+    found = told(try_deployment, retinanet)
+    assert found["reason"].startswith("in reals, the program's maps are ")
+    assert found["doing"] == "compare"
 
 
 @pytest.mark.parametrize("trial", [try_lowering, try_deployment])
@@ -54,3 +69,10 @@ def test_refusals_are_sentences(retinanet, trial):
 def test_lowering_runs_nothing(retinanet, monkeypatch):
     monkeypatch.setattr(deployment, "finish", lambda *_: 1 / 0)
     assert told(try_lowering, retinanet) == dict(doing="lower", masks=None, reason=None)
+
+
+def test_ssd_predicts():
+    head = torch.nn.Module()
+    head.__class__ = type("Head", (SSDHead,), {"__init__": lambda self: None})
+    model = deployment._able_to_predict(torch.nn.Sequential(head))
+    assert model[0].loss_cls is None

@@ -38,6 +38,7 @@ def test_every_layer_has_a_spread_of_one():
         torch.testing.assert_close(value.std(), torch.tensor(1.0), atol=1e-3, rtol=0)
     assert (net.head.bias == -4).all()
     spread = (b - net.norm.bias[None, :, None, None]).std((0, 2, 3)) / net.norm.weight.abs()
+    assert (net.norm.bias == 1).all()
     assert (spread < 1.01).all() and (spread > 0.3).all()
     assert (net.norm.running_var >= 0.24 * a.var((0, 2, 3)).mean()).all()
     assert torch.isfinite(dead).all() and not net.dead.weight.any()

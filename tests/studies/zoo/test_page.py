@@ -42,10 +42,13 @@ def test_page():
     assert "from 6 configs" in text and "Commit: abc." in text
 
 
+MEASURED = ("real_error", "map_error", "matched", "score_difference")
+
+
 def deployed(name: str, why: str | None = None, **changes: object) -> dict:
     found = dict(model=name[:5], step="run", ok=not why, boxes=not why, masks=None, reason=why)
     measured = None if why else 0.5
-    found |= dict.fromkeys(("map_error", "matched", "score_difference"), measured)
+    found |= dict.fromkeys(MEASURED, measured)
     return entry(name, "runs") | dict(deployed=found | changes)
 
 
@@ -65,9 +68,10 @@ def test_deployed():
     text = page_text(content).partition("## Deployed")[2]
     cells = [line[1:-1].split("|") for line in text.splitlines() if " | " in line]
     rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in cells}
-    assert rows["a"] == ["3", "2", "2", "1", "", "", "0.5", "0.5", "0.5"]
-    assert rows["b"] == ["3", "3", "", "", "1", "2", "0.5", "0.5", "0.5"]
+    assert rows["a"] == ["3", "2", "2", "1", "", "", "0.5", "0.5", "0.5", "0.5"]
+    assert rows["b"] == ["3", "3", "", "", "1", "2", "0.5", "0.5", "0.5", "0.5"]
     assert rows["**all**"][:2] == ["6", "5"] and "c" not in rows
+    assert "\n\nTried so far: 6 of the 6 configs whose models run.\n\n" in text
     assert "- 2 configs, 2 models: `there is no rule for erf` (b/one.py, b/two.py)" in text
     assert (
         deployment_summary(content).splitlines()[-1] == "   2 (2 models) there is no rule for erf"

@@ -11,7 +11,8 @@ class Masks : public Operation {
  public:
   explicit Masks(const Fields& fields)
       : Operation({fields.value("scores", Kind::floats), fields.value("candidates", Kind::floats)},
-                  fields.value("output", Kind::floats)) {}
+                  fields.value("output", Kind::map)),
+        factor_(fields.real("factor")) {}
 
   Shape shape(const Sizes& sizes) const override {
     const Shape& scores = sizes[inputs[0]];
@@ -21,7 +22,7 @@ class Masks : public Operation {
   }
 
   double scratch(const Sizes& sizes) const override {
-    return scratch_bytes<double>(kBlock) * sizes.threads;
+    return (scratch_bytes<double>(kBlock) + scratch_bytes<float>(kBlock)) * sizes.threads;
   }
 
   double work(const Sizes& sizes) const override {
@@ -33,29 +34,51 @@ class Masks : public Operation {
     const conv::FloatMap& scores = frame.floats(inputs[0]);
     const auto rows = candidates(frame, inputs[1]);
     expect(scores.n == rows.count, "scores and candidates differ in number");
-    const conv::FloatMap& out = frame.begin_floats(output, scores.n);
-    const std::int64_t pixels = static_cast<std::int64_t>(scores.h) * scores.w;
-    const auto scratch = frame.scratch.parts(scratch_bytes<double>(kBlock), frame.pool.threads());
+    const bool to_float = frame.descriptions[output].is_float;
+    if (to_float)
+      frame.begin_floats(output, scores.n);
+    else
+      frame.begin_bytes(output, scores.n);
+    const auto scratch = frame.scratch.parts(
+        scratch_bytes<double>(kBlock) + scratch_bytes<float>(kBlock), frame.pool.threads());
     frame.pool.parallel(scores.n, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
-      auto* const values = scratch.of(thread).take<double>(kBlock);
+      Scratch room = scratch.of(thread);
+      auto* const values = room.take<double>(kBlock);
+      auto* const reals = room.take<float>(kBlock);
       for (std::int64_t i = begin; i < end; ++i) {
         const float label = rows.data[i].label;
         const bool is_class = label >= 0 && label < static_cast<float>(scores.c);
         const float* const from =
             scores.data + i * scores.image_stride + (is_class ? static_cast<int>(label) : 0);
-        float* const to = out.data + i * out.image_stride;
-        for (std::int64_t first = 0; first < pixels; first += kBlock) {
-          const std::int64_t count = std::min<std::int64_t>(kBlock, pixels - first);
-          for (std::int64_t k = 0; k < count; ++k) values[k] = from[(first + k) * scores.c];
-          sigmoid(values, count, frame.loops);
-          for (std::int64_t k = 0; k < count; ++k) to[first + k] = static_cast<float>(values[k]);
-        }
+        for (int y = 0; y < scores.h; ++y)
+          for (int first = 0; first < scores.w; first += kBlock) {
+            const int count = std::min(kBlock, scores.w - first);
+            const float* const row = from + y * scores.row_stride + first * scores.c;
+            for (int k = 0; k < count; ++k) values[k] = row[k * scores.c];
+            sigmoid(values, count, frame.loops);
+            for (int k = 0; k < count; ++k) reals[k] = static_cast<float>(values[k]) * factor_;
+            store(frame, to_float, i, y, first, count, reals);
+          }
       }
     });
   }
 
  private:
   static constexpr int kBlock = 256;
+
+  void store(const Frame& frame, bool to_float, std::int64_t image, int y, int first, int count,
+             const float* reals) const {
+    if (to_float) {
+      const conv::FloatMap& out = frame.floats(output);
+      std::copy_n(reals, count, out.data + image * out.image_stride + y * out.row_stride + first);
+      return;
+    }
+    const conv::Map& out = frame.bytes(output);
+    frame.loops.round(reals, frame.rounding(output), count,
+                      out.data + image * out.image_stride + y * out.row_stride + first);
+  }
+
+  float factor_;  // to steps of the output; 1 of reals
 };
 
 const Registered<Masks> registered("Masks");

@@ -3,20 +3,20 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from mmdet.models import CascadeRoIHead
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
-from lbwdet.deploy.lower.cutting import cut_levels, read_align, sample_of
+from lbwdet.deploy.lower.cutting import cut, cut_levels, read_align, sample_of
 from lbwdet.deploy.lower.head import Head, head
+from lbwdet.deploy.lower.mask_branch import MaskBranch
 from lbwdet.deploy.lower.settings import check_type, read_coder
 from lbwdet.deploy.lower.two_stage import PROPOSALS, TwoStage, check_box_head
 from lbwdet.deploy.runtime.operations.mean import Mean
 from lbwdet.deploy.runtime.operations.refine import Refine
-
-METHODS = ("predict_bbox", "_refine_roi", "_bbox_forward")
+from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 
 
 @head("CascadeRoIHead", ("CascadeRCNN", "TwoStageDetector"))
@@ -26,9 +26,13 @@ class CascadeRCNN(Head):
     The scores of all stages are averaged, and the last one's boxes count.
     """
 
+    base: ClassVar[type] = CascadeRoIHead
+    methods: ClassVar[tuple[str, ...]] = ("predict_bbox", "_refine_roi", "_bbox_forward")
+    masks: ClassVar[type[MaskBranch]] = MaskBranch
+
     def __init__(self, model: Any) -> None:
         roi_head = model.roi_head
-        check_type("roi_head", roi_head, CascadeRoIHead, *METHODS)
+        check_type("roi_head", roi_head, self.base, *self.methods)
         heads, extractors = list(roi_head.bbox_head), list(roi_head.bbox_roi_extractor)
         self._aligns, self._samples, self._refines = [], [], []
         for stage, (box_head, extractor) in enumerate(zip(heads, extractors, strict=True)):
@@ -39,8 +43,13 @@ class CascadeRCNN(Head):
             self._samples.append(sample_of(extractor, align))
             self._refines.append(_read_refine(name, box_head, f"{PROPOSALS}.{stage + 1}"))
         last = len(heads) - 1
-        self._two_stage = TwoStage(model, CascadeRoIHead, f"roi_head.bbox_head.{last}", heads[last])
+        name = f"roi_head.bbox_head.{last}"
+        self._two_stage = TwoStage(model, self.base, name, heads[last], self.cut, self.masks)
         self._levels = cut_levels(roi_head)
+
+    def cut(self, program: Building, align: RoIAlign, boxes: str, levels: Sequence[str]) -> str:
+        """Adds the features of regions; see :func:`~lbwdet.deploy.lower.cutting.cut`."""
+        return cut(program, align, boxes, levels)
 
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
@@ -59,10 +68,9 @@ class CascadeRCNN(Head):
                 scores = every[-1] if refine.num_classes > 1 else None
                 program.add(replace(refine, deltas=deltas, boxes=boxes, scores=scores))
                 boxes = refine.output
-            inputs = tuple(levels[: len(align.strides)])
-            program.add(replace(align, inputs=inputs, boxes=boxes))
+            features = self.cut(program, align, boxes, levels)
             compute = functools.partial(_network, stage)
-            found, deltas = program.trace(compute, self._samples[stage], align.output)
+            found, deltas = program.trace(compute, self._samples[stage], features)
             every.append(found)
         program.add(Mean(tuple(every), "scores"))
         self._two_stage.add_detections(program, "scores", deltas, boxes, levels)

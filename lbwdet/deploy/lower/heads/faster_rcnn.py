@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from mmdet.models import StandardRoIHead
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
-from lbwdet.deploy.lower.cutting import cut_levels, read_align, sample_of
+from lbwdet.deploy.lower.cutting import cut, cut_levels, read_align, sample_of
 from lbwdet.deploy.lower.head import RegionHead, head
+from lbwdet.deploy.lower.mask_branch import MaskBranch
 from lbwdet.deploy.lower.settings import check_type
 from lbwdet.deploy.lower.two_stage import DETECTORS, PROPOSALS, TwoStage, check_box_head
 
@@ -18,14 +19,18 @@ from lbwdet.deploy.lower.two_stage import DETECTORS, PROPOSALS, TwoStage, check_
 class FasterRCNN(RegionHead):
     """``dense``: the maps that regions are cut from, then the proposal head's maps."""
 
+    base: ClassVar[type] = StandardRoIHead
+    masks: ClassVar[type[MaskBranch]] = MaskBranch
+
     def __init__(self, model: Any) -> None:
         roi_head, name = model.roi_head, "roi_head.bbox_head"
         check_type("roi_head", roi_head, StandardRoIHead, "predict_bbox", "_bbox_forward")
         check_box_head(name, roi_head.bbox_head)
         align = read_align("roi_head.bbox_roi_extractor", roi_head.bbox_roi_extractor)
-        self._align = replace(align, boxes=PROPOSALS, output="roi_features")
+        self._align = replace(align, output="roi_features")
         self._sample = sample_of(roi_head.bbox_roi_extractor, align)
-        self._two_stage = TwoStage(model, StandardRoIHead, name, roi_head.bbox_head)
+        box_head, masks = roi_head.bbox_head, self.masks
+        self._two_stage = TwoStage(model, self.base, name, box_head, masks=masks)
         self._levels = cut_levels(roi_head)
 
     @staticmethod
@@ -44,6 +49,6 @@ class FasterRCNN(RegionHead):
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
         levels = maps[: self._levels]
         self._two_stage.add_proposals(program, maps[self._levels :])
-        program.add(replace(self._align, inputs=tuple(levels[: len(self._align.strides)])))
-        scores, deltas = program.trace(self.region, self._sample, self._align.output)
+        features = cut(program, self._align, PROPOSALS, levels)
+        scores, deltas = program.trace(self.region, self._sample, features)
         self._two_stage.add_detections(program, scores, deltas, PROPOSALS, levels)

@@ -40,6 +40,14 @@ def subtract(site: Site) -> Result:
     return _affine(site, value, 1.0, tuple(-number for number in offset))
 
 
+@rule("rsub")
+def subtract_from(site: Site) -> Result:
+    if not site.is_constant("other") or site.argument("alpha") != 1:
+        raise site.refused("of two maps")
+    value = site.value("self")
+    return _affine(site, value, -1.0, as_numbers(site, site.argument("other"), value))
+
+
 @rule("mul")
 def multiply(site: Site) -> Result:
     for own, other in (("self", "other"), ("other", "self")):

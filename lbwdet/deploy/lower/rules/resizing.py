@@ -1,6 +1,6 @@
 """Other sizes: by nearest neighbours, or bilinear."""
 
-from lbwdet.deploy.lower.rule import Site, rule
+from lbwdet.deploy.lower.rule import Result, Site, rule
 from lbwdet.deploy.runtime.operations.resize import Resize
 from lbwdet.deploy.runtime.operations.upsample import Upsample
 
@@ -23,6 +23,17 @@ def upsample_bilinear(site: Site) -> Resize:
     like, factor, divisor = _size(site, source)
     align = bool(site.argument("align_corners"))
     return Resize(source, site.output, factor, divisor, like, align)
+
+
+@rule("expand_as")
+def expand_as(site: Site) -> Result:
+    """One pixel for all that another map has."""
+    source, like = site.value("self"), site.value("other")
+    if site.map(source) == site.map(like):
+        return source
+    if _sides(site, source) != [1, 1]:
+        raise site.refused(f"from {_sides(site, source)} to {_wanted(site)}")
+    return Upsample(source, site.output, like=like)
 
 
 def _source(site: Site) -> str:

@@ -47,7 +47,8 @@ class BucketConfidence(Operation):
         sure = shares[every, best]
         sure = np.where(near, sure + shares[every, second], sure).reshape(-1, 4)
         total = ((sure[:, 0] + sure[:, 1]) + sure[:, 2]) + sure[:, 3]
-        return np.asarray((total * np.float32(0.25)).reshape(*scores.shape[:3], -1))
+        anchors = scores.shape[3] // (4 * self.buckets)
+        return np.asarray((total * np.float32(0.25)).reshape(*scores.shape[:3], anchors))
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

@@ -51,7 +51,8 @@ class BucketSides(Operation):
         place = (best.astype(np.float32) + np.float32(0.5)) + towards_the_middle
         distances = np.float32(self.whole / 2) - place
         in_order = distances.reshape(-1, 4)[:, LTRB]
-        return np.ascontiguousarray(in_order).reshape(*scores.shape[:3], -1)
+        sides = scores.shape[3] // self.buckets
+        return np.ascontiguousarray(in_order).reshape(*scores.shape[:3], sides)
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

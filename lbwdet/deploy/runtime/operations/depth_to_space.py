@@ -47,9 +47,9 @@ class DepthToSpace(Operation):
     def compute(self, run: Run) -> Array:
         x, factor = run.values[self.input], self.factor
         n, height, width, channels = x.shape
-        parts = x.reshape(n, height, width, factor, factor, channels // factor**2)
-        rows = parts.transpose(0, 1, 3, 2, 4, 5)
-        return np.ascontiguousarray(rows.reshape(n, height * factor, width * factor, -1))
+        depth = channels // factor**2
+        rows = x.reshape(n, height, width, factor, factor, depth).transpose(0, 1, 3, 2, 4, 5)
+        return np.ascontiguousarray(rows.reshape(n, height * factor, width * factor, depth))
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

@@ -61,7 +61,8 @@ class GroupNorm(Operation):
     def compute(self, run: Run) -> Array:
         x = run.centered(self.input)
         n, height, width, channels = x.shape
-        grouped = x.reshape(n, height * width, self.groups, -1).astype(np.float64)
+        shape = (n, height * width, self.groups, channels // self.groups)
+        grouped = x.reshape(shape).astype(np.float64)
         count = grouped.shape[1] * grouped.shape[3]
         mean = grouped.sum((1, 3), keepdims=True) / count
         variance = np.maximum(

@@ -5,9 +5,9 @@ import numpy as np
 
 from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.arithmetic.boxes import sigmoid
-from lbwdet.deploy.runtime.context import Array, Run
+from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Reads, Writes
-from lbwdet.deploy.runtime.operation import Example, Operation
+from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.shapes import Map, Shapes
 from lbwdet.errors import shown
 
@@ -17,12 +17,13 @@ class Masks(Operation):
     """Which parts of its box each candidate covers: probabilities float32 [n, h, w, 1].
 
     ``scores`` float32 [n, h, w, C] are logits of every class, of which that of the candidate's own
-    counts; or [n, h, w, 1] whatever its class. Their sigmoid is that of ``Candidates``.
+    counts; or [n, h, w, 1] whatever its class. Their sigmoid p is that of ``Candidates``. As uint8
+    it is ``clamp(round(p * f32(1 / s_y)) + zp_y, 0, maximum)``.
     """
 
     scores: Annotated[str, Reads(Kind.FLOAT)]
     candidates: Annotated[str, Reads(Kind.CANDIDATES)]
-    output: Annotated[str, Writes(Kind.FLOAT)]
+    output: Annotated[str, Writes(Kind.MAP)]
 
     def infer(self, shapes: Shapes) -> Map:
         scores, classes = shapes.map(self.scores), shapes.candidates(self.candidates).classes
@@ -33,13 +34,22 @@ class Masks(Operation):
         shapes.expect(
             scores.channels in (1, classes), f"{scores.channels} scores for {classes} classes"
         )
-        return replace(scores, channels=1)
+        return replace(scores, channels=1, quantization=None)
 
     def compute(self, run: Run) -> Array:
         scores, labels = run.values[self.scores], run.values[self.candidates][:, 5].astype(np.int64)
         if scores.shape[-1] > 1:
             scores = np.take_along_axis(scores, labels[:, None, None, None], 3)
-        return sigmoid(scores)
+        return run.store(self.output, sigmoid(scores) * self._factor(run))
+
+    def constants(self, context: Context) -> dict[str, Constant]:
+        return {"factor": float(self._factor(context))}
+
+    def _factor(self, context: Context) -> np.float32:
+        """1 of reals."""
+        if self.output not in context.quantizations:
+            return np.float32(1)
+        return np.float32(1 / context.scale(self.output))
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
@@ -48,4 +58,7 @@ class Masks(Operation):
         sides = (int(side) for side in random.integers(1, 9, 2))
         scores = random.normal(0, 3, (len(rows), *sides, channels)).astype(np.float32)
         values = {"scores": scores, "candidates": rows}
-        return Example(cls("scores", "candidates", "y"), values)
+        operation = cls("scores", "candidates", "y")
+        if random.integers(2):
+            return Example(operation, values)
+        return Example(operation, values, {"y": random_cases.output_quantization(random)})

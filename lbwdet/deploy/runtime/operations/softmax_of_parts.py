@@ -37,7 +37,8 @@ class SoftmaxOfParts(Operation):
 
     def compute(self, run: Run) -> Array:
         x = run.values[self.input]
-        apart = x.reshape(*x.shape[:3], self.groups, self.parts, -1)
+        each = x.shape[3] // (self.groups * self.parts)
+        apart = x.reshape(*x.shape[:3], self.groups, self.parts, each)
         rows = np.moveaxis(apart, -2, -1)
         shares = softmax(rows.reshape(-1, self.parts)).reshape(rows.shape)
         together = np.moveaxis(shares, -1, -3).reshape(x.shape)  # parts, groups, k

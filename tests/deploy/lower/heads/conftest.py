@@ -6,6 +6,13 @@ import torch
 from lbwdet.testing import tiny_config
 from lbwdet.training.build import build_model
 
+EXTRACTOR = dict(
+    type="SingleRoIExtractor",
+    roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=0),
+    out_channels=16,
+    featmap_strides=[4, 8, 16, 32],
+)
+
 
 @pytest.fixture(scope="package")
 def one_stage(tiny):
@@ -30,3 +37,36 @@ def one_stage(tiny):
         return model
 
     return build
+
+
+def _cascade(**box_head):
+    common = dict(
+        type="Shared2FCBBoxHead",
+        in_channels=16,
+        fc_out_channels=32,
+        roi_feat_size=7,
+        num_classes=2,
+        loss_bbox=dict(type="SmoothL1Loss"),
+        **box_head,
+    )
+    return dict(
+        type="CascadeRoIHead",
+        num_stages=3,
+        stage_loss_weights=[1, 0.5, 0.25],
+        bbox_roi_extractor=EXTRACTOR,
+        bbox_head=[
+            dict(
+                common,
+                bbox_coder=dict(
+                    type="DeltaXYWHBBoxCoder", target_stds=[0.1 / n, 0.1 / n, 0.2 / n, 0.2 / n]
+                ),
+            )
+            for n in (1, 2, 3)
+        ],
+    )
+
+
+@pytest.fixture(scope="package")
+def cascade():
+    """Settings of region heads of three stages, each with boxes of a finer scale."""
+    return _cascade

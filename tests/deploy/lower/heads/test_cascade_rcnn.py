@@ -7,44 +7,9 @@ from lbwdet.deploy.runtime.operations.mean import Mean
 from lbwdet.deploy.runtime.operations.refine import Refine
 from lbwdet.errors import ConfigError
 
-EXTRACTOR = dict(
-    type="SingleRoIExtractor",
-    roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=0),
-    out_channels=16,
-    featmap_strides=[4, 8, 16, 32],
-)
-
-
-def cascade(**box_head):
-    """Region heads of three stages, each with boxes of a finer scale."""
-    common = dict(
-        type="Shared2FCBBoxHead",
-        in_channels=16,
-        fc_out_channels=32,
-        roi_feat_size=7,
-        num_classes=2,
-        loss_bbox=dict(type="SmoothL1Loss"),
-        **box_head,
-    )
-    return dict(
-        type="CascadeRoIHead",
-        num_stages=3,
-        stage_loss_weights=[1, 0.5, 0.25],
-        bbox_roi_extractor=EXTRACTOR,
-        bbox_head=[
-            dict(
-                common,
-                bbox_coder=dict(
-                    type="DeltaXYWHBBoxCoder", target_stds=[0.1 / n, 0.1 / n, 0.2 / n, 0.2 / n]
-                ),
-            )
-            for n in (1, 2, 3)
-        ],
-    )
-
 
 @pytest.mark.parametrize("agnostic", [True, False])
-def test_equals_mmdetection(whole, tiny, two_stage, agnostic):
+def test_equals_mmdetection(whole, tiny, two_stage, cascade, agnostic):
     model = two_stage("CascadeRCNN", cascade(reg_class_agnostic=agnostic))
     lowered = lower(model, tiny.pipeline)
     whole.check(model, tiny.pipeline, lowered, tiny.image)
@@ -58,7 +23,7 @@ def test_equals_mmdetection(whole, tiny, two_stage, agnostic):
     assert len({layer for op in operations for layer in op.layers() if "bbox_head" in layer}) == 12
 
 
-def test_masks_of_all_stages_are_averaged(whole, tiny, two_stage):
+def test_masks_of_all_stages_are_averaged(whole, tiny, two_stage, cascade):
     model = two_stage("CascadeRCNN", cascade(reg_class_agnostic=True), mask={})
     lowered = lower(model, tiny.pipeline)
     whole.check(model, tiny.pipeline, lowered, tiny.image)
@@ -66,7 +31,7 @@ def test_masks_of_all_stages_are_averaged(whole, tiny, two_stage):
     assert mean == Mean(("masks.0", "masks.1", "masks.2"), "masks")
 
 
-def test_heads_that_make_boxes_in_another_way(tiny, two_stage, monkeypatch):
+def test_heads_that_make_boxes_in_another_way(tiny, two_stage, cascade, monkeypatch):
     model = two_stage("CascadeRCNN", cascade())
     kind = type(model.roi_head)
     other = type("Other", (kind,), {"_refine_roi": lambda self: None})

@@ -1,5 +1,6 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 from mmdet.models.task_modules import AnchorGenerator, DistancePointBBoxCoder
@@ -174,6 +175,21 @@ def test_seesaw_scores(whole, tiny, two_stage):
     lowered = lower(model, tiny.pipeline)
     whole.check(model, tiny.pipeline, lowered, tiny.image)
     assert lowered.program.operations[-4].activation == "seesaw"
+
+
+def test_layers_of_unit_vectors(whole, tiny, two_stage):
+    """What LVIS' detectors with SeesawLoss predict classes and masks with."""
+    model = two_stage(
+        box_head=dict(cls_predictor_cfg=dict(type="NormedLinear", tempearture=20)),
+        mask=dict(predictor_cfg=dict(type="NormedConv2d", tempearture=20)),
+    )
+    lowered = lower(model, tiny.pipeline)
+    whole.check(model, tiny.pipeline, lowered, tiny.image)
+    whole.check_engines(lowered, tiny.image)
+    layer = lowered.weights["roi_head.bbox_head.fc_cls"]
+    assert layer.code == "paper"
+    lengths = np.square(layer.dequantize().reshape(len(layer.codes), -1)).sum(1) ** 0.5
+    np.testing.assert_allclose(layer.gain, 1 / lengths, rtol=1e-5)
 
 
 def test_scores_of_another_loss(tiny, monkeypatch):

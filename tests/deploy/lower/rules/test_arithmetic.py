@@ -33,6 +33,7 @@ def test_sums_of_maps(lowering):
         lambda x: PER_CHANNEL[0] * x,
         lambda x: x / 255,
         lambda x: x - PER_CHANNEL,
+        lambda x: 1 - x,
         lambda x: x * torch.tensor(3.0),
     ],
 )

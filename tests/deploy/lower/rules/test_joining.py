@@ -12,6 +12,11 @@ def test_along_the_channels(lowering):
     assert vectors.operations[-1].inputs == ("fc", "fc")
 
 
+def test_a_single_map_is_itself(lowering):
+    part = lowering.check(lambda n, x: torch.cat([n.stem(x)], 0))
+    assert not any(isinstance(operation, Concat) for operation in part.operations)
+
+
 def test_what_is_no_joining_of_channels(lowering):
     with pytest.raises(ConfigError, match="cat along axis 2"):
         lowering.part(lambda n, x: torch.cat([x, x], 2))

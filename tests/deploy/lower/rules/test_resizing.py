@@ -23,6 +23,18 @@ def test_to_the_size_of_what_it_meets(lowering, join):
     assert up.like == "relu" and up.factor == (1, 1)
 
 
+def test_one_pixel_for_all_of_another_map(lowering):
+    def compute(n, x):
+        x = n.stem(x)
+        mean = F.adaptive_avg_pool2d(x, 1)
+        return torch.cat([x.expand_as(x), mean.expand_as(x)], 1)
+
+    (up,) = (op for op in lowering.check(compute).operations if isinstance(op, Upsample))
+    assert up.like == lowering.check(compute).operations[0].written
+    with pytest.raises(ConfigError, match=r"expand_as from \[16, 1\] to \[16, 16\]"):
+        lowering.part(lambda n, x: F.max_pool2d(x, (1, 16)).expand_as(x))
+
+
 def test_to_a_size_that_nobody_has(lowering):
     up = lowering.check(lambda n, x: F.interpolate(x, size=(32, 16))).operations[-1]
     assert up.factor == (2, 1)

@@ -20,6 +20,12 @@ def test_number_by_number(seed):
         assert np.array_equal(found[:, y, column, k], source)
 
 
+def test_of_no_regions():
+    case = DepthToSpace.example(np.random.default_rng(0))
+    none = dataclasses.replace(case, values={"x": case.values["x"][:0]})
+    assert compute_alone(none).shape == (0, *compute_alone(case).shape[1:])
+
+
 def test_channels_that_make_no_blocks():
     case = DepthToSpace.example(np.random.default_rng(0))
     changed = dataclasses.replace(case.operation, factor=7)

@@ -6,6 +6,7 @@ import pytest
 from lbwdet.deploy.runtime.alone import check_alone, compute_alone
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.masks import Masks
+from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.errors import ArtifactError
 
 
@@ -31,3 +32,9 @@ def test_classes_without_a_map():
     fewer = {**made.values, "scores": made.values["scores"][:2]}
     with pytest.raises(ArtifactError, match="'scores' has not one map for each of 'candidates'"):
         check_alone(dataclasses.replace(made, values=fewer))
+
+
+def test_as_whole_numbers():
+    made = dataclasses.replace(example(3), quantizations={"y": Quantization(1 / 200, 10)})
+    expected = np.clip(np.rint(compute_alone(example(3)) * np.float32(200)) + 10, 0, 255)
+    assert np.array_equal(compute_alone(made), expected.astype(np.uint8))
