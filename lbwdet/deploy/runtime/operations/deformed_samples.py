@@ -114,8 +114,9 @@ class DeformedSamples(Operation):
                 term = pixels * factor[..., None]
                 total = term if total is None else total + term
             columns[..., tap, parts == part] = total
-        grouped = columns.reshape(*offsets.shape[:3], self.taps, self.groups, -1)
-        return run.store(self.output, grouped.swapaxes(3, 4).reshape(*offsets.shape[:3], -1))
+        of_group = (*offsets.shape[:3], self.taps, self.groups, channels // self.groups)
+        grouped = columns.reshape(of_group).swapaxes(3, 4)
+        return run.store(self.output, grouped.reshape(*offsets.shape[:3], self.taps * channels))
 
     def _places(self, size: tuple[int, ...], tap: int) -> Array:
         """float32 [h, w, 2]: where the tap would be without offsets."""
