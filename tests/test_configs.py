@@ -251,9 +251,8 @@ def test_yolox_is_trained_on_without_its_stem(variant):
     net.train()  # where MMDetection freezes stages
     still = {name for name, value in net.named_parameters() if not value.requires_grad}
     net.eval()
-    assert still - {"backbone.stem.conv.conv.input_quantizer.alpha"} == {
-        f"backbone.stem.conv.{name}" for name in ("conv.weight", "bn.weight", "bn.bias")
-    }
+    stem = {name for name, _ in net.named_parameters() if name.startswith("backbone.stem.")}
+    assert still == stem
 
 
 def test_a_missing_config_lists_its_neighbours(tmp_path):

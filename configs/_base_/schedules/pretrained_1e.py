@@ -16,7 +16,7 @@ param_scheduler = [
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=0.00005, weight_decay=0.0),
+    optimizer=dict(type='AdamW', lr=0.00002, weight_decay=0.0),
     clip_grad=dict(max_norm=35))
 custom_hooks = [dict(type='EMAHook', momentum=0.05)]
 auto_scale_lr = dict(enable=False, base_batch_size=8)
