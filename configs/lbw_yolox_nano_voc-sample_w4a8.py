@@ -1,4 +1,2 @@
-_base_ = './lbw_yolox_nano_voc-sample_fp32-finetuned.py'
-model = dict(
-    type='LBWDetector', detector='YOLOX',
-    quant=dict(weight=dict(bit_width=4, code='dense'), activation=dict(bit_width=8)))
+_base_ = './lbw_yolox_nano_voc-sample_4bit.py'
+model = dict(quant=dict(activation=dict(bit_width=8)))

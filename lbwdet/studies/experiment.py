@@ -4,6 +4,10 @@ Each seed trains a float detector from random weights; from it, by one and the
 same extra schedule, every low-bit variant and the float model itself are
 trained on. Rows of rounded models show the float detector's weights projected
 without any retraining.
+
+A published detector is there already, the same for every seed. Its low-bit
+variants start from weights that training images without labels chose, which
+have a row of their own.
 """
 
 import dataclasses
@@ -13,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from lbwdet.bit_plan.post_training import post_train_detector
 from lbwdet.configs import OWN_CONFIGS, load_config
 from lbwdet.errors import ConfigError
 from lbwdet.files import locked, write_json
@@ -30,11 +35,12 @@ class Experiment:
     """What is trained on a data set.
 
     Attributes:
-        dataset: as in ``configs/lbw_frcnn_<dataset>_<variant>.py``.
-        base: the variant trained from random weights.
+        dataset, detector: as in ``configs/lbw_<detector>_<dataset>_<variant>.py``.
+        base: the variant trained from random weights, or published.
         variants: those trained on from it; the first is the float one.
         rounded: name to quantizer settings, evaluated without retraining.
         more: further variants, trained only when asked for by name.
+        published: the base is not trained; its weights are what the first variant loads.
     """
 
     dataset: str
@@ -42,9 +48,11 @@ class Experiment:
     variants: tuple[str, ...]
     rounded: Mapping[str, Mapping[str, Any]]
     more: tuple[str, ...] = ()
+    detector: str = "frcnn"
+    published: bool = False
 
     def config(self, variant: str) -> str:
-        return str(OWN_CONFIGS / f"lbw_frcnn_{self.dataset}_{variant}.py")
+        return str(OWN_CONFIGS / f"lbw_{self.detector}_{self.dataset}_{variant}.py")
 
 
 EXPERIMENTS = {
@@ -73,6 +81,15 @@ EXPERIMENTS = {
         base="fp32",
         variants=("fp32-finetuned", "6bit", "4bit"),
         rounded={"6bit": dict(bit_width=6), "4bit": dict(bit_width=4, code="dense")},
+    ),
+    "voc-sample_yolox_nano": Experiment(
+        dataset="voc-sample",
+        detector="yolox_nano",
+        base="fp32",
+        variants=("fp32-finetuned", "6bit", "4bit", "3bit"),
+        rounded={},
+        more=("5bit", "2bit", "w4a8"),
+        published=True,
     ),
 }
 
@@ -136,6 +153,8 @@ def run_experiment(
     variants = experiment.variants if settings.variants is None else settings.variants
     if unknown := set(variants) - set(known):
         raise ConfigError(f"variants {sorted(unknown)} are not of {name}: {', '.join(known)}")
+    if experiment.published and settings.width != 64:
+        raise ConfigError(f"{name} starts from published weights, whose width is what it is")
     results = _Results(Path(out or f"docs/results/{name}.json"), experiment, settings.width)
     runs = Path(work_dir or f"work_dirs/experiment/{name}")
 
@@ -156,12 +175,37 @@ def run_experiment(
                 pool.shutdown(wait=False, cancel_futures=True)  # start no more of them
                 raise
 
+    def start(variant: str, published: Path) -> str:
+        """The published weights as this variant starts from them."""
+        quant = load_config(experiment.config(variant)).model.get("quant")
+        if quant is None:
+            return str(published)
+        found = post_train_detector(
+            experiment.config(experiment.base),
+            published,
+            "train",
+            runs / "projected" / variant,
+            dict(quant.weight),
+            measure=False,
+        )
+        if "activation" not in quant:  # their ranges are found at the start of the training
+            results.measure("projected", variant, 0, experiment.config(variant), found.checkpoint)
+        return str(found.checkpoint)
+
+    tuned = [(variant, seed) for variant in known if variant in variants for seed in settings.seeds]
     with pinned_threads(settings.threads):
+        if experiment.published:
+            published = Path(load_config(experiment.config(experiment.variants[0])).load_from)
+            results.measure(
+                "published", experiment.base, 0, experiment.config(experiment.base), published
+            )
+            starts = {variant: start(variant, published) for variant in variants}
+            train_all("trained", {key: job(*key, load_from=starts[key[0]]) for key in tuned})
+            return results.content
         bases = {seed: job(experiment.base, seed) for seed in settings.seeds}
         train_all("scratch", {(experiment.base, seed): task for seed, task in bases.items()})
-        tuned = [(variant, seed) for variant in known if variant in variants for seed in bases]
-        starts = {seed: str(task.checkpoint) for seed, task in bases.items()}
-        train_all("trained", {key: job(*key, load_from=starts[key[1]]) for key in tuned})
+        floats = {seed: str(task.checkpoint) for seed, task in bases.items()}
+        train_all("trained", {key: job(*key, load_from=floats[key[1]]) for key in tuned})
         for label, weight in experiment.rounded.items():
             for seed, task in bases.items():
                 config = experiment.config(experiment.variants[-1])
@@ -175,7 +219,9 @@ class _Results:
     def __init__(self, path: Path, experiment: Experiment, width: int) -> None:
         self.path = path
         self.overrides = width_options(width)
-        self.content: dict[str, Any] = dict(dataset=experiment.dataset, width=width, rows=[])
+        self.content: dict[str, Any] = dict(
+            dataset=experiment.dataset, detector=experiment.detector, width=width, rows=[]
+        )
         self._read()
         if self.content["width"] != width:
             raise ConfigError(
@@ -209,7 +255,7 @@ class _Results:
         row = dict(
             **key,
             config=Path(config).name,
-            epochs=int(cfg.train_cfg.max_epochs) if kind != "rounded" else 0,
+            epochs=int(cfg.train_cfg.max_epochs) if kind in ("scratch", "trained") else 0,
             **accuracy.maps,
             per_class={k: v.ap_11point for k, v in accuracy.per_class.items()},
             num_images=len(test_set),

@@ -22,6 +22,14 @@ from lbwdet.studies.web_report import markdown as web_table
 from lbwdet.tables import table
 
 Row = Mapping[str, Any]
+_BASES = {"scratch": ", from random weights", "published": ", as published"}
+_UNTRAINED = {
+    "rounded": "Rounded: the float model's weights projected, no retraining",
+    "projected": "Projected: low-bit weights chosen by training images without their labels, "
+    "which those trained on start from",
+}
+_KINDS = (*_BASES, "trained", *_UNTRAINED)
+_DETECTORS = {"yolox_nano": "YOLOX-Nano with weights from COCO"}
 _STUDIES = {
     "ste": study_tables,
     "mu-sweep": sweep_table,
@@ -72,20 +80,22 @@ def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
 def experiment_tables(content: Mapping[str, Any]) -> str:
     """The trained and the rounded models of one experiment, as Markdown."""
     rows: list[Row] = content["rows"]
-    scratch = {row["seed"]: row for row in rows if row["kind"] == "scratch"}
-    trained = [row for row in rows if row["kind"] == "trained"]
+    kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in _KINDS}
+    trained = kinds["trained"]
     reference = {row["seed"]: row for row in trained if row["bit_width"] == 32}
+    bases = [*kinds["scratch"], *kinds["published"]]
+    before = {row["seed"]: row for row in bases}
+    how = f"by one and the same schedule ({_epochs(trained)} epochs"
+    how += f" after the float model's {_epochs(bases)})" if kinds["scratch"] else ")"
     parts = [
-        "Trained on from the float model by one and the same schedule "
-        f"({_epochs(trained)} epochs after the float model's {_epochs(list(scratch.values()))}); "
+        f"Trained on from the float model {how}; "
         "difference: to the float model trained on likewise, seed by seed.\n",
-        _table([*scratch.values(), *trained], reference),
-        "Rounded: the float model's weights projected, no retraining; "
-        "difference: to that float model.\n",
-        _table([row for row in rows if row["kind"] == "rounded"], scratch),
-        _footnote(content, rows),
+        _table([*bases, *trained], reference),
     ]
-    return "\n".join(parts)
+    for kind, said in _UNTRAINED.items():
+        if kinds[kind]:
+            parts += [f"{said}; difference: to that float model.\n", _table(kinds[kind], before)]
+    return "\n".join([*parts, _footnote(content, rows)])
 
 
 def _table(rows: Sequence[Row], reference: Mapping[int, Row]) -> str:
@@ -93,27 +103,26 @@ def _table(rows: Sequence[Row], reference: Mapping[int, Row]) -> str:
     for row in rows:
         groups.setdefault((row["kind"], row["variant"]), []).append(row)
     columns: dict[str, Callable[[list[Row]], object]] = {
-        "model": lambda mine: (
-            mine[0]["variant"] + (", from random weights" if mine[0]["kind"] == "scratch" else "")
-        ),
+        "model": lambda mine: mine[0]["variant"] + _BASES.get(mine[0]["kind"], ""),
         "bits": lambda mine: mine[0]["bit_width"],
         "weight KB": lambda mine: f"{mine[0]['weight_bytes'] / 1000:,.0f}",
         "mAP 11-point": lambda mine: _spread([row["mAP_11point"] for row in mine]),
         "mAP area": lambda mine: _spread([row["mAP_area"] for row in mine]),
-        "difference 11-point": lambda mine: _differences(mine, reference),
+        "difference 11-point": lambda mine: _differences(mine, reference, "mAP_11point"),
+        "difference area": lambda mine: _differences(mine, reference, "mAP_area"),
         "seeds": lambda mine: ", ".join(str(seed) for seed in sorted(row["seed"] for row in mine)),
     }
     return table(groups.values(), columns)
 
 
-def _differences(rows: Sequence[Row], reference: Mapping[int, Row]) -> str:
-    """To the reference of the same seed; of trainings from random weights there is none."""
+def _differences(rows: Sequence[Row], reference: Mapping[int, Row], metric: str) -> str:
+    """To the reference of the same seed; of what others start from there is none."""
     found = [
-        row["mAP_11point"] - reference[row["seed"]]["mAP_11point"]
+        row[metric] - reference[row["seed"]][metric]
         for row in rows
         if row["seed"] in reference and row is not reference[row["seed"]]
     ]
-    return _spread(found, sign=True) if found and rows[0]["kind"] != "scratch" else ""
+    return _spread(found, sign=True) if found and rows[0]["kind"] not in _BASES else ""
 
 
 def _spread(values: Sequence[float], sign: bool = False) -> str:
@@ -129,9 +138,12 @@ def _epochs(rows: Sequence[Row]) -> str:
 
 def _footnote(content: Mapping[str, Any], rows: Sequence[Row]) -> str:
     commits = sorted({_short(row["commit"]) for row in rows})
+    detector = _DETECTORS.get(content.get("detector", "")) or (
+        f"Faster R-CNN R18-FPN with {content['width']} channels in the first stage "
+        "(64 is the full R18)"
+    )
     return (
-        f"{content['dataset']}, {rows[0]['num_images']} test images, Faster R-CNN R18-FPN with "
-        f"{content['width']} channels in the first stage (64 is the full R18), IoU 0.5, fake-"
+        f"{content['dataset']}, {rows[0]['num_images']} test images, {detector}, IoU 0.5, fake-"
         f"quantized weights; mean ± standard deviation over the seeds, in points. CPU "
         f"{', '.join(sorted({row['cpu'] for row in rows}))}; commit {', '.join(commits)}."
     )

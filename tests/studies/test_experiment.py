@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,6 +117,45 @@ def test_trains_and_measures_each_variant_from_its_own_seed(jobs, tmp_path):
     assert len(jobs) == count and again == content
     with pytest.raises(ConfigError, match="holds results for width 8, not 64"):
         run_experiment("small", out, tmp_path / "runs")
+
+
+def test_a_published_detector_is_trained_on_from_weights_that_images_chose(jobs, monkeypatch):
+    measured, projected = [], []
+
+    def measure(self: _Results, kind: str, variant: str, seed: int, *rest: Any) -> None:
+        measured.append((kind, variant, seed))
+
+    def post_train(config: str, checkpoint: Path, images: str, out: Path, weight: dict, **_: Any):
+        projected.append((Path(config).stem, str(checkpoint), images, weight))
+        return SimpleNamespace(checkpoint=out / "chosen.pth")
+
+    monkeypatch.setattr(_Results, "measure", measure)
+    monkeypatch.setattr(module, "post_train_detector", post_train)
+    settings = ExperimentSettings(seeds=(1, 2), variants=("w4a8", "fp32-finetuned"))
+    run_experiment("voc-sample_yolox_nano", "o.json", "runs", settings)
+    published = "work_dirs/yolox_nano_voc-sample.pth"
+    weight = dict(bit_width=4, code="dense", granularity="channel")
+    assert projected == [("lbw_yolox_nano_voc-sample_fp32", published, "train", weight)]
+    # No projected row: the ranges of 8-bit activations are not there before the training.
+    assert measured == [
+        ("published", "fp32", 0),
+        ("trained", "fp32-finetuned", 1),
+        ("trained", "fp32-finetuned", 2),
+        ("trained", "w4a8", 1),
+        ("trained", "w4a8", 2),
+    ]
+    assert [(job.work_dir.as_posix(), job.options["load_from"]) for job in jobs] == [
+        ("runs/seed1/fp32-finetuned", published),
+        ("runs/seed2/fp32-finetuned", published),
+        ("runs/seed1/w4a8", "runs/projected/w4a8/chosen.pth"),
+        ("runs/seed2/w4a8", "runs/projected/w4a8/chosen.pth"),
+    ]
+
+
+def test_published_weights_have_their_width(tmp_path):
+    with pytest.raises(ConfigError, match="published weights, whose width is what it is"):
+        run_experiment("voc-sample_yolox_nano", None, tmp_path, ExperimentSettings(width=8))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupt_starts_no_more_trainings(jobs, tmp_path, monkeypatch):

@@ -67,12 +67,31 @@ def test_means_spreads_and_paired_differences(experiment):
     # 4 bits: seed 0 -2.0, seed 1 +1.0 points: mean -0.5, standard deviation 3/sqrt(2) = 2.12.
     # The spread of the differences is not that of the means: pairs share their seed.
     assert table_rows(experiment_tables(experiment)) == [
-        ["fp32, from random weights", "32", "1,235", "82.0 ± 2.8", "84.0 ± 2.8", "", "0, 1"],
-        ["fp32-finetuned", "32", "1,235", "84.0 ± 1.4", "87.5 ± 0.7", "", "0, 1"],
-        ["4bit", "4", "154", "83.5 ± 0.7", "87.0 ± 0.0", "-0.5 ± 2.1", "0, 1"],
-        ["2bit", "2", "77", "80.0", "81.0", "-5.0", "0"],
-        ["4bit", "4", "154", "77.5 ± 3.5", "78.5 ± 3.5", "-4.5 ± 0.7", "0, 1"],
+        ["fp32, from random weights", "32", "1,235", "82.0 ± 2.8", "84.0 ± 2.8", "", "", "0, 1"],
+        ["fp32-finetuned", "32", "1,235", "84.0 ± 1.4", "87.5 ± 0.7", "", "", "0, 1"],
+        ["4bit", "4", "154", "83.5 ± 0.7", "87.0 ± 0.0", "-0.5 ± 2.1", "-0.5 ± 0.7", "0, 1"],
+        ["2bit", "2", "77", "80.0", "81.0", "-5.0", "-7.0", "0"],
+        ["4bit", "4", "154", "77.5 ± 3.5", "78.5 ± 3.5", "-4.5 ± 0.7", "-5.5 ± 0.7", "0, 1"],
     ]
+
+
+def test_a_published_detector_and_what_was_chosen_by_images_without_training():
+    rows = [
+        row("published", "fp32", 0, 0.70, 0.71),
+        row("projected", "4bit", 0, 0.66, 0.68, bits=4),
+        row("trained", "fp32-finetuned", 0, 0.72, 0.73),
+        row("trained", "fp32-finetuned", 1, 0.71, 0.72),
+        row("trained", "4bit", 1, 0.70, 0.70, bits=4),
+    ]
+    text = experiment_tables(dict(dataset="cells", detector="yolox_nano", width=64, rows=rows))
+    assert table_rows(text) == [
+        ["fp32, as published", "32", "1,235", "70.0", "71.0", "", "", "0"],
+        ["fp32-finetuned", "32", "1,235", "71.5 ± 0.7", "72.5 ± 0.7", "", "", "0, 1"],
+        ["4bit", "4", "154", "70.0", "70.0", "-1.0", "-2.0", "1"],
+        ["4bit", "4", "154", "66.0", "68.0", "-4.0", "-3.0", "0"],
+    ]
+    assert "(2 epochs);" in text and "Rounded" not in text
+    assert "72 test images, YOLOX-Nano with weights from COCO, IoU" in text
 
 
 def test_says_how_it_was_measured(experiment):
@@ -86,7 +105,7 @@ def test_says_how_it_was_measured(experiment):
 
 def test_a_seed_without_its_partner_has_no_difference(experiment):
     experiment["rows"] = [r for r in experiment["rows"] if r["variant"] != "fp32-finetuned"]
-    assert ["4bit", "4", "154", "83.5 ± 0.7", "87.0 ± 0.0", "", "0, 1"] in table_rows(
+    assert ["4bit", "4", "154", "83.5 ± 0.7", "87.0 ± 0.0", "", "", "0, 1"] in table_rows(
         experiment_tables(experiment)
     )
 
