@@ -2,11 +2,14 @@
 
 import functools
 import logging
+from collections.abc import Sequence
 from typing import Any
 
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.errors import DataError, LBWError
 from lbwdet.images import read_header
 from lbwdet.terminal import printable
@@ -30,7 +33,7 @@ def name_odd_images() -> None:
             raise
         except Exception as error:  # decoders and transforms raise whatever they like
             path = self.get_data_info(idx).get("img_path")
-            reason = _what_is_odd(path)
+            reason = _what_is_odd(path, self.pipeline.transforms)
             if reason is None:
                 raise
             if not self.test_mode:
@@ -42,13 +45,16 @@ def name_odd_images() -> None:
     BaseDataset.prepare_data = prepare_data
 
 
-def _what_is_odd(path: Any) -> str | None:
+def _what_is_odd(path: Any, steps: Sequence[Any]) -> str | None:
     """Why an image cannot be used; None where nothing can be said against it."""
     try:
         header = read_header(path)
+        if header.unusual:
+            return f"{path}: the pipeline cannot take {header.width} x {header.height} pixels"
+        if steps and isinstance(steps[0], LoadImageFromFile):
+            ImageLoader(steps[0])(path)  # a picture without its middle has a sound header
     except DataError as error:
         return str(error)
     except TypeError:  # no local file
         return None
-    size = f"{header.width} x {header.height}"
-    return f"{path}: the pipeline cannot take {size} pixels" if header.unusual else None
+    return None

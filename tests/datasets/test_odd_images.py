@@ -30,13 +30,15 @@ def paths(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 50, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "thin.png"), np.zeros((1, 20_000, 3), np.uint8))
     (tmp_path / "text.png").write_text("none")
-    return {name: str(tmp_path / f"{name}.png") for name in ("a", "thin", "text")}
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "torn.png").write_bytes(whole[:40] + bytes(len(whole) - 40))  # a sound header
+    return {name: str(tmp_path / f"{name}.png") for name in ("a", "thin", "text", "torn")}
 
 
 STEPS = [dict(type="LoadImageFromFile"), dict(type="Resize", scale=(96, 64), keep_ratio=True)]
 
 
-@pytest.mark.parametrize("odd", ["thin", "text"])
+@pytest.mark.parametrize("odd", ["thin", "text", "torn"])
 def test_training_takes_another_and_testing_says_which(paths, odd):
     settings = dict(ann_file=[paths[odd], paths["a"]], pipeline=STEPS, serialize_data=False)
     assert Images(**settings)[0]["img_path"] == paths["a"]
