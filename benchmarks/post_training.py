@@ -75,8 +75,8 @@ def rows() -> list[dict[str, Any]]:
         (6, "paper", "tensor"),
     ]
     others = [(3, "dense", "channel"), (5, "two-term", "channel"), (4, "two-term", "channel")]
-    found = [row(*kind, draw) for kind in (two_term, dense, paper) for draw in (0, 1, 2)]
-    found += [row(32, "float", "", 0, solver="", images=0)]
+    found = [row(32, "float", "", 0, solver="", images=0)]
+    found += [row(*kind, draw) for kind in (two_term, dense, paper) for draw in (0, 1, 2)]
     found += [row(*kind, 0) for kind in others]
     found += [row(*dense, draw, ingredients="refined") for draw in (0, 1, 2)]
     found += [row(*kind, 0, solver="exact", images=0) for kind in kinds]

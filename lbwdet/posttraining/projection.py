@@ -144,6 +144,11 @@ class Projection:
         of_float, own = self.pair.matrices[name]
         unit = self._unit(name)
         weight = of_float.rows(of_float.stored) * unit
+        # Before the columns are there: projecting 12,544 x 1,024 weights takes 0.4 GB for a while.
+        counted = layer.in_units(layer.weight)
+        scale = quantizer.quantize(counted, name, layer.channel_axis).scale
+        top = scale.reshape(len(weight), -1) if scale.dim() else scale.expand(weight.shape[:2])
+        del counted
         positions = min(blocks.positions(weight.shape[-1]), self.settings.positions)
         most = -(-positions // self._number(caller))
         found = [self._columns(name, pair, most) for pair in self.pair.each_use(caller, calls)]
@@ -163,9 +168,6 @@ class Projection:
             if sum(changes) <= FOREIGN * float(columns.square().sum()):
                 wanted = torch.cat([weight @ y for y in others if y is not None], -1)
         del pairs, others
-        counted = layer.in_units(layer.weight)
-        scale = quantizer.quantize(counted, name, layer.channel_axis).scale
-        top = scale.reshape(len(weight), -1) if scale.dim() else scale.expand(weight.shape[:2])
         levels, search = Levels(quantizer.magnitudes), self.settings.search
         norms = bool(self.pair.plan.norms.get(name))
         shifted = self.settings.norms and (norms or own.bias is not None)

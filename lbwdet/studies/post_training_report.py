@@ -1,5 +1,6 @@
 """What ``benchmarks/post_training.py`` measured, as Markdown."""
 
+import operator
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -36,9 +37,19 @@ def markdown(content: Mapping[str, Any]) -> str:
 
 
 def short(content: Mapping[str, Any]) -> str:
-    """What a reader wants to know first: the float model, and what images alone made of it."""
+    """What a reader wants to know first: the float model, and what images alone made of it.
+
+    Of weights per channel and per tensor, those that come first.
+    """
     rows = [row for row in content["rows"] if row["ingredients"] in ("all", "")]
     rows = [row for row in rows if row["bits"] == 32 or row["solver"] != "exact"]
+    first: dict[object, str] = {}
+    weights = operator.itemgetter("bits", "code", "activation_bits")
+    rows = [
+        row
+        for row in rows
+        if row["granularity"] == first.setdefault(weights(row), row["granularity"])
+    ]
     names = ("weights", "activations", "chosen by", "mAP area", "seconds")
     columns = {name: _COLUMNS[name] for name in names}
     images = max(row["images"] for row in rows)
