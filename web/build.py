@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from declarations import module_text, operations_text
 
 from lbwdet.errors import ConfigError, LBWError
-from lbwdet.files import atomic_write
+from lbwdet.files import atomic_write, locked
 
 WEB = Path(__file__).resolve().parent
 CSRC = WEB.parent / "lbwdet" / "deploy" / "csrc"
@@ -46,7 +46,9 @@ LINK_FLAGS = (
 
 def main() -> int:
     try:
-        build()
+        BUILT.mkdir(parents=True, exist_ok=True)
+        with locked(BUILT):  # others may be making it, too
+            build()
     except LBWError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -674,7 +674,7 @@ def test_ctrl_c_does_not_wait_for_a_long_run():
         "import os, signal, sys, threading, time\n"
         "from lbwdet.deploy.runtime.native import NativeEngine\n"
         "from lbwdet.deploy.testing import random_image, tiny_artifact\n"
-        "engine = NativeEngine(tiny_artifact(size=(4000, 4000), channels=16), threads=1)\n"
+        "engine = NativeEngine(tiny_artifact(size=(4000, 4000), channels=32), threads=1)\n"
         "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "start = time.monotonic()\n"
         "try:\n    engine.detect(random_image(0, 500, 500))\n"

@@ -1,6 +1,7 @@
 """TridentNet beside MMDetection."""
 
 import pytest
+from torch import nn
 
 from lbwdet.deploy.lower import lower
 from lbwdet.errors import ConfigError
@@ -21,7 +22,7 @@ def build(two_stage):
             num_branch=3,
             test_branch_idx=branch,
         )
-        return two_stage(
+        model = two_stage(
             "TridentFasterRCNN",
             dict(type="TridentRoIHead", num_branch=3, test_branch_idx=branch),
             model=dict(
@@ -29,6 +30,10 @@ def build(two_stage):
                 neck=dict(type="FPN", in_channels=[64], out_channels=16, num_outs=5),
             ),
         )
+        for module in model.modules():
+            if type(module).__name__.endswith("TridentConv"):  # whatever was in memory before
+                nn.init.kaiming_normal_(module.weight)
+        return model
 
     return build
 
