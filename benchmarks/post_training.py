@@ -37,6 +37,7 @@ from lbwdet.files import locked, write_json
 from lbwdet.layers import quantize_
 from lbwdet.measuring.artifact_candidate import ArtifactCandidate
 from lbwdet.measuring.candidates import Detections
+from lbwdet.measuring.environment import commit
 from lbwdet.measuring.testset import TestSet, load_test_set
 from lbwdet.posttraining import PostTraining, Refinement, Search, post_train, write_weights
 
@@ -196,6 +197,7 @@ def main() -> None:
         line += ["--threads", str(args.threads), "--row", json.dumps(settings)]
         output = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout
         measured = json.loads(output.splitlines()[-1])
+        measured |= dict(threads=args.threads, commit=commit())
         print(json.dumps(measured), flush=True)
         with locked(args.out.parent):
             write_json(
@@ -203,7 +205,6 @@ def main() -> None:
                 dict(
                     study="post-training",
                     machine=platform.processor() or platform.machine(),
-                    threads=args.threads,
                     torch=torch.__version__,
                     settings=dataclasses.asdict(PostTraining()),
                     refinement=dataclasses.asdict(REFINED)["refinement"],

@@ -30,8 +30,8 @@ def markdown(content: Mapping[str, Any]) -> str:
         f"mAP of all test photographs, in points; mean ± standard deviation over draws of "
         f"{max(row['images'] for row in rows)} training photographs, without their labels. "
         "Images: as many of these as the memory of waiting passes holds. Peak: memory beyond what "
-        f"the process had at its start. {content['threads']} threads, torch {content['torch']}, "
-        f"{content['machine']}, beside other work."
+        f"the process had at its start. {_all(rows, 'threads')} threads, torch {content['torch']}, "
+        f"{content['machine']}, beside other work; commit {_all(rows, 'commit')}."
     )
     return "\n".join(parts)
 
@@ -57,6 +57,11 @@ def short(content: Mapping[str, Any]) -> str:
         f"{table(_draws(rows), columns, left=3)}\n{rows[0]['model']}, mAP of all test photographs "
         f"in points, {images} training photographs without their labels."
     )
+
+
+def _all(rows: Sequence[Row], key: str) -> str:
+    """What rows have for it, shortened as commits are."""
+    return ", ".join(sorted({str(row[key])[:12] for row in rows}))
 
 
 def _kind(row: Row) -> tuple[Any, ...]:

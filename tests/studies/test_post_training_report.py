@@ -15,11 +15,13 @@ def row(bits, code, draw, area, **more):
         engine="lbwdet",
         mAP_area=area,
         mAP_11point=area - 1,
+        threads=2,
+        commit="0123456789abcdef",
     ) | dict(more)
 
 
 def content(*rows):
-    return dict(threads=2, torch="2", machine="x86_64", rows=list(rows))
+    return dict(torch="2", machine="x86_64", rows=list(rows))
 
 
 def cells(text):
@@ -81,6 +83,7 @@ def test_draws_are_one_line_with_their_spread():
         ],
     ]
     assert "draws of 64 training photographs" in text
+    assert "2 threads, torch 2, x86_64, beside other work; commit 0123456789ab." in text
     assert "Each ingredient" not in text
 
 
