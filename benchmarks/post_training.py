@@ -9,6 +9,10 @@ all test images, of the weights as they are written to a checkpoint and read aga
 Rows with 8-bit activations are deployed, and run by the native engine. Every row is measured in
 a process of its own; rows that are in the file already are kept. ``--only TEXT`` measures the
 rows whose description has this text in it.
+
+Other detectors, at 4 bits, where the weights are a checkpoint that fits the config:
+
+    python benchmarks/post_training.py EPOCH.pth --config CONFIG --model NAME --seed 0 --out JSON
 """
 
 import argparse
@@ -30,6 +34,7 @@ import yolox_photographs as photographs
 from mmengine.config import Config
 
 from lbwdet.checkpoints import read_checkpoint
+from lbwdet.configs import load_config
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.export import export_detector
@@ -37,6 +42,7 @@ from lbwdet.files import locked, write_json
 from lbwdet.layers import quantize_
 from lbwdet.measuring.artifact_candidate import ArtifactCandidate
 from lbwdet.measuring.candidates import Detections
+from lbwdet.measuring.detectors import build_detector
 from lbwdet.measuring.environment import commit
 from lbwdet.measuring.testset import TestSet, load_test_set
 from lbwdet.posttraining import PostTraining, Refinement, Search, post_train, write_weights
@@ -69,6 +75,15 @@ def row(bits: int, code: str, granularity: str, draw: int, **more: Any) -> dict[
     ) | dict(more)
 
 
+def rows_of(detector: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a detector other than YOLOX-Nano: float, and 4 bits by the nearest level and by images."""
+    found = [row(32, "float", "", 0, solver="", images=0)]
+    for granularity in ("tensor", "channel"):
+        found.append(row(4, "dense", granularity, 0, solver="exact", images=0))
+        found += [row(4, "dense", granularity, draw) for draw in (0, 1, 2)]
+    return [one | detector for one in found]
+
+
 def rows() -> list[dict[str, Any]]:
     dense, two_term, paper = kinds = [
         (4, "dense", "channel"),
@@ -92,12 +107,18 @@ def rows() -> list[dict[str, Any]]:
     return found
 
 
+def float_model(settings: dict[str, Any], cfg: Config, weights: str) -> Any:
+    if "config" in settings:
+        return build_detector(cfg, weights).eval()
+    return photographs.float_model(cfg, weights)
+
+
 def quantized(settings: dict[str, Any], cfg: Config, weights: str) -> torch.nn.Module:
     weight = {key: settings[key] for key in ("code", "granularity")}
     bits = settings["activation_bits"]
     activation = dict(bit_width=bits, signed_bit_width=bits, granularity="channel")
     return quantize_(
-        photographs.float_model(cfg, weights),
+        float_model(settings, cfg, weights),
         dict(weight, bit_width=settings["bits"]),
         None if bits == 32 else activation,
     )
@@ -140,17 +161,17 @@ def deployed(
 
 
 def measure(weights: str, settings: dict[str, Any]) -> dict[str, Any]:
-    cfg = photographs.config()
+    cfg = load_config(settings["config"]) if "config" in settings else photographs.config()
     chosen = photographs.drawn(cfg, settings["images"], settings["draw"])
     spent: dict[str, float] = {}
     if settings["engine"] in peers.ENGINES:
         start = time.monotonic()
-        model = photographs.float_model(cfg, weights)
+        model = float_model(settings, cfg, weights)
         detect = peers.quantized(settings["engine"], model, cfg, chosen)
         spent = dict(seconds=round(time.monotonic() - start, 1))
         return {**settings, **photographs.score(cfg, detect, batch=1), **spent}
     if settings["bits"] == 32:
-        model = photographs.float_model(cfg, weights)
+        model = float_model(settings, cfg, weights)
     elif settings["solver"] == "exact":
         model = quantized(settings, cfg, weights)
     else:
@@ -178,7 +199,10 @@ def resident_mb() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("weights", help="of MMDetection's YOLOX-Nano on COCO")
+    parser.add_argument("weights", help="of MMDetection's YOLOX-Nano on COCO, or of --config")
+    parser.add_argument("--config", help="of another float detector")
+    parser.add_argument("--model", help="its name in the table")
+    parser.add_argument("--seed", type=int, default=0, help="that it was trained with")
     parser.add_argument("--out", type=Path, required=True, metavar="JSON")
     parser.add_argument("--only", default="", metavar="TEXT", help="rows with this text in them")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -188,7 +212,10 @@ def main() -> None:
     if args.row is not None:
         print(json.dumps(measure(args.weights, args.row)))
         return
-    for settings in rows():
+    wanted = rows()
+    if args.config is not None:
+        wanted = rows_of(dict(model=args.model, config=args.config, seed=args.seed))
+    for settings in wanted:
         if args.only not in json.dumps(settings):
             continue
         if any(settings.items() <= one.items() for one in recorded(args.out)):

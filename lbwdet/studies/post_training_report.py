@@ -13,8 +13,26 @@ _CHOSEN_BY = {"": "", "exact": "nearest level", "data": "images"}
 
 
 def markdown(content: Mapping[str, Any]) -> str:
-    """A table of the models, one of the ingredients switched off, and how they were measured."""
+    """A table of each model, one of the ingredients switched off, and how they were measured."""
     rows: Sequence[Row] = content["rows"]
+    models = dict.fromkeys(row["model"] for row in rows)
+    parts = []
+    for model in models:
+        if len(models) > 1:
+            parts.append(f"{model}:\n")
+        parts += _tables([row for row in rows if row["model"] == model])
+    parts.append(
+        "mAP of all test images, in points; mean ± standard deviation over draws of "
+        f"{max(row['images'] for row in rows)} training images, without their labels, or over "
+        "detectors trained with several seeds. "
+        "Images: as many of these as the memory of waiting passes holds. Peak: memory beyond what "
+        f"the process had at its start. {_all(rows, 'threads')} threads, torch {content['torch']}, "
+        f"{content['machine']}, beside other work; commit {_all(rows, 'commit')}."
+    )
+    return "\n".join(parts)
+
+
+def _tables(rows: Sequence[Row]) -> list[str]:
     plain = [row for row in rows if row["ingredients"] in ("all", "refined", "")]
     less = [row for row in rows if row["ingredients"] not in ("all", "refined", "")]
     parts = [table(_draws(plain), _COLUMNS, left=3)]
@@ -26,14 +44,7 @@ def markdown(content: Mapping[str, Any]) -> str:
         columns = {"ingredients": _ingredients} | _ACCURACIES | {"seconds": _seconds}
         parts += ["Each ingredient switched off, at 4 bits, one draw of images:\n"]
         parts += [table(_draws([*whole, *less]), columns)]
-    parts.append(
-        f"mAP of all test photographs, in points; mean ± standard deviation over draws of "
-        f"{max(row['images'] for row in rows)} training photographs, without their labels. "
-        "Images: as many of these as the memory of waiting passes holds. Peak: memory beyond what "
-        f"the process had at its start. {_all(rows, 'threads')} threads, torch {content['torch']}, "
-        f"{content['machine']}, beside other work; commit {_all(rows, 'commit')}."
-    )
-    return "\n".join(parts)
+    return parts
 
 
 def short(content: Mapping[str, Any]) -> str:
@@ -42,6 +53,7 @@ def short(content: Mapping[str, Any]) -> str:
     Of weights per channel and per tensor, those that come first.
     """
     rows = [row for row in content["rows"] if row["ingredients"] in ("all", "")]
+    rows = [row for row in rows if row["model"] == rows[0]["model"]]
     rows = [row for row in rows if row["bits"] == 32 or row["solver"] != "exact"]
     first: dict[object, str] = {}
     weights = operator.itemgetter("bits", "code", "activation_bits")

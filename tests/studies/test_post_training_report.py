@@ -82,7 +82,7 @@ def test_draws_are_one_line_with_their_spread():
             "not measured",
         ],
     ]
-    assert "draws of 64 training photographs" in text
+    assert "draws of 64 training images" in text
     assert "2 threads, torch 2, x86_64, beside other work; commit 0123456789ab." in text
     assert "Each ingredient" not in text
 
@@ -100,6 +100,22 @@ def test_ingredients_stand_beside_the_whole_of_the_same_draw():
     assert [line[:2] for line in cells(ablation)[2:]] == [["all", "68.0"], ["no descent", "50.0"]]
 
 
+def test_each_detector_has_a_table_and_seeds_are_one_line():
+    other = dict(model="Another", config="other.py")
+    text = markdown(
+        content(
+            row(4, "dense", 0, 68.0),
+            row(4, "dense", 0, 80.0, seed=0, **other),
+            row(4, "dense", 0, 84.0, seed=1, **other),
+            row(6, "dense", 0, 90.0, seed=1, **other),
+        )
+    )
+    first, second = text.split("Another:")
+    assert first.startswith("YOLOX-Nano:")
+    assert [line[3] for line in cells(first)[2:]] == ["68.0"]
+    assert [line[3] for line in cells(second)[2:]] == ["82.0 ± 2.8", "90.0"]
+
+
 def test_the_short_form_has_what_images_made_of_the_float_model():
     text = short(
         content(
@@ -109,6 +125,7 @@ def test_the_short_form_has_what_images_made_of_the_float_model():
             row(4, "dense", 0, 69.0, ingredients="refined"),
             row(4, "dense", 0, 50.0, ingredients="no descent"),
             row(4, "dense", 0, 69.5, activation_bits=8),
+            row(4, "dense", 0, 99.0, model="Another"),
         )
     )
     assert cells(text)[2:] == [
