@@ -1,5 +1,5 @@
 # From random weights to a usable detector in a few minutes on two CPU cores.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=4)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
@@ -9,8 +9,8 @@ param_scheduler = [
         by_epoch=True,
         convert_to_iter_based=True,
         begin=0,
-        end=12,
-        T_max=12,
+        end=10,
+        T_max=10,
         eta_min_ratio=0.01)
 ]
 optim_wrapper = dict(
