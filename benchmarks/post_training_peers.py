@@ -120,7 +120,7 @@ def _openvino(
     )
     data = nncf.Dataset(inputs)
     # The default ranges of activations are symmetric; SiLU's are far from it.
-    preset = nncf.QuantizationPreset.MIXED if engine == "OpenVINO, mixed" else None
+    preset = None if engine == "OpenVINO" else nncf.QuantizationPreset.MIXED
     if engine != "OpenVINO, accuracy-aware":
         low = nncf.quantize(plain, data, preset=preset, subset_size=len(inputs))
         return _runner(openvino.compile_model(low, "CPU"))
