@@ -46,14 +46,15 @@ def benchmark(
     Raises:
         LBWError: with a message for the user.
     """
-    model = read_artifact(artifact)
+    classes = {str(path): read_artifact(path).classes for path in (artifact, *settings.also)}
     bench = Bench(settings, Path(artifact).resolve(), Path(out_dir).resolve())
     cfg = test_set = None
     if settings.config is not None:
         cfg = settings.load_config(settings.config)
         if settings.accuracy or settings.source == "test":
             test_set = load_test_set(cfg)
-            test_set.check_classes("the artifact", model.classes)
+            for path, names in classes.items():
+                test_set.check_classes(path, names)
     images = _images(settings.source, test_set)
     source, calibration = _calibration(settings, cfg, images)
     specs = list(engine_specs(bench, calibration))

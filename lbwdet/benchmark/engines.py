@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,20 +43,34 @@ def engine_specs(bench: Bench, calibration: Sequence[np.ndarray]) -> Iterator[En
     own = dict(path=str(bench.artifact), input_size=settings.input_size)
     for engine in dict.fromkeys(settings.against):
         if engine == NATIVE:
-            arguments = own | dict(threads=settings.num_threads, isa=settings.isa)
-            yield EngineSpec(NATIVE, OWN, "NativeBenchmark", arguments)
+            for name, path in _artifacts(bench).items():
+                arguments = own | dict(path=path, threads=settings.num_threads, isa=settings.isa)
+                yield EngineSpec(name, OWN, "NativeBenchmark", arguments, files=(path,))
         elif engine == REFERENCE:
-            yield EngineSpec(REFERENCE, OWN, "ReferenceBenchmark", own)
+            yield EngineSpec(REFERENCE, OWN, "ReferenceBenchmark", own, files=(own["path"],))
         elif settings.config is None:
             bench.unavailable[engine] = "no float detector was named (--float CONFIG:CHECKPOINT)"
         elif engine in MODES:
-            yield EngineSpec(*MODES[engine], _peer(bench))
+            checkpoint = settings.checkpoint
+            yield EngineSpec(
+                *MODES[engine],
+                _peer(bench),
+                files=() if checkpoint is None else (str(checkpoint),),
+            )
         elif not _installed(bench, engine):
             continue
         elif engine.endswith(WHOLE):
             yield from whole.specs(engine.removesuffix(WHOLE))
         else:
             yield from _graph_specs(bench, engine, calibration)
+
+
+def _artifacts(bench: Bench) -> dict[str, str]:
+    """The native engine's, by the names of their rows."""
+    others = {
+        f"{NATIVE}-{Path(path).stem}": str(Path(path).resolve()) for path in bench.settings.also
+    }
+    return {NATIVE: str(bench.artifact), **others}
 
 
 def _peer(bench: Bench) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class EngineSpec:
 
     Attributes:
         dense: whether its dense part can be timed by itself.
+        files: what its model is in, all of which are needed to run it.
     """
 
     name: str
@@ -34,6 +35,12 @@ class EngineSpec:
     attribute: str
     arguments: dict[str, Any]
     dense: bool = True
+    files: tuple[str, ...] = ()
+
+    @property
+    def file_bytes(self) -> int | None:
+        """Size of its files; None where there are none."""
+        return sum(Path(file).stat().st_size for file in self.files) or None
 
 
 class EngineProcess:

@@ -28,7 +28,7 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
             first: dict[str, Callable[[Mapping[str, Any]], str]] = {
                 title: _end_to_end if part == "end_to_end" else _name
             }
-            blocks.append(table(rows, first | _COLUMNS))
+            blocks.append(table(rows, first | _with_files(rows) | _COLUMNS))
     blocks += [f"- Not measured: {name}: {why}." for name, why in result["unavailable"].items()]
     blocks += [f"- {line}" for line in _protocol(result)]
     if profile and (slowest := _profile(result)):
@@ -43,14 +43,16 @@ def summary(result: Mapping[str, Any]) -> str:
         "median (p10-p90)": _COLUMNS["median (p10-p90)"],
         "faster": _COLUMNS["against torch"],
         "mAP 11-point": _COLUMNS["mAP 11-point"],
+        "mAP area": _COLUMNS["mAP area"],
         "peak memory": _COLUMNS["peak memory"],
     }
+    rows = _rows(result["part"]["end_to_end"])
     line = (
         f"{result['artifact']['name']}, {bytes_text(result['artifact']['bytes'])}; "
         f"{threads_text(result['threads'])}; mAP: {result['accuracy_set']}. "
         f"{machine_text({key: result[key] for key in ('cpu', 'commit')})}"
     )
-    return "\n".join([table(_rows(result["part"]["end_to_end"]), columns), line, ""])
+    return "\n".join([table(rows, columns | _with_files(rows)), line, ""])
 
 
 def _rows(part: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -166,10 +168,22 @@ _COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "against torch": lambda row: NOT_MEASURED if row["ratio"] is None else f"{row['ratio']:.2f}x",
     "peak memory": lambda row: f"{row['peak_rss_mb']:,.0f} MB",
     "load": lambda row: f"{row['load_s']:.2f} s",
-    "mAP 11-point": lambda row: (
-        NOT_MEASURED if row["mAP_11point"] is None else f"{100 * row['mAP_11point']:.1f}"
-    ),
+    "mAP 11-point": lambda row: _points(row.get("mAP_11point")),
+    "mAP area": lambda row: _points(row.get("mAP_area")),
 }
+
+
+def _points(fraction: float | None) -> str:
+    return NOT_MEASURED if fraction is None else f"{100 * fraction:.1f}"
+
+
+def _with_files(
+    rows: Sequence[Mapping[str, Any]],
+) -> dict[str, Callable[[Mapping[str, Any]], str]]:
+    """A column for the size of each engine's model, if it is known."""
+    if not any(row.get("file_bytes") for row in rows):
+        return {}
+    return {"model": lambda row: bytes_text(row["file_bytes"]) if row["file_bytes"] else ""}
 
 
 def write_plots(folder: Path, result: Mapping[str, Any]) -> None:

@@ -40,6 +40,7 @@ class BenchmarkSettings(Overrides):
         isa: instruction set of the native engine; None: the best.
         profile: also the native engine's time per operation.
         quiet_check: also whether the machine was quiet.
+        also: more artifacts of the same float detector, for the native engine.
 
     Raises:
         ConfigError: an engine that there is not, too many threads, or test images without
@@ -60,6 +61,7 @@ class BenchmarkSettings(Overrides):
     isa: str | None = None
     profile: bool = False
     quiet_check: bool = False
+    also: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.against) - set(ENGINES)):
@@ -73,6 +75,8 @@ class BenchmarkSettings(Overrides):
             )
         if self.config is None and self.calibrate is not None and self.calibrates:
             raise ConfigError("calibrate: name the float detector with --float CONFIG:CHECKPOINT")
+        if self.also and "native" not in self.against:
+            raise ConfigError("further artifacts are for the native engine: add it to --against")
         if not 1 <= self.num_threads <= available_cpus():
             raise ConfigError(
                 f"threads={self.threads}: give 1 to {available_cpus()}, the cores there are"

@@ -38,7 +38,10 @@ def time_engines(
         for file, image in zip(files, images, strict=True):
             np.save(file, image)
         processes = _load(bench, specs, files[0], stack)
-        details: Details = {name: dict(load_s=one.load_s) for name, one in processes.items()}
+        details: Details = {
+            name: dict(load_s=one.load_s, file_bytes=one.spec.file_bytes)
+            for name, one in processes.items()
+        }
         quiet = None
         if bench.settings.quiet_check:
             quiet = QuietCheck(process.pid for process in processes.values())

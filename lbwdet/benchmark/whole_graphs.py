@@ -84,7 +84,9 @@ class WholeGraphs:
                 preprocess=self._network.preprocess,
                 input_size=self._bench.settings.input_size,
             )
-            yield EngineSpec(name, MODULE, "WholeBenchmark", arguments, dense=False)
+            yield EngineSpec(
+                name, MODULE, "WholeBenchmark", arguments, dense=False, files=_files(graph)
+            )
 
     @cached_property
     def _network(self) -> Network:
@@ -121,6 +123,12 @@ class WholeGraphs:
         path = self._folder / f"openvino-{precision}.xml"
         openvino.save_model(model, str(path), compress_to_fp16=False)
         return path
+
+
+def _files(graph: Path) -> tuple[str, ...]:
+    """The graph's, and that of its weights where these are apart."""
+    weights = graph.with_suffix(".bin")
+    return tuple(str(path) for path in (graph, weights) if path == graph or path.exists())
 
 
 def _in_one_line(error: Exception) -> str:

@@ -49,6 +49,13 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
     add = parser.add_argument
     add("artifact", metavar="MODEL.lbw", help="written by lbwdet export")
     add(
+        "also",
+        nargs="*",
+        default=[],
+        metavar="OTHER.lbw",
+        help="of the same float detector, as further rows of the native engine",
+    )
+    add(
         "--against",
         nargs="+",
         choices=(

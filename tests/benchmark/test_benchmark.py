@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,12 +19,13 @@ from lbwdet.errors import LBWError
 from lbwdet.measuring.accuracy import detect_all, evaluate
 from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.testset import load_test_set
+from lbwdet.tables import bytes_text
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
 PEERS = ["onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32", "openvino-int8"]
 WHOLE = ["onnxruntime-fp32-whole", "onnxruntime-int8-whole"]
-NAMES = ["torch-fp32", *PEERS, *WHOLE, "native"]
+NAMES = ["torch-fp32", *PEERS, *WHOLE, "native", "native-other"]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,9 @@ def out(tiny, artifact, tmp_path_factory):
     arguments += ["onnxruntime-whole", "native", "reference", "--quiet-check"]
     arguments += ["--float", f"{tiny.float_config}:{tiny.checkpoint}", "--threads", "1"]
     arguments += ["--rounds", "1", "--accuracy", "--profile", "--out", str(out)]
-    assert main(["benchmark", str(artifact), *arguments]) == 0
+    other = tmp_path_factory.mktemp("also") / "other.lbw"
+    shutil.copyfile(artifact, other)
+    assert main(["benchmark", str(artifact), str(other), *arguments]) == 0
     return out
 
 
@@ -76,6 +81,16 @@ def test_accuracy_is_that_of_each_engine(result, tiny):
     for name in ("torch-fp32", "onnxruntime-fp32", "openvino-fp32", WHOLE[0]):
         assert engines[name]["mAP_11point"] == pytest.approx(expected.map_11point, abs=1e-3)
     assert engines["native"]["mAP_11point"] is not None
+    assert engines["native-other"]["mAP_area"] == engines["native"]["mAP_area"]
+
+
+def test_each_model_is_weighed(result, artifact, tiny, out):
+    engines = result["part"]["end_to_end"]["engines"]
+    size = artifact.stat().st_size
+    assert engines["native"]["file_bytes"] == engines["native-other"]["file_bytes"] == size
+    assert engines["torch-fp32"]["file_bytes"] == Path(tiny.checkpoint).stat().st_size
+    assert engines["onnxruntime-fp32-whole"]["file_bytes"] > 3 * size
+    assert bytes_text(size) in (out / "benchmark.md").read_text()
 
 
 def test_the_profile_covers_the_operations(result):
