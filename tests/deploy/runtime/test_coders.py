@@ -7,6 +7,7 @@ from mmdet.models.task_modules.coders import (
     DeltaXYWHBBoxCoder,
     LegacyDeltaXYWHBBoxCoder,
     TBLRBBoxCoder,
+    YOLOBBoxCoder,
 )
 from mmdet.structures.bbox import distance2bbox
 
@@ -70,6 +71,19 @@ class TestDeltaCoder:
         found = coder.decode(boxes, deltas, 90, 120)
         assert found.dtype == f32 and found[:, 2].max() == 119
         assert np.allclose(found, expected.numpy(), atol=1e-3, rtol=1e-5)
+
+    def test_the_middle_in_its_cell(self):
+        random = np.random.default_rng(0)
+        boxes, deltas = random_boxes(random, 500), random.normal(0, 2, (500, 4)).astype(f32)
+        coder = DeltaCoder((0.0,) * 4, (1.0,) * 4, 1e6, clip=False, in_cell=True)
+        predicted = torch.from_numpy(deltas.copy())
+        predicted[:, :2].sigmoid_()
+        expected = YOLOBBoxCoder().decode(torch.from_numpy(boxes), predicted, 16)
+        found = coder.decode(boxes, deltas, 90, 120, 16)
+        assert found.dtype == f32
+        assert np.allclose(found, expected.numpy(), atol=1e-3, rtol=1e-5)
+        moved = np.abs(found[:, :2] + found[:, 2:] - boxes[:, :2] - boxes[:, 2:]) / 2
+        assert 7 < moved.max() <= 8.01
 
     def test_number_by_number(self):
         random = np.random.default_rng(1)

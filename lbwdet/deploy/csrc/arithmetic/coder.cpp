@@ -29,6 +29,7 @@ Coder::Coder(const Fields& fields) {
     max_log_ratio_ = fields.real("coder.max_log_ratio");
     max_shift_ = fields.real("coder.max_shift");
     inset_ = fields.flag("coder.end_pixels") ? 1 : 0;
+    in_cell_ = fields.flag("coder.in_cell");
     if (!(max_log_ratio_ >= 0)) throw Error("coder.max_log_ratio is negative");
   } else {
     throw Error("this build has no coder " + kind);
@@ -36,13 +37,13 @@ Coder::Coder(const Fields& fields) {
 }
 
 void Coder::decode(Box* boxes, const float* const* deltas, std::size_t count, int height,
-                   int width, const Loops& loops) const {
+                   int width, const Loops& loops, float stride) const {
   for (std::size_t i = 0; i < count; i += kBlock) {
     const std::size_t some = std::min(kBlock, count - i);
     if (distances_)
       decode_distances(boxes + i, deltas + i, some, loops);
     else
-      decode_deltas(boxes + i, deltas + i, some, loops);
+      decode_deltas(boxes + i, deltas + i, some, loops, stride);
   }
   if (!clip_) return;
   const float right = static_cast<float>(width) - inset_;
@@ -55,8 +56,9 @@ void Coder::decode(Box* boxes, const float* const* deltas, std::size_t count, in
 }
 
 void Coder::decode_deltas(Box* boxes, const float* const* deltas, std::size_t count,
-                          const Loops& loops) const {
+                          const Loops& loops, float stride) const {
   double stretches[2 * kBlock];  // of widths and heights
+  double places[2 * kBlock];     // in the cell
   const double least = max_shift_ > 0 ? kLeastExponent : -max_log_ratio_;
   for (std::size_t i = 0; i < count; ++i)
     for (int axis = 0; axis < 2; ++axis) {
@@ -64,12 +66,22 @@ void Coder::decode_deltas(Box* boxes, const float* const* deltas, std::size_t co
       stretches[2 * i + axis] = std::clamp<double>(d, least, max_log_ratio_);
     }
   loops.exponentials(stretches, 2 * count);
+  if (in_cell_) {
+    for (std::size_t i = 0; i < count; ++i)
+      for (int axis = 0; axis < 2; ++axis)
+        places[2 * i + axis] = deltas[i][axis] * stds_[axis] + means_[axis];
+    sigmoid(places, 2 * count, loops);
+  }
   for (std::size_t i = 0; i < count; ++i) {
     Box& box = boxes[i];
     const float dx = deltas[i][0] * stds_[0] + means_[0], dy = deltas[i][1] * stds_[1] + means_[1];
     const float pw = box.x2 - box.x1 + inset_, ph = box.y2 - box.y1 + inset_;
     const float px = (box.x1 + box.x2) * 0.5f, py = (box.y1 + box.y2) * 0.5f;
     float shift_x = pw * dx, shift_y = ph * dy;
+    if (in_cell_) {
+      shift_x = (static_cast<float>(places[2 * i]) - 0.5f) * stride;
+      shift_y = (static_cast<float>(places[2 * i + 1]) - 0.5f) * stride;
+    }
     if (max_shift_ > 0) {
       shift_x = std::clamp(shift_x, -max_shift_, max_shift_);
       shift_y = std::clamp(shift_y, -max_shift_, max_shift_);

@@ -16,12 +16,13 @@ class Coder {
   int numbers() const { return 4 * bins_; }
 
   // The boxes that deltas[i], numbers() of them, make of boxes[i]. An image of this size clips them.
+  // stride: of the level that all of them are from.
   void decode(Box* boxes, const float* const* deltas, std::size_t count, int height, int width,
-              const Loops& loops) const;
+              const Loops& loops, float stride = 1) const;
 
  private:
   void decode_deltas(Box* boxes, const float* const* deltas, std::size_t count,
-                     const Loops& loops) const;
+                     const Loops& loops, float stride) const;
   void decode_distances(Box* boxes, const float* const* deltas, std::size_t count,
                         const Loops& loops) const;
   // The four distances of each, in the order in which they are predicted.
@@ -37,6 +38,7 @@ class Coder {
   // Of deltas.
   std::vector<float> means_, stds_;
   float max_log_ratio_ = 0, max_shift_ = 0;
+  bool in_cell_ = false;
 };
 
 }  // namespace lbw
