@@ -49,7 +49,7 @@ def _level(operation: Candidates, level: int, values: Values) -> tuple[str, str]
     anchor, label = graph("Div", pair, classes), graph("Mod", pair, classes)
     if counts is not None:
         anchor = graph("Gather", counts, anchor)
-    if factor is not None and not operation.factor_first:
+    if factor is not None and not (operation.factor_first or operation.unweighted):
         score = graph("Mul", score, graph("Gather", factor, anchor))
     deltas = _per_anchor(graph, values.read(operation.deltas[level]), operation.coder.numbers)
     deltas = graph("Gather", deltas, anchor)

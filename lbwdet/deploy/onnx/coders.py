@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from lbwdet.deploy.onnx.values import Values
-from lbwdet.deploy.runtime.coders import Coder, DeltaCoder, DistanceCoder
+from lbwdet.deploy.runtime.coders import Coder, DeltaCoder, DistanceCoder, TwiceCoder
 from lbwdet.errors import ConfigError
 
 
@@ -60,6 +60,13 @@ def distance(coder: DistanceCoder, values: Values, boxes: str, deltas: str, stri
         before, after = graph("Mul", before, size), graph("Mul", after, size)
     start, end = graph("Sub", center, before), graph("Add", center, after)
     return _boxes(values, start, end, coder.clip, coder.inset)
+
+
+@decode.register
+def twice(coder: TwiceCoder, values: Values, boxes: str, deltas: str, stride: int = 1) -> str:
+    first, second = values.graph.several("Split", 2, deltas, [4, 4], axis=1)
+    priors = decode(coder.first, values, boxes, first, stride)
+    return decode(coder.second, values, priors, second, stride)
 
 
 def _distances(coder: DistanceCoder, values: Values, predicted: str) -> str:

@@ -84,9 +84,9 @@ class DeltaCoder:
         """Largest change of a side's logarithm."""
         return abs(math.log(self.max_ratio))
 
-    def constants(self) -> dict[str, float]:
-        """Numbers for the native engine besides the fields."""
-        return {"coder.max_log_ratio": self.max_log_ratio}
+    def constants(self, name: str = "coder") -> dict[str, float]:
+        """Numbers for the native engine besides the fields; ``name`` is that of the coder."""
+        return {f"{name}.max_log_ratio": self.max_log_ratio}
 
 
 @dataclass(frozen=True)
@@ -160,17 +160,49 @@ class DistanceCoder:
         return {}
 
 
-Coder = DeltaCoder | DistanceCoder
+@dataclass(frozen=True)
+class TwiceCoder:
+    """One :class:`DeltaCoder` after the other: the boxes of the first are the second's priors.
+
+    Of the eight numbers, the first four are the first one's.
+    """
+
+    numbers: ClassVar[int] = 8
+
+    first: DeltaCoder
+    second: DeltaCoder
+
+    def decode(
+        self, boxes: Array, deltas: Array, height: int, width: int, stride: int = 1
+    ) -> Array:
+        """Boxes float32 [..., 4] from priors and what is predicted [..., 8]."""
+        priors = self.first.decode(boxes, deltas[..., :4], height, width, stride)
+        return self.second.decode(priors, deltas[..., 4:], height, width, stride)
+
+    @property
+    def clip(self) -> bool:
+        """Whether boxes end at the borders of the image."""
+        return self.second.clip
+
+    def constants(self) -> dict[str, float]:
+        """Numbers for the native engine besides the fields."""
+        return self.first.constants("coder.first") | self.second.constants("coder.second")
+
+
+Coder = DeltaCoder | DistanceCoder | TwiceCoder
 
 
 def random_coder(random: np.random.Generator) -> Coder:
     """One with random settings, for cases."""
     clip, coin = bool(random.integers(2)), [bool(bit) for bit in random.integers(0, 2, 3)]
-    if random.integers(2):
+    kind = int(random.integers(3))
+    if kind < 2:
         shift = 6.0 if coin[0] else 0.0
-        return DeltaCoder(
+        coder = DeltaCoder(
             (0.0, 0.1, 0.0, 0.0), (1.0,) * 4, 16 / 1000, clip, shift, coin[1], in_cell=coin[2]
         )
+        guide = DeltaCoder((0.0,) * 4, (0.5,) * 4, 1e-6, clip=coin[2])
+        return coder if kind == 0 else TwiceCoder(guide, coder)
     return DistanceCoder(
         scale=float(random.choice([0.25, 8.0])),
         clip=clip,

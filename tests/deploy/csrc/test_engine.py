@@ -170,6 +170,7 @@ def candidates(engine) -> dict[str, Any]:
         plain_factors=0,
         factor_threshold=0.1,
         together=1,
+        unweighted=0,
         has_threshold=1,
         score_threshold=0.05,
         pre_nms=7,

@@ -65,6 +65,7 @@ class CandidatesOperation : public Operation {
         whole_anchors_(fields.flag("whole_anchors")),
         plain_factors_(fields.flag("plain_factors")),
         together_(fields.flag("together")),
+        unweighted_(fields.flag("unweighted")),
         factor_threshold_(fields.real("factor_threshold")),
         has_factors_(fields.has("factors")) {
     if (has_threshold_) threshold_ = fields.real("score_threshold");
@@ -263,6 +264,9 @@ class CandidatesOperation : public Operation {
     for (std::int64_t l = 0; l < levels; ++l) best[l].count = static_cast<std::size_t>(counts[l]);
   }
 
+  // Whether scores are multiplied by factors when they are chosen.
+  bool weighted_late() const { return has_factors_ && !factor_first_ && !unweighted_; }
+
   // Whether anchors count only from some factor on.
   bool limited() const { return factor_threshold_ >= 0; }
 
@@ -411,7 +415,7 @@ class CandidatesOperation : public Operation {
           for (std::int64_t c = 0; c < classes_; ++c) {
             const float score = weighted_by(scores[c], factor_first_ ? factors[i] : 1);
             if (has_threshold_ && !(score > threshold_)) continue;
-            const float late = has_factors_ && !factor_first_ ? static_cast<float>(factors[i]) : 1;
+            const float late = weighted_late() ? static_cast<float>(factors[i]) : 1;
             rows[written++] = {box, score * late, static_cast<float>(c), static_cast<float>(l)};
           }
           continue;
@@ -420,7 +424,7 @@ class CandidatesOperation : public Operation {
         float score = raw ? logits.data[ranked_index(rank)] : ranked_score(rank);
         // A rank keeps no sign of zero, which a raw score may have.
         if (raw && factor_first_) score = weighted_by(score, factors[i]);
-        if (has_factors_ && !factor_first_) score *= static_cast<float>(factors[i]);
+        if (weighted_late()) score *= static_cast<float>(factors[i]);
         const auto label = static_cast<float>(ranked_index(rank) % classes_);
         rows[written++] = {box, score, label, static_cast<float>(l)};
       }
@@ -433,6 +437,7 @@ class CandidatesOperation : public Operation {
   std::int64_t classes_, pre_nms_;
   float min_size_, threshold_ = 0;
   bool has_threshold_, factor_first_, best_class_, root_, whole_anchors_, plain_factors_, together_;
+  bool unweighted_;
   float factor_threshold_;
   bool has_factors_, sigmoid_, softmax_;
 };

@@ -38,7 +38,7 @@ class Candidates(Operation):
        best survive, best first, and of each the classes with score > ``score_threshold``, in their
        order. With ``together``, ``pre_nms`` counts the pairs of all levels: of those that survive
        in theirs, the ``pre_nms`` best do (ties: the lower level).
-    4. Unless ``factor_first``, times the sigmoid of the factor.
+    4. Unless ``factor_first`` or ``unweighted``, times the sigmoid of the factor.
     5. Boxes are decoded by ``coder``; those whose width or height is not more than ``min_size``
        are dropped (unless min_size < 0).
 
@@ -66,6 +66,7 @@ class Candidates(Operation):
     plain_factors: bool = False
     factor_threshold: Annotated[float, Range(-1, 1)] = -1.0
     together: bool = False
+    unweighted: bool = False
 
     def infer(self, shapes: Shapes) -> Rows:
         shapes.per_level(self.scores, self.deltas, self.strides, self.base_anchors)
@@ -83,6 +84,10 @@ class Candidates(Operation):
             shapes.expect(
                 not (getattr(self, choice) and self.whole_anchors), f"{choice} of whole_anchors"
             )
+        shapes.expect(
+            not self.unweighted or (bool(self.factors) and not self.factor_first),
+            "unweighted, without factors or with factor_first",
+        )
         shapes.expect(
             bool(self.factors) or self.factor_threshold < 0, "factor_threshold, without factors"
         )
@@ -148,7 +153,7 @@ class Candidates(Operation):
         size, stride = run.values[self.scores[level]].shape[1:3], self.strides[level]
         deltas = run.values[self.deltas[level]].reshape(-1, self.coder.numbers)
         anchor, label = chosen // self.num_classes, chosen % self.num_classes
-        if self.factors and not self.factor_first:
+        if self.factors and not (self.factor_first or self.unweighted):
             kept = kept * self._factor(level, run)[anchor]
         start = anchors(self.base_anchors[level], stride, *size)[anchor]
         boxes = self.coder.decode(start, deltas[anchor], *run.bounds, stride)
@@ -241,6 +246,7 @@ class Candidates(Operation):
             plain_factors=plain,
             factor_threshold=threshold,
             together=together,
+            unweighted=factors and not first and threshold >= 0 and bool(random.integers(2)),
         )
         image = np.zeros((64, 96, 3), np.uint8)
         read = {name: values[name] for name, _ in operation.reads()}

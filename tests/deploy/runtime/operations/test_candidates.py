@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 
 from lbwdet.deploy.runtime.alone import check_alone, compute_alone
 from lbwdet.deploy.runtime.arithmetic.boxes import exp
-from lbwdet.deploy.runtime.coders import DeltaCoder, DistanceCoder
+from lbwdet.deploy.runtime.coders import DeltaCoder, DistanceCoder, TwiceCoder
 from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.candidates import Candidates
@@ -208,7 +208,8 @@ def plain_candidates(operation, values, resized):
         deltas = values[operation.deltas[level]]
         numbers = deltas.shape[3] // len(base)
         for score, factor, label, y, x, a in pairs:
-            if factor is not None and not operation.factor_first:
+            late = not (operation.factor_first or operation.unweighted)
+            if factor is not None and late:
                 score = f32(score * factor)
             shift = f32(x) * f32(stride), f32(y) * f32(stride)
             anchor = [f32(f32(base[a][side]) + shift[side % 2]) for side in range(4)]
@@ -241,8 +242,16 @@ def test_the_random_cases_meet_everything():
         for operation in operations
     }
     assert len(met) == 9
-    assert {type(operation.coder) for operation in operations} == {DeltaCoder, DistanceCoder}
-    for setting in ("best_class", "root", "whole_anchors", "plain_factors", "together"):
+    coders = {type(operation.coder) for operation in operations}
+    assert coders == {DeltaCoder, DistanceCoder, TwiceCoder}
+    for setting in (
+        "best_class",
+        "root",
+        "whole_anchors",
+        "plain_factors",
+        "together",
+        "unweighted",
+    ):
         assert {getattr(operation, setting) for operation in operations} == {True, False}
     assert {operation.factor_threshold for operation in operations} == {-1, 0.4}
     assert {operation.coder.clip for operation in operations} == {True, False}
@@ -357,6 +366,7 @@ ONE_LEVEL = dict(
         (dict(root=True), {}, "root, but not of products of an activation and a sigmoid"),
         (dict(best_class=True, whole_anchors=True), {}, "best_class of whole_anchors"),
         (dict(together=True, whole_anchors=True), {}, "together of whole_anchors"),
+        (dict(unweighted=True), {}, "unweighted, without factors or with factor_first"),
         (dict(factor_threshold=0.5), {}, "factor_threshold, without factors"),
         (dict(factors=("f", "f")), dict(f=map_of(3)), "2 factors for 1 levels"),
         (dict(factors=("f",)), dict(f=map_of(1)), "'f' is not one factor per anchor"),
