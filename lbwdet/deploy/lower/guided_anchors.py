@@ -26,15 +26,16 @@ JOINED = tuple(
 )
 
 
-def guided_maps(head: Any, features: Sequence[Tensor]) -> tuple[Maps, Maps, Maps, Maps]:
-    """Scores and deltas, the anchors' sides and whether they are there, of all levels.
+def guided_maps(head: Any, features: Sequence[Tensor]) -> tuple[Maps, Maps, Maps]:
+    """Scores of all levels; of each, sides of anchors and deltas; and where anchors are.
 
     As MMDetection's ``forward_single``, but everywhere: it leaves out, to save time, what is
     predicted where no anchor is.
     """
     levels = (_of_retina if isinstance(head, GARetinaHead) else _of_proposals)(head, features)
-    scores, deltas, sides, places = (list(kind) for kind in zip(*levels, strict=True))
-    return scores, deltas, sides, places
+    scores, sides, deltas, places = zip(*levels, strict=True)
+    pairs = [part for pair in zip(sides, deltas, strict=True) for part in pair]
+    return list(scores), pairs, list(places)
 
 
 def _of_retina(head: Any, features: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
@@ -48,7 +49,7 @@ def _of_retina(head: Any, features: Sequence[Tensor]) -> list[tuple[Tensor, ...]
         place, sides = head.conv_loc(of_class), head.conv_shape(of_box)
         score = head.retina_cls(head.feature_adaption_cls(of_class, sides))
         delta = head.retina_reg(head.feature_adaption_reg(of_box, sides))
-        found.append((score, delta, sides, place))
+        found.append((score, sides, delta, place))
     return found
 
 
@@ -58,7 +59,7 @@ def _of_proposals(head: Any, features: Sequence[Tensor]) -> list[tuple[Tensor, .
         shared = head.rpn_conv(level).relu()
         place, sides = head.conv_loc(shared), head.conv_shape(shared)
         adapted = head.feature_adaption(shared, sides)
-        found.append((head.conv_cls(adapted), head.conv_reg(adapted), sides, place))
+        found.append((head.conv_cls(adapted), sides, head.conv_reg(adapted), place))
     return found
 
 
@@ -101,16 +102,17 @@ class Guided:
     def add_to(
         self, program: Building, maps: Sequence[str]
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Adds what joins the predictions of a box; ``maps``: deltas, sides and places of levels.
+        """Adds what joins the predictions of a box; ``maps``: those of :func:`guided_maps` behind
+        the scores.
 
         Returns:
             Names of what candidates read as deltas and as factors.
         """
         levels, joined = len(maps) // 3, []
         for level in range(levels):
-            joined.append(f"{maps[level]}.guided")
-            parts = (maps[levels + level], maps[level])
-            program.add(Mix(parts, joined[-1], JOINED, (0.0,) * len(JOINED)))
+            sides, deltas = maps[2 * level : 2 * level + 2]
+            joined.append(f"{deltas}.guided")
+            program.add(Mix((sides, deltas), joined[-1], JOINED, (0.0,) * len(JOINED)))
         return tuple(joined), tuple(maps[2 * levels :])
 
     @staticmethod

@@ -52,5 +52,5 @@ def test_what_no_operation_has_is_refused(changes, message):
 @pytest.mark.parametrize("more", [dict(nms_post=20), dict(nms_post=99, nms_across_levels=True)])
 def test_fewer_of_a_level_than_of_all_are_refused(more):
     Guided.check(TestConfig("test_cfg", dict(nms_post=50)), 50)
-    with pytest.raises(ConfigError, match="test_cfg: nms_post=.. below max_per_img=50"):
+    with pytest.raises(ConfigError, match=r"test_cfg: nms_post=.. below max_per_img=50"):
         Guided.check(TestConfig("test_cfg", more), 50)

@@ -18,7 +18,7 @@ from lbwdet.deploy.runtime.operations.candidates import Candidates
 
 @head("GARetinaHead", ("RetinaNet", "SingleStageDetector"))
 class GuidedRetinaNet(OneStage):
-    """Scores, deltas, sides of anchors, and where these are, of every level.
+    """Scores of all levels; of each, sides of anchors and deltas; and where anchors are.
 
     The best anchors survive, with all their classes.
     """

@@ -13,6 +13,7 @@ def test_equals_mmdetection_and_runs_in_integers(whole, tiny, one_stage, norm_ty
         stacked_convs=1,
         dcn_on_last_conv=False,
         bbox_norm_type=norm_type,
+        strides=[8, 16, 32, 64, 128],
         norm_cfg=dict(type="GN", num_groups=4, requires_grad=True),
         regress_ranges=((-1, 12), (12, 16), (16, 32), (32, 64), (64, 1e8)),
         loss_cls=dict(type="VarifocalLoss", use_sigmoid=True),
