@@ -39,7 +39,7 @@ def guided_maps(head: Any, features: Sequence[Tensor]) -> tuple[Maps, Maps, Maps
 
 
 def _of_retina(head: Any, features: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
-    found = []
+    found: list[tuple[Tensor, ...]] = []
     for of_class in features:
         of_box = of_class
         for layer in head.cls_convs:
@@ -54,7 +54,7 @@ def _of_retina(head: Any, features: Sequence[Tensor]) -> list[tuple[Tensor, ...]
 
 
 def _of_proposals(head: Any, features: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
-    found = []
+    found: list[tuple[Tensor, ...]] = []
     for level in features:
         shared = head.rpn_conv(level).relu()
         place, sides = head.conv_loc(shared), head.conv_shape(shared)

@@ -143,7 +143,7 @@ class Site:
         return value
 
     def add_layer(
-        self, kernel: tuple[int, int], outputs: int, value: str = "", **arrangement: bool
+        self, kernel: tuple[int, int], outputs: int, value: str = "", **arrangement: Any
     ) -> str:
         """Takes the call's ``weight`` and ``bias`` for a layer; returns its name.
 

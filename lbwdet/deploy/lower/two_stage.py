@@ -91,7 +91,8 @@ class Proposals:
         Returns:
             Name of the candidates.
         """
-        levels, factors = len(self.candidates.strides), ()
+        levels = len(self.candidates.strides)
+        factors: tuple[str, ...] = ()
         scores, deltas = tuple(maps[:levels]), tuple(maps[levels:])
         if self._guided is not None:
             deltas, factors = self._guided.add_to(program, deltas)

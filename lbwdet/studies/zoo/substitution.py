@@ -13,14 +13,14 @@ from lbwdet.errors import LBWError
 
 
 class Place(NamedTuple):
-    """A module, which of its calls, which of the tensors that this call returns.
+    """A module, which of its calls, the number of a tensor that this call returns.
 
     With ``channels``, these of the tensor's alone.
     """
 
     module: nn.Module
     call: int
-    index: int
+    number: int
     channels: Tensor | None = None
 
 

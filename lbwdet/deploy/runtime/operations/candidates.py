@@ -170,7 +170,7 @@ class Candidates(Operation):
         ``counts`` [anchors] says which anchors do at all.
         """
         flat = scores.reshape(-1)
-        pairs = np.arange(len(flat)).reshape(scores.shape)
+        pairs: Array = np.arange(len(flat)).reshape(scores.shape)
         if self.best_class:
             pairs = pairs[:, :1] + scores.argmax(1)[:, None]
         if counts is not None:
