@@ -47,3 +47,8 @@ def test_equals_mmdetection_and_runs_in_integers(whole, tiny, guided):
     assert isinstance(candidates.coder, TwiceCoder) and candidates.unweighted
     assert candidates.coder.first == DeltaCoder((0.0,) * 4, (1.0,) * 4, 1e-6, clip=False)
     assert np.float32(0.45) > np.float32(candidates.factor_threshold) > np.float32(0.4499999)
+
+
+def test_the_best_anchors_of_a_level_survive(whole, tiny, guided, monkeypatch):
+    monkeypatch.setitem(guided.bbox_head.test_cfg, "nms_pre", 12)
+    whole.check(guided, tiny.pipeline, lower(guided, tiny.pipeline), tiny.image)
