@@ -21,6 +21,7 @@ class LayerParameters:
             outputs are those of every pixel of the kernel, row by row.
         sampled: whether the layer's inputs are those of every pixel of the kernel, row by row, as
             ``DeformedSamples`` gives them.
+        outputs: numbers of the output channels that it has of the weight's; empty: all.
         length_eps: if given, every output's gain is still to be divided by the length of its
             weight plus this number: that of the low-bit weight.
     """
@@ -32,7 +33,18 @@ class LayerParameters:
     bias: tuple[float, ...]
     transposed: bool = False
     sampled: bool = False
+    outputs: tuple[int, ...] = ()
     length_eps: float | None = None
+
+    def only(self, outputs: tuple[int, ...]) -> "LayerParameters":
+        """With these of its output channels alone."""
+        of_weight = self.outputs or range(len(self.gain))
+        return replace(
+            self,
+            gain=tuple(self.gain[index] for index in outputs),
+            bias=tuple(self.bias[index] for index in outputs),
+            outputs=tuple(of_weight[index] for index in outputs),
+        )
 
     def then(self, gain: tuple[float, ...], bias: tuple[float, ...]) -> "LayerParameters":
         """With another factor and offset after its own: ``(y * g + b) * gain + bias``."""

@@ -12,6 +12,7 @@ from lbwdet.deploy.lower.fusions import FUSIONS, Fusion
 from lbwdet.deploy.lower.head import Head, head_of
 from lbwdet.deploy.lower.heads import HEADS  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.preprocess import read_preprocess
+from lbwdet.deploy.lower.quantizing import quantize_predictions
 from lbwdet.deploy.lower.wrapped import detector_in, without_masks
 from lbwdet.deploy.runtime.context import LayerNumbers
 from lbwdet.deploy.runtime.operation import Operation
@@ -86,7 +87,8 @@ def lower(
         image = torch.zeros(1, 3, *_trace_size(preprocess))
         maps = program.trace(kind.dense, image, preprocess.output)
         head.add_to(program, maps)
-    operations = Program(_of_every_image(program.operations, program.weights), {})
+    steps = quantize_predictions(program.operations)
+    operations = Program(_of_every_image(steps, program.weights), {})
     return Lowered(
         operations, program.weights, program.activations, program.floats, maps, kind.classes
     )

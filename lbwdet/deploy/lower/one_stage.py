@@ -86,11 +86,15 @@ class OneStage(Head):
             base_anchors=priors.boxes,
             coder=self.coder(head),
             num_classes=int(head.num_classes),
-            activation="sigmoid" if head.use_sigmoid_cls else "softmax",
+            activation="sigmoid" if self.has_sigmoid(head) else "softmax",
             pre_nms=self.pre_nms(config),
             score_threshold=config.number("score_thr", 0),
             min_size=smallest,
         )
+
+    def has_sigmoid(self, head: Any) -> bool:
+        """Whether classes have scores of their own, or shares of one."""
+        return bool(head.use_sigmoid_cls)
 
     def pre_nms(self, config: TestConfig) -> int:
         """Candidates of a level."""

@@ -143,7 +143,7 @@ class Site:
         return value
 
     def add_layer(
-        self, kernel: tuple[int, int], outputs: int, value: str = "", **arrangement: bool
+        self, kernel: tuple[int, int], outputs: int, value: str = "", **arrangement: Any
     ) -> str:
         """Takes the call's ``weight`` and ``bias`` for a layer; returns its name.
 
@@ -168,6 +168,13 @@ class Site:
             **arrangement,
         )
         return name
+
+    def add_part_of_layer(self, value: str, outputs: tuple[int, ...]) -> str:
+        """Of the layer whose convolution writes ``value``, some output channels; its name."""
+        conv = self.writer(value)
+        assert isinstance(conv, Conv)
+        self._draft.layers[self.output] = self._draft.layers[conv.layer].only(outputs)
+        return self.output
 
     def divide_by_length(self, value: str, eps: float) -> None:
         """Of the layer whose convolution writes ``value``; see ``LayerParameters.length_eps``."""

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.modules.utils import _pair
 
+from lbwdet.deploy.lower.mixing import Mixing, as_single_call
+
 
 @torch.library.custom_op("lbwdet::l2_norm", mutates_args=())
 def l2_norm(input: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -133,6 +135,7 @@ _SINGLE: tuple[tuple[type, Any], ...] = (
     (L2Norm, _l2_norm),
     (NormedLinear, _normed_linear),
     (NormedConv2d, _normed_conv),
+    (Mixing, as_single_call),
     (DeformConv2d, _without_padding),
     (DeformConv2dFunction, staticmethod(_deform_conv)),
     (ModulatedDeformConv2dFunction, staticmethod(_modulated_deform_conv)),

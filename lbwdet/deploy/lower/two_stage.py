@@ -5,10 +5,13 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from mmdet.models import BBoxHead, RPNHead
+from mmdet.models.dense_heads import GARPNHead
 from mmdet.models.losses import SeesawLoss
+from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.cutting import Cut, cut
+from lbwdet.deploy.lower.guided_anchors import Guided, guided_maps
 from lbwdet.deploy.lower.mask_branch import MaskBranch
 from lbwdet.deploy.lower.settings import (
     TestConfig,
@@ -36,14 +39,21 @@ class Proposals:
     """
 
     def __init__(self, name: str, head: Any) -> None:
-        check_type(
-            name, head, RPNHead, "forward_single", "_predict_by_feat_single", "_bbox_post_process"
-        )
+        self._guided = Guided(name, head) if isinstance(head, GARPNHead) else None
+        if self._guided is None:
+            methods = "forward_single", "_predict_by_feat_single", "_bbox_post_process"
+            check_type(name, head, RPNHead, *methods)
+        else:
+            check_type(name, head, GARPNHead, "forward_single", "_predict_by_feat_single")
         if not head.use_sigmoid_cls:
             raise ConfigError(f"{name}: softmax scores cannot be lowered; use_sigmoid=True is")
-        anchors = read_anchors(f"{name}.anchor_generator", head.prior_generator)
+        anchors = (
+            read_anchors(f"{name}.anchor_generator", head.prior_generator)
+            if self._guided is None
+            else self._guided.priors
+        )
         config = TestConfig("test_cfg.rpn", head.test_cfg)
-        self.candidates = Candidates(
+        candidates = Candidates(
             scores=(),
             deltas=(),
             output=f"{PROPOSALS}.candidates",
@@ -55,19 +65,47 @@ class Proposals:
             pre_nms=config.positive("nms_pre"),
             min_size=config.number("min_bbox_size", -1),
         )
+        self.candidates = (
+            candidates if self._guided is None else self._guided.candidates(candidates)
+        )
         threshold, group = config.nms("level")
+        most = config.positive("max_per_img")
+        if self._guided is not None:
+            self._guided.check(config, most)
         self.suppress = Suppress(
             input=self.candidates.output,
             output=f"{PROPOSALS}.kept",
             iou_threshold=threshold,
-            max_boxes=config.positive("max_per_img"),
+            max_boxes=most,
             group=group,
         )
 
-    def of(self, maps: Sequence[str]) -> Candidates:
-        """The candidates, from the names of the head's maps: scores of all levels, then deltas."""
+    def add_candidates(self, program: Building, maps: Sequence[str], **changes: Any) -> str:
+        """Adds the candidates, from the names of the head's maps: see :func:`proposal_maps`.
+
+        Args:
+            program: has the maps.
+            maps: their names.
+            changes: settings of the operation that are to be others.
+
+        Returns:
+            Name of the candidates.
+        """
         levels = len(self.candidates.strides)
-        return replace(self.candidates, scores=tuple(maps[:levels]), deltas=tuple(maps[levels:]))
+        factors: tuple[str, ...] = ()
+        scores, deltas = tuple(maps[:levels]), tuple(maps[levels:])
+        if self._guided is not None:
+            deltas, factors = self._guided.add_to(program, deltas)
+        program.add(
+            replace(self.candidates, scores=scores, deltas=deltas, factors=factors, **changes)
+        )
+        return self.candidates.output
+
+
+def proposal_maps(head: Any, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """What a proposal head predicts: scores of all levels, deltas, and what guides anchors."""
+    outputs = guided_maps(head, features) if isinstance(head, GARPNHead) else head(features)
+    return tuple(level for kind in outputs for level in kind)
 
 
 class TwoStage:
@@ -109,7 +147,8 @@ class TwoStage:
             Name of the boxes.
         """
         suppress = self._proposals.suppress
-        program.add(self._proposals.of(maps), suppress, Regions(suppress.output, PROPOSALS))
+        self._proposals.add_candidates(program, maps)
+        program.add(suppress, Regions(suppress.output, PROPOSALS))
         return PROPOSALS
 
     def add_detections(

@@ -93,7 +93,7 @@ def _codes(
         codes = outputs_first(quantized.codes.numpy(), layer)
         return (
             codes,
-            scale if len(scale) == 1 else np.resize(scale, len(codes)),
+            scale if len(scale) == 1 else np.resize(_only(scale, layer), len(codes)),
             module.quantizer.code,
             quantized.bit_width,
             quantized.num_magnitudes,
@@ -107,11 +107,15 @@ def _codes(
 def outputs_first(weight: Array, layer: LayerParameters) -> Array:
     """A layer's weight with its output channels first, as its convolution has them."""
     if layer.sampled:
-        return np.ascontiguousarray(weight.transpose(0, 2, 3, 1).reshape(len(weight), -1, 1, 1))
-    if not layer.transposed:
-        return weight
-    outputs_last = weight.transpose(2, 3, 1, 0)
-    return np.ascontiguousarray(outputs_last.reshape(-1, len(weight), 1, 1))
+        weight = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1, 1, 1)
+    elif layer.transposed:
+        weight = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight), 1, 1)
+    return np.ascontiguousarray(_only(weight, layer))
+
+
+def _only(rows: Array, layer: LayerParameters) -> Array:
+    """Of something for each output channel, that of those which the layer has."""
+    return rows[list(layer.outputs)] if layer.outputs else rows
 
 
 def uniform_codes(weight: Array) -> tuple[Array, Array]:

@@ -11,12 +11,25 @@ from lbwdet.deploy.runtime.operations.candidates import Candidates
 
 @export.register
 def candidates(operation: Candidates, values: Values) -> str:
+    graph = values.graph
     levels = [_level(operation, level, values) for level in range(len(operation.scores))]
-    return values.graph("Concat", *levels, axis=0)
+    found = graph("Concat", *(rows for rows, _ in levels), axis=0)
+    if operation.together:
+        scores = graph("Concat", *(scores for _, scores in levels), axis=0)
+        _, best = rows.best_first(graph, scores, operation.pre_nms)
+        count = graph("Shape", best)
+        in_order, _ = graph.several("TopK", 2, best, count, axis=0, largest=0)
+        found = graph("Gather", found, in_order)
+    if operation.min_size < 0:
+        return found
+    start, end = graph.several("Split", 2, rows.boxes(graph, found), [2, 2], axis=1)
+    shorter = graph("ReduceMin", graph("Sub", end, start), axes=[1], keepdims=0)
+    large = rows.where(graph, graph("Greater", shorter, float(operation.min_size)))
+    return graph("Gather", found, large)
 
 
-def _level(operation: Candidates, level: int, values: Values) -> str:
-    """Candidates [n, 7] of one level."""
+def _level(operation: Candidates, level: int, values: Values) -> tuple[str, str]:
+    """Candidates [n, 7] of one level, of any size, and the scores that they were chosen by."""
     graph, classes = values.graph, operation.num_classes
     factor = _factor(operation, level, values)
     scores = _scores(operation, level, values)
@@ -24,23 +37,27 @@ def _level(operation: Candidates, level: int, values: Values) -> str:
         scores = graph("Mul", scores, graph("Unsqueeze", factor, [1]))
     if operation.root:
         scores = graph("Sqrt", scores)
+    counts = None
+    if operation.factor_threshold >= 0:
+        assert factor is not None
+        above = graph("Greater", factor, float(operation.factor_threshold))
+        counts = rows.where(graph, above)
+        scores = graph("Gather", scores, counts)
     choose = _of_anchors if operation.whole_anchors else _best
     score, pair = choose(operation, graph, scores)
+    chosen_by = score
     anchor, label = graph("Div", pair, classes), graph("Mod", pair, classes)
-    if factor is not None and not operation.factor_first:
+    if counts is not None:
+        anchor = graph("Gather", counts, anchor)
+    if factor is not None and not (operation.factor_first or operation.unweighted):
         score = graph("Mul", score, graph("Gather", factor, anchor))
     deltas = _per_anchor(graph, values.read(operation.deltas[level]), operation.coder.numbers)
     deltas = graph("Gather", deltas, anchor)
-    boxes = decode(operation.coder, values, _anchors(operation, level, values, anchor), deltas)
+    start = _anchors(operation, level, values, anchor)
+    boxes = decode(operation.coder, values, start, deltas, operation.strides[level])
     label = graph.cast(label, TensorProto.FLOAT)
     number = graph("Add", graph("Mul", label, 0.0), float(level))
-    found = rows.join(graph, boxes, score, label, number)
-    if operation.min_size < 0:
-        return found
-    start, end = graph.several("Split", 2, boxes, [2, 2], axis=1)
-    shorter = graph("ReduceMin", graph("Sub", end, start), axes=[1], keepdims=0)
-    large = rows.where(graph, graph("Greater", shorter, float(operation.min_size)))
-    return graph("Gather", found, large)
+    return rows.join(graph, boxes, score, label, number), chosen_by
 
 
 def _scores(operation: Candidates, level: int, values: Values) -> str:

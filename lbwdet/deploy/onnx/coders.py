@@ -5,13 +5,13 @@ import functools
 import numpy as np
 
 from lbwdet.deploy.onnx.values import Values
-from lbwdet.deploy.runtime.coders import Coder, DeltaCoder, DistanceCoder
+from lbwdet.deploy.runtime.coders import Coder, DeltaCoder, DistanceCoder, TwiceCoder
 from lbwdet.errors import ConfigError
 
 
 @functools.singledispatch
-def decode(coder: Coder, values: Values, boxes: str, deltas: str) -> str:
-    """Boxes [n, 4] from priors and deltas [n, 4].
+def decode(coder: Coder, values: Values, boxes: str, deltas: str, stride: int = 1) -> str:
+    """Boxes [n, 4] from priors of a level and deltas [n, 4].
 
     Raises:
         ConfigError: there is no export for the coder.
@@ -21,7 +21,7 @@ def decode(coder: Coder, values: Values, boxes: str, deltas: str) -> str:
 
 
 @decode.register
-def delta(coder: DeltaCoder, values: Values, boxes: str, deltas: str) -> str:
+def delta(coder: DeltaCoder, values: Values, boxes: str, deltas: str, stride: int = 1) -> str:
     graph = values.graph
     if coder.stds != (1.0,) * 4:
         deltas = graph("Mul", deltas, np.array(coder.stds, np.float32))
@@ -34,6 +34,8 @@ def delta(coder: DeltaCoder, values: Values, boxes: str, deltas: str) -> str:
         size = graph("Add", size, 1.0)
     center = graph("Mul", graph("Add", start, end), 0.5)
     shift, largest = graph("Mul", size, move), coder.max_log_ratio
+    if coder.in_cell:
+        shift = graph("Mul", graph("Sub", graph("Sigmoid", move), 0.5), float(stride))
     least = -largest
     if coder.max_shift:
         shift, least = graph("Clip", shift, -coder.max_shift, coder.max_shift), -100.0
@@ -45,7 +47,7 @@ def delta(coder: DeltaCoder, values: Values, boxes: str, deltas: str) -> str:
 
 
 @decode.register
-def distance(coder: DistanceCoder, values: Values, boxes: str, deltas: str) -> str:
+def distance(coder: DistanceCoder, values: Values, boxes: str, deltas: str, stride: int = 1) -> str:
     graph = values.graph
     start, end = _halves(values, boxes)
     center = graph("Mul", graph("Add", start, end), 0.5)
@@ -58,6 +60,13 @@ def distance(coder: DistanceCoder, values: Values, boxes: str, deltas: str) -> s
         before, after = graph("Mul", before, size), graph("Mul", after, size)
     start, end = graph("Sub", center, before), graph("Add", center, after)
     return _boxes(values, start, end, coder.clip, coder.inset)
+
+
+@decode.register
+def twice(coder: TwiceCoder, values: Values, boxes: str, deltas: str, stride: int = 1) -> str:
+    first, second = values.graph.several("Split", 2, deltas, [4, 4], axis=1)
+    priors = decode(coder.first, values, boxes, first, stride)
+    return decode(coder.second, values, priors, second, stride)
 
 
 def _distances(coder: DistanceCoder, values: Values, predicted: str) -> str:

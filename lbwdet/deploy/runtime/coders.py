@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lbwdet.deploy.runtime.arithmetic.boxes import exp, softmax
+from lbwdet.deploy.runtime.arithmetic.boxes import exp, sigmoid, softmax
 from lbwdet.deploy.runtime.declaration import Range
 
 Array = NDArray[Any]
@@ -39,7 +39,10 @@ class DeltaCoder:
     clamped to 0 .. width (height) of the image, see ``Preprocess``, if ``clip``. With a
     ``max_shift`` above 0, ``pw * dx`` is clamped to ``±max_shift`` pixels, and dw is not limited
     below (it is clamped to -700, whose exponential is 0). With ``end_pixels``, a box has its last
-    pixel: ``pw = x2 - x1 + 1``, and it is clamped to ``width - 1``.
+    pixel: ``pw = x2 - x1 + 1``, and it is clamped to ``width - 1``. With ``in_cell`` the middle
+    stays in the prior's cell, as in YOLO (arXiv 1804.02767): ``(sigmoid(dx) - 0.5) * stride`` is in
+    the place of ``pw * dx``, with the ``sigmoid`` of ``Candidates`` and the stride of the prior's
+    level (1 of boxes that belong to none).
     """
 
     numbers: ClassVar[int] = 4
@@ -50,8 +53,11 @@ class DeltaCoder:
     clip: bool = True
     max_shift: Annotated[float, Range(0, 1e6)] = 0.0
     end_pixels: bool = False
+    in_cell: bool = False
 
-    def decode(self, boxes: Array, deltas: Array, height: int, width: int) -> Array:
+    def decode(
+        self, boxes: Array, deltas: Array, height: int, width: int, stride: int = 1
+    ) -> Array:
         """Boxes float32 [..., 4] from priors and deltas [..., 4] in an image of this size."""
         d = deltas * np.array(self.stds, np.float32) + np.array(self.means, np.float32)
         largest = np.float32(self.max_log_ratio)
@@ -63,6 +69,8 @@ class DeltaCoder:
             size, center = (second - first) + extra, (first + second) * _HALF
             stretch = exp(np.clip(d[..., axis + 2], least, largest)).astype(np.float32)
             shift = size * d[..., axis]
+            if self.in_cell:
+                shift = (sigmoid(d[..., axis]) - _HALF) * np.float32(stride)
             if self.max_shift:
                 shift = np.clip(shift, -np.float32(self.max_shift), np.float32(self.max_shift))
             center, half = center + shift, (size * stretch) * _HALF
@@ -76,9 +84,9 @@ class DeltaCoder:
         """Largest change of a side's logarithm."""
         return abs(math.log(self.max_ratio))
 
-    def constants(self) -> dict[str, float]:
-        """Numbers for the native engine besides the fields."""
-        return {"coder.max_log_ratio": self.max_log_ratio}
+    def constants(self, name: str = "coder") -> dict[str, float]:
+        """Numbers for the native engine besides the fields; ``name`` is that of the coder."""
+        return {f"{name}.max_log_ratio": self.max_log_ratio}
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,9 @@ class DistanceCoder:
     of_prior: bool = False
     vertical_first: bool = False
 
-    def decode(self, boxes: Array, deltas: Array, height: int, width: int) -> Array:
+    def decode(
+        self, boxes: Array, deltas: Array, height: int, width: int, stride: int = 1
+    ) -> Array:
         """Boxes float32 [..., 4] from priors and what is predicted [..., numbers]."""
         distances = self._distances(deltas) * np.float32(self.scale)
         sides = []
@@ -150,15 +160,49 @@ class DistanceCoder:
         return {}
 
 
-Coder = DeltaCoder | DistanceCoder
+@dataclass(frozen=True)
+class TwiceCoder:
+    """One :class:`DeltaCoder` after the other: the boxes of the first are the second's priors.
+
+    Of the eight numbers, the first four are the first one's.
+    """
+
+    numbers: ClassVar[int] = 8
+
+    first: DeltaCoder
+    second: DeltaCoder
+
+    def decode(
+        self, boxes: Array, deltas: Array, height: int, width: int, stride: int = 1
+    ) -> Array:
+        """Boxes float32 [..., 4] from priors and what is predicted [..., 8]."""
+        priors = self.first.decode(boxes, deltas[..., :4], height, width, stride)
+        return self.second.decode(priors, deltas[..., 4:], height, width, stride)
+
+    @property
+    def clip(self) -> bool:
+        """Whether boxes end at the borders of the image."""
+        return self.second.clip
+
+    def constants(self) -> dict[str, float]:
+        """Numbers for the native engine besides the fields."""
+        return self.first.constants("coder.first") | self.second.constants("coder.second")
+
+
+Coder = DeltaCoder | DistanceCoder | TwiceCoder
 
 
 def random_coder(random: np.random.Generator) -> Coder:
     """One with random settings, for cases."""
     clip, coin = bool(random.integers(2)), [bool(bit) for bit in random.integers(0, 2, 3)]
-    if random.integers(2):
+    kind = int(random.integers(3))
+    if kind < 2:
         shift = 6.0 if coin[0] else 0.0
-        return DeltaCoder((0.0, 0.1, 0.0, 0.0), (1.0,) * 4, 16 / 1000, clip, shift, coin[1])
+        coder = DeltaCoder(
+            (0.0, 0.1, 0.0, 0.0), (1.0,) * 4, 16 / 1000, clip, shift, coin[1], in_cell=coin[2]
+        )
+        guide = DeltaCoder((0.0,) * 4, (0.5,) * 4, 1e-6, clip=coin[2])
+        return coder if kind == 0 else TwiceCoder(guide, coder)
     return DistanceCoder(
         scale=float(random.choice([0.25, 8.0])),
         clip=clip,

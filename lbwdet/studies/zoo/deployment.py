@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmcv.ops import MaskedConv2d
 from mmcv.transforms import Compose
 from mmdet.models import SSDHead
 from numpy.typing import NDArray
@@ -72,9 +73,10 @@ def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
         report("doing", "calibrate")
         images = _images(pipeline)
         batches = [_batch(image, pipeline) for image in images.values()]
-        make_lively(model, lambda: model.test_step(_joined(batches)))
+        together = _joined(batches) if _takes_batches(model) else batches[0]
+        make_lively(model, lambda: model.test_step(together))
         quantize_(model, weight=WEIGHT)
-        make_lively(model, lambda: model.test_step(_joined(batches)), scaled=False)
+        make_lively(model, lambda: model.test_step(together), scaled=False)
         report("doing", "lower")
         lowered = lower(model, pipeline)
         report("masks", _with_masks(model, lowered))
@@ -107,6 +109,11 @@ def _able_to_predict(model: Any) -> Any:
         if isinstance(part, SSDHead) and not hasattr(part, "loss_cls"):
             part.loss_cls = None
     return model
+
+
+def _takes_batches(model: Any) -> bool:
+    """Whether several images can be predicted at once; guided anchors assert that it is one."""
+    return not any(isinstance(part, MaskedConv2d) for part in model.modules())
 
 
 @contextlib.contextmanager

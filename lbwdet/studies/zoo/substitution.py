@@ -3,15 +3,43 @@
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree
 
 from lbwdet.errors import LBWError
 
-Place = tuple[nn.Module, int, int]
-"""A module, which of its calls, which of the tensors that this call returns."""
+
+class Place(NamedTuple):
+    """A module, which of its calls, the number of a tensor that this call returns.
+
+    With ``channels``, these of the tensor's alone.
+    """
+
+    module: nn.Module
+    call: int
+    number: int
+    channels: Tensor | None = None
+
+
+class _Selections(TorchFunctionMode):
+    """Knows of what is selected by ``index_select`` the source and the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: dict[int, tuple[Tensor, Tensor]] = {}
+        self._kept: list[Tensor] = []  # so that no other tensor gets an identity that was seen
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if function is Tensor.index_select and args[1] == 1:
+            self.made[id(result)] = args[0], args[2]
+            self._kept.append(result)
+        return result
 
 
 def places_of(model: nn.Module, compute: Callable[[], Sequence[Tensor]]) -> list[list[Place]]:
@@ -26,11 +54,14 @@ def places_of(model: nn.Module, compute: Callable[[], Sequence[Tensor]]) -> list
     def note(module: nn.Module, call: int, output: Any) -> None:
         kept.append(output)
         for index, leaf in enumerate(_pytree.tree_leaves(output)):
-            seen[id(leaf)].append((module, call, index))
+            seen[id(leaf)].append(Place(module, call, index))
 
-    with _watched(model, note):
+    with _watched(model, note), _Selections() as selections:
         tensors = compute()
-    places = [seen[id(tensor)] for tensor in tensors]
+    places = []
+    for tensor in tensors:
+        source, channels = selections.made.get(id(tensor), (tensor, None))
+        places.append([place._replace(channels=channels) for place in seen[id(source)]])
     if missing := [index for index, found in enumerate(places) if not found]:
         raise LBWError(f"no module returns map {missing[0]} of {len(places)}")
     return places
@@ -41,15 +72,20 @@ def substituted(
     model: nn.Module, places: Sequence[Sequence[Place]], tensors: Sequence[Tensor]
 ) -> Iterator[None]:
     """Inside the block each tensor stands at its places, in the first run of the model."""
-    exchanged = {
-        (module, call, index): tensor
-        for found, tensor in zip(places, tensors, strict=True)
-        for module, call, index in found
-    }
+    exchanged: defaultdict[Place, list[tuple[Tensor | None, Tensor]]] = defaultdict(list)
+    for found, tensor in zip(places, tensors, strict=True):
+        for place in found:
+            exchanged[place._replace(channels=None)].append((place.channels, tensor))
 
     def exchange(module: nn.Module, call: int, output: Any) -> Any:
         leaves, structure = _pytree.tree_flatten(output)
-        changed = [exchanged.get((module, call, n), leaf) for n, leaf in enumerate(leaves)]
+        changed = list(leaves)
+        for index, leaf in enumerate(leaves):
+            for channels, tensor in exchanged.get(Place(module, call, index), ()):
+                changed[index] = (
+                    tensor if channels is None else leaf.index_copy(1, channels, tensor)
+                )
+                leaf = changed[index]
         if all(new is old for new, old in zip(changed, leaves, strict=True)):
             return None
         return _pytree.tree_unflatten(changed, structure)

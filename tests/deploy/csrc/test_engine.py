@@ -27,6 +27,7 @@ CODER = {
     "coder.max_log_ratio": 4.1,
     "coder.max_shift": 0.0,
     "coder.end_pixels": 0,
+    "coder.in_cell": 0,
     "coder.clip": 1,
 }
 
@@ -167,6 +168,9 @@ def candidates(engine) -> dict[str, Any]:
         root=0,
         whole_anchors=0,
         plain_factors=0,
+        factor_threshold=0.1,
+        together=1,
+        unweighted=0,
         has_threshold=1,
         score_threshold=0.05,
         pre_nms=7,

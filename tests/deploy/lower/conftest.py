@@ -177,7 +177,9 @@ def _dense_outputs(program):
         if writes == {Kind.CANDIDATES} and set(reads.values()) == {Kind.FLOAT}:
             boxes += [source for name in reads for source in made_of.get(name, [name])]
         elif writes == set(reads.values()) == {Kind.FLOAT}:
-            made_of[operation.written] = list(reads)
+            made_of[operation.written] = [
+                source for name in reads for source in made_of.get(name, [name])
+            ]
         elif writes <= {Kind.UINT8, Kind.FLOAT} and Kind.BOXES in reads.values():
             regions += [name for name, kind in reads.items() if kind is not Kind.BOXES]
     return [*dict.fromkeys(regions), *dict.fromkeys(boxes)]

@@ -72,3 +72,10 @@ def test_names_are_those_of_layers_numbered_where_they_are_several():
     )
     assert part.layers == {"stem": layer("stem"), "head:0": layer("head"), "head:1": layers["s"]}
     assert part.outputs == ("head:2", "image")
+
+
+def test_some_outputs_of_a_layer_and_some_of_those():
+    whole = LayerParameters("m", "m.weight", (1, 1), (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
+    some = whole.only((2, 0, 1)).only((0, 2))
+    assert some.outputs == (2, 1)
+    assert (some.gain, some.bias) == ((3.0, 2.0), (6.0, 5.0))

@@ -7,11 +7,12 @@ from mmdet.models.task_modules.coders import (
     DeltaXYWHBBoxCoder,
     LegacyDeltaXYWHBBoxCoder,
     TBLRBBoxCoder,
+    YOLOBBoxCoder,
 )
 from mmdet.structures.bbox import distance2bbox
 
 from lbwdet.deploy.runtime.arithmetic.boxes import exp
-from lbwdet.deploy.runtime.coders import DeltaCoder, DistanceCoder
+from lbwdet.deploy.runtime.coders import DeltaCoder, DistanceCoder, TwiceCoder
 
 f32 = np.float32
 
@@ -70,6 +71,19 @@ class TestDeltaCoder:
         found = coder.decode(boxes, deltas, 90, 120)
         assert found.dtype == f32 and found[:, 2].max() == 119
         assert np.allclose(found, expected.numpy(), atol=1e-3, rtol=1e-5)
+
+    def test_the_middle_in_its_cell(self):
+        random = np.random.default_rng(0)
+        boxes, deltas = random_boxes(random, 500), random.normal(0, 2, (500, 4)).astype(f32)
+        coder = DeltaCoder((0.0,) * 4, (1.0,) * 4, 1e6, clip=False, in_cell=True)
+        predicted = torch.from_numpy(deltas.copy())
+        predicted[:, :2].sigmoid_()
+        expected = YOLOBBoxCoder().decode(torch.from_numpy(boxes), predicted, 16)
+        found = coder.decode(boxes, deltas, 90, 120, 16)
+        assert found.dtype == f32
+        assert np.allclose(found, expected.numpy(), atol=1e-3, rtol=1e-5)
+        moved = np.abs(found[:, :2] + found[:, 2:] - boxes[:, :2] - boxes[:, 2:]) / 2
+        assert 7 < moved.max() <= 8.01
 
     def test_number_by_number(self):
         random = np.random.default_rng(1)
@@ -169,3 +183,24 @@ class TestDistanceCoder:
 
     def test_the_native_engine_needs_nothing_else(self):
         assert DistanceCoder().constants() == {}
+
+
+class TestTwiceCoder:
+    FIRST = DeltaCoder((0.0,) * 4, (0.1,) * 4, 1e-6, clip=False)
+    SECOND = DeltaCoder((0.0,) * 4, (0.2,) * 4, 16 / 1000)
+
+    def test_the_second_starts_from_what_the_first_gives(self):
+        random = np.random.default_rng(0)
+        boxes, deltas = random_boxes(random, 50), random.normal(0, 3, (50, 8)).astype(f32)
+        coder = TwiceCoder(self.FIRST, self.SECOND)
+        middle = self.FIRST.decode(boxes, deltas[:, :4], 90, 120)
+        expected = self.SECOND.decode(middle, deltas[:, 4:], 90, 120)
+        assert coder.numbers == 8 and coder.clip
+        assert np.array_equal(coder.decode(boxes, deltas, 90, 120), expected)
+
+    def test_the_native_engine_is_told_both_logarithms(self):
+        found = TwiceCoder(self.FIRST, self.SECOND).constants()
+        assert found == {
+            "coder.first.max_log_ratio": -np.log(1e-6),
+            "coder.second.max_log_ratio": -np.log(16 / 1000),
+        }

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmcv.ops import MaskedConv2d
 from mmdet.models import SSDHead
 
 from lbwdet.studies.zoo import deployment
@@ -76,3 +77,9 @@ def test_ssd_predicts():
     head.__class__ = type("Head", (SSDHead,), {"__init__": lambda self: None})
     model = deployment._able_to_predict(torch.nn.Sequential(head))
     assert model[0].loss_cls is None
+
+
+def test_guided_anchors_take_one_image_at_a_time():
+    plain, masked = torch.nn.Conv2d(2, 2, 1), MaskedConv2d(2, 2, 1)
+    assert deployment._takes_batches(torch.nn.Sequential(plain))
+    assert not deployment._takes_batches(torch.nn.Sequential(plain, masked))

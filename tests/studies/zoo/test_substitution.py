@@ -46,3 +46,16 @@ def test_a_tensor_that_no_module_returns():
     net, x = Net(), torch.ones(2)
     with pytest.raises(LBWError, match="no module returns map 1 of 2"):
         places_of(net, lambda: [net(x), x.clone()])
+
+
+def test_some_channels_of_what_a_module_returns():
+    net, x = nn.Sequential(nn.Identity()), torch.arange(6.0).reshape(1, 6)
+
+    def dense():
+        whole = net(x)
+        return [whole.index_select(1, torch.tensor(some)) for some in ([5, 0], [2])]
+
+    places = places_of(net, dense)
+    with substituted(net, places, [torch.tensor([[50.0, 10.0]]), torch.tensor([[20.0]])]):
+        assert net(x).tolist() == [[10, 1, 20, 3, 4, 50]]
+    assert net(x).tolist() == x.tolist()

@@ -13,9 +13,14 @@ constexpr double kLeastExponent = -700, kLargestExponent = 40;  // the latter of
 
 Coder::Coder(const Fields& fields) {
   const std::string kind = fields.text("coder");
+  if (kind == "TwiceCoder") {
+    parts_.push_back(Coder(fields, "coder.first"));
+    parts_.push_back(Coder(fields, "coder.second"));
+    return;
+  }
   distances_ = kind == "DistanceCoder";
-  clip_ = fields.flag("coder.clip");
   if (distances_) {
+    clip_ = fields.flag("coder.clip");
     scale_ = fields.real("coder.scale");
     inset_ = fields.real("coder.inset");
     bins_ = fields.integer("coder.bins");
@@ -24,25 +29,48 @@ Coder::Coder(const Fields& fields) {
     vertical_first_ = fields.flag("coder.vertical_first");
     if (bins_ < 1 || bins_ > kMaxBins) throw Error("coder.bins is not in 1 .. 256");
   } else if (kind == "DeltaCoder") {
-    means_ = fields.floats("coder.means", 4);
-    stds_ = fields.floats("coder.stds", 4);
-    max_log_ratio_ = fields.real("coder.max_log_ratio");
-    max_shift_ = fields.real("coder.max_shift");
-    inset_ = fields.flag("coder.end_pixels") ? 1 : 0;
-    if (!(max_log_ratio_ >= 0)) throw Error("coder.max_log_ratio is negative");
+    read_deltas(fields, "coder");
   } else {
     throw Error("this build has no coder " + kind);
   }
 }
 
+Coder::Coder(const Fields& fields, const std::string& name) { read_deltas(fields, name); }
+
+void Coder::read_deltas(const Fields& fields, const std::string& name) {
+  const auto named = [&](const char* field) { return name + "." + field; };
+  clip_ = fields.flag(named("clip").c_str());
+  means_ = fields.floats(named("means").c_str(), 4);
+  stds_ = fields.floats(named("stds").c_str(), 4);
+  max_log_ratio_ = fields.real(named("max_log_ratio").c_str());
+  max_shift_ = fields.real(named("max_shift").c_str());
+  inset_ = fields.flag(named("end_pixels").c_str()) ? 1 : 0;
+  in_cell_ = fields.flag(named("in_cell").c_str());
+  if (!(max_log_ratio_ >= 0)) throw Error(named("max_log_ratio is negative"));
+}
+
+void Coder::decode_in_turn(Box* boxes, const float* const* deltas, std::size_t count, int height,
+                           int width, const Loops& loops, float stride) const {
+  const float* own[kBlock];
+  for (std::size_t at = 0; at < count; at += kBlock) {
+    const std::size_t some = std::min(kBlock, count - at);
+    std::copy_n(deltas + at, some, own);
+    for (const Coder& part : parts_) {
+      part.decode(boxes + at, own, some, height, width, loops, stride);
+      for (std::size_t i = 0; i < some; ++i) own[i] += part.numbers();
+    }
+  }
+}
+
 void Coder::decode(Box* boxes, const float* const* deltas, std::size_t count, int height,
-                   int width, const Loops& loops) const {
+                   int width, const Loops& loops, float stride) const {
+  if (!parts_.empty()) return decode_in_turn(boxes, deltas, count, height, width, loops, stride);
   for (std::size_t i = 0; i < count; i += kBlock) {
     const std::size_t some = std::min(kBlock, count - i);
     if (distances_)
       decode_distances(boxes + i, deltas + i, some, loops);
     else
-      decode_deltas(boxes + i, deltas + i, some, loops);
+      decode_deltas(boxes + i, deltas + i, some, loops, stride);
   }
   if (!clip_) return;
   const float right = static_cast<float>(width) - inset_;
@@ -55,8 +83,9 @@ void Coder::decode(Box* boxes, const float* const* deltas, std::size_t count, in
 }
 
 void Coder::decode_deltas(Box* boxes, const float* const* deltas, std::size_t count,
-                          const Loops& loops) const {
+                          const Loops& loops, float stride) const {
   double stretches[2 * kBlock];  // of widths and heights
+  double places[2 * kBlock];     // in the cell
   const double least = max_shift_ > 0 ? kLeastExponent : -max_log_ratio_;
   for (std::size_t i = 0; i < count; ++i)
     for (int axis = 0; axis < 2; ++axis) {
@@ -64,12 +93,22 @@ void Coder::decode_deltas(Box* boxes, const float* const* deltas, std::size_t co
       stretches[2 * i + axis] = std::clamp<double>(d, least, max_log_ratio_);
     }
   loops.exponentials(stretches, 2 * count);
+  if (in_cell_) {
+    for (std::size_t i = 0; i < count; ++i)
+      for (int axis = 0; axis < 2; ++axis)
+        places[2 * i + axis] = deltas[i][axis] * stds_[axis] + means_[axis];
+    sigmoid(places, 2 * count, loops);
+  }
   for (std::size_t i = 0; i < count; ++i) {
     Box& box = boxes[i];
     const float dx = deltas[i][0] * stds_[0] + means_[0], dy = deltas[i][1] * stds_[1] + means_[1];
     const float pw = box.x2 - box.x1 + inset_, ph = box.y2 - box.y1 + inset_;
     const float px = (box.x1 + box.x2) * 0.5f, py = (box.y1 + box.y2) * 0.5f;
     float shift_x = pw * dx, shift_y = ph * dy;
+    if (in_cell_) {
+      shift_x = (static_cast<float>(places[2 * i]) - 0.5f) * stride;
+      shift_y = (static_cast<float>(places[2 * i + 1]) - 0.5f) * stride;
+    }
     if (max_shift_ > 0) {
       shift_x = std::clamp(shift_x, -max_shift_, max_shift_);
       shift_y = std::clamp(shift_y, -max_shift_, max_shift_);

@@ -13,22 +13,31 @@ class Coder {
   explicit Coder(const Fields& fields);
 
   // That are predicted for a box.
-  int numbers() const { return 4 * bins_; }
+  int numbers() const { return parts_.empty() ? 4 * bins_ : 8; }
 
   // The boxes that deltas[i], numbers() of them, make of boxes[i]. An image of this size clips them.
+  // stride: of the level that all of them are from.
   void decode(Box* boxes, const float* const* deltas, std::size_t count, int height, int width,
-              const Loops& loops) const;
+              const Loops& loops, float stride = 1) const;
 
  private:
+  // Reads the deltas of the coder `name`.
+  Coder(const Fields& fields, const std::string& name);
+  void read_deltas(const Fields& fields, const std::string& name);
+
+  // One part after the other, each on the boxes of the one before.
+  void decode_in_turn(Box* boxes, const float* const* deltas, std::size_t count, int height,
+                      int width, const Loops& loops, float stride) const;
   void decode_deltas(Box* boxes, const float* const* deltas, std::size_t count,
-                     const Loops& loops) const;
+                     const Loops& loops, float stride) const;
   void decode_distances(Box* boxes, const float* const* deltas, std::size_t count,
                         const Loops& loops) const;
   // The four distances of each, in the order in which they are predicted.
   void read_distances(const float* const* predicted, std::size_t count, const Loops& loops,
                       float (*distances)[4]) const;
 
-  bool distances_, clip_;
+  std::vector<Coder> parts_;  // if there are some, all else is theirs
+  bool distances_ = false, clip_ = false;
   float inset_ = 0;  // of the borders that boxes are clipped to; of deltas, what sizes have more
   // Of distances.
   float scale_ = 1;
@@ -37,6 +46,7 @@ class Coder {
   // Of deltas.
   std::vector<float> means_, stds_;
   float max_log_ratio_ = 0, max_shift_ = 0;
+  bool in_cell_ = false;
 };
 
 }  // namespace lbw

@@ -64,6 +64,9 @@ class CandidatesOperation : public Operation {
         root_(fields.flag("root")),
         whole_anchors_(fields.flag("whole_anchors")),
         plain_factors_(fields.flag("plain_factors")),
+        together_(fields.flag("together")),
+        unweighted_(fields.flag("unweighted")),
+        factor_threshold_(fields.real("factor_threshold")),
         has_factors_(fields.has("factors")) {
     if (has_threshold_) threshold_ = fields.real("score_threshold");
     const std::string activation = fields.text("activation");
@@ -76,6 +79,8 @@ class CandidatesOperation : public Operation {
     expect(!root_ || (factor_first_ && (sigmoid_ || softmax_) && !plain_factors_),
            "root, but not of products of an activation and a sigmoid");
     expect(!best_class_ || !whole_anchors_, "best_class of whole_anchors");
+    expect(!together_ || !whole_anchors_, "together of whole_anchors");
+    expect(has_factors_ || !limited(), "factor_threshold, without factors");
 
     const auto strides = fields.integers("strides"), anchors = fields.integers("anchors_per_level");
     const auto base = fields.floats("base_anchors");
@@ -169,9 +174,7 @@ class CandidatesOperation : public Operation {
       }
     });
 
-    // Every level has its place in the output; then the gaps are closed.
-    auto* const out = reinterpret_cast<Candidate*>(frame.floats(output).data);
-    frame.pool.parallel(levels, 1, [&](std::int64_t begin, std::int64_t end, int worker) {
+    frame.pool.parallel(levels, 1, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t l = begin; l < end; ++l) {
         Best& all = best[0][l];
         for (int thread = 1; thread < threads; ++thread)
@@ -179,8 +182,15 @@ class CandidatesOperation : public Operation {
             all.push(best[thread][l].ranks[i]);
         all.compact();
         std::sort(all.ranks, all.ranks + all.count);
-        counts[l] = emit(frame, l, all, scratch.of(worker), out + place(frame, l));
       }
+    });
+    if (together_) keep_best(best[0], levels, counts);
+
+    // Every level has its place in the output; then the gaps are closed.
+    auto* const out = reinterpret_cast<Candidate*>(frame.floats(output).data);
+    frame.pool.parallel(levels, 1, [&](std::int64_t begin, std::int64_t end, int worker) {
+      for (std::int64_t l = begin; l < end; ++l)
+        counts[l] = emit(frame, l, best[0][l], scratch.of(worker), out + place(frame, l));
     });
     std::int64_t count = 0;
     for (std::int64_t l = 0; l < levels; ++l) {
@@ -235,15 +245,43 @@ class CandidatesOperation : public Operation {
     return rows;
   }
 
+  // Of the sorted ranks of all levels, those of the pre_nms best scores stay (ties: the lower
+  // level). counts: scratch, one for each level.
+  void keep_best(Best* best, std::int64_t levels, std::int64_t* counts) const {
+    const auto next = [&](std::int64_t l) {
+      return static_cast<std::uint32_t>(best[l].ranks[counts[l]] >> 32);
+    };
+    std::fill_n(counts, levels, std::int64_t{0});
+    for (std::int64_t kept = 0; kept < pre_nms_; ++kept) {
+      std::int64_t first = -1;
+      for (std::int64_t l = 0; l < levels; ++l)
+        if (counts[l] < static_cast<std::int64_t>(best[l].count) &&
+            (first < 0 || next(l) < next(first)))
+          first = l;
+      if (first < 0) break;
+      ++counts[first];
+    }
+    for (std::int64_t l = 0; l < levels; ++l) best[l].count = static_cast<std::size_t>(counts[l]);
+  }
+
+  // Whether scores are multiplied by factors when they are chosen.
+  bool weighted_late() const { return has_factors_ && !factor_first_ && !unweighted_; }
+
+  // Whether anchors count only from some factor on.
+  bool limited() const { return factor_threshold_ >= 0; }
+
   // Offers the scores of some anchors to `best`.
   void look_through(const Frame& frame, const Level& level, std::int64_t first, std::int64_t last,
                     Scratch memory, Best& best) const {
     const float* const logits = frame.floats(level.scores).data;
     double* const factors = memory.take<double>(piece_anchors());
-    if (factor_first_) {
+    if (factor_first_ || limited()) {
       std::copy_n(frame.floats(level.factors).data + first, last - first, factors);
       if (!plain_factors_) sigmoid(factors, last - first, frame.loops);
     }
+    const auto counts = [&](std::int64_t anchor) {
+      return !limited() || static_cast<float>(factors[anchor - first]) > factor_threshold_;
+    };
     const auto weighted = [&](float score, std::int64_t anchor) {
       return weighted_by(score, factor_first_ ? factors[anchor - first] : 1);
     };
@@ -252,7 +290,6 @@ class CandidatesOperation : public Operation {
       if (score < best.least || (has_threshold_ && !(score > threshold_))) return;
       best.push(rank(score, static_cast<std::uint32_t>(index)));
     };
-    const std::int64_t begin = first * classes_, end = last * classes_;
     if (best_class_ || whole_anchors_) {
       const bool threshold = has_threshold_ && !whole_anchors_;
       double* const terms = memory.take<double>(columns());
@@ -262,7 +299,7 @@ class CandidatesOperation : public Operation {
       // No score is above 1: a factor that is not above the threshold lets none through.
       const bool bounded = threshold && (sigmoid_ || softmax_) && factor_first_ && !plain_factors_;
       for (std::int64_t anchor = first; anchor < last; ++anchor) {
-        if (bounded && !(weighted(1, anchor) > threshold_)) continue;
+        if (!counts(anchor) || (bounded && !(weighted(1, anchor) > threshold_))) continue;
         const float* const row = logits + anchor * columns();
         if (*std::max_element(row, row + classes_) <= hopeless) continue;
         activate(row, frame.loops, terms, scores);
@@ -276,6 +313,7 @@ class CandidatesOperation : public Operation {
       double* const terms = memory.take<double>(columns());
       float* const scores = memory.take<float>(columns());
       for (std::int64_t anchor = first; anchor < last; ++anchor) {
+        if (!counts(anchor)) continue;
         lbw::softmax(logits + anchor * columns(), columns(), frame.loops, terms, scores);
         for (std::int64_t c = 0; c < classes_; ++c) offer(scores[c], anchor * classes_ + c);
       }
@@ -289,15 +327,22 @@ class CandidatesOperation : public Operation {
         for (int i = 0; i < count; ++i) offer(static_cast<float>(scores[i]), indices[i]);
         count = 0;
       };
-      for (std::int64_t i = begin; i < end; ++i) {
-        if (logits[i] <= hopeless) continue;
-        indices[count] = i;
-        scores[count++] = logits[i];
-        if (count == kBlock) flush();
+      for (std::int64_t anchor = first; anchor < last; ++anchor) {
+        if (!counts(anchor)) continue;
+        for (std::int64_t i = anchor * classes_; i < (anchor + 1) * classes_; ++i) {
+          if (logits[i] <= hopeless) continue;
+          indices[count] = i;
+          scores[count++] = logits[i];
+          if (count == kBlock) flush();
+        }
       }
       flush();
     } else {
-      for (std::int64_t i = begin; i < end; ++i) offer(logits[i], i);
+      for (std::int64_t anchor = first; anchor < last; ++anchor) {
+        if (!counts(anchor)) continue;
+        for (std::int64_t i = anchor * classes_; i < (anchor + 1) * classes_; ++i)
+          offer(logits[i], i);
+      }
     }
   }
 
@@ -357,8 +402,8 @@ class CandidatesOperation : public Operation {
         if (has_factors_) factors[i] = frame.floats(level.factors).data[anchor];
       }
       if (has_factors_ && !plain_factors_) sigmoid(factors, count, frame.loops);
-      coder_.decode(boxes, box_deltas, count, frame.bounds.height, frame.bounds.width,
-                    frame.loops);
+      coder_.decode(boxes, box_deltas, count, frame.bounds.height, frame.bounds.width, frame.loops,
+                    level.stride);
       for (int i = 0; i < count; ++i) {
         const Box& box = boxes[i];
         if (min_size_ >= 0 && !(box.x2 - box.x1 > min_size_ && box.y2 - box.y1 > min_size_))
@@ -370,7 +415,7 @@ class CandidatesOperation : public Operation {
           for (std::int64_t c = 0; c < classes_; ++c) {
             const float score = weighted_by(scores[c], factor_first_ ? factors[i] : 1);
             if (has_threshold_ && !(score > threshold_)) continue;
-            const float late = has_factors_ && !factor_first_ ? static_cast<float>(factors[i]) : 1;
+            const float late = weighted_late() ? static_cast<float>(factors[i]) : 1;
             rows[written++] = {box, score * late, static_cast<float>(c), static_cast<float>(l)};
           }
           continue;
@@ -379,7 +424,7 @@ class CandidatesOperation : public Operation {
         float score = raw ? logits.data[ranked_index(rank)] : ranked_score(rank);
         // A rank keeps no sign of zero, which a raw score may have.
         if (raw && factor_first_) score = weighted_by(score, factors[i]);
-        if (has_factors_ && !factor_first_) score *= static_cast<float>(factors[i]);
+        if (weighted_late()) score *= static_cast<float>(factors[i]);
         const auto label = static_cast<float>(ranked_index(rank) % classes_);
         rows[written++] = {box, score, label, static_cast<float>(l)};
       }
@@ -391,7 +436,9 @@ class CandidatesOperation : public Operation {
   Coder coder_;
   std::int64_t classes_, pre_nms_;
   float min_size_, threshold_ = 0;
-  bool has_threshold_, factor_first_, best_class_, root_, whole_anchors_, plain_factors_;
+  bool has_threshold_, factor_first_, best_class_, root_, whole_anchors_, plain_factors_, together_;
+  bool unweighted_;
+  float factor_threshold_;
   bool has_factors_, sigmoid_, softmax_;
 };
 

@@ -22,6 +22,7 @@ class Refine : public Operation {
         coder_(fields) {
     expect(classes_ == 1 || inputs.size() > 2, "deltas of classes, without scores");
     expect(classes_ > 0, "num_classes must be positive");
+    expect(coder_.numbers() == 4, "a coder of other than 4 numbers");
   }
 
   Shape shape(const Sizes& sizes) const override {

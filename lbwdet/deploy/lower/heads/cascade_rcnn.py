@@ -13,7 +13,7 @@ from lbwdet.deploy.lower.cutting import cut, cut_levels, read_align, sample_of
 from lbwdet.deploy.lower.head import Head, head
 from lbwdet.deploy.lower.mask_branch import MaskBranch
 from lbwdet.deploy.lower.settings import check_type, read_coder
-from lbwdet.deploy.lower.two_stage import PROPOSALS, TwoStage, check_box_head
+from lbwdet.deploy.lower.two_stage import PROPOSALS, TwoStage, check_box_head, proposal_maps
 from lbwdet.deploy.runtime.operations.mean import Mean
 from lbwdet.deploy.runtime.operations.refine import Refine
 from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
@@ -54,8 +54,8 @@ class CascadeRCNN(Head):
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         features = model.extract_feat(image)
-        scores, deltas = model.rpn_head(features)
-        return (*features[: cut_levels(model.roi_head)], *scores, *deltas)
+        proposals = proposal_maps(model.rpn_head, features)
+        return (*features[: cut_levels(model.roi_head)], *proposals)
 
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
         levels = maps[: self._levels]

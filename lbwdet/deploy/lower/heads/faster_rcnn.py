@@ -12,7 +12,13 @@ from lbwdet.deploy.lower.cutting import cut, cut_levels, read_align, sample_of
 from lbwdet.deploy.lower.head import RegionHead, head
 from lbwdet.deploy.lower.mask_branch import MaskBranch
 from lbwdet.deploy.lower.settings import check_type
-from lbwdet.deploy.lower.two_stage import DETECTORS, PROPOSALS, TwoStage, check_box_head
+from lbwdet.deploy.lower.two_stage import (
+    DETECTORS,
+    PROPOSALS,
+    TwoStage,
+    check_box_head,
+    proposal_maps,
+)
 
 
 @head("StandardRoIHead", DETECTORS)
@@ -36,8 +42,8 @@ class FasterRCNN(RegionHead):
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         features = model.extract_feat(image)
-        scores, deltas = model.rpn_head(features)
-        return (*features[: cut_levels(model.roi_head)], *scores, *deltas)
+        proposals = proposal_maps(model.rpn_head, features)
+        return (*features[: cut_levels(model.roi_head)], *proposals)
 
     @staticmethod
     def region(model: Any, features: Tensor) -> tuple[Tensor, ...]:

@@ -12,6 +12,7 @@ from lbwdet.deploy.lower.cutting import cut, cut_levels, read_align
 from lbwdet.deploy.lower.head import head
 from lbwdet.deploy.lower.heads.cascade_rcnn import CascadeRCNN
 from lbwdet.deploy.lower.mask_branch import MaskBranch, Stage, read_stage
+from lbwdet.deploy.lower.two_stage import proposal_maps
 from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.operations.average_pool import AveragePool
 from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
@@ -74,8 +75,8 @@ class HybridTaskCascade(CascadeRCNN):
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         roi_head, features = model.roi_head, model.extract_feat(image)
         semantic = [roi_head.semantic_head(features)[1]] if _fused(roi_head) else []
-        scores, deltas = model.rpn_head(features)
-        return (*features[: cut_levels(roi_head)], *semantic, *scores, *deltas)
+        proposals = proposal_maps(model.rpn_head, features)
+        return (*features[: cut_levels(roi_head)], *semantic, *proposals)
 
 
 def _fused(roi_head: Any) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.head import Head, head
 from lbwdet.deploy.lower.settings import check_type
-from lbwdet.deploy.lower.two_stage import DETECTORS, PROPOSALS, TwoStage
+from lbwdet.deploy.lower.two_stage import DETECTORS, PROPOSALS, TwoStage, proposal_maps
 from lbwdet.deploy.runtime.operations.ps_roi_align import PSRoIAlign
 from lbwdet.errors import ConfigError
 
@@ -59,8 +59,8 @@ class RFCN(Head):
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         features = model.extract_feat(image)
-        scores, deltas = model.rpn_head(features)
-        return (*model.roi_head.bbox_head.score_maps(features[-1]), *scores, *deltas)
+        proposals = proposal_maps(model.rpn_head, features)
+        return (*model.roi_head.bbox_head.score_maps(features[-1]), *proposals)
 
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
         self._two_stage.add_proposals(program, maps[2:])

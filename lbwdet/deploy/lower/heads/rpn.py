@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.head import Head, head
-from lbwdet.deploy.lower.two_stage import Proposals
+from lbwdet.deploy.lower.two_stage import Proposals, proposal_maps
 from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.deploy.runtime.operations.rescale import Rescale
 
@@ -24,15 +24,18 @@ class RPN(Head):
 
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
-        scores, deltas = model.bbox_head(model.extract_feat(image))
-        return (*scores, *deltas)
+        return proposal_maps(model.bbox_head, model.extract_feat(image))
 
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
         suppress, rescaled = self._proposals.suppress, "detections.rescaled"
-        candidates = replace(self._proposals.of(maps), activation="sigmoid")
+        candidates = self._proposals.add_candidates(program, maps, activation="sigmoid")
         program.add(
-            candidates,
-            Rescale(candidates.output, rescaled),
+            Rescale(candidates, rescaled),
             replace(suppress, input=rescaled),
             Detections(suppress.output, num_classes=1),
         )
+
+
+@head("GARPNHead", ("RPN",))
+class GuidedRPN(RPN):
+    """The same with anchors that are predicted."""

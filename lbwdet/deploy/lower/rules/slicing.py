@@ -1,6 +1,9 @@
 """Some of a map's channels, rows and columns."""
 
+from dataclasses import replace
+
 from lbwdet.deploy.lower.rule import Result, Site, rule
+from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.slice import Slice
 
 
@@ -39,3 +42,14 @@ def part(site: Site) -> Slice:
     else:
         start = site.argument("split_size") * index
     return Slice(value, site.output, channels=(start, site.call.shape[1]))
+
+
+@rule("index_select")
+def some_channels(site: Site) -> Conv:
+    """Of what a convolution makes: a convolution that makes these channels and no others."""
+    value, rank = site.value("self"), len(site.call.shape)
+    conv = site.writer(value)
+    if site.argument("dim") % rank != 1 or not isinstance(conv, Conv) or conv.groups != 1:
+        raise site.refused("of anything but the channels that a convolution without groups makes")
+    outputs = tuple(int(index) for index in site.argument("index"))
+    return replace(conv, output=site.output, layer=site.add_part_of_layer(value, outputs))

@@ -30,12 +30,15 @@ class Candidates(Operation):
     2. With ``factor_first``, times the sigmoid of the anchor's factor (with ``plain_factors``, the
        factor itself), in float32; with ``root``,
        the square root of that, in float32.
-    3. With ``best_class``, only the highest score of an anchor counts (ties: the lower class).
-       Pairs (anchor, class) with score > ``score_threshold`` (None: all) are numbered in the order
-       y, x, a, c; the ``pre_nms`` best survive (ties: the lower number), best first. With
-       ``whole_anchors``, ``pre_nms`` counts anchors: those whose highest score is best survive,
-       best first, and of each the classes with score > ``score_threshold``, in their order.
-    4. Unless ``factor_first``, times the sigmoid of the factor.
+    3. Anchors whose factor, as in 2, is not more than ``factor_threshold`` do not count (unless
+       factor_threshold < 0). With ``best_class``, only the highest score of an anchor counts
+       (ties: the lower class). Pairs (anchor, class) with score > ``score_threshold`` (None: all)
+       are numbered in the order y, x, a, c; the ``pre_nms`` best survive (ties: the lower number),
+       best first. With ``whole_anchors``, ``pre_nms`` counts anchors: those whose highest score is
+       best survive, best first, and of each the classes with score > ``score_threshold``, in their
+       order. With ``together``, ``pre_nms`` counts the pairs of all levels: of those that survive
+       in theirs, the ``pre_nms`` best do (ties: the lower level).
+    4. Unless ``factor_first`` or ``unweighted``, times the sigmoid of the factor.
     5. Boxes are decoded by ``coder``; those whose width or height is not more than ``min_size``
        are dropped (unless min_size < 0).
 
@@ -61,6 +64,9 @@ class Candidates(Operation):
     root: bool = False
     whole_anchors: bool = False
     plain_factors: bool = False
+    factor_threshold: Annotated[float, Range(-1, 1)] = -1.0
+    together: bool = False
+    unweighted: bool = False
 
     def infer(self, shapes: Shapes) -> Rows:
         shapes.per_level(self.scores, self.deltas, self.strides, self.base_anchors)
@@ -74,7 +80,17 @@ class Candidates(Operation):
             or (self.factor_first and self.activation != "none" and not self.plain_factors),
             "root, but not of products of an activation and a sigmoid",
         )
-        shapes.expect(not (self.best_class and self.whole_anchors), "best_class of whole_anchors")
+        for choice in ("best_class", "together"):
+            shapes.expect(
+                not (getattr(self, choice) and self.whole_anchors), f"{choice} of whole_anchors"
+            )
+        shapes.expect(
+            not self.unweighted or (bool(self.factors) and not self.factor_first),
+            "unweighted, without factors or with factor_first",
+        )
+        shapes.expect(
+            bool(self.factors) or self.factor_threshold < 0, "factor_threshold, without factors"
+        )
         for level, boxes in enumerate(self.base_anchors):
             scores = shapes.image_map(self.scores[level])
             deltas = shapes.image_map(self.deltas[level])
@@ -101,29 +117,46 @@ class Candidates(Operation):
         return Rows(Kind.CANDIDATES, self.num_classes)
 
     def compute(self, run: Run) -> Array:
-        levels = [self._level(level, run) for level in range(len(self.scores))]
-        return np.concatenate(levels)
+        levels = [self._best(level, run) for level in range(len(self.scores))]
+        if self.together:
+            number = np.repeat(np.arange(len(levels)), [len(pairs) for pairs, _ in levels])
+            best = best_first(np.concatenate([scores for _, scores in levels]))[: self.pre_nms]
+            counts = np.bincount(number[best], minlength=len(levels))
+            levels = [
+                (pairs[:count], scores[:count])
+                for (pairs, scores), count in zip(levels, counts, strict=True)
+            ]
+        return np.concatenate([self._rows(level, run, *best) for level, best in enumerate(levels)])
 
-    def _level(self, level: int, run: Run) -> Array:
-        logits, deltas = run.values[self.scores[level]], run.values[self.deltas[level]]
-        scores = self._activated(logits)
-        factor = None
+    def _best(self, level: int, run: Run) -> tuple[Array, Array]:
+        """The numbers of the pairs of a level that survive, and their scores."""
+        scores = self._activated(run.values[self.scores[level]])
+        counts = None
         if self.factors:
-            factor = run.values[self.factors[level]].reshape(-1, 1)
-            factor = factor if self.plain_factors else sigmoid(factor)
+            factor = self._factor(level, run)[:, None]
             if self.factor_first:
                 scores = scores * factor
             if self.root:
                 scores = np.sqrt(scores)
-        flat, chosen = scores.reshape(-1), self._chosen(scores)
+            if self.factor_threshold >= 0:
+                counts = factor[:, 0] > np.float32(self.factor_threshold)
+        chosen = self._chosen(scores, counts)
+        return chosen, scores.reshape(-1)[chosen]
+
+    def _factor(self, level: int, run: Run) -> Array:
+        """float32 [anchors]."""
+        factor = run.values[self.factors[level]].reshape(-1)
+        return factor if self.plain_factors else sigmoid(factor)
+
+    def _rows(self, level: int, run: Run, chosen: Array, kept: Array) -> Array:
+        """Candidates from the numbers of pairs and their scores."""
+        size, stride = run.values[self.scores[level]].shape[1:3], self.strides[level]
+        deltas = run.values[self.deltas[level]].reshape(-1, self.coder.numbers)
         anchor, label = chosen // self.num_classes, chosen % self.num_classes
-        kept = flat[chosen]
-        if factor is not None and not self.factor_first:
-            kept = kept * factor[anchor, 0]
-        start = anchors(self.base_anchors[level], self.strides[level], *logits.shape[1:3])[anchor]
-        boxes = self.coder.decode(
-            start, deltas.reshape(-1, self.coder.numbers)[anchor], *run.bounds
-        )
+        if self.factors and not (self.factor_first or self.unweighted):
+            kept = kept * self._factor(level, run)[anchor]
+        start = anchors(self.base_anchors[level], stride, *size)[anchor]
+        boxes = self.coder.decode(start, deltas[anchor], *run.bounds, stride)
         rows = np.concatenate(
             [boxes, np.stack([kept, label, np.full(len(kept), level)], 1)], 1, dtype=np.float32
         )
@@ -131,15 +164,20 @@ class Candidates(Operation):
             return rows
         return rows[((boxes[:, 2:] - boxes[:, :2]) > np.float32(self.min_size)).all(1)]
 
-    def _chosen(self, scores: Array) -> Array:
-        """Numbers of the pairs that survive, of scores [anchors, classes]."""
+    def _chosen(self, scores: Array, counts: Array | None) -> Array:
+        """Numbers of the pairs that survive, of scores [anchors, classes].
+
+        ``counts`` [anchors] says which anchors do at all.
+        """
         flat = scores.reshape(-1)
-        pairs = np.arange(len(flat))
-        if self.whole_anchors:
-            best = best_first(scores.max(1))[: self.pre_nms]
-            pairs = pairs.reshape(scores.shape)[best].reshape(-1)
+        pairs: Array = np.arange(len(flat)).reshape(scores.shape)
         if self.best_class:
-            pairs = pairs[:: self.num_classes] + scores.argmax(1)
+            pairs = pairs[:, :1] + scores.argmax(1)[:, None]
+        if counts is not None:
+            pairs, scores = pairs[counts], scores[counts]
+        if self.whole_anchors:
+            pairs = pairs[best_first(scores.max(1))[: self.pre_nms]]
+        pairs = pairs.reshape(-1)
         if self.score_threshold is not None:
             pairs = pairs[flat[pairs] > np.float32(self.score_threshold)]
         return pairs if self.whole_anchors else pairs[best_first(flat[pairs])[: self.pre_nms]]
@@ -172,6 +210,8 @@ class Candidates(Operation):
         coder, factors = random_coder(random), bool(random.integers(2))
         first, selection = factors and bool(random.integers(2)), int(random.integers(3))
         plain = factors and bool(random.integers(2))
+        together = selection < 2 and bool(random.integers(2))
+        threshold = 0.4 if factors and random.integers(2) else -1.0
         strides = tuple(8 << level for level in range(levels))
         values: dict[str, Array] = {}
         base = []
@@ -204,6 +244,9 @@ class Candidates(Operation):
             best_class=selection == 1,
             whole_anchors=selection == 2,
             plain_factors=plain,
+            factor_threshold=threshold,
+            together=together,
+            unweighted=factors and not first and threshold >= 0 and bool(random.integers(2)),
         )
         image = np.zeros((64, 96, 3), np.uint8)
         read = {name: values[name] for name, _ in operation.reads()}

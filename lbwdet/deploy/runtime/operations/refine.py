@@ -28,6 +28,9 @@ class Refine(Operation):
     scores: Annotated[str, Reads(Kind.FLOAT)] | None = None
 
     def infer(self, shapes: Shapes) -> Rows:
+        shapes.expect(
+            self.coder.numbers == 4, f"a coder of {self.coder.numbers} numbers; allowed are 4"
+        )
         deltas = shapes.map_of_rows(self.deltas, self.boxes)
         shapes.expect(
             deltas.channels == 4 * self.num_classes,

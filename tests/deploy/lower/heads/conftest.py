@@ -24,7 +24,7 @@ def one_stage(tiny):
         )
         config.merge_from_dict({f"model.{key}": value for key, value in (changes or {}).items()})
         if head:
-            config.model.bbox_head = dict(num_classes=2, in_channels=16, **head)
+            config.model.bbox_head = {"num_classes": 2, "in_channels": 16, **head}
         torch.manual_seed(0)
         model = build_model(config).eval()
         tiny.randomize_(model)

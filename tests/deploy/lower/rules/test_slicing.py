@@ -38,6 +38,16 @@ def test_all_parts_of_a_split(lowering):
     assert part.outputs == tuple(op.output for op in part.operations[::-1])
 
 
+def test_channels_of_a_convolution_are_a_convolution(lowering):
+    def compute(net, x):
+        made = net.stem(x)
+        return made.index_select(1, torch.tensor([3, 0])), made[:, 1:2]
+
+    part = lowering.check(compute)
+    assert [type(op).__name__ for op in part.operations] == ["Conv", "Conv", "Slice"]
+    assert [layer.outputs for layer in part.layers.values()] == [(), (3, 0)]
+
+
 @pytest.mark.parametrize(
     ("compute", "message"),
     [
@@ -45,6 +55,7 @@ def test_all_parts_of_a_split(lowering):
         (lambda x: x[:, ::2], "slice of every 2th channel"),
         (lambda x: x[:, :, :-1], "slice up to a row or column before the last"),
         (lambda x: x[:, :, -3:], "slice up to a row or column before the last"),
+        (lambda x: x.index_select(1, torch.tensor([0])), "index_select of anything but the chan"),
         (lambda x: x.chunk(2, 2)[0], "(split|chunk) along axis 2"),
     ],
 )

@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 
 from lbwdet.deploy.runtime.alone import check_alone, compute_alone
 from lbwdet.deploy.runtime.arithmetic.boxes import exp
-from lbwdet.deploy.runtime.coders import DeltaCoder, DistanceCoder
+from lbwdet.deploy.runtime.coders import DeltaCoder, DistanceCoder, TwiceCoder
 from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.candidates import Candidates
@@ -163,12 +163,11 @@ def plain_scores(operation, logits):
 
 def plain_candidates(operation, values, resized):
     """The page's words, one pair of an anchor and a class at a time."""
-    f32, rows = np.float32, []
+    f32, rows, survivors = np.float32, [], []
     for level, base in enumerate(operation.base_anchors):
-        logits, deltas = values[operation.scores[level]], values[operation.deltas[level]]
+        logits = values[operation.scores[level]]
         _, height, width, channels = logits.shape
-        each, stride = channels // len(base), operation.strides[level]
-        numbers = deltas.shape[3] // len(base)
+        each = channels // len(base)
         pairs, best = [], {}
         for y, x, a in np.ndindex(height, width, len(base)):
             scores = plain_scores(operation, logits[0, y, x, a * each : (a + 1) * each])
@@ -180,6 +179,9 @@ def plain_candidates(operation, values, resized):
                 scores = [f32(score * factor) for score in scores]
                 if operation.root:
                     scores = [f32(np.sqrt(score)) for score in scores]
+            least = operation.factor_threshold
+            if least >= 0 and not factor > f32(least):
+                continue
             best[y, x, a] = max(scores)
             for label, score in enumerate(scores):
                 if operation.best_class and label != scores.index(max(scores)):
@@ -192,8 +194,22 @@ def plain_candidates(operation, values, resized):
             pairs = [pair for place in places for pair in pairs if pair[3:] == place]
         else:
             pairs = sorted(pairs, key=lambda pair: -pair[0])[: operation.pre_nms]  # stable
+        survivors.append(pairs)
+    if operation.together:
+        every = [pair[0] for pairs in survivors for pair in pairs]
+        left = sorted(range(len(every)), key=lambda index: -every[index])[: operation.pre_nms]
+        ends = np.cumsum([0] + [len(pairs) for pairs in survivors])
+        survivors = [
+            [pair for index, pair in enumerate(pairs, start) if index in left]
+            for pairs, start in zip(survivors, ends[:-1], strict=True)
+        ]
+    for level, pairs in enumerate(survivors):
+        base, stride = operation.base_anchors[level], operation.strides[level]
+        deltas = values[operation.deltas[level]]
+        numbers = deltas.shape[3] // len(base)
         for score, factor, label, y, x, a in pairs:
-            if factor is not None and not operation.factor_first:
+            late = not (operation.factor_first or operation.unweighted)
+            if factor is not None and late:
                 score = f32(score * factor)
             shift = f32(x) * f32(stride), f32(y) * f32(stride)
             anchor = [f32(f32(base[a][side]) + shift[side % 2]) for side in range(4)]
@@ -201,6 +217,7 @@ def plain_candidates(operation, values, resized):
                 np.array([anchor], f32),
                 deltas[0, y, x, numbers * a : numbers * (a + 1)][None],
                 *resized,
+                stride,
             )[0]
             sides = box[2] - box[0], box[3] - box[1]
             if operation.min_size < 0 or min(sides) > f32(operation.min_size):
@@ -225,9 +242,18 @@ def test_the_random_cases_meet_everything():
         for operation in operations
     }
     assert len(met) == 9
-    assert {type(operation.coder) for operation in operations} == {DeltaCoder, DistanceCoder}
-    for setting in ("best_class", "root", "whole_anchors", "plain_factors"):
+    coders = {type(operation.coder) for operation in operations}
+    assert coders == {DeltaCoder, DistanceCoder, TwiceCoder}
+    for setting in (
+        "best_class",
+        "root",
+        "whole_anchors",
+        "plain_factors",
+        "together",
+        "unweighted",
+    ):
         assert {getattr(operation, setting) for operation in operations} == {True, False}
+    assert {operation.factor_threshold for operation in operations} == {-1, 0.4}
     assert {operation.coder.clip for operation in operations} == {True, False}
     assert {operation.score_threshold is None for operation in operations} == {True, False}
     assert {operation.min_size for operation in operations} == {-1, 0, 4}
@@ -339,6 +365,9 @@ ONE_LEVEL = dict(
         (dict(factor_first=True), {}, "factor_first, without factors"),
         (dict(root=True), {}, "root, but not of products of an activation and a sigmoid"),
         (dict(best_class=True, whole_anchors=True), {}, "best_class of whole_anchors"),
+        (dict(together=True, whole_anchors=True), {}, "together of whole_anchors"),
+        (dict(unweighted=True), {}, "unweighted, without factors or with factor_first"),
+        (dict(factor_threshold=0.5), {}, "factor_threshold, without factors"),
         (dict(factors=("f", "f")), dict(f=map_of(3)), "2 factors for 1 levels"),
         (dict(factors=("f",)), dict(f=map_of(1)), "'f' is not one factor per anchor"),
         (dict(factors=("f",)), dict(f=map_of(3, height=3)), "'f' is not one factor per anchor"),

@@ -6,6 +6,7 @@ import torch
 from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
 
 from lbwdet.deploy.runtime.alone import check_alone, compute_alone
+from lbwdet.deploy.runtime.coders import DistanceCoder
 from lbwdet.deploy.runtime.operations.refine import Refine
 from lbwdet.errors import ArtifactError
 
@@ -41,6 +42,7 @@ def test_what_does_not_fit_together():
     for change, message in (
         (dict(num_classes=99), "deltas per box; 396 are expected"),
         (dict(scores=None), "deltas of classes, without scores"),
+        (dict(coder=DistanceCoder(bins=2)), "a coder of 8 numbers; allowed are 4"),
     ):
         changed = dataclasses.replace(case.operation, **change)
         values = {name: case.values[name] for name, _ in changed.reads()}
