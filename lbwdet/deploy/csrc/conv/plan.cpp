@@ -93,15 +93,6 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
     for (int kx = 0; kx < runs_per_row; ++kx)
       runs_.push_back(static_cast<std::ptrdiff_t>(ky) * s.dilation_h * in.row_stride +
                       kx * s.dilation_w * in.pixel_stride());
-  if (l.run_count > 1 && !l.quad_offsets.empty()) {
-    require(runs_.back() < INT32_MAX - 4 * l.quads, "rows are too long");
-    std::vector<int32_t> of_quad;
-    for (const std::ptrdiff_t run : runs_)
-      for (int quad = 0; quad < l.quads; ++quad)
-        of_quad.push_back(static_cast<int32_t>(run + 4 * quad));
-    quad_offsets_.reserve(l.quad_offsets.size());
-    for (const int32_t offset : l.quad_offsets) quad_offsets_.push_back(of_quad[offset / 4]);
-  }
 
   images_ = out_n, height_ = out_h, width_ = out_w;
   if (height_ == 1 && width_ == 1) {  // fully connected: images are the columns of one row
@@ -270,8 +261,7 @@ void Plan::run(std::int64_t begin, std::int64_t end, void* scratch) const {
       if (!l.stretches.empty()) row.stretches = &l.stretches_of_block[block];
       if (!l.pairs.empty()) {
         row.pairs = &l.pairs[block];
-        const std::vector<int32_t>& offsets = l.run_count > 1 ? quad_offsets_ : l.quad_offsets;
-        row.quad_offsets = &offsets[static_cast<std::size_t>(block) * l.run_count * l.quads];
+        row.quad_offsets = &l.quad_offsets[static_cast<std::size_t>(block) * l.quads];
       }
       row.start = l.start.data() + channel;
       row.factor = s.silu ? l.factor.data() + channel : nullptr;

@@ -115,7 +115,7 @@ static inline void accumulate_pairs(typename V::Int (&acc)[P][C], const Row& row
     offset += 2;
     ahead += ahead_step;
   }
-  for (int quad = row.run_count * row.quads - 2 * pairs; quad > 0; --quad) {
+  for (int quad = row.quads - 2 * pairs; quad > 0; --quad) {
     step<V, P, C>(acc, Pixels(x + *offset++, row.x_column), weight, 0, ahead);
     weight += kQuadBytes;
   }
@@ -331,13 +331,15 @@ static void multiply(const Row& row, const int8_t* weight, int column, int chann
   typename V::Int acc[P][C];
   LBW_UNROLL for (int p = 0; p < P; ++p)
     LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::load_int(start + c * V::lanes);
-  if constexpr (V::narrow_quads > 0) {
-    const int block = channel / (V::vectors * V::lanes), quads = row.run_count * row.quads;
-    accumulate_pairs<V, P, C>(acc, row, x, weight, row.quad_offsets + block * quads,
-                              row.pairs[block]);
-  } else {
-    accumulate<V, P, C>(acc, row, x, weight);
+  bool by_pairs = false;
+  if constexpr (V::narrow_quads > 0 && P <= V::pair_pixels) {
+    by_pairs = row.pairs != nullptr;
+    const int block = channel / (V::vectors * V::lanes);
+    if (by_pairs)
+      accumulate_pairs<V, P, C>(acc, row, x, weight, row.quad_offsets + block * row.quads,
+                                row.pairs[block]);
   }
+  if (!by_pairs) accumulate<V, P, C>(acc, row, x, weight);
   LBW_UNROLL for (int p = 0; p < P; ++p)
     LBW_UNROLL for (int c = 0; c < C; ++c)
       V::store_int(sums + (p * C + c) * V::lanes, acc[p][c]);
