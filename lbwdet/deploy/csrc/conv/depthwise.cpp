@@ -1,85 +1,165 @@
 #include "depthwise.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <limits>
+
+#include "pack.h"
 
 namespace lbw::conv {
 namespace {
 
 constexpr std::int64_t kExact = 1 << 24;  // float32 holds all whole numbers up to here
 
+std::size_t taps_of_window(const Spec& spec) {
+  return static_cast<std::size_t>(spec.kernel_h) * spec.kernel_w;
+}
+
 }  // namespace
 
 bool Depthwise::fits(const Spec& spec, const int8_t* weight) {
   if (spec.groups == 1 || spec.in_channels != spec.groups || spec.out_channels != spec.groups)
     return false;
-  const std::int64_t taps = static_cast<std::int64_t>(spec.kernel_h) * spec.kernel_w;
+  const std::size_t taps = taps_of_window(spec);
   for (int c = 0; c < spec.groups; ++c) {
     std::int64_t magnitude = 0;
-    for (std::int64_t tap = 0; tap < taps; ++tap) magnitude += std::abs(weight[c * taps + tap]);
+    for (std::size_t tap = 0; tap < taps; ++tap) magnitude += std::abs(weight[c * taps + tap]);
     if (2 * 255 * magnitude > kExact) return false;
   }
   return true;
 }
 
 Depthwise::Depthwise(const Spec& spec, const int8_t* weight, const float* multiplier,
-                     const float* offset, const float* factor)
-    : spec_(spec), start_(spec.groups, 0.0f) {
-  const std::size_t channels = spec.groups;
-  const std::size_t taps = static_cast<std::size_t>(spec.kernel_h) * spec.kernel_w;
-  weight_.resize(taps * channels);
-  for (std::size_t c = 0; c < channels; ++c)
-    for (std::size_t tap = 0; tap < taps; ++tap) {
-      const auto factor = static_cast<float>(weight[c * taps + tap]);
-      weight_[tap * channels + c] = factor;
-      start_[c] -= static_cast<float>(spec.zero_in) * factor;
-    }
+                     const float* offset, const float* factor, const Isa& isa)
+    : spec_(spec), isa_(isa) {
+  const std::size_t channels = spec.groups, taps = taps_of_window(spec);
+  range_ = checked_range(spec, taps, weight, multiplier, offset, factor);
   multiplier_.assign(multiplier, multiplier + channels);
   offset_.assign(offset, offset + channels);
   if (spec.silu) factor_.assign(factor, factor + channels);
+  if (isa.kernel->depthwise && !spec.to_float && !spec.residual) {
+    pack_integers(weight);
+    return;
+  }
+  start_.assign(channels, 0.0f);
+  weight_.resize(taps * channels);
+  for (std::size_t c = 0; c < channels; ++c)
+    for (std::size_t tap = 0; tap < taps; ++tap) {
+      const auto number = static_cast<float>(weight[c * taps + tap]);
+      weight_[tap * channels + c] = number;
+      start_[c] -= static_cast<float>(spec.zero_in) * number;
+    }
+}
+
+void Depthwise::pack_integers(const int8_t* weight) {
+  constexpr std::size_t half = kDepthwiseHalf, slots = 2 * half;
+  const std::size_t channels = spec_.groups, taps = taps_of_window(spec_);
+  const std::size_t quads = (taps + 3) / 4, step = channels % slots == 0 ? slots : half;
+  const std::size_t blocks = (channels + step - 1) / step;
+  const std::vector<float> given[] = {multiplier_, offset_, factor_};
+  std::vector<float>* const numbers[] = {&multiplier_, &offset_, &factor_};
+  for (std::vector<float>* const each : numbers)
+    if (!each->empty()) each->assign(blocks * slots, 0.0f);
+  sums_.assign(blocks * slots, 0);
+  integers_.assign(blocks * slots * quads * 4, 0);
+  for (std::size_t block = 0; block < blocks; ++block)
+    for (std::size_t slot = 0; slot < slots; ++slot) {
+      const std::size_t in_half = slot / 8 * 4 + slot % 4, is_second = slot / 4 % 2;
+      const std::size_t c = block * step + in_half + (step == slots ? is_second * half : 0);
+      if (c >= channels) continue;
+      const std::size_t at = block * slots + slot;
+      for (std::size_t i = 0; i < 3; ++i)
+        if (!given[i].empty()) (*numbers[i])[at] = given[i][c];
+      for (std::size_t tap = 0; tap < taps; ++tap) {
+        const std::int8_t w = weight[c * taps + tap];
+        integers_[((block * quads + tap / 4) * slots + slot) * 4 + tap % 4] = w;
+        sums_[at] -= spec_.zero_in * w;
+      }
+    }
+}
+
+std::vector<std::ptrdiff_t> Depthwise::taps_of(const Map& in) const {
+  std::vector<std::ptrdiff_t> taps;
+  for (int ky = 0; ky < spec_.kernel_h; ++ky)
+    for (int kx = 0; kx < spec_.kernel_w; ++kx)
+      taps.push_back(static_cast<std::ptrdiff_t>(ky) * spec_.dilation_h * in.row_stride +
+                     static_cast<std::ptrdiff_t>(kx) * spec_.dilation_w * in.pixel_stride());
+  return taps;
+}
+
+const std::uint8_t* Depthwise::window(const Map& in, std::int64_t image, std::int64_t y) const {
+  return in.data + image * in.image_stride + (y * spec_.stride_h - spec_.padding_h) * in.row_stride -
+         spec_.padding_w * in.pixel_stride();
+}
+
+void Depthwise::run_integers(const Map& in, const Map& out, std::int64_t begin,
+                          std::int64_t end) const {
+  std::vector<std::ptrdiff_t> taps = taps_of(in);
+  while (taps.size() % 4) taps.push_back(taps.back());  // with weight 0
+  DepthwiseRow row{};
+  row.taps = taps.data();
+  row.x_column = spec_.stride_w * in.pixel_stride();
+  row.quads = static_cast<int>(taps.size() / 4);
+  row.columns = out.w;
+  row.channels = spec_.groups;
+  row.weight = integers_.data();
+  row.start = sums_.data();
+  row.multiplier = multiplier_.data();
+  row.offset = offset_.data();
+  row.factor = spec_.silu ? factor_.data() : nullptr;
+  row.range = range_;
+  row.ceil = spec_.ceil;
+  row.zero = spec_.zero_out;
+  row.low = spec_.relu ? spec_.zero_out : 0;
+  row.high = spec_.maximum_out;
+  row.y_column = out.pixel_stride();
+  for (std::int64_t index = begin; index < end; ++index) {
+    const std::int64_t image = index / out.h, y = index % out.h;
+    row.x = window(in, image, y);
+    row.y = out.data + image * out.image_stride + y * out.row_stride;
+    isa_.kernel->depthwise(row);
+  }
 }
 
 void Depthwise::run(const Map& in, const Map* bytes, const FloatMap* floats, const Map* residual,
-                    const Rounding& to, const Loops& loops, std::int64_t begin,
-                    std::int64_t end) const {
+                    const Rounding& to, std::int64_t begin, std::int64_t end) const {
+  if (!integers_.empty()) return run_integers(in, *bytes, begin, end);
   const Spec& s = spec_;
   const int height = bytes ? bytes->h : floats->h, width = bytes ? bytes->w : floats->w;
-  std::vector<std::ptrdiff_t> taps, r_columns;
-  for (int ky = 0; ky < s.kernel_h; ++ky)
-    for (int kx = 0; kx < s.kernel_w; ++kx)
-      taps.push_back(static_cast<std::ptrdiff_t>(ky) * s.dilation_h * in.row_stride +
-                     static_cast<std::ptrdiff_t>(kx) * s.dilation_w * in.c);
+  const std::vector<std::ptrdiff_t> taps = taps_of(in);
+  std::vector<std::ptrdiff_t> r_columns;
   if (residual)
     for (int j = 0; j < width; ++j)
-      r_columns.push_back(static_cast<std::int64_t>(j) * residual->w / width * residual->c);
+      r_columns.push_back(static_cast<std::int64_t>(j) * residual->w / width *
+                          residual->pixel_stride());
 
   DepthwiseTask task{};
   task.taps = taps.data();
   task.tap_count = static_cast<int>(taps.size());
-  task.x_column = static_cast<std::ptrdiff_t>(s.stride_w) * in.c;
+  task.x_column = s.stride_w * in.pixel_stride();
   task.columns = width;
   task.channels = s.groups;
   task.weight = weight_.data();
   task.start = start_.data();
   task.multiplier = multiplier_.data();
   task.offset = offset_.data();
-  task.factor = spec_.silu ? factor_.data() : nullptr;
+  task.factor = s.silu ? factor_.data() : nullptr;
   task.r_columns = r_columns.data();
   task.zero_residual = static_cast<float>(s.zero_residual);
   task.ratio = s.ratio;
   task.to = to;
+  task.y_column = bytes ? bytes->pixel_stride() : floats->pixel_stride();
   task.low_float = s.relu ? 0.0f : -std::numeric_limits<float>::infinity();
   for (std::int64_t row = begin; row < end; ++row) {
     const std::int64_t image = row / height, y = row % height;
-    task.x = in.data + image * in.image_stride + (y * s.stride_h - s.padding_h) * in.row_stride -
-             static_cast<std::ptrdiff_t>(s.padding_w) * in.c;
+    task.x = window(in, image, y);
     if (bytes) task.y = bytes->data + image * bytes->image_stride + y * bytes->row_stride;
     if (floats)
       task.y_float = floats->data + image * floats->image_stride + y * floats->row_stride;
     if (residual)
       task.r = residual->data + image * residual->image_stride +
                y * residual->h / height * residual->row_stride;
-    loops.depthwise(task);
+    isa_.loops->depthwise(task);
   }
 }
 

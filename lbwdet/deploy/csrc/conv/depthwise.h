@@ -1,12 +1,12 @@
 // Depthwise convolutions: every channel has a kernel of its own, and there are no sums over
-// channels. Lanes are channels; sums are whole numbers that float32 holds.
+// channels. Lanes are channels; sums are exact, as whole numbers in float32 or as integers.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "../vector/loops.h"
-#include "conv.h"
+#include "kernel.h"
 
 namespace lbw::conv {
 
@@ -17,17 +17,26 @@ class Depthwise {
 
   // weight: int8 [c, 1, kh, kw]; multiplier, offset, and a silu's factor: float32 [c].
   Depthwise(const Spec& spec, const int8_t* weight, const float* multiplier, const float* offset,
-            const float* factor);
+            const float* factor, const Isa& isa);
 
   // Rows begin .. end-1 of all images' outputs. One of `bytes` and `floats` is the output;
   // `residual` may be null. Any rows on any thread, in any order.
   void run(const Map& in, const Map* bytes, const FloatMap* floats, const Map* residual,
-           const Rounding& to, const Loops& loops, std::int64_t begin, std::int64_t end) const;
+           const Rounding& to, std::int64_t begin, std::int64_t end) const;
 
  private:
+  void pack_integers(const int8_t* weight);
+  void run_integers(const Map& in, const Map& out, std::int64_t begin, std::int64_t end) const;
+  std::vector<std::ptrdiff_t> taps_of(const Map& in) const;
+  const std::uint8_t* window(const Map& in, std::int64_t image, std::int64_t y) const;
+
   Spec spec_;
-  std::vector<float> weight_;                     // [tap][channel]
-  std::vector<float> start_, multiplier_, offset_, factor_;  // [channel]
+  const Isa& isa_;
+  std::vector<float> multiplier_, offset_, factor_;  // [channel], in the order of a kernel
+  std::vector<float> weight_, start_;  // [tap][channel], [channel]; or these:
+  std::vector<std::int8_t> integers_;  // see DepthwiseRow
+  std::vector<std::int32_t> sums_;     // what they start with
+  Range range_ = Range::any;
 };
 
 }  // namespace lbw::conv

@@ -6,17 +6,12 @@
 
 #include "conv.h"
 
-namespace lbw {
-struct FunctionTask;  // these two: see ../vector/loops.h
-struct Rounding;
-}
-
 namespace lbw::conv {
 
 // What finishing a tile may rely on, so that common layers skip what they do not need.
 enum class Range {
   bytes,  // rounding to nearest, zero point 0, limits 0 and 255, real outputs far below 2**31
-  words,  // rounding to nearest, real outputs far below 2**31
+  words,  // rounding to nearest, real outputs far below 2**31; what goes into silu, within 87
   any,
 };
 
@@ -26,8 +21,7 @@ enum class Range {
 //
 // Channels of a uint8 output are dealt to the lanes as narrowing instructions put them
 // together again: of a pair of vectors, the first gets channels 0-3, 8-11, ..., the second
-// 4-7, 12-15, ... A last vector without partner, float outputs, and outputs of a function have
-// them in order.
+// 4-7, 12-15, ... A last vector without partner and float outputs have them in order.
 struct Row {
   const uint8_t* x;           // first column's window
   std::ptrdiff_t x_column;    // from a column's window to the next
@@ -43,6 +37,10 @@ struct Row {
   int channels;               // of all blocks together; arrays are padded to full vectors
   // Of each block, or null: lengths of the stretches of quads whose sums surely fit int16.
   const uint16_t* const* stretches;
+  // Or null: of one run, and of each block, how many pairs of quads have sums that surely fit int16. Weights then
+  // lie pair by pair, and the other quads after them.
+  const int* pairs;
+  const int32_t* quad_offsets;  // [block][quad]
 
   Range range;
   bool ceil;
@@ -55,10 +53,7 @@ struct Row {
   const std::ptrdiff_t* r_columns;
   int zero_residual;
   float ratio;
-  // Null, or what makes bytes of reals: Loops::silu, with a factor per channel, in order.
-  void (*function)(const FunctionTask& task);
-  const float* factor;
-  const Rounding* to;
+  const float* factor;        // null, or what silu is multiplied by; in the order of the lanes
 };
 
 // Transformed inputs and products of the tiles of one unit, see winograd.h.
@@ -84,6 +79,26 @@ struct Winograd {
   WinogradScratch scratch;
 };
 
+// One row of outputs of a depthwise convolution, in integers. Vectors of sums come in fours: 32
+// slots, which are two halves of 16 channels each; vector i holds channels 4 * i .. 4 * i + 3 of
+// either. The halves are neighbours if 32 divides the channels, else the same channels for two
+// columns. Arrays of channels, and the weights, lie in this order.
+constexpr int kDepthwiseHalf = 16;
+struct DepthwiseRow {
+  const uint8_t* x;            // first column's window; 16 bytes may be read where fewer are left
+  const std::ptrdiff_t* taps;  // of the window's pixels: offsets, four for each quad
+  std::ptrdiff_t x_column;     // from a column's window to the next
+  int quads, columns, channels;
+  const int8_t* weight;        // [32 slots][quad][slot][4]
+  const int32_t* start;        // these four: [slot]
+  const float *multiplier, *offset, *factor;  // factor: null without silu
+  Range range;
+  bool ceil;
+  int low, high, zero;
+  uint8_t* y;
+  std::ptrdiff_t y_column;
+};
+
 struct WinogradKernel {
   int lanes;
   void (*run)(const Winograd& job);
@@ -95,10 +110,11 @@ int position_of(int channel, int lanes);
 struct Kernel {
   int lanes;    // output channels of one vector
   int vectors;  // vectors of a full block
-  int narrow_quads;  // from this mean length on it uses stretches; 0: never
+  int narrow_quads;  // from this mean length on it uses stretches, or pairs below; 0: neither
   int flip;     // 0x80 if inputs are taken as q - 128 (signed by signed), else 0
   void (*row)(const Row& row);
-  const WinogradKernel* winograd;  // or null
+  const WinogradKernel* winograd;  // these two: or null
+  void (*depthwise)(const DepthwiseRow& row);
 };
 
 }  // namespace lbw::conv

@@ -11,6 +11,7 @@ namespace lbw::conv {
 namespace {
 
 constexpr int kMaxWeight = 64;
+constexpr std::size_t kPairBytes = 128 << 10;  // of a layer's weights
 
 void require(bool condition, const char* what) {
   if (!condition) throw std::invalid_argument(std::string("convolution: ") + what);
@@ -55,13 +56,68 @@ std::vector<uint16_t> stretches(const int8_t* weight, int runs, int quads, int l
   return result;
 }
 
-// Checks the numbers of a layer; what finishing its tiles may rely on.
-Range checked_range(const Spec& s, const int8_t* weight, const float* multiplier,
-                    const float* offset) {
+// Orders the quads of a block, of weights [quad][lanes][4], so that the first ones, two by two,
+// have sums that fit int16 in all lanes; returns the number of pairs. `most`: how much the positive
+// weights of a sum, or the negative ones, may be together.
+int pair_quads(const int8_t* weight, int quads, int lanes, int most, int32_t* order) {
+  constexpr std::size_t kOpen = 8;  // partners that are looked at
+  const std::size_t sums = 4 * static_cast<std::size_t>(lanes);  // of two products each, up and down
+  std::vector<uint8_t> reach(sums * quads);
+  for (std::size_t i = 0; i < reach.size() / 2; ++i) {
+    const int a = weight[2 * i], b = weight[2 * i + 1];
+    reach[2 * i] = static_cast<uint8_t>(std::max(a, 0) + std::max(b, 0));
+    reach[2 * i + 1] = static_cast<uint8_t>(std::max(-a, 0) + std::max(-b, 0));
+  }
+  const auto fit = [&](int one, int other) {
+    const uint8_t *const a = &reach[one * sums], *const b = &reach[other * sums];
+    int beyond = 0;
+    for (std::size_t i = 0; i < sums; ++i) beyond |= a[i] + b[i] > most;
+    return !beyond;
+  };
+  std::vector<int32_t> open, single;
+  int pairs = 0;
+  for (int quad = 0; quad < quads; ++quad) {
+    const auto partner =
+        std::find_if(open.begin(), open.end(), [&](int other) { return fit(other, quad); });
+    if (partner != open.end()) {
+      order[2 * pairs] = *partner, order[2 * pairs + 1] = quad;
+      ++pairs;
+      open.erase(partner);
+      continue;
+    }
+    if (open.size() == kOpen) {
+      single.push_back(open.front());
+      open.erase(open.begin());
+    }
+    open.push_back(quad);
+  }
+  single.insert(single.end(), open.begin(), open.end());
+  std::copy(single.begin(), single.end(), order + 2 * pairs);
+  return pairs;
+}
+
+// Whether silu() of all reals of a channel needs no limits, whatever the input is, and what it
+// gives is far below 2**31.
+bool within_silu(const Spec& s, const int8_t* weight, std::size_t window, float multiplier,
+                 float offset, float factor) {
+  const int above = std::max(s.maximum_in - s.zero_in, 0), below = s.zero_in;
+  std::int64_t high = 0, low = 0;
+  for (std::size_t i = 0; i < window; ++i) {
+    const int w = weight[i];
+    high += w > 0 ? w * above : -w * below;
+    low += w > 0 ? w * below : -w * above;
+  }
+  const double most = static_cast<double>(std::max(high, low)) * std::fabs(multiplier);
+  return most + std::fabs(offset) < 80 && factor < 1e6f;
+}
+
+}  // namespace
+
+Range checked_range(const Spec& s, std::size_t window, const int8_t* weight,
+                    const float* multiplier, const float* offset, const float* factor) {
   Range range = s.ceil                                    ? Range::any
                 : s.zero_out == 0 && s.maximum_out == 255 ? Range::bytes
                                                           : Range::words;
-  const std::size_t window = static_cast<std::size_t>(s.in_channels) * s.kernel_h * s.kernel_w;
   for (int o = 0; o < s.out_channels; ++o) {
     std::int64_t magnitude = 0;
     for (std::size_t i = 0; i < window; ++i) {
@@ -77,11 +133,11 @@ Range checked_range(const Spec& s, const int8_t* weight, const float* multiplier
     const double largest = 255.0 * magnitude * std::fabs(multiplier[o]) + std::fabs(offset[o]) +
                            255.0 * std::fabs(s.ratio);
     if (largest > 1 << 30) range = Range::any;
+    if (s.silu && !within_silu(s, weight + o * window, window, multiplier[o], offset[o], factor[o]))
+      range = Range::any;
   }
   return range;
 }
-
-}  // namespace
 
 void check(const Spec& s) {
   require(s.in_channels > 0 && s.out_channels > 0, "channels must be positive");
@@ -123,17 +179,21 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   l.kernel = isa.kernel;
   if (spec.silu) {
     require(factor != nullptr, "a function needs factors");
-    l.function = isa.loops->silu;
-    l.factor.assign(factor, factor + spec.out_channels);
-    for (const float each : l.factor)
-      require(std::isfinite(each) && each > 0, "a factor is not positive and finite");
-    l.to = {spec.zero_out, 0, spec.maximum_out, spec.ceil};
+    const int pair = 2 * l.kernel->lanes;
+    l.factor.assign((spec.out_channels + pair - 1) / pair * pair, 0);
+    for (int o = 0; o < spec.out_channels; ++o) {
+      require(std::isfinite(factor[o]) && factor[o] > 0,
+              "a factor is not positive and finite");
+      l.factor[position_of(o, l.kernel->lanes)] = factor[o];
+    }
   }
   const auto shared = [store](AlignedBytes bytes) {
     return store ? store->shared(std::move(bytes))
                  : std::make_shared<const AlignedBytes>(std::move(bytes));
   };
-  l.range = checked_range(spec, weight, multiplier, offset);
+  l.range = checked_range(
+      spec, static_cast<std::size_t>(spec.in_channels) * spec.kernel_h * spec.kernel_w, weight,
+      multiplier, offset, factor);
   const WinogradKernel* other = l.kernel->winograd;
   if (winograd && other && !spec.among && winograd_fits(spec, weight, *other)) {
     AlignedBytes packed(winograd_weight_bytes(spec, *other));
@@ -150,7 +210,7 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   l.quads = (pixels * ci + 3) / 4;
   l.width = l.kernel->lanes * l.kernel->vectors;
   l.blocks = (co + l.width - 1) / l.width;
-  const int group = l.kernel->lanes * (spec.to_float || spec.silu ? 1 : 2);
+  const int group = l.kernel->lanes * (spec.to_float ? 1 : 2);
   const int padded = (co + group - 1) / group * group;
   const std::size_t window = static_cast<std::size_t>(l.run_count) * l.quads * 4;
   AlignedBytes packed(padded * window);
@@ -161,7 +221,7 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
   std::vector<int8_t> lane(window);  // one output channel as the kernel meets it
   for (int o = 0; o < padded; ++o) {
     std::memset(lane.data(), 0, lane.size());
-    const int position = spec.to_float || spec.silu ? o : position_of(o, l.kernel->lanes);
+    const int position = spec.to_float ? o : position_of(o, l.kernel->lanes);
     if (o < co) {
       std::int64_t sum = 0;
       for (int i = 0; i < ci; ++i)
@@ -183,21 +243,42 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
       std::memcpy(target + q * block_width * 4, lane.data() + q * 4, 4);
   }
 
-  l.weight = shared(std::move(packed));
-
-  if (l.kernel->narrow_quads == 0) return;
+  if (l.kernel->narrow_quads == 0) {
+    l.weight = shared(std::move(packed));
+    return;
+  }
   const int largest = std::max(spec.maximum_in, spec.zero_in);  // of the map, and of its border
+  const int all = l.run_count * l.quads;
   std::size_t count = 0;
+  const auto lanes_of = [&](int block) { return std::min(l.width, padded - block * l.width); };
   for (int block = 0; block < l.blocks; ++block) {
-    const int lanes = std::min(l.width, padded - block * l.width);
-    l.stretches.push_back(stretches(l.weight->data() + l.block_begin(block), l.run_count, l.quads,
-                                    lanes, largest));
+    l.stretches.push_back(stretches(packed.data() + l.block_begin(block), l.run_count, l.quads,
+                                    lanes_of(block), largest));
     count += l.stretches.back().size();
   }
-  const std::size_t all_quads = static_cast<std::size_t>(l.blocks) * l.run_count * l.quads;
-  if (all_quads < count * l.kernel->narrow_quads) l.stretches.clear();
+  // Tiles of pairs are smaller: they read weights more often, which has to be from the caches.
+  const bool cached = l.run_count == 1 && packed.size() <= kPairBytes;
+  const std::size_t least = l.kernel->narrow_quads + (cached ? 1 : 0);
+  const bool narrow = static_cast<std::size_t>(l.blocks) * all >= count * least;
+  if (!narrow) l.stretches.clear();
+  if (!narrow && cached) {
+    l.quad_offsets.resize(static_cast<std::size_t>(l.blocks) * all);
+    std::vector<int8_t> before;
+    for (int block = 0; block < l.blocks; ++block) {
+      int8_t* const weights = packed.data() + l.block_begin(block);
+      int32_t* const order = &l.quad_offsets[static_cast<std::size_t>(block) * all];
+      const std::size_t bytes = 4 * static_cast<std::size_t>(lanes_of(block));
+      l.pairs.push_back(pair_quads(weights, all, lanes_of(block), INT16_MAX / largest, order));
+      before.assign(weights, weights + bytes * all);
+      for (int i = 0; i < all; ++i) {
+        std::memcpy(weights + i * bytes, before.data() + order[i] * bytes, bytes);
+        order[i] *= 4;
+      }
+    }
+  }
   for (const std::vector<uint16_t>& block : l.stretches)
     l.stretches_of_block.push_back(block.data());
+  l.weight = shared(std::move(packed));
 }
 
 Packed::~Packed() = default;

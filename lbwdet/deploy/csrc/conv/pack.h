@@ -5,7 +5,6 @@
 #include <memory>
 #include <vector>
 
-#include "../vector/loops.h"
 #include "weight_store.h"
 #include "winograd.h"
 
@@ -23,16 +22,21 @@ struct Layout {
   SharedBytes weight;
   std::vector<int32_t> start;  // these three: in the order of the lanes, padded
   std::vector<float> multiplier, offset;
-  std::vector<float> factor;  // of a silu, in order; with Winograd, too
-  void (*function)(const FunctionTask& task) = nullptr;
-  Rounding to;
+  std::vector<float> factor;  // the same, of a silu; with Winograd, too
   std::vector<std::vector<uint16_t>> stretches;  // of each block, or none: see Row
   std::vector<const uint16_t*> stretches_of_block;
+  std::vector<int> pairs;           // of each block, or none: see Row
+  std::vector<int32_t> quad_offsets;  // see Row
 
   // Bytes of weights before a block.
   std::size_t block_begin(int block) const {
     return static_cast<std::size_t>(block) * width * run_count * quads * 4;
   }
 };
+
+// Checks the numbers of a layer, whose weight is [o][window]; what finishing its outputs may rely on.
+// Throws std::invalid_argument.
+Range checked_range(const Spec& spec, std::size_t window, const int8_t* weight,
+                    const float* multiplier, const float* offset, const float* factor);
 
 }  // namespace lbw::conv

@@ -74,7 +74,8 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
   require(out_h > 0 && out_w > 0, "the kernel is larger than the padded input");
   require(out_h == output_height(s, in.h) && out_w == output_width(s, in.w),
           "the output has another size than the input gives");
-  require(in.pixel_stride() == in.c || s.among, "the map holds other channels, too");
+  require(in.pixel_stride() == in.c || s.among || s.kernel_w == 1,
+          "the map holds other channels, too");
   require(in.border >= needed_border(s, in.h, in.w), "the border of the input is too small");
   require(threads > 0, "threads must be positive");
 
@@ -191,8 +192,6 @@ Row Plan::row_of_layer() const {
   row.y_column = y_column_;
   row.zero_residual = s.zero_residual;
   row.ratio = s.ratio;
-  row.function = l.function;
-  row.to = &l.to;
   return row;
 }
 
@@ -225,7 +224,7 @@ void Plan::run_winograd(std::int64_t begin, std::int64_t end, void* scratch) con
     job.row.start = weights.start.data() + channel;
     job.row.multiplier = weights.multiplier.data() + channel;
     job.row.offset = weights.offset.data() + channel;
-    job.row.factor = l.factor.data() + (l.function ? channel : 0);
+    job.row.factor = l.spec.silu ? l.factor.data() + channel : nullptr;
     job.row.y = y_ + image * y_image_ + channel;
     job.row.r = r_ ? r_ + image * r_image_ + channel : nullptr;
     l.kernel->winograd->run(job);
@@ -260,8 +259,12 @@ void Plan::run(std::int64_t begin, std::int64_t end, void* scratch) const {
       const int last_block = std::min(block + blocks_per_row_, end_block);
       row.weight = l.weight->data() + l.block_begin(block);
       if (!l.stretches.empty()) row.stretches = &l.stretches_of_block[block];
+      if (!l.pairs.empty()) {
+        row.pairs = &l.pairs[block];
+        row.quad_offsets = &l.quad_offsets[static_cast<std::size_t>(block) * l.quads];
+      }
       row.start = l.start.data() + channel;
-      row.factor = l.factor.data() + (l.function ? channel : 0);
+      row.factor = s.silu ? l.factor.data() + channel : nullptr;
       row.multiplier = l.multiplier.data() + channel;
       row.offset = l.offset.data() + channel;
       row.channels = std::min(last_block * l.width, s.out_channels) - channel;

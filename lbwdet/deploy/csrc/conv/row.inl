@@ -5,6 +5,7 @@
 //
 // V offers   Int, Float, Words  vectors: `lanes` int32, `lanes` float, 2 * `lanes` int16
 //            pixels, vectors    largest tile; pixels is at most 14
+//            group              pixels that are finished together; at least `pixels`
 //            broadcast(p)       four bytes of input, to all lanes
 //            weights(p)         four weights per lane
 //            dot(acc, x, w)     acc + sum of four products, per lane
@@ -12,7 +13,10 @@
 //            store_bytes        the Words of two pixels, saturating to 0..255
 //            unpack             bytes to two Float of 2**23 + byte, inverse to that order
 //            narrow_quads       0, or there is Narrow: a dot() that sums in int16, zero() and
-//                               widen(); used if so many quads fit int16 on average
+//                               widen(); used if so many quads fit int16 on average. If not,
+//                               dot_two(): of two quads, whose sums fit int16, in tiles of
+//                               pair_pixels, which leave registers for the weights of both
+//            times_power(p, t)  p * 2**n, where the lowest bits of t hold the whole number n
 //            and elementary operations.
 
 #define LBW_UNROLL _Pragma("GCC unroll 64")
@@ -82,6 +86,38 @@ static inline void accumulate(typename V::Int (&acc)[P][C], const Row& row, cons
       step<V, P, C>(acc, pixels, weight, 0, ahead);
       weight += kQuadBytes;
     }
+  }
+}
+
+// The same for quads in any order, of which the first ones are added in int16, two by two.
+template <class V, int P, int C>
+static inline void accumulate_pairs(typename V::Int (&acc)[P][C], const Row& row,
+                                    const uint8_t* x, const int8_t* weight, const int32_t* offset,
+                                    int pairs) {
+  constexpr int kQuadBytes = C * V::lanes * 4;
+  const uint8_t* ahead = x + P * row.x_column;
+  const std::ptrdiff_t ahead_step = 2 * P * row.ahead;
+  for (int pair = pairs; pair > 0; --pair) {
+    asm volatile("" ::: "memory");
+    __builtin_prefetch(ahead);
+    const Pixels first(x + offset[0], row.x_column), second(x + offset[1], row.x_column);
+    typename V::Int w[2][C];
+    LBW_UNROLL for (int c = 0; c < C; ++c) {
+      w[0][c] = V::weights(weight + c * V::lanes * 4);
+      w[1][c] = V::weights(weight + kQuadBytes + c * V::lanes * 4);
+    }
+    LBW_UNROLL for (int p = 0; p < P; ++p) {
+      const auto a = V::broadcast(first.at(p)), b = V::broadcast(second.at(p));
+      LBW_UNROLL for (int c = 0; c < C; ++c)
+        acc[p][c] = V::dot_two(acc[p][c], a, w[0][c], b, w[1][c]);
+    }
+    weight += 2 * kQuadBytes;
+    offset += 2;
+    ahead += ahead_step;
+  }
+  for (int quad = row.quads - 2 * pairs; quad > 0; --quad) {
+    step<V, P, C>(acc, Pixels(x + *offset++, row.x_column), weight, 0, ahead);
+    weight += kQuadBytes;
   }
 }
 
@@ -191,19 +227,84 @@ static inline void finish_bytes(const Row& row, const Tile& tile) {
   }
 }
 
+// The function of runtime/arithmetic/silu.py, of several vectors in turn: each waits for its own
+// last step, but not for the others'. Reals beyond 87 need limits.
+template <class V, bool kLimits, int n>
+static inline void silu(typename V::Float (&t)[n]) {
+  using Float = typename V::Float;
+  const Float magic = V::splat(12582912.0f);  // 1.5 * 2**23: the sum has no place for a fraction
+  Float whole[n], f[n], p[n];
+  LBW_UNROLL for (int i = 0; i < n; ++i) {
+    const Float limited =
+        kLimits ? V::max(V::min(t[i], V::splat(87.0f)), V::splat(-87.0f)) : t[i];
+    const Float y = V::mul(limited, V::splat(-1.4426950408889634f));
+    whole[i] = V::add(y, magic);  // its lowest bits hold the whole number
+    f[i] = V::sub(y, V::sub(whole[i], magic));
+  }
+  const auto term = [&](float factor) {
+    LBW_UNROLL for (int i = 0; i < n; ++i) p[i] = V::add(V::mul(p[i], f[i]), V::splat(factor));
+  };
+  LBW_UNROLL for (int i = 0; i < n; ++i) p[i] = V::splat(0.009570102f);
+  term(0.05591786f);
+  term(0.24024744f);
+  term(0.6931218f);
+  term(0.9999993f);
+  LBW_UNROLL for (int i = 0; i < n; ++i)
+    t[i] = V::div(t[i], V::add(V::times_power(p[i], whole[i]), V::splat(1.0f)));
+}
+
+template <class V, Range kRange>
+__attribute__((noinline)) static void finish_silu(const Row& row, const Tile& tile) {
+  using Float = typename V::Float;
+  using Words = typename V::Words;
+  const Words zero = V::splat_words(row.zero), high = V::splat_words(row.high),
+              low = V::splat_words(0);
+  for (int c = 0; c < tile.vectors; c += 2) {
+    const int first = tile.channel + c * V::lanes, rest = tile.channels - c * V::lanes;
+    const int count = rest < 2 * V::lanes ? rest : 2 * V::lanes;
+    const auto real = [&](int p, int vector) {
+      const auto sum = V::load_int(tile.sums + (p * tile.vectors + c + vector) * V::lanes);
+      const int at = first + vector * V::lanes;
+      return V::add(V::mul(V::to_float(sum), V::load(row.multiplier + at)),
+                    V::load(row.offset + at));
+    };
+    const auto words = [&](Float a, Float b) {
+      a = V::mul(a, V::load(row.factor + first));
+      b = V::mul(b, V::load(row.factor + first + V::lanes));
+      if (kRange == Range::any) {
+        a = V::min(V::max(a, V::splat(-32768.0f)), V::splat(32767.0f));
+        b = V::min(V::max(b, V::splat(-32768.0f)), V::splat(32767.0f));
+      }
+      const bool ceil = kRange == Range::any && row.ceil;
+      const Words q = ceil ? V::narrow(V::round_up(a), V::round_up(b))
+                           : V::narrow(V::round(a), V::round(b));
+      if (kRange == Range::bytes) return q;
+      return V::min_words(V::max_words(V::add_words(q, zero), low), high);
+    };
+    uint8_t* y = row.y + tile.column * row.y_column + first;
+    for (int p = 0; p < tile.pixels; p += 2) {
+      const int next = p + 1 < tile.pixels ? p + 1 : p;
+      Float t[4] = {real(p, 0), real(p, 1), real(next, 0), real(next, 1)};
+      silu<V, kRange == Range::any>(t);
+      V::store_bytes(y + p * row.y_column, y + next * row.y_column, words(t[0], t[1]),
+                     words(t[2], t[3]), count);
+    }
+  }
+}
+
 template <class V>
-static inline void finish_function(const Row& row, const Tile& tile) {
-  const int held = tile.vectors * V::lanes;
-  const std::size_t count = tile.channels < held ? tile.channels : held;
-  row.function({tile.sums, held, row.multiplier + tile.channel, row.offset + tile.channel,
-                row.factor + tile.channel, *row.to, count, tile.pixels,
-                row.y + tile.column * row.y_column + tile.channel, row.y_column});
+static inline void finish_silu(const Row& row, const Tile& tile) {
+  switch (row.range) {
+    case Range::bytes: return finish_silu<V, Range::bytes>(row, tile);
+    case Range::words: return finish_silu<V, Range::words>(row, tile);
+    case Range::any: return finish_silu<V, Range::any>(row, tile);
+  }
 }
 
 template <class V>
 static inline void finish(const Row& row, const Tile& tile) {
-  if (row.function)
-    finish_function<V>(row, tile);
+  if (row.factor)
+    finish_silu<V>(row, tile);
   else if (row.y_float)
     finish_float<V>(row, tile);
   else if (row.r)
@@ -230,7 +331,15 @@ static void multiply(const Row& row, const int8_t* weight, int column, int chann
   typename V::Int acc[P][C];
   LBW_UNROLL for (int p = 0; p < P; ++p)
     LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::load_int(start + c * V::lanes);
-  accumulate<V, P, C>(acc, row, x, weight);
+  bool by_pairs = false;
+  if constexpr (V::narrow_quads > 0 && P <= V::pair_pixels) {
+    by_pairs = row.pairs != nullptr;
+    const int block = channel / (V::vectors * V::lanes);
+    if (by_pairs)
+      accumulate_pairs<V, P, C>(acc, row, x, weight, row.quad_offsets + block * row.quads,
+                                row.pairs[block]);
+  }
+  if (!by_pairs) accumulate<V, P, C>(acc, row, x, weight);
   LBW_UNROLL for (int p = 0; p < P; ++p)
     LBW_UNROLL for (int c = 0; c < C; ++c)
       V::store_int(sums + (p * C + c) * V::lanes, acc[p][c]);
@@ -253,23 +362,36 @@ static Multiply multiply_of(int pixels, int vectors) {
 }
 
 // Tiles of equal width, give or take a pixel: a narrow last tile would idle the multipliers.
-// All blocks of channels of a tile follow each other, while its input is in the first-level
-// cache and its output pixels are written from end to end.
+// Some tiles are finished together, as many as keep their input in the first-level cache; all
+// blocks of channels of them follow each other, so that pixels are written from end to end.
 template <class V>
 static void run_row(const Row& row) {
-  alignas(64) int32_t sums[V::pixels * V::vectors * V::lanes];
-  const int width = V::vectors * V::lanes, tiles = (row.columns + V::pixels - 1) / V::pixels;
+  constexpr int kInputBytes = 8192;
+  alignas(64) int32_t sums[V::group * V::vectors * V::lanes];
+  const int pixels = row.pairs ? V::pair_pixels : V::pixels;
+  const int width = V::vectors * V::lanes, tiles = (row.columns + pixels - 1) / pixels;
   const int narrow = row.columns / tiles, wide_tiles = row.columns % tiles;
+  int together = kInputBytes / (row.run_count * row.quads * 4 * pixels);
+  if (together > V::group / pixels) together = V::group / pixels;
+  if (together < 1) together = 1;
   Tile tile{sums, 0, 0, 0, 0, 0};
-  for (int t = 0; t < tiles; ++t, tile.column += tile.pixels) {
-    tile.pixels = narrow + (t < wide_tiles);
+  for (int first = 0; first < tiles; first += together, tile.column += tile.pixels) {
+    const int count = tiles - first < together ? tiles - first : together;
+    const int wide = wide_tiles < first ? 0 : wide_tiles - first < count ? wide_tiles - first : count;
+    tile.pixels = count * narrow + wide;
     const int8_t* weight = row.weight;
     for (tile.channel = 0; tile.channel < row.channels; tile.channel += width) {
       const int rest = row.channels - tile.channel;
       tile.channels = rest < width ? rest : width;
       tile.vectors = (tile.channels + V::lanes - 1) / V::lanes;
-      if (!row.y_float && !row.function) tile.vectors += tile.vectors % 2;
-      multiply_of<V>(tile.pixels, tile.vectors)(row, weight, tile.column, tile.channel, sums);
+      if (!row.y_float) tile.vectors += tile.vectors % 2;
+      int32_t* target = sums;
+      for (int t = 0, column = tile.column; t < count; ++t) {
+        const int size = narrow + (t < wide);
+        multiply_of<V>(size, tile.vectors)(row, weight, column, tile.channel, target);
+        column += size;
+        target += size * tile.vectors * V::lanes;
+      }
       finish<V>(row, tile);
       weight += static_cast<std::ptrdiff_t>(width) * row.run_count * row.quads * 4;
     }
@@ -278,6 +400,7 @@ static void run_row(const Row& row) {
 
 // What a kernel with these vectors tells about itself.
 template <class V>
-static constexpr Kernel kernel_of(int flip, const WinogradKernel* winograd) {
-  return {V::lanes, V::vectors, V::narrow_quads, flip, run_row<V>, winograd};
+static constexpr Kernel kernel_of(int flip, const WinogradKernel* winograd,
+                                  void (*depthwise)(const DepthwiseRow&) = nullptr) {
+  return {V::lanes, V::vectors, V::narrow_quads, flip, run_row<V>, winograd, depthwise};
 }

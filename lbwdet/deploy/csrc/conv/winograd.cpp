@@ -77,7 +77,7 @@ WinogradWeights winograd_pack(const Spec& s, const int8_t* weight, const float* 
       for (int o = 0; o < width; ++o)
         for (int half = 0; half < 2; ++half) {
           const int channel = block * width + o, c = pair * 2 + half;
-          const int lane = (s.silu ? o : position_of(o, kernel.lanes)) * 2 + half;
+          const int lane = position_of(o, kernel.lanes) * 2 + half;
           const bool exists = channel < co && c < ci;
           const int8_t* window = weight + (static_cast<std::size_t>(channel) * ci + c) * 9;
           for (int i = 0; i < 9; ++i) {
@@ -100,7 +100,7 @@ WinogradWeights winograd_pack(const Spec& s, const int8_t* weight, const float* 
         }
     }
   for (int o = 0; o < co; ++o) {
-    const int position = s.silu ? o : position_of(o, kernel.lanes);
+    const int position = position_of(o, kernel.lanes);
     result.start[position] = -s.zero_in * sums[o];
     result.multiplier[position] = multiplier[o];
     result.offset[position] = offset[o];

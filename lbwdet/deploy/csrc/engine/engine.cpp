@@ -1,5 +1,7 @@
 #include "engine.h"
 
+#include "../operations/copy_pixels.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -88,7 +90,7 @@ const std::vector<Detection>& Engine::run(const Image& image, bool keep) {
               values_, *isa_.loops, pool_,      scratch};
   frame.values.clear();
   for (std::size_t i = 0; i < values_.size(); ++i)
-    frame.values.push_back(plan.slots[i].tensor(values_[i], arena_.get()));
+    frame.values.push_back(plan.tensor(static_cast<int>(i), values_, arena_.get()));
   std::vector<Cost> costs(operations_.size());
   for (std::size_t i = 0; i < operations_.size(); ++i) {
     const auto start = std::chrono::steady_clock::now();
@@ -133,12 +135,11 @@ void Engine::copy_value(int value, void* out) const {
     return;
   }
   auto* target = static_cast<std::uint8_t*>(out);
-  const std::size_t line = shape.w * shape.c;
+  const conv::Map& map = tensor.bytes;
   for (std::int64_t n = 0; n < shape.n; ++n)
-    for (std::int64_t h = 0; h < shape.h; ++h, target += line)
-      std::memcpy(target,
-                  tensor.bytes.data + n * tensor.bytes.image_stride + h * tensor.bytes.row_stride,
-                  line);
+    for (std::int64_t h = 0; h < shape.h; ++h, target += shape.w * shape.c)
+      copy_pixels(map.data + n * map.image_stride + h * map.row_stride, target,
+                  {map.pixel_stride(), map.c}, map.c, shape.w);
 }
 
 }  // namespace lbw

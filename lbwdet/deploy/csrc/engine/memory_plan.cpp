@@ -59,7 +59,7 @@ void check_memory(double bytes, Size image, std::int64_t limit) {
 void place(std::vector<Slot>& slots, MemoryPlan& plan) {
   std::vector<Slot*> order, placed;
   for (Slot& slot : slots)
-    if (slot.first >= 0) order.push_back(&slot);
+    if (slot.first >= 0 && slot.within < 0) order.push_back(&slot);
   std::stable_sort(order.begin(), order.end(),
                    [](const Slot* a, const Slot* b) { return a->bytes > b->bytes; });
   for (Slot* slot : order) {
@@ -79,7 +79,47 @@ void place(std::vector<Slot>& slots, MemoryPlan& plan) {
   }
 }
 
+// Puts values into the maps that will hold them, so that nobody has to copy them there.
+void join(const Operations& operations, std::vector<Slot>& slots) {
+  const auto fits = [&](int value) {
+    const Slot& slot = slots[value];
+    if (slot.within >= 0 || !operations[slot.first]->writes_among()) return false;
+    return std::all_of(operations.begin(), operations.end(), [&](const auto& operation) {
+      const std::vector<int>& read = operation->inputs;
+      return std::find(read.begin(), read.end(), value) == read.end() ||
+             operation->reads_among(value);
+    });
+  };
+  for (const auto& operation : operations) {
+    std::int64_t channel = 0;
+    for (std::size_t i = 0; i < operation->inputs.size(); ++i) {
+      Slot& slot = slots[operation->inputs[i]];
+      if (operation->holds(i) && fits(operation->inputs[i])) {
+        Slot& whole = slots[operation->output];
+        slot.within = operation->output, slot.channel = channel;
+        whole.border = std::max(whole.border, slot.border);
+        whole.first = std::min(whole.first, slot.first);
+        whole.last = std::max(whole.last, slot.last);
+      }
+      channel += slot.shape.c;
+    }
+  }
+}
+
 }  // namespace
+
+Tensor MemoryPlan::tensor(int value, const std::vector<Value>& values,
+                          std::uint8_t* arena) const {
+  const Slot& slot = slots[value];
+  if (slot.within < 0) return slot.tensor(values[value], arena);
+  Tensor tensor = slots[slot.within].tensor(values[slot.within], arena);
+  conv::Map& map = tensor.bytes;
+  map.data += slot.channel;
+  map.pixel = map.c;
+  map.c = static_cast<int>(slot.shape.c);
+  map.border = slot.border;
+  return tensor;
+}
 
 Tensor Slot::tensor(const Value& value, std::uint8_t* arena) const {
   Tensor tensor{};
@@ -128,9 +168,10 @@ MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& v
       throw Error("operation " + std::to_string(i) + ": " + error.what());
     }
   }
+  join(operations, plan.slots);
   for (std::size_t i = 0; i < values.size(); ++i) {
     Slot& slot = plan.slots[i];
-    if (slot.first < 0) continue;
+    if (slot.first < 0 || slot.within >= 0) continue;
     if (keep) slot.first = 0, slot.last = end;
     const double bytes = bytes_of(slot, values[i].is_float);
     if (bytes > kMostBytes) check_memory(bytes, image, memory_limit);

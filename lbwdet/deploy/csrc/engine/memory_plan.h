@@ -17,6 +17,8 @@ struct Slot {
   int border = 0;
   int first = -1, last = -1;  // operations that write it, and read it last
   std::size_t bytes = 0, offset = 0;
+  int within = -1;            // the value whose map holds it, if one does,
+  std::int64_t channel = 0;   // from this channel on
 
   Tensor tensor(const Value& value, std::uint8_t* arena) const;
 };
@@ -28,11 +30,14 @@ struct MemoryPlan {
   std::size_t scratch = 0;   // bytes for the operation that runs, at the arena's end
   std::size_t bytes = 0;     // of the arena
   double work = 0;           // multiplications, comparisons and the like of all operations
+
+  Tensor tensor(int value, const std::vector<Value>& values, std::uint8_t* arena) const;
 };
 
 using Operations = std::vector<std::unique_ptr<Operation>>;
 
 // Values that are not alive together share memory, unless `keep`: then all survive the run.
+// What one operation joins lies where it will be read, where its writer and other readers can do so.
 // Throws Error, with the operation's place in the program, if sizes do not fit; and if the whole
 // takes more than `memory_limit` bytes.
 MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& values, Size image,

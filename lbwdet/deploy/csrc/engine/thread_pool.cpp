@@ -19,7 +19,7 @@ inline void pause() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : shares_(std::max(threads, 1)) {
   try {
     for (int thread = 1; thread < threads; ++thread)
       workers_.emplace_back([this, thread] { wait_for_jobs(thread); });
@@ -47,9 +47,12 @@ void ThreadPool::parallel(std::int64_t count, std::int64_t grain, const Work& wo
   {
     std::lock_guard<std::mutex> lock(mutex_);
     work_ = &work;
-    count_ = count;
     grain_ = std::max<std::int64_t>(grain, 1);
-    next_ = 0;
+    const auto threads = static_cast<std::int64_t>(shares_.size());
+    for (std::int64_t i = 0; i < threads; ++i) {
+      shares_[i].next = i * count / threads;
+      shares_[i].end = (i + 1) * count / threads;
+    }
     failure_ = nullptr;
     open_ = !workers_.empty() && count > grain_;
     if (open_) ++generation_;
@@ -86,14 +89,17 @@ void ThreadPool::wait_for_jobs(int thread) {
 
 void ThreadPool::take_pieces(int thread) {
   try {
-    for (;;) {
-      const std::int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
-      if (begin >= count_) return;
-      check();
-      (*work_)(begin, std::min(begin + grain_, count_), thread);
+    for (std::size_t i = 0; i < shares_.size(); ++i) {
+      Share& share = shares_[(thread + i) % shares_.size()];
+      for (;;) {
+        const std::int64_t begin = share.next.fetch_add(grain_, std::memory_order_relaxed);
+        if (begin >= share.end) break;
+        check();
+        (*work_)(begin, std::min(begin + grain_, share.end), thread);
+      }
     }
   } catch (...) {
-    next_ = count_;  // the others stop after their piece
+    for (Share& share : shares_) share.next = share.end;  // the others stop after their piece
     std::lock_guard<std::mutex> lock(mutex_);
     if (!failure_) failure_ = std::current_exception();
   }

@@ -26,6 +26,8 @@ class ThreadPool {
 
   // Calls work(begin, end, thread) for pieces of at most `grain` that cover 0 .. count once,
   // and returns when all are done. `thread` is below threads(): an index for scratch memory.
+  // Every thread begins with its own share, which lies where it lay in the work before: of the
+  // same rows of a map, whose input is then in its own cache. Who is done takes from the others.
   // An exception of `work` is thrown again here, after every thread has stopped.
   using Work = std::function<void(std::int64_t begin, std::int64_t end, int thread)>;
   void parallel(std::int64_t count, std::int64_t grain, const Work& work);
@@ -51,10 +53,14 @@ class ThreadPool {
   bool open_ = false;  // whether workers may still join the current job
   std::atomic<int> joined_{0};
 
+  struct alignas(64) Share {  // lines of their own: threads would wait for each other's
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+  };
+  std::vector<Share> shares_;  // by thread
+
   const Work* work_ = nullptr;
-  std::int64_t count_ = 0;
   std::int64_t grain_ = 1;
-  std::atomic<std::int64_t> next_{0};
   std::exception_ptr failure_;
   std::atomic<bool> cancelled_{false};
 };

@@ -26,8 +26,14 @@ struct Vector : Avx2 {
     return add_int(acc, _mm256_madd_epi16(x, w));
   }
 
+  static inline Int dot_two(Int acc, Int x, Int w, Int other_x, Int other_w) {
+    const Int sums =
+        _mm256_add_epi16(_mm256_maddubs_epi16(x, w), _mm256_maddubs_epi16(other_x, other_w));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(sums, ones()));
+  }
+
   // Weights of few bits: two instructions instead of three.
-  static constexpr int narrow_quads = 3;
+  static constexpr int narrow_quads = 3, pair_pixels = 4;
   struct Narrow : Avx2 {
     static inline Int zero() { return _mm256_setzero_si256(); }
     static inline Int dot(Int acc, Int x, Int w) {
@@ -41,9 +47,10 @@ struct Vector : Avx2 {
 
 #include "../conv/row.inl"
 #include "../conv/winograd.inl"
+#include "avx2_depthwise.inl"
 
 constexpr WinogradKernel kWinograd{Vector::lanes, run_winograd<Vector>};
-constexpr Kernel kKernel = kernel_of<Vector>(0, &kWinograd);
+constexpr Kernel kKernel = kernel_of<Vector>(0, &kWinograd, depthwise<Vector>);
 
 }  // namespace
 }  // namespace lbw::conv

@@ -4,7 +4,7 @@ struct Avx2 {
   using Int = __m256i;
   using Float = __m256;
   using Words = __m256i;
-  static constexpr int lanes = 8, pixels = 6, vectors = 2;
+  static constexpr int lanes = 8, pixels = 6, vectors = 2, group = 24;
 
   static inline Int broadcast(const uint8_t* p) {
     int32_t four;
@@ -29,6 +29,11 @@ struct Avx2 {
   static inline Float min(Float a, Float b) { return _mm256_min_ps(a, b); }
   static inline Float max(Float a, Float b) { return _mm256_max_ps(a, b); }
   static inline Float to_float(Int a) { return _mm256_cvtepi32_ps(a); }
+  static inline Float div(Float a, Float b) { return _mm256_div_ps(a, b); }
+  static inline Float times_power(Float p, Float t) {
+    const Int exponent = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
+  }
   static inline Int round(Float a) { return _mm256_cvtps_epi32(a); }
   static inline Int round_up(Float a) { return _mm256_cvtps_epi32(_mm256_ceil_ps(a)); }
 

@@ -19,8 +19,8 @@ struct Vector {
   using Int = __m512i;
   using Float = __m512;
   using Words = __m512i;
-  static constexpr int lanes = 16, pixels = 14, vectors = 2;
-  static constexpr int narrow_quads = 0;
+  static constexpr int lanes = 16, pixels = 14, vectors = 2, group = pixels;
+  static constexpr int narrow_quads = 0, pair_pixels = pixels;
 
   static inline Int broadcast(const uint8_t* p) {
     int32_t four;
@@ -40,6 +40,11 @@ struct Vector {
   static inline Float min(Float a, Float b) { return _mm512_min_ps(a, b); }
   static inline Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
   static inline Float to_float(Int a) { return _mm512_cvtepi32_ps(a); }
+  static inline Float div(Float a, Float b) { return _mm512_div_ps(a, b); }
+  static inline Float times_power(Float p, Float t) {
+    const Int exponent = _mm512_slli_epi32(_mm512_castps_si512(t), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), exponent));
+  }
   static inline Int round(Float a) { return _mm512_cvtps_epi32(a); }
   static inline Int round_up(Float a) {
     return _mm512_cvt_roundps_epi32(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
@@ -106,9 +111,16 @@ struct Vector {
 
 #include "../conv/row.inl"
 #include "../conv/winograd.inl"
+#include "avx2.inl"
+#include "avx2_depthwise.inl"
+
+// Few channels fill 256 bits, not 512.
+struct Half : Avx2 {
+  static inline Int dot(Int acc, Int x, Int w) { return _mm256_dpbusd_epi32(acc, x, w); }
+};
 
 constexpr WinogradKernel kWinograd{Vector::lanes, run_winograd<Vector>};
-constexpr Kernel kKernel = kernel_of<Vector>(0, &kWinograd);
+constexpr Kernel kKernel = kernel_of<Vector>(0, &kWinograd, depthwise<Half>);
 
 }  // namespace
 }  // namespace lbw::conv

@@ -19,16 +19,17 @@ namespace {
 #include "avx2.inl"
 
 struct Vector : Avx2 {
-  static constexpr int narrow_quads = 0;
+  static constexpr int narrow_quads = 0, pair_pixels = pixels;
   static inline Int dot(Int acc, Int x, Int w) { return _mm256_dpbusd_avx_epi32(acc, x, w); }
   static inline Int dot_pairs(Int acc, Int x, Int w) { return _mm256_dpwssd_avx_epi32(acc, x, w); }
 };
 
 #include "../conv/row.inl"
 #include "../conv/winograd.inl"
+#include "avx2_depthwise.inl"
 
 constexpr WinogradKernel kWinograd{Vector::lanes, run_winograd<Vector>};
-constexpr Kernel kKernel = kernel_of<Vector>(0, &kWinograd);
+constexpr Kernel kKernel = kernel_of<Vector>(0, &kWinograd, depthwise<Vector>);
 
 }  // namespace
 }  // namespace lbw::conv

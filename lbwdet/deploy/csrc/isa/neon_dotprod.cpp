@@ -31,8 +31,8 @@ struct Vector {
   using Int = int32x4_t;
   using Float = float32x4_t;
   using Words = int16x8_t;
-  static constexpr int lanes = 4, pixels = 6, vectors = 4;
-  static constexpr int narrow_quads = 0;
+  static constexpr int lanes = 4, pixels = 6, vectors = 4, group = pixels;
+  static constexpr int narrow_quads = 0, pair_pixels = pixels;
 
   static inline Int broadcast(const uint8_t* p) {
     uint32_t four;
@@ -54,6 +54,11 @@ struct Vector {
   static inline Float min(Float a, Float b) { return vminq_f32(a, b); }
   static inline Float max(Float a, Float b) { return vmaxq_f32(a, b); }
   static inline Float to_float(Int a) { return vcvtq_f32_s32(a); }
+  static inline Float div(Float a, Float b) { return vdivq_f32(a, b); }
+  static inline Float times_power(Float p, Float t) {
+    const Int exponent = vshlq_n_s32(vreinterpretq_s32_f32(t), 23);
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p), exponent));
+  }
   static inline Int round(Float a) { return vcvtnq_s32_f32(a); }
   static inline Int round_up(Float a) { return vcvtpq_s32_f32(a); }
 

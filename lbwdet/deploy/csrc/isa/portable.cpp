@@ -18,8 +18,8 @@ struct Vector {
   struct Words {
     int16_t v[16];
   };
-  static constexpr int lanes = 8, pixels = 4, vectors = 2;
-  static constexpr int narrow_quads = 0;
+  static constexpr int lanes = 8, pixels = 4, vectors = 2, group = pixels;
+  static constexpr int narrow_quads = 0, pair_pixels = pixels;
 
   template <class Result, class Function>
   static inline Result each(Function function) {
@@ -70,6 +70,20 @@ struct Vector {
   }
   static inline Float to_float(Int a) {
     return each<Float>([&](int i) { return static_cast<float>(a.v[i]); });
+  }
+  static inline Float div(Float a, Float b) {
+    return each<Float>([&](int i) { return a.v[i] / b.v[i]; });
+  }
+  static inline Float times_power(Float p, Float t) {
+    return each<Float>([&](int i) {
+      uint32_t bits, whole;
+      __builtin_memcpy(&bits, &p.v[i], 4);
+      __builtin_memcpy(&whole, &t.v[i], 4);
+      bits += whole << 23;
+      float result;
+      __builtin_memcpy(&result, &bits, 4);
+      return result;
+    });
   }
   // 1.5 * 2**23 leaves no bits for a fraction; what is beyond int16 is saturated anyway.
   static inline float nearest(float t) {

@@ -108,8 +108,8 @@ struct Vector {
   using Int = v128_t;
   using Float = v128_t;
   using Words = v128_t;
-  static constexpr int lanes = 4, pixels = 6, vectors = 2;
-  static constexpr int narrow_quads = 0;
+  static constexpr int lanes = 4, pixels = 6, vectors = 2, group = pixels;
+  static constexpr int narrow_quads = 0, pair_pixels = pixels;
 
   struct Halves {
     v128_t even, odd;  // of four bytes, numbers 0 and 2, and 1 and 3, as int16
@@ -190,13 +190,12 @@ struct Vector {
 
 static_assert(Vector::pixels * Vector::vectors <= kSiluVectors, "a tile is done at once");
 
-// The only function there is: silu. Without a call for each pixel.
+// In stages through memory.
 template <>
-void finish_function<Vector>(const Row& row, const Tile& tile) {
+void finish_silu<Vector>(const Row& row, const Tile& tile) {
   constexpr int lanes = Vector::lanes;
   const int vectors = tile.vectors, held = vectors * lanes;
-  v128_t t[kSiluVectors + 1];
-  t[tile.pixels * vectors] = wasm_i32x4_splat(0);
+  v128_t t[kSiluVectors];
   for (int c = 0; c < vectors; ++c) {
     const v128_t multiplier = wasm_v128_load(row.multiplier + tile.channel + c * lanes);
     const v128_t offset = wasm_v128_load(row.offset + tile.channel + c * lanes);
@@ -208,16 +207,10 @@ void finish_function<Vector>(const Row& row, const Tile& tile) {
   }
   silu_of_vectors(t, tile.pixels * vectors);
   const int count = tile.channels < held ? tile.channels : held;
-  const float* factor = row.factor + tile.channel;
-  float some_factors[2 * lanes] = {};
-  if (count < 2 * lanes) {
-    __builtin_memcpy(some_factors, factor, count * sizeof(float));
-    factor = some_factors;
-  }
+  const float* const factor = row.factor + tile.channel;
   const v128_t first = wasm_v128_load(factor), second = wasm_v128_load(factor + lanes);
-  const Bytes bytes(*row.to);
+  const Bytes bytes({row.zero, 0, row.high, row.ceil});
   for (int p = 0; p < tile.pixels; ++p) {
-    // Of one vector the second half is another pixel's, or nothing's, and not stored.
     const v128_t* const both = t + p * vectors;
     const v128_t eight = bytes(wasm_f32x4_mul(both[0], first), wasm_f32x4_mul(both[1], second));
     uint8_t* const y = row.y + (tile.column + p) * row.y_column + tile.channel;
@@ -307,7 +300,7 @@ inline void depthwise_pairs(const DepthwiseTask& task, const v128_t* weights, in
   const v128_t second = wasm_v128_load(task.factor + c + 4);
   const Bytes bytes(task.to);
   for (int i = 0; i < columns; ++i) {
-    std::uint8_t* const y = task.y + (column + i) * static_cast<std::ptrdiff_t>(task.channels) + c;
+    std::uint8_t* const y = task.y + (column + i) * task.y_column + c;
     const v128_t eight =
         bytes(wasm_f32x4_mul(t[2 * i], first), wasm_f32x4_mul(t[2 * i + 1], second));
     wasm_v128_store64_lane(y, eight, 0);

@@ -6,7 +6,7 @@
 namespace lbw {
 namespace {
 
-constexpr std::int64_t kChunk = 1024;  // numbers that are real for a while
+constexpr std::size_t kMostNumbers = 1024;
 
 class Affine : public Operation {
  public:
@@ -19,7 +19,7 @@ class Affine : public Operation {
     // For several pixels at once, where they have few channels.
     for (std::vector<float>* numbers : {&multiplier_, &offset_}) {
       const std::vector<float> once = *numbers;
-      while (!once.empty() && numbers->size() + once.size() <= kChunk)
+      while (!once.empty() && numbers->size() + once.size() <= kMostNumbers)
         numbers->insert(numbers->end(), once.begin(), once.end());
     }
   }
@@ -30,6 +30,8 @@ class Affine : public Operation {
       throw Error(std::to_string(channels_) + " multipliers for a map of " + in.text());
     return in;
   }
+
+  bool writes_among() const override { return true; }
 
   void run(Frame& frame) const override {
     const conv::Map& in = frame.bytes(inputs[0]);
@@ -56,18 +58,15 @@ class Affine : public Operation {
     return static_cast<float>(frame.descriptions[inputs[0]].zero_point);
   }
 
-  // Calls step(at, count, affine) for pieces of a row, of the channels of all its pixels; affine
-  // makes reals of a piece.
+  // Calls step(at, first channel, count) for pieces of a row, of the channels of all its pixels.
   template <class Step>
-  void each_piece(const Frame& frame, const conv::Map& in, Step step) const {
+  void each_piece(const conv::Map& in, Step step) const {
     const auto run = static_cast<std::int64_t>(multiplier_.size());
     const std::int64_t numbers = static_cast<std::int64_t>(in.w) * in.c;
     for (std::int64_t at = 0, count = 0; at < numbers; at += count) {
       const std::int64_t first = at % run;
-      count = std::min({kChunk, run - first, numbers - at});
-      step(at, count, [&, first](const std::uint8_t* from, float* to) {
-        frame.loops.affine(from, zero(frame), &multiplier_[first], &offset_[first], count, to);
-      });
+      count = std::min(run - first, numbers - at);
+      step(at, first, count);
     }
   }
 
@@ -75,8 +74,9 @@ class Affine : public Operation {
                      std::int64_t image, std::int64_t y) const {
     const conv::FloatMap& out = frame.floats(output);
     float* const to = out.data + image * out.image_stride + y * out.row_stride;
-    each_piece(frame, in, [&](std::int64_t at, std::int64_t count, auto affine) {
-      affine(from + at, to + at);
+    each_piece(in, [&](std::int64_t at, std::int64_t first, std::int64_t count) {
+      frame.loops.affine(from + at, zero(frame), &multiplier_[first], &offset_[first], count,
+                         to + at);
       if (relu_)
         for (std::int64_t i = at; i < at + count; ++i) to[i] = to[i] > 0 ? to[i] : 0;
     });
@@ -87,11 +87,16 @@ class Affine : public Operation {
     const conv::Map& out = frame.bytes(output);
     std::uint8_t* const to = out.data + image * out.image_stride + y * out.row_stride;
     const Rounding rounding = frame.rounding(output, relu_);
-    float reals[kChunk];
-    each_piece(frame, in, [&](std::int64_t at, std::int64_t count, auto affine) {
-      affine(from + at, reals);
-      frame.loops.round(reals, rounding, count, to + at);
-    });
+    if (out.pixel_stride() == out.c) {
+      each_piece(in, [&](std::int64_t at, std::int64_t first, std::int64_t count) {
+        frame.loops.affine_bytes(from + at, zero(frame), &multiplier_[first], &offset_[first],
+                                 rounding, count, to + at);
+      });
+    } else {
+      for (std::ptrdiff_t x = 0; x < in.w; ++x)
+        frame.loops.affine_bytes(from + x * in.c, zero(frame), multiplier_.data(), offset_.data(),
+                                 rounding, in.c, to + x * out.pixel_stride());
+    }
   }
 
   std::vector<float> multiplier_, offset_;  // by channel, perhaps several times

@@ -31,25 +31,38 @@ class Concat : public Operation {
     return out;
   }
 
+  bool reads_among(int) const override { return true; }
+  bool holds(std::size_t index) const override { return same_[index]; }
+
   void run(Frame& frame) const override {
     const int n = frame.bytes(inputs[0]).n;
     for (const int input : inputs)
       expect(frame.bytes(input).n == n, "the maps that are joined differ in number");
     const conv::Map& out = frame.begin_bytes(output, n);
-    const std::int64_t rows = static_cast<std::int64_t>(n) * out.h;
+    std::vector<std::size_t> apart;  // inputs that do not lie in the output yet
+    std::vector<std::ptrdiff_t> channels;
+    std::ptrdiff_t channel = 0;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const conv::Map& in = frame.bytes(inputs[i]);
+      if (in.data != out.data + channel) apart.push_back(i), channels.push_back(channel);
+      channel += in.c;
+    }
+    const std::int64_t rows = apart.empty() ? 0 : static_cast<std::int64_t>(n) * out.h;
     frame.pool.parallel(rows, 4, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t index = begin; index < end; ++index) {
         const std::int64_t image = index / out.h, y = index % out.h;
-        std::uint8_t* to = out.data + image * out.image_stride + y * out.row_stride;
-        for (std::size_t i = 0; i < inputs.size(); ++i) {
+        std::uint8_t* const row = out.data + image * out.image_stride + y * out.row_stride;
+        for (std::size_t k = 0; k < apart.size(); ++k) {
+          const std::size_t i = apart[k];
           const conv::Map& in = frame.bytes(inputs[i]);
           const std::uint8_t* from = in.data + image * in.image_stride + y * in.row_stride;
+          std::uint8_t* const to = row + channels[k];
           if (same_[i])
-            copy_pixels(from, to, {in.c, out.c}, in.c, in.w);
+            copy_pixels(from, to, {in.pixel_stride(), out.c}, in.c, in.w);
           else
             for (std::ptrdiff_t x = 0; x < in.w; ++x)
-              frame.loops.look_up(tables_[i].data(), from + x * in.c, in.c, to + x * out.c);
-          to += in.c;
+              frame.loops.look_up(tables_[i].data(), from + x * in.pixel_stride(), in.c,
+                                  to + x * out.c);
         }
       }
     });

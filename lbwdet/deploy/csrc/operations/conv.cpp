@@ -75,7 +75,8 @@ class Conv : public Operation {
     const auto factor = fields.floats("factor", spec_.out_channels);
     if (conv::Depthwise::fits(spec_, integers.data)) {
       depthwise_ = std::make_unique<conv::Depthwise>(spec_, integers.data, multiplier.data(),
-                                                     offset.data(), factor.data());
+                                                     offset.data(), factor.data(),
+                                                     fields.isa);
       return;
     }
     conv::Spec one = spec_;  // of a group
@@ -115,6 +116,15 @@ class Conv : public Operation {
     return input == inputs[0] ? conv::needed_border(spec_, shape.h, shape.w) : 0;
   }
 
+  bool writes_among() const override { return !spec_.to_float; }
+
+  bool reads_among(int input) const override {
+    const bool as_residual = spec_.residual && input == inputs[1];
+    // Kernels wider than a pixel read neighbours in one run, unless they were packed for groups.
+    return (as_residual && input != inputs[0]) || depthwise_ || packed_.size() > 1 ||
+           (spec_.kernel_w == 1 && !packed_[0].winograd());
+  }
+
   double scratch(const Sizes& sizes) const override { return of_thread(sizes) * sizes.threads; }
 
   double work(const Sizes& sizes) const override {
@@ -141,7 +151,7 @@ class Conv : public Operation {
       const Rounding to = floats ? Rounding{} : frame.rounding(output, spec_.relu);
       const std::int64_t rows = static_cast<std::int64_t>(in.n) * height;
       frame.pool.parallel(rows, 2, [&](std::int64_t begin, std::int64_t end, int) {
-        depthwise_->run(in, bytes, floats, residual, to, frame.loops, begin, end);
+        depthwise_->run(in, bytes, floats, residual, to, begin, end);
       });
       return;
     }

@@ -21,6 +21,10 @@ inline void copy_pixels_of(const std::uint8_t* from, std::uint8_t* to, PixelStep
 // `channels` bytes of each of `count` pixels. A call of memcpy takes longer than a few bytes do.
 inline void copy_pixels(const std::uint8_t* from, std::uint8_t* to, PixelSteps steps, int channels,
                         std::ptrdiff_t count) {
+  if (steps.from == channels && steps.to == channels) {  // one piece
+    std::memcpy(to, from, static_cast<std::size_t>(channels * count));
+    return;
+  }
   switch (channels) {
     case 1: return copy_pixels_of<1>(from, to, steps, count);
     case 3: return copy_pixels_of<3>(from, to, steps, count);

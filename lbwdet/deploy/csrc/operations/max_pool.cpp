@@ -23,6 +23,8 @@ class MaxPool : public Pool {
     return sizes[output].size() * width + 1.0 * sizes[output].n * sizes[output].h * in.w * in.c * height;
   }
 
+  bool writes_among() const override { return true; }
+
   void run(Frame& frame) const override {
     const conv::Map& in = frame.bytes(inputs[0]);
     const conv::Map& out = frame.begin_bytes(output, in.n);
@@ -44,7 +46,7 @@ class MaxPool : public Pool {
           frame.loops.maximum(map + row * in.row_stride, line_bytes, line);
 
         std::uint8_t* target = out.data + image * out.image_stride + y * out.row_stride;
-        for (int x = 0; x < out.w; ++x, target += channels) {
+        for (int x = 0; x < out.w; ++x, target += out.pixel_stride()) {
           const std::int64_t left = std::int64_t{x} * stride_.w - padding_.w;
           const std::int64_t first = std::max<std::int64_t>(left, 0);
           const std::int64_t end_column = std::min<std::int64_t>(left + kernel_.w, in.w);

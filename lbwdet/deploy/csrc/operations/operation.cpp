@@ -37,17 +37,24 @@ const conv::Map& Frame::begin_bytes(int value, int n) {
   map.n = n;
   if (map.border == 0) return map;
   const int zero_point = descriptions[value].zero_point;
-  const std::ptrdiff_t side = static_cast<std::ptrdiff_t>(map.border) * map.c;
-  const std::size_t line = map.row_stride;
+  const std::ptrdiff_t side = map.border * map.pixel_stride();
+  const int line = map.w + 2 * map.border;
+  const auto fill = [&](std::uint8_t* begin, int pixels) {
+    if (map.pixel_stride() == map.c) {
+      std::memset(begin, zero_point, static_cast<std::size_t>(pixels) * map.c);
+    } else {  // between are other values' channels
+      for (int i = 0; i < pixels; ++i, begin += map.pixel) std::memset(begin, zero_point, map.c);
+    }
+  };
   for (int image = 0; image < n; ++image) {
     std::uint8_t* const first = map.data + image * map.image_stride - side;
     for (int row = -map.border; row < map.h + map.border; ++row) {
       std::uint8_t* const begin = first + row * map.row_stride;
       if (row < 0 || row >= map.h) {
-        std::memset(begin, zero_point, line);
+        fill(begin, line);
       } else {
-        std::memset(begin, zero_point, side);
-        std::memset(begin + line - side, zero_point, side);
+        fill(begin, map.border);
+        fill(begin + side + map.w * map.pixel_stride(), map.border);
       }
     }
   }

@@ -97,6 +97,11 @@ class Operation {
   virtual Shape shape(const Sizes& sizes) const = 0;
   // Border that it needs around the value `input`, of this shape.
   virtual std::int64_t border(int /*input*/, const Shape& /*shape*/) const { return 0; }
+  // Whether maps may be some channels of a larger one (Map::pixel): the value `input`, its output.
+  virtual bool reads_among(int /*input*/) const { return false; }
+  virtual bool writes_among() const { return false; }
+  // Whether the output holds inputs[index] as it is, after the channels of those before.
+  virtual bool holds(std::size_t /*index*/) const { return false; }
   // Bytes that it needs while it runs, a sum of scratch_bytes(). Its output has a size by now.
   virtual double scratch(const Sizes& /*sizes*/) const { return 0; }
   // Multiplications, comparisons and the like, at most; as it is: one per number of the output.

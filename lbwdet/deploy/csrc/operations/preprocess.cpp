@@ -81,6 +81,9 @@ class Preprocess : public Operation {
              "a number is above the output's maximum");
     };
     copy("table", table_);
+    as_they_are_ = !to_rgb_;
+    for (std::size_t i = 0; i < table_.size(); ++i)
+      as_they_are_ = as_they_are_ && table_[i] == i % 256;
     copy("fill", fill_);
   }
 
@@ -173,6 +176,10 @@ class Preprocess : public Operation {
 
   // Pixels by the table, channels reversed if the settings say so.
   void quantize(const std::uint8_t* pixels, std::size_t count, std::uint8_t* out) const {
+    if (as_they_are_) {
+      std::copy_n(pixels, count, out);
+      return;
+    }
     const int first = to_rgb_ ? 2 : 0;
     const std::uint8_t* const table = table_.data();
     for (std::size_t i = 0; i < count; i += 3) {
@@ -186,6 +193,7 @@ class Preprocess : public Operation {
   Size pad_size_{};
   bool keep_ratio_, to_rgb_, pad_to_square_;
   std::int64_t divisor_, pad_divisor_, least_;
+  bool as_they_are_;  // pixels, in the output
   std::array<std::uint8_t, 3 * 256> table_;  // of channel, pixel: channels in output order
   std::array<std::uint8_t, 2 * 3> fill_;     // a pixel of the first padding, of the second
 };

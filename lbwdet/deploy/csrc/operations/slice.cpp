@@ -27,19 +27,22 @@ class Slice : public Operation {
     return {in.n, (in.h - start_.h - 1) / step_.h + 1, (in.w - start_.w - 1) / step_.w + 1, count};
   }
 
+  bool reads_among(int) const override { return true; }
+  bool writes_among() const override { return true; }
+
   void run(Frame& frame) const override {
     const conv::Map& in = frame.bytes(inputs[0]);
     const conv::Map& out = frame.begin_bytes(output, in.n);
     const std::int64_t rows = static_cast<std::int64_t>(in.n) * out.h;
-    const std::ptrdiff_t column = static_cast<std::ptrdiff_t>(step_.w) * in.c;
+    const std::ptrdiff_t column = step_.w * in.pixel_stride();
     frame.pool.parallel(rows, 4, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t index = begin; index < end; ++index) {
         const std::int64_t image = index / out.h, y = index % out.h;
         const std::uint8_t* from = in.data + image * in.image_stride +
                                    (start_.h + y * step_.h) * in.row_stride +
-                                   static_cast<std::ptrdiff_t>(start_.w) * in.c + first_;
+                                   start_.w * in.pixel_stride() + first_;
         std::uint8_t* to = out.data + image * out.image_stride + y * out.row_stride;
-        copy_pixels(from, to, {column, out.c}, out.c, out.w);
+        copy_pixels(from, to, {column, out.pixel_stride()}, out.c, out.w);
       }
     });
   }

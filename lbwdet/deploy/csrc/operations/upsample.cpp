@@ -1,6 +1,5 @@
 // Class Upsample: nearest neighbours.
-#include <cstring>
-
+#include "copy_pixels.h"
 #include "operation.h"
 
 namespace lbw {
@@ -30,10 +29,13 @@ class Upsample : public Operation {
     return out;
   }
 
+  bool reads_among(int) const override { return true; }
+  bool writes_among() const override { return true; }
+
   void run(Frame& frame) const override {
     const conv::Map& in = frame.bytes(inputs[0]);
     const conv::Map& out = frame.begin_bytes(output, in.n);
-    const std::size_t channels = in.c, line = out.w * channels;
+    const std::ptrdiff_t pixel = out.pixel_stride();
     const std::int64_t rows = static_cast<std::int64_t>(in.n) * out.h;
     frame.pool.parallel(rows, 4, [&](std::int64_t begin, std::int64_t end, int) {
       std::int64_t last = -1;  // the row of the input that the one before repeated
@@ -43,13 +45,13 @@ class Upsample : public Operation {
         const std::int64_t row = image * in.h + y * in.h / out.h;
         std::uint8_t* const to = out.data + image * out.image_stride + y * out.row_stride;
         if (row == last) {
-          std::memcpy(to, repeated, line);
+          copy_pixels(repeated, to, {pixel, pixel}, in.c, out.w);
           continue;
         }
         const std::uint8_t* const from =
             in.data + image * in.image_stride + row % in.h * in.row_stride;
         for (std::int64_t x = 0; x < out.w; ++x)
-          std::memcpy(to + x * channels, from + x * in.w / out.w * channels, channels);
+          copy_pixels(from + x * in.w / out.w * in.pixel_stride(), to + x * pixel, {}, in.c, 1);
         last = row, repeated = to;
       }
     });

@@ -65,21 +65,22 @@ struct DepthwiseTask {
   const std::ptrdiff_t* r_columns;
   float zero_residual, ratio;
   Rounding to;                 // of a uint8 output
-  std::uint8_t* y;             // one of these two is null: [columns][channel]
+  std::uint8_t* y;             // one of these two is null
   float* y_float;
+  std::ptrdiff_t y_column;
   float low_float;             // limit of a float output
 };
 
-// Sums of a convolution, of some pixels, that become bytes by a function.
-struct FunctionTask {
-  const std::int32_t* sums;  // [pixels][count], and
-  std::ptrdiff_t step;       // from a pixel to the next
-  const float *multiplier, *offset, *factor;  // [count]
+// The sum of some maps: `channels` numbers of each of `pixels`, which are steps of bytes apart.
+struct AddTask {
+  const std::uint8_t* const* in;
+  const std::ptrdiff_t* in_steps;
+  const float *zeros, *ratios;  // of each map
+  int inputs;
   Rounding to;
-  std::size_t count;
-  int pixels;
+  std::size_t channels;
+  std::ptrdiff_t pixels, out_step;
   std::uint8_t* out;
-  std::ptrdiff_t out_step;
 };
 
 struct Loops {
@@ -106,6 +107,12 @@ struct Loops {
   // out[i] = out[i] + (in[i] - zero) * factor
   void (*add_scaled)(const std::uint8_t* in, float zero, float factor, std::size_t count,
                      float* out);
+  // out = the integers of the sum of (in[k] - zeros[k]) * ratios[k], in the order of the maps
+  void (*add)(const AddTask& task);
+  // out[i] = the integer of (in[i] - zero) * multiplier[i] + offset[i]
+  void (*affine_bytes)(const std::uint8_t* in, float zero, const float* multiplier,
+                       const float* offset, const Rounding& to, std::size_t count,
+                       std::uint8_t* out);
   // out[i] = (in[i] - zero) * multiplier[i] + offset[i]
   void (*affine)(const std::uint8_t* in, float zero, const float* multiplier, const float* offset,
                  std::size_t count, float* out);
@@ -114,9 +121,6 @@ struct Loops {
                         const Rounding& to, std::size_t count, std::uint8_t* out);
   void (*depthwise)(const DepthwiseTask& task);
   void (*round)(const float* in, const Rounding& to, std::size_t count, std::uint8_t* out);
-  // Of each pixel: out[i] = the integer of silu(sums[i] * multiplier[i] + offset[i]) * factor[i],
-  // as runtime/arithmetic/silu.py has it.
-  void (*silu)(const FunctionTask& task);
 };
 
 }  // namespace lbw

@@ -177,6 +177,43 @@ void add_scaled(const std::uint8_t* in, float zero, float factor, std::size_t co
   });
 }
 
+void add(const AddTask& task) {
+  const Round<Floats> vectors(task.to);
+  const Round<float> rest(task.to);
+  for (std::ptrdiff_t pixel = 0; pixel < task.pixels; ++pixel) {
+    std::uint8_t* const out = task.out + pixel * task.out_step;
+    const auto sum_of = [&](std::size_t c, auto v) {
+      auto sum = v;
+      for (int i = 0; i < task.inputs; ++i) {
+        const std::uint8_t* const in = task.in[i] + pixel * task.in_steps[i] + c;
+        const auto term = (widen(in, v) - task.zeros[i]) * task.ratios[i];
+        sum = i == 0 ? term : sum + term;  // 0 + -0 has another sign than -0
+      }
+      return sum;
+    };
+    constexpr std::size_t lanes = sizeof(Floats) / sizeof(float);
+    std::size_t c = 0;
+    for (; c + lanes <= task.channels; c += lanes) vectors.bytes(sum_of(c, Floats{}), out + c);
+    for (; c < task.channels; ++c) rest.bytes(sum_of(c, 0.0f), out + c);
+  }
+}
+
+void affine_bytes(const std::uint8_t* in, float zero, const float* multiplier, const float* offset,
+                  const Rounding& to, std::size_t count, std::uint8_t* out) {
+  const Round<Floats> vectors(to);
+  const Round<float> rest(to);
+  const auto real = [=](std::size_t i, auto v) {
+    auto shift = v;
+    load(multiplier + i, v);
+    load(offset + i, shift);
+    return (widen(in + i, v) - zero) * v + shift;
+  };
+  constexpr std::size_t lanes = sizeof(Floats) / sizeof(float);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) vectors.bytes(real(i, Floats{}), out + i);
+  for (; i < count; ++i) rest.bytes(real(i, 0.0f), out + i);
+}
+
 void affine(const std::uint8_t* in, float zero, const float* multiplier, const float* offset,
             std::size_t count, float* out) {
   each(count, [=](std::size_t i, auto v) {
@@ -246,47 +283,6 @@ inline void silu_of(V (&t)[n]) {
   for (int i = 0; i < n; ++i) t[i] = t[i] / (p[i] + 1.0f);
 }
 
-using Ints = std::int32_t __attribute__((vector_size(sizeof(Floats))));
-inline float real_of(const std::int32_t* sum, float) { return static_cast<float>(*sum); }
-inline Floats real_of(const std::int32_t* sums, Floats) {
-  Ints values;
-  __builtin_memcpy(&values, sums, sizeof values);
-  return __builtin_convertvector(values, Floats);
-}
-
-template <typename V>
-struct SiluChannels {
-  V multiplier, offset, factor;
-  Round<V> to;
-
-  SiluChannels(const FunctionTask& task, std::size_t c) : to(task.to) {
-    load(task.multiplier + c, multiplier);
-    load(task.offset + c, offset);
-    load(task.factor + c, factor);
-  }
-
-  template <int n>
-  inline void pixels(const std::int32_t* sums, std::ptrdiff_t step, std::uint8_t* out,
-                     std::ptrdiff_t out_step) const {
-    V t[n];
-    for (int i = 0; i < n; ++i) t[i] = real_of(sums + i * step, V{}) * multiplier + offset;
-    silu_of(t);
-    for (int i = 0; i < n; ++i) to.bytes(t[i] * factor, out + i * out_step);
-  }
-};
-
-void silu(const FunctionTask& task) {
-  each(task.count, [=](std::size_t c, auto v) {  // a copy, which writing bytes cannot change
-    const SiluChannels<decltype(v)> channels(task, c);
-    const std::int32_t* sums = task.sums + c;
-    std::uint8_t* out = task.out + c;
-    int left = task.pixels;
-    for (; left >= 2; left -= 2, sums += 2 * task.step, out += 2 * task.out_step)
-      channels.template pixels<2>(sums, task.step, out, task.out_step);
-    if (left) channels.template pixels<1>(sums, task.step, out, task.out_step);
-  });
-}
-
 // The sums of channels c .. c + lanes of some columns to outputs.
 template <typename V, int columns>
 inline void depthwise_outputs(const DepthwiseTask& task, const Round<V>& to, V (&sum)[columns],
@@ -306,7 +302,7 @@ inline void depthwise_outputs(const DepthwiseTask& task, const Round<V>& to, V (
       const std::uint8_t* const r = task.r + task.r_columns[column + i] + c;
       t = t + (widen(r, v) - task.zero_residual) * task.ratio;
     }
-    const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(column + i) * task.channels + c;
+    const std::ptrdiff_t at = (column + i) * task.y_column + c;
     if (task.y_float) {
       const V low = V{} + task.low_float;
       store(t < low ? low : t, task.y_float + at);
@@ -347,6 +343,6 @@ void depthwise(const DepthwiseTask& task) {
   for (; c < task.channels; ++c) depthwise_columns<float>(task, c);
 }
 
-constexpr Loops kLoops = {exponentials,  resize_row, blend,      maximum, look_up,
-                          mark_overlaps, roi_align,  scale,      add_scaled, affine,
-                          weighted_four, depthwise,  round,      silu};
+constexpr Loops kLoops = {exponentials, resize_row, blend, maximum, look_up, mark_overlaps,
+                          roi_align,    scale,      add_scaled, add, affine_bytes, affine,
+                          weighted_four, depthwise, round};
