@@ -276,7 +276,7 @@ def test_bytes_in_memory(tmp_path):
     assert np.array_equal(decode_image(io.BytesIO(data), max_pixels=2400), read_image(path))
     with pytest.raises(TooManyPixels, match=r"^a name: 60 x 40 are 2,400 pixels; .* to 2,399 are"):
         decode_image(io.BytesIO(data), "a name", max_pixels=2399)
-    with pytest.raises(UnknownFormat, match="^image: not an image of a kind"):
+    with pytest.raises(UnknownFormat, match=r"^image: not an image of a kind"):
         decode_image(io.BytesIO(b"GIF89a"))
-    with pytest.raises(DataError, match="^image: truncated"):
+    with pytest.raises(DataError, match=r"^image: truncated"):
         decode_image(io.BytesIO(data[:-100]))
