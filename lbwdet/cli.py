@@ -13,6 +13,7 @@ from lbwdet.commands import (
     deployment,
     importing,
     quantization,
+    serving,
     studies,
     training,
 )
@@ -24,7 +25,12 @@ from lbwdet.terminal import run_command
 _ENGINES = ("onnx", "onnxruntime", "openvino", "nncf")
 _TRAIN: tuple[str, ...] = ("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools")
 _TRAIN += ("cv2", "matplotlib", "jinja2", "tqdm")
-_EXTRAS = {**dict.fromkeys(_ENGINES, "engines"), **dict.fromkeys(_TRAIN, "train")}
+_SERVE = ("fastapi", "uvicorn", "pydantic", "python_multipart", "prometheus_client")
+_EXTRAS = {
+    **dict.fromkeys(_ENGINES, "engines"),
+    **dict.fromkeys(_TRAIN, "train"),
+    **dict.fromkeys(_SERVE, "serve"),
+}
 
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "demo": (demos.demo, "toy demo in minutes; or detections of a model.lbw, drawn"),
@@ -42,6 +48,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "allocate": (quantization.allocate, "choose each layer's bit width for a size"),
     "export": (deployment.export, "write a trained detector as an artifact for CPU engines"),
     "export-onnx": (deployment.export_onnx, "write an artifact as an ONNX model for other engines"),
+    "serve": (serving.serve, "answer HTTP requests: an image in, boxes out"),
     "benchmark": (comparison.benchmark, "time an artifact and its peers, part by part"),
     "experiment": (studies.experiment, "train and measure seeds x variants for docs/results.md"),
     "sweep-mu": (

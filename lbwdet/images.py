@@ -50,6 +50,14 @@ _TURNS: dict[int, Callable[[Array], Array]] = {
 }
 
 
+class UnknownFormat(DataError):
+    """Not an image of one of ``FORMATS``."""
+
+
+class TooManyPixels(DataError):
+    """An image of more pixels than are read, or of none."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What an image file says of itself.
@@ -98,12 +106,26 @@ def read_image(path: str | os.PathLike[str]) -> Array:
     Raises:
         DataError: as :func:`read_header`, or the image cannot be decoded.
     """
-    with _open(path) as file, opened(file, path) as image:
+    with _open(path) as file:
+        return decode_image(file, path)
+
+
+def decode_image(
+    file: IO[bytes], name: str | os.PathLike[str] = "image", max_pixels: int = MAX_PIXELS
+) -> Array:
+    """As :func:`read_image`, from an open file or bytes in memory; ``name`` is for messages.
+
+    Raises:
+        UnknownFormat: it begins like no image of ``FORMATS``.
+        TooManyPixels: it has none, or more than ``max_pixels``; nothing was decoded.
+        DataError: it is truncated, or cannot be decoded.
+    """
+    with opened(file, name, max_pixels) as image:
         orientation = _header(image).orientation
         try:
             pixels = _pixels(image)
         except Exception as error:  # of a damaged or an unsupported stream
-            raise DataError(f"{_name(path)}: cannot be decoded: {_reason(error)}") from error
+            raise DataError(f"{_name(name)}: cannot be decoded: {_reason(error)}") from error
     if orientation in _TURNS and image.format != "TIFF":  # which Pillow has turned
         pixels = np.ascontiguousarray(_TURNS[orientation](pixels))
     if pixels.ndim == 2:
@@ -175,7 +197,9 @@ def _open(path: str | os.PathLike[str]) -> IO[bytes]:
     return file
 
 
-def opened(file: IO[bytes], path: str | os.PathLike[str] = "image") -> Any:
+def opened(
+    file: IO[bytes], path: str | os.PathLike[str] = "image", max_pixels: int = MAX_PIXELS
+) -> Any:
     """Pillow's image in an open file, its header read and checked, as :func:`read_header` does.
 
     Raises:
@@ -186,7 +210,7 @@ def opened(file: IO[bytes], path: str | os.PathLike[str] = "image") -> Any:
     if kind == "WEBP" and start[8:12] != b"WEBP":
         kind = None
     if kind is None:
-        raise DataError(
+        raise UnknownFormat(
             f"{_name(path)}: not an image of a kind that is read here "
             f"({', '.join(FORMATS)}); it begins with {start!r}"
         )
@@ -199,10 +223,10 @@ def opened(file: IO[bytes], path: str | os.PathLike[str] = "image") -> Any:
         raise
     except Exception as error:  # Pillow's readers raise many types on a broken header
         raise DataError(f"{_name(path)}: broken {kind} header: {_reason(error)}") from error
-    if not 1 <= width * height <= MAX_PIXELS:
-        raise DataError(
+    if not 1 <= width * height <= max_pixels:
+        raise TooManyPixels(
             f"{_name(path)}: {width} x {height} are {width * height:,} pixels; images of 1 to "
-            f"{MAX_PIXELS:,} are read"
+            f"{max_pixels:,} are read"
         )
     try:
         if not _is_complete(file, image, kind):

@@ -1,5 +1,6 @@
 """Which files are taken for images, and what is read of them."""
 
+import io
 import os
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from lbwdet.errors import DataError
 from lbwdet.images import (
     FORMATS,
     SUFFIXES,
+    TooManyPixels,
+    UnknownFormat,
+    decode_image,
     find_images,
     read_header,
     read_image,
@@ -261,3 +265,18 @@ def test_numpy_and_pillow_are_enough():
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.stdout == "[]\n"
+
+
+# In memory
+
+
+def test_bytes_in_memory(tmp_path):
+    path = write(tmp_path / "a.png")
+    data = path.read_bytes()
+    assert np.array_equal(decode_image(io.BytesIO(data), max_pixels=2400), read_image(path))
+    with pytest.raises(TooManyPixels, match=r"^a name: 60 x 40 are 2,400 pixels; .* to 2,399 are"):
+        decode_image(io.BytesIO(data), "a name", max_pixels=2399)
+    with pytest.raises(UnknownFormat, match=r"^image: not an image of a kind"):
+        decode_image(io.BytesIO(b"GIF89a"))
+    with pytest.raises(DataError, match=r"^image: truncated"):
+        decode_image(io.BytesIO(data[:-100]))

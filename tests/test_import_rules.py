@@ -42,11 +42,12 @@ ALLOWED: dict[str, set[str]] = {
     "importing": {*BELOW, "posttraining"},
     "studies": BELOW,
     "demos": BELOW,
+    "serving": {"images", "deploy"},  # where no training framework is
     "export": {*BELOW, "deploy"},  # from a trained detector to a deployed one
     # A command knows the rooms it calls; the command line knows only commands.
     "commands": {
         *("comparison", "bit_plan", "benchmark", "studies", "demos", "export"),
-        *("datasets", "training", "posttraining", "deploy", "measuring", "importing"),
+        *("datasets", "training", "posttraining", "deploy", "measuring", "importing", "serving"),
     },
     "cli": {"commands"},
 }

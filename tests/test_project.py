@@ -45,6 +45,7 @@ TESTED_IN = {
     },
     "deploy/runtime/program.py": "deploy/runtime/test_validate.py",
     "limits.py": "test_images.py",
+    "serving/refusal.py": "serving/test_service.py",
 }
 MODULES = [
     name

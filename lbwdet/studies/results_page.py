@@ -17,6 +17,7 @@ from lbwdet.files import write_text
 from lbwdet.studies.mu_sweep_report import markdown as sweep_table
 from lbwdet.studies.post_training_report import markdown as post_training_tables
 from lbwdet.studies.post_training_report import short as post_training_summary
+from lbwdet.studies.serve_report import markdown as serve_table
 from lbwdet.studies.ste import markdown as study_tables
 from lbwdet.studies.web_report import markdown as web_table
 from lbwdet.tables import table
@@ -35,6 +36,7 @@ _STUDIES = {
     "mu-sweep": sweep_table,
     "post-training": post_training_tables,
     "web": web_table,
+    "serve": serve_table,
 }
 _SUMMARIES = {"post-training": post_training_summary}
 # <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated; of a benchmark

@@ -11,7 +11,11 @@
 #include <stdint.h>
 
 #define LBW_ABI 5
+#if defined(_WIN32)
+#define LBW_API __declspec(dllexport)
+#else
 #define LBW_API __attribute__((visibility("default")))
+#endif
 
 #ifdef __cplusplus
 extern "C" {

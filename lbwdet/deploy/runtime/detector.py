@@ -52,6 +52,17 @@ class DetectionResult:
     names: tuple[str, ...]
     masks: tuple[Mask, ...] | None = None
 
+    def above(self, score: float) -> "DetectionResult":
+        """Only what has a score above this one."""
+        kept = np.flatnonzero(self.scores > np.float32(score))
+        return DetectionResult(
+            self.boxes[kept],
+            self.scores[kept],
+            self.labels[kept],
+            tuple(self.names[index] for index in kept),
+            None if self.masks is None else tuple(self.masks[index] for index in kept),
+        )
+
     def as_json(self) -> list[dict[str, Any]]:
         """As JSON values: label, score, box, and COCO's run-length encoding of the mask, if any."""
         masks = self.masks or (None,) * len(self)
@@ -132,15 +143,18 @@ class Detector:
             DataError: it is something else, empty, or larger than 2**29 pixels.
         """
         boxes, scores, labels, *rest = self.engine.instances(check_image(image))
-        kept = np.arange(len(scores))
-        if self._score_threshold is not None:
-            kept = np.flatnonzero(scores > np.float32(self._score_threshold))
         masks = None
         if rest:
             size = (image.shape[0], image.shape[1])
-            masks = tuple(Mask(size, rest[0][index]) for index in kept)
-        names = tuple(self.classes[label] for label in labels[kept])
-        return DetectionResult(boxes[kept], scores[kept], labels[kept], names, masks)
+            masks = tuple(Mask(size, runs) for runs in rest[0])
+        names = tuple(self.classes[label] for label in labels)
+        found = DetectionResult(boxes, scores, labels, names, masks)
+        return found if self._score_threshold is None else found.above(self._score_threshold)
+
+    def cancel(self) -> None:
+        """Ends a run of the native engine under way in another thread: it raises NativeError."""
+        if isinstance(self.engine, NativeEngine):
+            self.engine.cancel()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled and copied as what it was made of: a worker gets an engine of its own."""

@@ -21,7 +21,14 @@ from lbwdet.deploy.runtime.native_program import Fields, native_values
 from lbwdet.deploy.runtime.shapes import Rows
 from lbwdet.deploy.runtime.validate import check_artifact
 
-__all__ = ["Cost", "NativeEngine", "NativeError", "available_threads", "instruction_sets"]
+__all__ = [
+    "Cost",
+    "NativeEngine",
+    "NativeError",
+    "available_threads",
+    "instruction_sets",
+    "physical_memory",
+]
 
 Array = NDArray[Any]
 
@@ -52,6 +59,11 @@ def available_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def physical_memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def instruction_sets() -> dict[str, bool]:
@@ -112,7 +124,7 @@ class NativeEngine:
         if isa is not None:
             _check_isa(isa)
         if memory_limit is None:
-            memory_limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+            memory_limit = physical_memory() // 2
         _check_limit("memory_limit", memory_limit)
         _check_limit("work_limit", work_limit)
         self._engine = self._library.lbw_create(

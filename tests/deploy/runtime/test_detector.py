@@ -1,5 +1,6 @@
 import copy
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.runtime import native_library
 from lbwdet.deploy.runtime.detector import DetectionResult, Detector
+from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.deploy.runtime.native_library import NativeError
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.deploy.testing import random_image, tiny_artifact
@@ -37,6 +39,15 @@ def test_only_scores_above_the_threshold(detector):
     found = Detector(tiny_artifact(), engine="reference", score_threshold=threshold)(IMAGE)
     assert np.array_equal(found.scores, every[every > threshold])
     assert len(found) == len(found.names) == len(found.boxes) == len(found.labels) > 0
+
+
+def test_above_keeps_what_belongs_together():
+    masks = tuple(Mask((1, 4), np.array([index, 1, 3 - index], np.uint32)) for index in range(4))
+    boxes, scores = np.arange(16, dtype=np.float32).reshape(4, 4), np.float32([0.9, 0.7, 0.5, 0.1])
+    found = DetectionResult(boxes, scores, np.arange(4), ("a", "b", "c", "d"), masks).above(0.5)
+    assert found.names == ("a", "b") and found.masks == masks[:2]
+    assert np.array_equal(found.boxes, boxes[:2]) and found.labels.tolist() == [0, 1]
+    assert found.above(1.0).as_json() == []
 
 
 def test_any_memory_layout(detector):
@@ -105,3 +116,28 @@ def test_a_pickled_file_is_found_from_anywhere(tmp_path, monkeypatch):
     assert len(pickled) < 1000  # the file's name, not its content
     monkeypatch.chdir("/")
     assert len(pickle.loads(pickled)(IMAGE)) > 5
+
+
+@pytest.mark.skipif(native_library.library_path() is None, reason="no native engine")
+def test_a_run_is_cancelled_from_another_thread():
+    detector, errors = Detector(tiny_artifact(), threads=1), []
+
+    def run():
+        try:
+            while True:  # whenever it is cancelled, a run ends by it
+                detector(IMAGE)
+        except NativeError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while thread.is_alive():
+        detector.cancel()
+        thread.join(0.001)
+    assert errors == ["cancelled"]
+    assert len(detector(IMAGE)) > 0
+
+
+def test_the_reference_has_nothing_to_cancel(detector):
+    detector.cancel()
+    assert len(detector(IMAGE)) > 0

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
+#include <new>
 
 namespace lbw {
 namespace {
@@ -22,7 +22,9 @@ std::string rounded(double count) {  // "1.3e+12"
 
 }  // namespace
 
-void Engine::FreeArena::operator()(void* memory) const { std::free(memory); }
+void Engine::FreeArena::operator()(void* memory) const {
+  ::operator delete(memory, std::align_val_t{kPage});
+}
 
 Engine::Engine(const Isa& isa, int threads, std::int64_t memory_limit, std::int64_t work_limit)
     : isa_(isa), pool_(threads), memory_limit_(memory_limit), work_limit_(work_limit) {}
@@ -72,8 +74,7 @@ void Engine::reserve(std::size_t bytes) {
   arena_.reset();
   arena_bytes_ = 0;
   bytes = (bytes + kPage - 1) / kPage * kPage;
-  arena_.reset(static_cast<std::uint8_t*>(std::aligned_alloc(kPage, bytes)));
-  if (!arena_) throw std::bad_alloc();
+  arena_.reset(static_cast<std::uint8_t*>(::operator new(bytes, std::align_val_t{kPage})));
   arena_bytes_ = bytes;
 }
 

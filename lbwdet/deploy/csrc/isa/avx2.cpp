@@ -9,6 +9,7 @@
 #include "../vector/loops.h"
 #include "isa.h"
 #include "target.h"
+#include "x86_cpu.h"
 
 LBW_TARGET_BEGIN("avx2")
 
@@ -69,9 +70,7 @@ LBW_TARGET_END
 namespace lbw {
 namespace {
 
-bool supported() { return __builtin_cpu_supports("avx2"); }
-
-const RegisteredIsa registered({"avx2", 20, supported, &conv::kKernel, &kLoops});
+const RegisteredIsa registered({"avx2", 20, cpu_has_avx2, &conv::kKernel, &kLoops});
 
 }  // namespace
 }  // namespace lbw

@@ -9,6 +9,7 @@
 #include "../vector/loops.h"
 #include "isa.h"
 #include "target.h"
+#include "x86_cpu.h"
 
 LBW_TARGET_BEGIN("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 
@@ -180,16 +181,12 @@ namespace {
 // Some CPUs have the rest of this instruction set, but not VBMI.
 const Loops* loops_of_this_cpu() {
   static Loops loops = kLoops;
-  if (__builtin_cpu_supports("avx512vbmi")) loops.look_up = look_up_vbmi;
+  if (cpu_has_avx512_vbmi()) loops.look_up = look_up_vbmi;
   return &loops;
 }
 
-bool supported() {
-  return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-}
-
-const RegisteredIsa registered({"avx512_vnni", 40, supported, &conv::kKernel, loops_of_this_cpu()});
+const RegisteredIsa registered(
+    {"avx512_vnni", 40, cpu_has_avx512_vnni, &conv::kKernel, loops_of_this_cpu()});
 
 }  // namespace
 }  // namespace lbw

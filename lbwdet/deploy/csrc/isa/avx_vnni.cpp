@@ -1,7 +1,6 @@
 // AVX-VNNI: vpdpbusd on 256 bits, for CPUs without AVX-512.
 #if defined(__x86_64__)
 
-#include <cpuid.h>
 #include <immintrin.h>
 
 #include <utility>
@@ -10,6 +9,7 @@
 #include "../vector/loops.h"
 #include "isa.h"
 #include "target.h"
+#include "x86_cpu.h"
 
 LBW_TARGET_BEGIN("avx2,avxvnni")
 
@@ -48,15 +48,7 @@ LBW_TARGET_END
 namespace lbw {
 namespace {
 
-// Not every compiler knows "avxvnni" here: leaf 7.1, EAX bit 4. The registers are those of
-// AVX2, whose check covers the operating system's part.
-bool supported() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
-         (a >> 4 & 1);
-}
-
-const RegisteredIsa registered({"avx_vnni", 30, supported, &conv::kKernel, &kLoops});
+const RegisteredIsa registered({"avx_vnni", 30, cpu_has_avx_vnni, &conv::kKernel, &kLoops});
 
 }  // namespace
 }  // namespace lbw

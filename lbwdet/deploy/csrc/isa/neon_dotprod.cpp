@@ -4,7 +4,11 @@
 
 #include <arm_neon.h>
 
-#if defined(__linux__)
+#if defined(_WIN32)
+#define NOMINMAX
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#elif defined(__linux__)
 #include <sys/auxv.h>
 #ifndef HWCAP_ASIMDDP
 #define HWCAP_ASIMDDP (1 << 20)
@@ -117,6 +121,8 @@ namespace {
 
 #if defined(__linux__)
 bool supported() { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP; }
+#elif defined(_WIN32)
+bool supported() { return IsProcessorFeaturePresent(43); }  // ..._ARM_V82_DP_INSTRUCTIONS_...
 #elif defined(__APPLE__)
 bool supported() { return true; }  // every Apple CPU that runs aarch64 macOS has it
 #else
