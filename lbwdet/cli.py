@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from lbwdet import __version__
 from lbwdet.commands import (
+    bulk,
     comparison,
     demos,
     deployment,
@@ -25,6 +26,7 @@ _ENGINES = ("onnx", "onnxruntime", "openvino", "nncf")
 _TRAIN: tuple[str, ...] = ("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools")
 _TRAIN += ("cv2", "matplotlib", "jinja2", "tqdm")
 _EXTRAS = {**dict.fromkeys(_ENGINES, "engines"), **dict.fromkeys(_TRAIN, "train")}
+_EXTRAS |= dict.fromkeys(("ray", "pyarrow"), "bulk")
 
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "demo": (demos.demo, "toy demo in minutes; or detections of a model.lbw, drawn"),
@@ -41,6 +43,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     ),
     "allocate": (quantization.allocate, "choose each layer's bit width for a size"),
     "export": (deployment.export, "write a trained detector as an artifact for CPU engines"),
+    "detect": (bulk.detect, "detect in bulk: folders, tables, tars, videos; many workers"),
     "export-onnx": (deployment.export_onnx, "write an artifact as an ONNX model for other engines"),
     "benchmark": (comparison.benchmark, "time an artifact and its peers, part by part"),
     "experiment": (studies.experiment, "train and measure seeds x variants for docs/results.md"),

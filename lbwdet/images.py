@@ -98,12 +98,18 @@ def read_image(path: str | os.PathLike[str]) -> Array:
     Raises:
         DataError: as :func:`read_header`, or the image cannot be decoded.
     """
-    with _open(path) as file, opened(file, path) as image:
+    with _open(path) as file:
+        return decode_image(file, path)
+
+
+def decode_image(file: IO[bytes], name: str | os.PathLike[str] = "image") -> Array:
+    """As :func:`read_image`, of an open file or of bytes in memory; ``name`` is for messages."""
+    with opened(file, name) as image:
         orientation = _header(image).orientation
         try:
             pixels = _pixels(image)
         except Exception as error:  # of a damaged or an unsupported stream
-            raise DataError(f"{_name(path)}: cannot be decoded: {_reason(error)}") from error
+            raise DataError(f"{_name(name)}: cannot be decoded: {_reason(error)}") from error
     if orientation in _TURNS and image.format != "TIFF":  # which Pillow has turned
         pixels = np.ascontiguousarray(_TURNS[orientation](pixels))
     if pixels.ndim == 2:
