@@ -3,10 +3,11 @@
 ``COCO(images).loadRes(results)`` of pycocotools reads the two together.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lbwdet.bulk.rows import Row
 from lbwdet.files import atomic_write
@@ -35,24 +36,31 @@ def write_coco(path: Path, rows: Iterator[Row], classes: Sequence[str]) -> None:
         OSError: they cannot be written.
     """
     categories = [dict(id=label, name=name) for label, name in enumerate(classes, FIRST)]
-    with atomic_write(path) as results, atomic_write(images_path(path)) as images:
-        with results.open("w") as found, images.open("w") as seen:
-            _write_lines(seen, "images", rows, found)
-            seen.write(f'], "annotations": [], "categories": {json.dumps(categories)}}}\n')
-            found.write("]\n")
+    with contextlib.ExitStack() as stack:
+        found = _Lines(stack.enter_context(stack.enter_context(atomic_write(path)).open("w")))
+        other = stack.enter_context(atomic_write(images_path(path)))
+        seen = _Lines(stack.enter_context(other.open("w")))
+        found.text("[")
+        seen.text('{"images": [')
+        for row in rows:
+            if row["error"] is None:
+                seen.item(_image(row))
+                for result in _results(row):
+                    found.item(result)
+        found.text("\n]\n")
+        seen.text(f'\n],\n"annotations": [],\n"categories": {json.dumps(categories)}}}\n')
 
 
-def _write_lines(seen: Any, key: str, rows: Iterator[Row], found: Any) -> None:
-    between_images, between_results = f'{{"{key}": [\n', "[\n"
-    for row in rows:
-        if row["error"] is None:
-            seen.write(between_images + json.dumps(_image(row)))
-            between_images = ",\n"
-            for result in _results(row):
-                found.write(between_results + json.dumps(result))
-                between_results = ",\n"
-    seen.write("" if between_images == ",\n" else between_images)
-    found.write("" if between_results == ",\n" else between_results)
+class _Lines:
+    """A JSON text written item by item: a long list need not fit into memory."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self.text = file.write
+        self._between = "\n"
+
+    def item(self, value: Any) -> None:
+        self.text(self._between + json.dumps(value, allow_nan=False))
+        self._between = ",\n"
 
 
 def _image(row: Row) -> dict[str, Any]:

@@ -18,9 +18,8 @@ from lbwdet.bulk.manifest import Manifest, begin, check_folder, missing_shards, 
 from lbwdet.bulk.rows import Row, count_failed, read_rows
 from lbwdet.bulk.sources.any import list_source
 from lbwdet.bulk.voc import ids_of, write_voc
-from lbwdet.bulk.worker import Job, ShardWorker, digest_of_artifact
+from lbwdet.bulk.worker import Job, Run, ShardWorker, digest_of_artifact
 from lbwdet.deploy.runtime.artifact import read_artifact
-from lbwdet.deploy.runtime.native import available_threads
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.files import locked, sweep
 from lbwdet.progress import Progress
@@ -84,10 +83,6 @@ class BulkResult:
     before: int
     shards: Path
     out: Path
-
-
-# Has shards worked on and yields the number of images of each that is done.
-Run = Callable[[Job, Sequence[Shard]], Iterator[int]]
 
 
 def detect_in_bulk(
@@ -190,13 +185,10 @@ def _workers(job: Job, settings: BulkSettings) -> Iterator[Run]:
         yield functools.partial(_run_here, worker)
         return
     del worker
-    from lbwdet.bulk.ray_workers import RayWorkers
+    from lbwdet.bulk.ray_workers import ray_workers
 
-    workers = settings.workers
-    if settings.cluster is None:
-        workers = workers or max(1, available_threads() // settings.threads)
-    with RayWorkers(workers, settings.threads, settings.cluster) as pool:
-        yield pool.run
+    with ray_workers(settings.workers, settings.threads, settings.cluster) as run:
+        yield run
 
 
 def _run_here(worker: ShardWorker, job: Job, shards: Sequence[Shard]) -> Iterator[int]:

@@ -73,14 +73,12 @@ def check_folder(folder: Path, manifest: Manifest) -> None:
         return
     before = _read(path)
     changed = [
-        said
-        for name, said in _DECISIVE.items()
-        if getattr(before, name) != getattr(manifest, name)
+        said for name, said in _DECISIVE.items() if getattr(before, name) != getattr(manifest, name)
     ]
     if changed:
         raise DataError(
-            f"{folder}: begun with something else: {', '.join(changed)} changed since; name another "
-            "folder by --out, or delete this one"
+            f"{folder}: begun with something else, of which {', '.join(changed)} changed since; "
+            "name another folder by --out, or delete this one"
         )
 
 
@@ -127,9 +125,7 @@ def missing_shards(folder: Path, manifest: Manifest, shards: Sequence[Shard]) ->
             "move it away"
         )
     run = manifest.run
-    return [
-        shard for shard in shards if not is_done(shard_path(folder, shard.number), shard, run)
-    ]
+    return [shard for shard in shards if not is_done(shard_path(folder, shard.number), shard, run)]
 
 
 def _temporary(folder: Path) -> set[Path]:

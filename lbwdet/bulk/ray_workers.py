@@ -6,6 +6,7 @@ all comes from this program.
 """
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -16,20 +17,25 @@ from dataclasses import asdict
 from typing import Any
 
 from lbwdet.bulk.listing import Shard
-from lbwdet.bulk.worker import Job, ShardWorker
+from lbwdet.bulk.worker import Job, Run, ShardWorker
+from lbwdet.deploy.runtime.native import available_threads
 from lbwdet.errors import ConfigError, DataError, LBWError, first_line
 from lbwdet.terminal import reason
 
 # Each keeps an entry in the driver's tables; a run of more shards gives several to one task.
 MAX_TASKS = 4096
-# Of a shard whose worker was killed. Not for ever: an image might be what kills it.
-RETRIES = 16
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # it would tell its makers that it was used
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what matters comes as an exception
+}
+_QUIET: dict[str, Any] = dict(log_to_driver=False, logging_level=logging.ERROR)
 _STORE = 256 << 20  # bytes of shared memory, of which descriptions need little
 _PATIENCE = 5  # seconds to look whether anything answers at a cluster's address
 
 
-class RayWorkers:
-    """Workers, one actor each.
+@contextlib.contextmanager
+def ray_workers(workers: int | None, threads: int, cluster: str | None = None) -> Iterator[Run]:
+    """Starts or joins Ray, and leaves it.
 
     Args:
         workers: how many; None: as many as the CPUs are enough for.
@@ -37,106 +43,92 @@ class RayWorkers:
         cluster: ``host:port`` of a Ray cluster that this machine is part of; None: processes of
             this machine, which end with this one.
 
+    Yields:
+        What has shards worked on, in any order, and yields the number of images of each that is
+        done; it raises an LBWError where one cannot be done, or Ray stops.
+
     Raises:
         ConfigError: there is no cluster at that address, or it has not enough CPUs.
     """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
 
-    def __init__(self, workers: int | None, threads: int, cluster: str | None = None) -> None:
-        # Ray would tell its makers that it was used.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        import ray
-
-        self._ray: Any = ray
-        self._threads = threads
-        self._stack = contextlib.ExitStack()
-        quiet = dict(log_to_driver=False, logging_level=logging.ERROR)
-        with self._stack:
-            self._stack.callback(ray.shutdown)
-            if cluster is None:
-                assert workers is not None
-                self._start(workers * threads, quiet)
-            else:
-                self._join(cluster, quiet)
-            cpus = int(ray.cluster_resources().get("CPU", 0))
-            self.workers = workers or cpus // threads
-            if not 1 <= self.workers * threads <= cpus:
-                raise ConfigError(
-                    f"--cluster {cluster}: {max(self.workers, 1)} workers of {threads} threads "
-                    f"need more than its {cpus} CPUs; give fewer of one or the other"
-                )
-            self._stack = self._stack.pop_all()
-
-    def run(self, job: Job, shards: Sequence[Shard]) -> Iterator[int]:
-        """Has all shards worked on, in any order.
-
-        Yields:
-            The number of images of each that is done.
-
-        Raises:
-            LBWError: one cannot be done, or Ray has stopped.
-        """
-        context = self._ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-        items = [json.dumps(asdict(shard)) for shard in shards]
-        dataset = self._ray.data.from_items(
-            [dict(shard=item) for item in items], override_num_blocks=min(len(items), MAX_TASKS)
-        ).map(
-            _Actor,
-            fn_constructor_args=(job,),
-            compute=self._ray.data.ActorPoolStrategy(size=self.workers),
-            num_cpus=self._threads,
-            max_task_retries=RETRIES,
-        )
-        try:
-            for outcome in dataset.iter_rows():
-                if outcome["refusal"]:
-                    raise DataError(outcome["refusal"])
-                yield outcome["images"]
-        except self._ray.exceptions.RayTaskError:
-            raise  # a fault of this program
-        except self._ray.exceptions.RayError as error:
-            raise DataError(
-                f"Ray has stopped: {first_line(error)}; the same command goes on with what is "
-                "missing"
-            ) from error
-
-    def __enter__(self) -> "RayWorkers":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def _start(self, cpus: int, quiet: dict[str, Any]) -> None:
-        # Its logs and sockets; nothing of them is needed afterwards.
+    with contextlib.ExitStack() as stack:
+        # Ray's logs and sockets; nothing of them is needed afterwards.
         folder = tempfile.TemporaryDirectory(prefix="lbw", ignore_cleanup_errors=True)
-        self._stack.enter_context(folder)
-        self._stack.callback(self._ray.shutdown)  # before that
-        self._ray.init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            object_store_memory=_STORE,
-            _node_ip_address="127.0.0.1",  # or others on the network could reach it
-            _temp_dir=folder.name,
-            **quiet,
-        )
-
-    def _join(self, cluster: str, quiet: dict[str, Any]) -> None:
-        host, _, port = cluster.rpartition(":")
-        if not host or not port.isdecimal() or "/" in host:
+        stack.enter_context(folder)
+        stack.callback(ray.shutdown)
+        if cluster is None:
+            cores = (workers or available_threads() // threads or 1) * threads
+            _start(ray, cores, folder.name)
+        else:
+            _join(ray, cluster)
+        cores = int(ray.cluster_resources().get("CPU", 0))
+        count = workers or cores // threads
+        if not 1 <= count * threads <= cores:
             raise ConfigError(
-                f"--cluster {cluster}: write the address that 'ray start --head' said, host:port"
+                f"--cluster {cluster}: {max(count, 1)} workers of {threads} threads need more than "
+                f"its {cores} CPUs; give fewer of one or the other"
             )
-        try:
-            socket.create_connection((host, int(port)), _PATIENCE).close()
-            self._ray.init(address=cluster, **quiet)
-        except (OSError, OverflowError, RuntimeError, ValueError) as error:
-            raise ConfigError(
-                f"--cluster {cluster}: no Ray cluster can be reached there from this machine "
-                f"({first_line(error)})"
-            ) from error
+        yield functools.partial(_run, ray, count)
+
+
+def _start(ray: Any, cores: int, folder: str) -> None:
+    ray.init(
+        address="local",
+        num_cpus=cores,
+        include_dashboard=False,
+        object_store_memory=_STORE,
+        _node_ip_address="127.0.0.1",  # or others on the network could reach it
+        _temp_dir=folder,
+        **_QUIET,
+    )
+
+
+def _join(ray: Any, cluster: str) -> None:
+    host, _, port = cluster.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        raise ConfigError(
+            f"--cluster {cluster}: write the address that 'ray start --head' said, host:port"
+        )
+    try:
+        socket.create_connection((host, int(port)), _PATIENCE).close()
+        ray.init(address=cluster, **_QUIET)
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"--cluster {cluster}: no Ray cluster can be reached there from this machine "
+            f"({first_line(error)})"
+        ) from error
+
+
+def _run(ray: Any, workers: int, job: Job, shards: Sequence[Shard]) -> Iterator[int]:
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    items = [dict(shard=json.dumps(asdict(shard))) for shard in shards]
+    tasks = ray.data.from_items(items, override_num_blocks=min(len(items), MAX_TASKS))
+    # Ray gives the shards of a worker that has died to others, and starts another one.
+    outcomes = tasks.map(
+        _Actor,
+        fn_constructor_args=(job,),
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=job.threads,
+    )
+    try:
+        for outcome in outcomes.iter_rows():
+            if outcome["refusal"]:
+                raise DataError(outcome["refusal"])
+            yield outcome["images"]
+    except ray.exceptions.RayTaskError:
+        raise  # a fault of this program
+    except ray.exceptions.RayError as error:
+        lines = str(error).strip().splitlines()
+        why = " ... ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
+        raise DataError(
+            f"Ray has stopped: {why}; the same command goes on with what is missing"
+        ) from error
 
 
 class _Actor:

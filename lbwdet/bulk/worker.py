@@ -1,11 +1,12 @@
 """What one worker does, in whichever process: shards in, files of rows out."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lbwdet.bulk.attempts import DEATHS, Attempts
 from lbwdet.bulk.listing import Entry, Reader, Shard
 from lbwdet.bulk.manifest import is_done, shard_path
 from lbwdet.bulk.rows import Row, failed_row, found_row, schema_of, write_rows
@@ -39,6 +40,10 @@ class Job:
     facts: Mapping[str, Any]
 
 
+# Has shards worked on, and yields the number of images of each that is done.
+Run = Callable[[Job, Sequence[Shard]], Iterator[int]]
+
+
 class ShardWorker:
     """A detector that takes one shard after the other.
 
@@ -68,11 +73,16 @@ class ShardWorker:
         path = shard_path(Path(self._job.folder), shard.number)
         # Another worker may have written it and died before it could say so.
         if not is_done(path, shard, self._job.facts["run"]):
-            write_rows(path, list(self._rows(shard)), self._schema)
+            with Attempts(path) as attempts:
+                write_rows(path, list(self._rows(shard, attempts)), self._schema)
 
-    def _rows(self, shard: Shard) -> Iterator[Row]:
+    def _rows(self, shard: Shard, attempts: Attempts) -> Iterator[Row]:
         for index, entry in enumerate(self._job.reader.entries(shard), shard.first):
-            yield self._row(index, entry)
+            if attempts.may_try(index):
+                yield self._row(index, entry)
+            else:
+                reason = f"{entry.name}: {DEATHS} workers died at this image"
+                yield failed_row(index, entry.name, reason)
 
     def _row(self, index: int, entry: Entry) -> Row:
         try:
