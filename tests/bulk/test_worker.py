@@ -66,7 +66,10 @@ def test_an_image_that_kills_workers_becomes_an_error(job, images):
         Attempts(path).may_try(12)
     ShardWorker(job)(SHARD)
     rows = list(read_rows([path]))
-    assert rows[0]["error"] is None and rows[2]["error"] == f"d.png: {DEATHS} workers died at this image"
+    assert (
+        rows[0]["error"] is None
+        and rows[2]["error"] == f"d.png: {DEATHS} workers died at this image"
+    )
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 

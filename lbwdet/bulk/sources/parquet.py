@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lbwdet.bulk.listing import Array, Entry, Listing, Shard, cut, digest_of, fitting
 from lbwdet.bulk.rows import opened
-from lbwdet.errors import DataError
+from lbwdet.errors import DataError, first_line
 from lbwdet.images import decode_image, read_image
 
 _ROWS = 16  # read at a time: images are large
@@ -33,10 +33,14 @@ class ParquetReader:
 
     def entries(self, shard: Shard) -> Iterator[Entry]:
         name, first = shard.where
+        path = os.path.join(self.folder, name)
         number = 0
-        for row, value in self._values(os.path.join(self.folder, name), first, shard.count):
-            yield Entry(f"{name}#{row}", functools.partial(self._load, value, f"{name}#{row}"))
-            number += 1
+        try:
+            for row, value in self._values(path, first, shard.count):
+                yield Entry(f"{name}#{row}", functools.partial(self._load, value, f"{name}#{row}"))
+                number += 1
+        except (pa.ArrowException, OSError) as error:  # of a page; the footer was whole
+            raise DataError(f"{path}: damaged: {first_line(error)}") from error
         fitting(number, shard, name)
 
     def _values(self, path: str, first: int, count: int) -> Iterator[tuple[int, Any]]:

@@ -85,3 +85,13 @@ def test_rows_that_have_gone_since(tmp_path, data):
     write(tmp_path / "a.parquet", image=data[:2])
     with pytest.raises(DataError, match="2 of 3 images of shard 0"):
         entries(listing)
+
+
+def test_a_damaged_page(tmp_path, data):
+    write(tmp_path / "a.parquet", image=data)
+    listing = list_parquet(tmp_path, ["a.parquet"], 3, None)
+    with (tmp_path / "a.parquet").open("r+b") as file:
+        file.seek(4)
+        file.write(b"\xff" * 64)
+    with pytest.raises(DataError, match=r"a\.parquet: damaged: "):
+        entries(listing)

@@ -23,9 +23,7 @@ def write(path, members, mode="w", **options):
 
 
 def entries(listing):
-    return [
-        (entry.name, entry.load) for shard in listing.shards for entry in listing.reader.entries(shard)
-    ]
+    return [entry for shard in listing.shards for entry in listing.reader.entries(shard)]
 
 
 @pytest.fixture
@@ -79,9 +77,9 @@ def test_what_is_no_plain_file_is_passed_over(tmp_path, members):
 
 def test_an_empty_member_is_a_broken_image(tmp_path):
     write(tmp_path / "a.tar", [("a.jpg", b"")])
-    ((_, load),) = entries(list_tars(tmp_path, ["a.tar"], 2))
+    (entry,) = entries(list_tars(tmp_path, ["a.tar"], 2))
     with pytest.raises(DataError, match=r"a\.tar/a\.jpg: 0 bytes"):
-        load()
+        entry.load()
 
 
 def test_tars_that_cannot_be_read_whole(tmp_path, members):
