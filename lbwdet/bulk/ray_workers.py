@@ -29,6 +29,7 @@ _ENVIRONMENT = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # what matters comes as an exception
 }
 _QUIET: dict[str, Any] = dict(log_to_driver=False, logging_level=logging.ERROR)
+_FAILURES = (OSError, OverflowError, RuntimeError, ValueError)  # of a start, by experience
 _STORE = 256 << 20  # bytes of shared memory, of which descriptions need little
 _PATIENCE = 5  # seconds to look whether anything answers at a cluster's address
 
@@ -75,15 +76,20 @@ def ray_workers(workers: int | None, threads: int, cluster: str | None = None) -
 
 
 def _start(ray: Any, cores: int, folder: str) -> None:
-    ray.init(
-        address="local",
-        num_cpus=cores,
-        include_dashboard=False,
-        object_store_memory=_STORE,
-        _node_ip_address="127.0.0.1",  # or others on the network could reach it
-        _temp_dir=folder,
-        **_QUIET,
-    )
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cores,
+            include_dashboard=False,
+            object_store_memory=_STORE,
+            _node_ip_address="127.0.0.1",  # or others on the network could reach it
+            _temp_dir=folder,
+            **_QUIET,
+        )
+    except _FAILURES as error:
+        raise LBWError(
+            f"Ray cannot be started on this machine: {first_line(error)}; --workers 0 does without"
+        ) from error
 
 
 def _join(ray: Any, cluster: str) -> None:
@@ -95,7 +101,7 @@ def _join(ray: Any, cluster: str) -> None:
     try:
         socket.create_connection((host, int(port)), _PATIENCE).close()
         ray.init(address=cluster, **_QUIET)
-    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+    except _FAILURES as error:
         raise ConfigError(
             f"--cluster {cluster}: no Ray cluster can be reached there from this machine "
             f"({first_line(error)})"
