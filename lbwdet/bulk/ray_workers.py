@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -77,15 +78,16 @@ def ray_workers(workers: int | None, threads: int, cluster: str | None = None) -
 
 def _start(ray: Any, cores: int, folder: str) -> None:
     try:
-        ray.init(
-            address="local",
-            num_cpus=cores,
-            include_dashboard=False,
-            object_store_memory=_STORE,
-            _node_ip_address="127.0.0.1",  # or others on the network could reach it
-            _temp_dir=folder,
-            **_QUIET,
-        )
+        with _silence():
+            ray.init(
+                address="local",
+                num_cpus=cores,
+                include_dashboard=False,
+                object_store_memory=_STORE,
+                _node_ip_address="127.0.0.1",  # or others on the network could reach it
+                _temp_dir=folder,
+                **_QUIET,
+            )
     except _FAILURES as error:
         raise LBWError(
             f"Ray cannot be started on this machine: {first_line(error)}; --workers 0 does without"
@@ -100,12 +102,28 @@ def _join(ray: Any, cluster: str) -> None:
         )
     try:
         socket.create_connection((host, int(port)), _PATIENCE).close()
-        ray.init(address=cluster, **_QUIET)
+        with _silence():
+            ray.init(address=cluster, **_QUIET)
     except _FAILURES as error:
         raise ConfigError(
             f"--cluster {cluster}: no Ray cluster can be reached there from this machine "
             f"({first_line(error)})"
         ) from error
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Ray's native part announces its log level on stderr; what is wrong comes as an exception."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _run(ray: Any, workers: int, job: Job, shards: Sequence[Shard]) -> Iterator[int]:
