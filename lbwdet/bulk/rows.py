@@ -115,7 +115,7 @@ def facts_of(path: Path) -> tuple[dict[str, Any], int]:
         return facts, file.metadata.num_rows
 
 
-def opened(path: Path) -> Any:
+def opened(path: str | os.PathLike[str]) -> Any:
     """The Parquet file.
 
     Raises:

@@ -84,7 +84,8 @@ def annotation(row: Row, classes: Sequence[str]) -> bytes:
         for name, side, limit in zip(("xmin", "ymin", "xmax", "ymax"), box, limits, strict=True):
             _add(corners, name, min(max(round(side) + 1, 1), limit))
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8")
+    text: bytes = ET.tostring(root, encoding="utf-8")
+    return text
 
 
 def _add(parent: ET.Element, name: str, value: object) -> None:

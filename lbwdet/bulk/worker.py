@@ -1,6 +1,7 @@
 """What one worker does, in whichever process: shards in, files of rows out."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ class ShardWorker:
             return failed_row(index, entry.name, f"{entry.name}: not enough memory for this image")
 
 
-def digest_of_artifact(path: str | Path) -> str:
+def digest_of_artifact(path: str | os.PathLike[str]) -> str:
     """sha256 of the file.
 
     Raises:

@@ -72,7 +72,7 @@ def _images(file: io.BufferedReader, name: str, start: int) -> Iterator[tarfile.
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             while (member := tar.next()) is not None:
-                tar.members = []  # it would keep them all
+                tar.members = []  # type: ignore[attr-defined]  # it would keep them all
                 if member.isreg() and os.path.splitext(member.name)[1].lower() in SUFFIXES:
                     yield member
             end = tar.offset
