@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from lbwdet import __version__
 from lbwdet.commands import (
+    bulk,
     comparison,
     demos,
     deployment,
@@ -31,6 +32,7 @@ _EXTRAS = {
     **dict.fromkeys(_TRAIN, "train"),
     **dict.fromkeys(_SERVE, "serve"),
 }
+_EXTRAS |= dict.fromkeys(("ray", "pyarrow"), "bulk")
 
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     "demo": (demos.demo, "toy demo in minutes; or detections of a model.lbw, drawn"),
@@ -47,6 +49,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     ),
     "allocate": (quantization.allocate, "choose each layer's bit width for a size"),
     "export": (deployment.export, "write a trained detector as an artifact for CPU engines"),
+    "detect": (bulk.detect, "detect in bulk: folders, tables, tars, videos; many workers"),
     "export-onnx": (deployment.export_onnx, "write an artifact as an ONNX model for other engines"),
     "serve": (serving.serve, "answer HTTP requests: an image in, boxes out"),
     "benchmark": (comparison.benchmark, "time an artifact and its peers, part by part"),

@@ -28,7 +28,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     with _named(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
+        _sweep_once(target.parent)
         handle, temporary = _claim(target)
     try:
         with _named(target):
@@ -50,7 +50,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     with _named(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
+        _sweep_once(target.parent)
         name = tempfile.mkdtemp(prefix=f".{target.name[:32]}-", suffix=PART, dir=target.parent)
         temporary = Path(name)
         temporary.chmod(0o755)  # mkdtemp makes folders private
@@ -79,11 +79,15 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """One process at a time, of all that lock this folder: for read, change, write."""
+def locked(folder: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
+    """One process at a time, of all that lock this folder: for read, change, write.
+
+    Raises:
+        BlockingIOError: another has it, and this one does not ``wait``.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(handle)  # which also unlocks
@@ -102,11 +106,15 @@ def _claim(target: Path) -> tuple[int, Path]:
         os.close(handle)  # swept by another process before it was locked
 
 
-def _sweep(folder: Path) -> None:
-    """Removes temporary files and folders whose process is gone: nobody holds their lock."""
+def _sweep_once(folder: Path) -> None:
     if folder in _swept:
         return
     _swept.add(folder)
+    sweep(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Removes temporary files and folders whose process is gone: nobody holds their lock."""
     for path in folder.glob(f".*{PART}*"):
         with contextlib.suppress(OSError):  # somebody is writing it, or has just removed it
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

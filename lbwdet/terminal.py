@@ -56,7 +56,7 @@ def run_command(command: Callable[[], None]) -> int:
         _say("interrupted")
         return 130
     except OSError as error:
-        return _refused(_reason(error))
+        return _refused(reason(error))
     return 0
 
 
@@ -69,8 +69,12 @@ def _refused(message: str) -> int:
     return 2
 
 
-def _reason(error: OSError) -> str:
-    """Which file, and why: a full disk, a folder without permission, a file that is gone."""
+def reason(error: OSError) -> str:
+    """Which file, and why: a full disk, a folder without permission, a file that is gone.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "a.jpg"))
+    'a.jpg: No such file or directory'
+    """
     name = type(error).__name__
     if error.strerror is None:
         return _of_worker(str(error).strip(), name) or name

@@ -13,7 +13,7 @@ import lbwdet
 PACKAGE = Path(lbwdet.__file__).parent
 # Plain Python, for everyone.
 BASICS = {"download", "errors", "files", "limits", "progress", "tables", "terminal"}
-IMAGES = {"images", "lettering"}  # numpy and Pillow: for runtimes, too
+IMAGES = {"images", "lettering", "videos"}  # numpy and Pillow or OpenCV: for runtimes, too
 READERS = {"configs", "checkpoint_file", "checkpoints", *IMAGES}  # of what runs begin with
 TENSORS = {"quantizers", "layers"}
 # For what looks at finished detectors: everything below it, but for how they are deployed.
@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "training": {*TENSORS, *READERS, "compat", "datasets"},
     "posttraining": {*TENSORS, *READERS, "compat"},
     "deploy": {*TENSORS, *READERS, "compat"},
+    "bulk": {"deploy", *IMAGES},
     # A deployed detector is measured like any other.
     "measuring": {*TENSORS, *READERS, "compat", "datasets", "training", "deploy"},
     # Side by side, too.
@@ -47,7 +48,16 @@ ALLOWED: dict[str, set[str]] = {
     # A command knows the rooms it calls; the command line knows only commands.
     "commands": {
         *("comparison", "bit_plan", "benchmark", "studies", "demos", "export"),
-        *("datasets", "training", "posttraining", "deploy", "measuring", "importing", "serving"),
+        *(
+            "datasets",
+            "training",
+            "posttraining",
+            "deploy",
+            "measuring",
+            "importing",
+            "serving",
+            "bulk",
+        ),
     },
     "cli": {"commands"},
 }
@@ -164,6 +174,21 @@ def test_importing_the_package_loads_itself_alone():
     command = [sys.executable, "-c", program]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stdout == "{'lbwdet'}\n"
+
+
+BULK = sorted((PACKAGE / "bulk").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", BULK, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_bulk_worker_needs_no_training_framework(path):
+    inside = (*(f"lbwdet.{name}" for name in ("bulk", "deploy.runtime", *IMAGES, *BASICS)),)
+    for module in imports(path):
+        parts = module.split(".")
+        if parts[0] == "lbwdet" and module != "lbwdet":
+            assert module.startswith(inside), f"{path.name} must not import {module}"
+        else:
+            known = {*sys.stdlib_module_names, "lbwdet", "numpy", "pyarrow", "ray"}
+            assert parts[0] in known, f"{path.name}: {module}"
 
 
 RUNTIME_COMMAND = PACKAGE / "deploy" / "runtime" / "__main__.py"  # may read images with Pillow

@@ -40,14 +40,15 @@ def engine_specs(bench: Bench, calibration: Sequence[np.ndarray]) -> Iterator[En
     """
     settings = bench.settings
     whole = WholeGraphs(bench, calibration)
-    own = dict(path=str(bench.artifact), input_size=settings.input_size)
+    path = str(bench.artifact)
+    own: dict[str, Any] = dict(path=path, input_size=settings.input_size)
     for engine in dict.fromkeys(settings.against):
         if engine == NATIVE:
-            for name, path in _artifacts(bench).items():
-                arguments = own | dict(path=path, threads=settings.num_threads, isa=settings.isa)
-                yield EngineSpec(name, OWN, "NativeBenchmark", arguments, files=(path,))
+            for name, file in _artifacts(bench).items():
+                arguments = own | dict(path=file, threads=settings.num_threads, isa=settings.isa)
+                yield EngineSpec(name, OWN, "NativeBenchmark", arguments, files=(file,))
         elif engine == REFERENCE:
-            yield EngineSpec(REFERENCE, OWN, "ReferenceBenchmark", own, files=(own["path"],))
+            yield EngineSpec(REFERENCE, OWN, "ReferenceBenchmark", own, files=(path,))
         elif settings.config is None:
             bench.unavailable[engine] = "no float detector was named (--float CONFIG:CHECKPOINT)"
         elif engine in MODES:

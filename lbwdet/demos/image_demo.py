@@ -11,7 +11,7 @@ import numpy as np
 from lbwdet.configs import load_config
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.demos.drawing import Drawer
-from lbwdet.demos.video_demo import draw_video, is_video
+from lbwdet.demos.video_demo import draw_video, is_source
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.files import write_bytes, write_json
 from lbwdet.images import find_images, read_image
@@ -82,7 +82,7 @@ def artifact_demo(
         LBWError: with a message for the user.
     """
     candidate = ArtifactCandidate("demo", artifact, engine, threads)
-    if is_video(source):
+    if is_source(source):
         return draw_video(candidate, source, out_dir, score_thr, max_frames)
     return draw_images(candidate, source, out_dir, score_thr)
 

@@ -14,22 +14,19 @@ from lbwdet.errors import ConfigError, DataError
 from lbwdet.files import atomic_write, write_json
 from lbwdet.measuring.candidates import Candidate
 from lbwdet.progress import Progress
+from lbwdet.videos import check_video, is_video
 
-SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
-# How files of these kinds begin; QuickTime's have a length before the word.
-STARTS = (b"RIFF", b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"G")
-QUICKTIME = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 CAMERA_FRAMES = 300  # of a camera, unless told otherwise: it never ends by itself
 CAMERA_RATE = 25.0
 
 
-def is_video(source: str | Path) -> bool:
+def is_source(source: str | Path) -> bool:
     """Whether this names a camera (a number) or a video file.
 
-    >>> is_video("0"), is_video("a.MP4"), is_video("a.jpg")
+    >>> is_source("0"), is_source("a.MP4"), is_source("a.jpg")
     (True, True, False)
     """
-    return str(source).isdigit() or Path(source).suffix.lower() in SUFFIXES
+    return str(source).isdigit() or is_video(source)
 
 
 def draw_video(
@@ -61,7 +58,7 @@ def draw_video(
     if max_frames is not None and max_frames < 1:
         raise ConfigError(f"max_frames={max_frames}: give 1 or more")
     if not camera:
-        _check_video(Path(source))
+        check_video(source)
     opened: Any = int(str(source)) if camera else str(source)
     capture = cv2.VideoCapture(opened)
     try:
@@ -96,21 +93,6 @@ def draw_video(
     if not drawer.seconds:
         raise DataError(f"{source}: no frame can be used: {next(iter(failed.values()))}")
     return result
-
-
-def _check_video(path: Path) -> None:
-    """OpenCV would take names of pipelines and addresses, and play lists that name other files."""
-    if not path.is_file():
-        raise DataError(
-            f"{path}: no video to read; a source is an image, a folder, a video or a camera index"
-        )
-    with path.open("rb") as file:
-        start = file.read(12)
-    if not (start.startswith(STARTS) or start[4:8] in QUICKTIME):
-        raise DataError(
-            f"{path}: no video to read; it is none of MP4, MOV, AVI, MKV, WEBM, MPEG "
-            f"(it begins with {start!r})"
-        )
 
 
 def _write(

@@ -14,6 +14,7 @@ from lbwdet.benchmark.report import summary
 from lbwdet.comparison.results import markdown
 from lbwdet.errors import DataError
 from lbwdet.files import write_text
+from lbwdet.studies.bulk_report import markdown as bulk_tables
 from lbwdet.studies.mu_sweep_report import markdown as sweep_table
 from lbwdet.studies.post_training_report import markdown as post_training_tables
 from lbwdet.studies.post_training_report import short as post_training_summary
@@ -37,6 +38,7 @@ _STUDIES = {
     "post-training": post_training_tables,
     "web": web_table,
     "serve": serve_table,
+    "bulk": bulk_tables,
 }
 _SUMMARIES = {"post-training": post_training_summary}
 # <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated; of a benchmark
