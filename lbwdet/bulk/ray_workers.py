@@ -10,6 +10,7 @@ import functools
 import json
 import logging
 import os
+import secrets
 import socket
 import sys
 import tempfile
@@ -54,6 +55,8 @@ def ray_workers(workers: int | None, threads: int, cluster: str | None = None) -
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if cluster is None:  # Ray's ports are open to the network: a secret of this run alone
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     import ray
 
     with contextlib.ExitStack() as stack:
@@ -84,7 +87,6 @@ def _start(ray: Any, cores: int, folder: str) -> None:
                 num_cpus=cores,
                 include_dashboard=False,
                 object_store_memory=_STORE,
-                _node_ip_address="127.0.0.1",  # or others on the network could reach it
                 _temp_dir=folder,
                 **_QUIET,
             )
@@ -107,7 +109,7 @@ def _join(ray: Any, cluster: str) -> None:
     except _FAILURES as error:
         raise ConfigError(
             f"--cluster {cluster}: no Ray cluster can be reached there from this machine "
-            f"({first_line(error)})"
+            f"({first_line(error)}); if it asks for a token, set RAY_AUTH_MODE=token"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Ray's processes, killed, interrupted and refused; what rows say is looked at elsewhere."""
 
+import dataclasses
 import importlib.util
 import signal
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +16,11 @@ import pytest
 
 from lbwdet.bulk.detect import BulkSettings, detect_in_bulk
 from lbwdet.bulk.manifest import NAME
+from lbwdet.bulk.ray_workers import _run
 from lbwdet.bulk.rows import read_rows
+from lbwdet.bulk.sources.any import list_source
+from lbwdet.bulk.worker import Job, digest_of_artifact
+from lbwdet.errors import DataError
 
 pytest.importorskip("ray", reason="pip install 'lbwdet[bulk]'")
 
@@ -95,17 +101,69 @@ def test_there_is_no_cluster(images, artifact, tmp_path, address, said):
     assert not (tmp_path / "b.parquet").exists()
 
 
+class HereInstead:
+    """As much of Ray Data as a run asks for, in this process."""
+
+    exceptions = SimpleNamespace(RayError=RuntimeError, RayTaskError=ZeroDivisionError)
+
+    def __init__(self):
+        self.data = SimpleNamespace(
+            DataContext=SimpleNamespace(get_current=SimpleNamespace),
+            ActorPoolStrategy=SimpleNamespace,
+            from_items=lambda items, override_num_blocks: SimpleNamespace(
+                map=lambda actor, fn_constructor_args, **options: SimpleNamespace(
+                    iter_rows=lambda: map(actor(*fn_constructor_args), items)
+                )
+            ),
+        )
+
+
+def job_of(listing, artifact, folder, /, **changes):
+    digest = digest_of_artifact(artifact)
+    facts = dict(run="1")
+    job = Job(listing.reader, str(artifact), digest, str(folder), 1, "reference", 0.05, facts)
+    return dataclasses.replace(job, **changes)
+
+
 def test_what_a_worker_refuses_comes_home(images, artifact, tmp_path):
-    """The footer, which is all that the driver reads, is whole; a page of images is not."""
+    """The footer, which is all that is read of a table beforehand, is whole; a page is not."""
     table = tmp_path / "a.parquet"
     data = (images / "a.jpg").read_bytes()
     pq.write_table(pa.table(dict(image=[data] * 8)), table, compression="snappy")
+    listing = list_source(table, 4)
     with table.open("r+b") as file:
         file.seek(4)
         file.write(b"\xff" * 64)
-    out = tmp_path / "boxes.parquet"
-    line = command(table, artifact, out, "--workers", "1")
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith(f"error: {table}: damaged: ")
-    assert [path.name for path in out.iterdir()] == [NAME]
+    refused = {
+        rf"{table}: damaged: ": {},
+        "other.lbw: No such file or directory": dict(artifact=str(tmp_path / "other.lbw")),
+        "here it is another file": dict(artifact_digest="another"),
+        "gone/_attempts-shard-0000000: No such file": dict(folder=str(tmp_path / "gone")),
+    }
+    for sentence, changes in refused.items():
+        job = job_of(listing, artifact, tmp_path, **changes)
+        with pytest.raises(DataError, match=sentence):
+            list(_run(HereInstead(), 1, job, listing.shards))
+    assert not list(tmp_path.glob("shard-*"))
+
+
+def test_what_is_done_comes_home(images, artifact, tmp_path):
+    listing = list_source(images, 2)
+    job = job_of(listing, artifact, tmp_path)
+    assert list(_run(HereInstead(), 1, job, listing.shards)) == [2, 2, 1]
+    assert len(list(read_rows(tmp_path.glob("shard-*")))) == 5
+
+
+def test_ray_has_stopped(images, artifact, tmp_path):
+    class Broken:
+        def entries(self, shard):
+            raise RuntimeError("Raylet is gone\n  at line 5\nbecause of memory")
+
+    listing = list_source(images, 2)
+    job = job_of(listing, artifact, tmp_path, reader=Broken())
+    with pytest.raises(DataError) as stopped:
+        list(_run(HereInstead(), 1, job, listing.shards))
+    assert str(stopped.value) == (
+        "Ray has stopped: Raylet is gone ... because of memory; the same command goes on with what "
+        "is missing"
+    )
