@@ -51,7 +51,7 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
     add(
         "also",
         nargs="*",
-        default=[],
+        default=(),
         metavar="OTHER.lbw",
         help="of the same float detector, as further rows of the native engine",
     )

@@ -35,6 +35,8 @@ def test_benchmark(asked, flag):
     call = asked(BENCHMARK, {}, "benchmark", "m.lbw", flag, "x", "--num-images", "3")
     settings = BenchmarkSettings(["torch", "native"], num_accuracy_images=3)
     assert call == dict(artifact="m.lbw", settings=settings, out_dir="x")
+    call = asked(BENCHMARK, {}, "benchmark", "m.lbw", "n.lbw", "o.lbw")
+    assert (call["artifact"], call["settings"].also) == ("m.lbw", ["n.lbw", "o.lbw"])
     line = ["benchmark", "m.lbw", "--float", "a.py:b.pth", "--input", "6x8", "--images", "test"]
     call = asked(BENCHMARK, {}, *line, "--calibrate", "val", "--num-calibrate", "5")
     settings = BenchmarkSettings(

@@ -201,7 +201,7 @@ def test_code_in_a_checkpoint_is_not_run(fails, tiny, tmp_path):
 
 def test_load_from_says_which_config_makes_it(fails, tiny):
     message = fails("train", TOY_6BIT, "--data-root", str(tiny.root))
-    assert "work_dirs/lbw_frcnn_toy_fp32/epoch_12.pth: no such checkpoint" in message
+    assert "work_dirs/lbw_frcnn_toy_fp32/epoch_10.pth: no such checkpoint" in message
     maker = REPOSITORY / "configs" / "lbw_frcnn_toy_fp32.py"
     assert f"  python tools/train.py {maker}\n" in message and "load_from=PATH" in message
     message = fails("train", tiny.config, *options("load_from='my runs/a.pth'"))
