@@ -32,7 +32,6 @@ class Concat : public Operation {
   }
 
   bool reads_among(int) const override { return true; }
-  bool holds(std::size_t index) const override { return same_[index]; }
 
   void run(Frame& frame) const override {
     const int n = frame.bytes(inputs[0]).n;
