@@ -81,20 +81,18 @@ void place(std::vector<Slot>& slots, MemoryPlan& plan) {
 
 // Puts values into the maps that will hold them, so that nobody has to copy them there.
 void join(const Operations& operations, std::vector<Slot>& slots) {
-  const auto fits = [&](int value) {
-    const Slot& slot = slots[value];
-    if (slot.within >= 0 || !operations[slot.first]->writes_among()) return false;
-    return std::all_of(operations.begin(), operations.end(), [&](const auto& operation) {
-      const std::vector<int>& read = operation->inputs;
-      return std::find(read.begin(), read.end(), value) == read.end() ||
-             operation->reads_among(value);
-    });
-  };
+  std::vector<bool> fits(slots.size(), true);  // as some channels of a larger map
+  for (const auto& operation : operations) {
+    for (const int input : operation->inputs)
+      fits[input] = fits[input] && operation->reads_among(input);
+    if (operation->output >= 0)
+      fits[operation->output] = fits[operation->output] && operation->writes_among();
+  }
   for (const auto& operation : operations) {
     std::int64_t channel = 0;
     for (std::size_t i = 0; i < operation->inputs.size(); ++i) {
       Slot& slot = slots[operation->inputs[i]];
-      if (operation->holds(i) && fits(operation->inputs[i])) {
+      if (operation->holds(i) && fits[operation->inputs[i]] && slot.within < 0) {
         Slot& whole = slots[operation->output];
         slot.within = operation->output, slot.channel = channel;
         whole.border = std::max(whole.border, slot.border);
@@ -111,10 +109,13 @@ void join(const Operations& operations, std::vector<Slot>& slots) {
 Tensor MemoryPlan::tensor(int value, const std::vector<Value>& values,
                           std::uint8_t* arena) const {
   const Slot& slot = slots[value];
-  if (slot.within < 0) return slot.tensor(values[value], arena);
-  Tensor tensor = slots[slot.within].tensor(values[slot.within], arena);
+  int whole = value;
+  std::int64_t channel = 0;
+  for (; slots[whole].within >= 0; whole = slots[whole].within) channel += slots[whole].channel;
+  Tensor tensor = slots[whole].tensor(values[whole], arena);
+  if (whole == value) return tensor;
   conv::Map& map = tensor.bytes;
-  map.data += slot.channel;
+  map.data += channel;
   map.pixel = map.c;
   map.c = static_cast<int>(slot.shape.c);
   map.border = slot.border;

@@ -32,12 +32,15 @@ class Concat : public Operation {
   }
 
   bool reads_among(int) const override { return true; }
+  bool writes_among() const override { return true; }
+  bool holds(std::size_t index) const override { return same_[index]; }
 
   void run(Frame& frame) const override {
     const int n = frame.bytes(inputs[0]).n;
     for (const int input : inputs)
       expect(frame.bytes(input).n == n, "the maps that are joined differ in number");
     const conv::Map& out = frame.begin_bytes(output, n);
+    const std::ptrdiff_t step = out.pixel_stride();
     std::vector<std::size_t> apart;  // inputs that do not lie in the output yet
     std::vector<std::ptrdiff_t> channels;
     std::ptrdiff_t channel = 0;
@@ -57,11 +60,11 @@ class Concat : public Operation {
           const std::uint8_t* from = in.data + image * in.image_stride + y * in.row_stride;
           std::uint8_t* const to = row + channels[k];
           if (same_[i])
-            copy_pixels(from, to, {in.pixel_stride(), out.c}, in.c, in.w);
+            copy_pixels(from, to, {in.pixel_stride(), step}, in.c, in.w);
           else
             for (std::ptrdiff_t x = 0; x < in.w; ++x)
               frame.loops.look_up(tables_[i].data(), from + x * in.pixel_stride(), in.c,
-                                  to + x * out.c);
+                                  to + x * step);
         }
       }
     });
