@@ -7,7 +7,7 @@ a trained detector, and the threshold is the one that some hundred candidates pa
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,13 +81,13 @@ class Prepared:
 
     Attributes:
         config, checkpoint: of the float detector.
-        artifact: the low-bit one, deployed.
+        artifacts: the low-bit ones, deployed.
         images: ``'test'``, or a folder.
     """
 
     config: Path
     checkpoint: Path
-    artifact: Path
+    artifacts: list[Path]
     images: str
 
 
@@ -145,12 +145,27 @@ def _threshold(model: Any, pipeline: Any, inputs: torch.Tensor) -> float:
     return float(np.sort(found[:, 4])[-CANDIDATES:][0])
 
 
-def prepare(name: str, work_dir: Path, bits: int, weights: str | None = None) -> Prepared:
+def prepare(name: str, work_dir: Path, bits: Sequence[int], weights: str | None = None) -> Prepared:
     """Makes what is not there yet."""
-    case, artifact = CASES[name], work_dir / f"{bits}bit.lbw"
+    case = CASES[name]
     work_dir.mkdir(parents=True, exist_ok=True)
-    if case.trained:
-        return _trained(case, work_dir, bits, artifact, weights)
+    make = _trained if case.trained else _untrained
+    config, checkpoint, images = make(case, work_dir, weights)
+    artifacts = [work_dir / f"{each}bit.lbw" for each in bits]
+    for each, artifact in zip(bits, artifacts, strict=True):
+        if artifact.exists():
+            continue
+        if case.trained:
+            _export_trained(config, checkpoint, each, artifact)
+        else:
+            low = work_dir / f"{each}bit.py"
+            write_quantized_config(str(config), str(low), dict(bit_width=each))
+            export(low, checkpoint, artifact, ExportSettings(images, num=NUM_IMAGES))
+    return Prepared(config, checkpoint, artifacts, images)
+
+
+def _untrained(case: Case, work_dir: Path, weights: str | None) -> tuple[Path, Path, str]:
+    """Config, checkpoint and images."""
     images, config, checkpoint = (work_dir / part for part in ("images", "float.py", "float.pth"))
     if not images.exists():
         make_images(images)
@@ -158,36 +173,27 @@ def prepare(name: str, work_dir: Path, bits: int, weights: str | None = None) ->
         image = cv2.imread(str(images / "0.png"))
         assert image is not None
         make_float(case, image, config, checkpoint)
-    if not artifact.exists():
-        low = work_dir / f"{bits}bit.py"
-        write_quantized_config(str(config), str(low), dict(bit_width=bits))
-        export(low, checkpoint, artifact, ExportSettings(str(images), num=NUM_IMAGES))
-    return Prepared(config, checkpoint, artifact, str(images))
+    return config, checkpoint, str(images)
 
 
-def _trained(
-    case: Case, work_dir: Path, bits: int, artifact: Path, weights: str | None
-) -> Prepared:
-    """Low bits from the training photographs, without their labels."""
-    checkpoint, low = work_dir / "float.pth", work_dir / f"{bits}bit"
+def _trained(case: Case, work_dir: Path, weights: str | None) -> tuple[Path, Path, str]:
+    checkpoint = work_dir / "float.pth"
     if not checkpoint.exists():
         if weights is None:
             raise SystemExit("--weights: name the checkpoint that lbwdet import-yolox takes")
         import_yolox(weights, checkpoint, config=case.config)
-    if not artifact.exists():
-        weight = dict(bit_width=bits, code="two-term", granularity="channel")
-        activation = dict(bit_width=8, signed_bit_width=8, granularity="channel")
-        post_train_detector(
-            case.config,
-            checkpoint,
-            "train",
-            low,
-            weight,
-            measure=False,
-            activation=activation,
-        )
-        export(low / "config.py", low / "post_trained.pth", artifact, ExportSettings())
-    return Prepared(Path(case.config), checkpoint, artifact, "test")
+    return Path(case.config), checkpoint, "test"
+
+
+def _export_trained(config: Path, checkpoint: Path, bits: int, artifact: Path) -> None:
+    """Low bits from the training photographs, without their labels."""
+    low = artifact.with_suffix("")
+    weight = dict(bit_width=bits, code="two-term", granularity="channel")
+    activation = dict(bit_width=8, signed_bit_width=8, granularity="channel")
+    post_train_detector(
+        str(config), checkpoint, "train", low, weight, measure=False, activation=activation
+    )
+    export(low / "config.py", low / "post_trained.pth", artifact, ExportSettings())
 
 
 def settings(case: Case, prepared: Prepared, args: Mapping[str, Any]) -> BenchmarkSettings:
@@ -203,6 +209,7 @@ def settings(case: Case, prepared: Prepared, args: Mapping[str, Any]) -> Benchma
         accuracy=case.trained,
         num_accuracy_images=args["num_images"],
         isa=args["isa"],
+        also=[str(artifact) for artifact in prepared.artifacts[1:]],
         profile=True,
         quiet_check=True,
     )
@@ -212,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("name", choices=CASES)
-    add("--bits", type=int, default=6)
+    add("--bits", type=int, nargs="+", default=[6], help="of the weights [6]")
     add("--weights", help="of yolox_nano: a checkpoint for lbwdet import-yolox")
     engines = [engine for engine in ENGINES if engine not in (*DENSE_PEERS, "reference")]
     add("--against", nargs="+", default=engines, help=", ".join(ENGINES))
@@ -227,7 +234,7 @@ def main() -> None:
     work_dir = args.work_dir or Path("work_dirs") / args.name
     prepared = prepare(args.name, work_dir, args.bits, args.weights)
     chosen = settings(CASES[args.name], prepared, vars(args))
-    result = benchmark(prepared.artifact, chosen, work_dir / "benchmark")
+    result = benchmark(prepared.artifacts[0], chosen, work_dir / "benchmark")
     write_json(args.out or f"docs/results/{args.name}_benchmark.json", result)
     print(markdown(result))
 

@@ -44,8 +44,8 @@ def test_a_small_detector(detectors, monkeypatch, tmp_path, capsys):
     assert "| native " in capsys.readouterr().out
     threshold = load_config(tmp_path / "work" / "float.py").model.test_cfg.score_thr
     assert 0.001 < threshold < 0.999
-    again = detectors.prepare("r50", tmp_path / "work", 6)  # finds what is there
-    assert again.artifact.stat().st_mtime < out.stat().st_mtime
+    again = detectors.prepare("r50", tmp_path / "work", [6])  # finds what is there
+    assert again.artifacts[0].stat().st_mtime < out.stat().st_mtime
 
 
 def test_every_case_has_its_config(detectors):
@@ -57,4 +57,4 @@ def test_every_case_has_its_config(detectors):
 
 def test_weights_have_to_be_named(detectors, tmp_path):
     with pytest.raises(SystemExit, match="--weights"):
-        detectors.prepare("yolox_nano", tmp_path / "work", 6)
+        detectors.prepare("yolox_nano", tmp_path / "work", [6])
