@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ def files_of(root: Path) -> Files:
         for name in names:
             path = os.path.join(folder, name)
             about = os.lstat(path)
-            if os.path.isfile(path) and not os.path.islink(path) and about.st_ino not in seen:
+            if stat.S_ISREG(about.st_mode) and about.st_ino not in seen:
                 seen.add(about.st_ino)
                 found[path] = (about.st_size, about.st_ino, about.st_ctime_ns)
     return found
@@ -143,9 +144,7 @@ def _copy(step: Step, built: Built, context: Path, stages: Mapping[str, Path]) -
     for name in copy.sources:
         source = base / name
         if not source.exists() or ignored(patterns, name):
-            raise DataError(
-                f"line {step.line}: COPY {name}: it is not in {base}, or left out there"
-            )
+            raise DataError(f"line {step.line}: COPY {name}: not in {base}, or left out there")
         if source.is_dir():
             shutil.copytree(source, target, ignore=_ignore(base, patterns), dirs_exist_ok=True)
         elif copy.target.endswith("/") or target.is_dir():

@@ -82,19 +82,11 @@ class Chroot:
                 target.touch()
             lines.append(f"mount --bind {shlex.quote(str(source))} {shlex.quote(str(target))}")
         variables = dict(PATH=PRINCIPAL, HOME="/root", LANG="C.UTF-8") | dict(environment)
-        variables["DEBIAN_FRONTEND"] = "noninteractive"
         inside = f"cd {shlex.quote(workdir)} && exec {shlex.join(words)}"
         pairs = [f"{name}={value}" for name, value in variables.items()]
         command = ["chroot", str(root), "env", "-i", *pairs, "/bin/sh", "-c", inside]
         lines.append(f"exec {shlex.join(command)}")
-        return subprocess.run(
-            ["unshare", "--mount", "--pid", "--fork", "sh", "-ec", "\n".join(lines)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        return _run(["unshare", "--mount", "--pid", "--fork", "sh", "-ec", "\n".join(lines)])
 
 
 def _network() -> dict[str, str]:
@@ -104,18 +96,20 @@ def _network() -> dict[str, str]:
 def make_base(root: Path, mirror: str | None, execute: Chroot) -> None:
     """Debian with Python, for the image that the Dockerfiles start from."""
     line = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root)]
-    _done(
-        "debootstrap",
-        subprocess.run(
-            [*line, *([mirror] if mirror else [])],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        ),
-    )
+    _done("debootstrap", _run([*line, *([mirror] if mirror else [])]))
     clean = "python3 -m venv /usr/local && apt-get clean && rm -rf /var/lib/apt/lists/*"
     _done("the base", execute(root, ["/bin/sh", "-c", clean], "/", {}))
+
+
+def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
 
 
 def _done(what: str, process: subprocess.CompletedProcess[str]) -> None:
@@ -157,7 +151,7 @@ def try_out(
     made: dict[str, Path] = {}
     for number, stage in enumerate(stages):
         root = roots / f"stage{number}"
-        _done("copying the base", _text(["cp", "-a", str(base), str(root)]))
+        _done("copying the base", _run(["cp", "-a", str(base), str(root)]))
         print(f"FROM {stage.image}", flush=True)
         built = build(stage, root, CONTEXT, made, chroot, arguments)
         made[stage.name or str(number)] = root
@@ -178,12 +172,6 @@ def try_out(
         containers=containers,
         cpu=cpu_name(),
         commit=commit(),
-    )
-
-
-def _text(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
 
 
