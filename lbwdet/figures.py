@@ -125,7 +125,7 @@ def label_apart(
         for text, place in zip(texts, places, strict=True)
     ]
     for text in written:
-        text.set(fontsize=8.5, linespacing=1.15, in_layout=False)
+        text.set(fontsize=9.5, linespacing=1.15, in_layout=False)
     extents = [text.get_window_extent() for text in written]
     centres = [tuple(axes.transData.transform(place) / point) for place in places]
     sizes = [(extent.width / point, extent.height / point) for extent in extents]

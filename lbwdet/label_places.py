@@ -1,6 +1,6 @@
 """Where the labels of a chart's discs can stand without lying on one another."""
 
-import itertools
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 Point = tuple[float, float]
 
 GAP = 3.0  # between a disc and its label, and around every label
+_STEPS = 12  # along a line
+_CROSSING = 50.0  # what a point of a line on a label or a disc counts, in square points
 _DISTANCES = (0.0, 8.0, 18.0, 30.0, 44.0, 60.0, 80.0, 105.0)
 # To the right first, where a reader looks for it; then turning away from it on both sides.
 _ANGLES = [sign * step * math.pi / 12 for step in range(13) for sign in (1, -1)]
@@ -27,6 +29,13 @@ class Box:
             for a, w, b, v in zip(self.middle, self.size, other.middle, other.size, strict=True)
         )
         return math.prod(sides)
+
+    @property
+    def area(self) -> float:
+        return math.prod(self.size)
+
+    def holds(self, point: Point) -> bool:
+        return self.nearest(point) == point
 
     def nearest(self, point: Point) -> Point:
         """Its point that is nearest to a point."""
@@ -55,22 +64,34 @@ def label_places(
     (68.0, 50.0)
     """
     discs = [
-        Box(centre, (2 * radius, 2 * radius))
-        for centre, radius in zip(centres, radii, strict=True)
+        Box(centre, (2 * radius, 2 * radius)) for centre, radius in zip(centres, radii, strict=True)
     ]
     taken: list[Box] = []
-    for centre, radius, size in zip(centres, radii, sizes, strict=True):
-        width, height = size
-        padded = width + 2 * GAP, height + 2 * GAP
-
-        def covered(box: Box, padded: Point = padded) -> float:
-            around = Box(box.middle, padded)
-            others = sum(around.common(other) for other in itertools.chain(taken, discs))
-            return others + math.prod(padded) - around.common(room)
-
+    lines: list[Point] = []  # points on the lines that lead to those labels
+    for index, (centre, radius, size) in enumerate(zip(centres, radii, sizes, strict=True)):
+        others = [*taken, *discs[:index], *discs[index + 1 :]]
         # The first of the least: with nothing in the way it is the nearest.
-        taken.append(min(_around(centre, radius, size), key=lambda box: round(covered(box), 6)))
+        cost = functools.partial(_cost, discs[index], others, lines, room)
+        taken.append(min(_around(centre, radius, size), key=cost))
+        lines += _line(centre, taken[-1])
     return taken
+
+
+def _cost(disc: Box, others: Sequence[Box], lines: Sequence[Point], room: Box, box: Box) -> float:
+    """What a label in this place covers of others and of their lines, and its line of others."""
+    around = Box(box.middle, (box.size[0] + 2 * GAP, box.size[1] + 2 * GAP))
+    area = sum(around.common(other) for other in (disc, *others))
+    area += around.area - around.common(room)
+    crossed = sum(around.holds(point) for point in lines)
+    crossed += sum(other.holds(point) for point in _line(disc.middle, box) for other in others)
+    return round(area + _CROSSING * crossed, 6)
+
+
+def _line(centre: Point, box: Box) -> list[Point]:
+    """Points on the way from a disc's centre to its label."""
+    (x, y), (to_x, to_y) = centre, box.nearest(centre)
+    parts = [step / _STEPS for step in range(1, _STEPS)]
+    return [(x + part * (to_x - x), y + part * (to_y - y)) for part in parts]
 
 
 def _around(centre: Point, radius: float, size: Point) -> Iterator[Box]:

@@ -12,7 +12,7 @@ from lbwdet.errors import DataError
 from lbwdet.figures import COLORS, label_apart, png, style
 from lbwdet.tables import bytes_text, machine_text, threads_text
 
-POINTS_PER_MEGABYTE = 60  # of a disc's area, in square points
+POINTS_PER_MEGABYTE = 60  # square points, of the square around a disc
 _PEERS = {
     "torch-fp32": ("MMDetection", "FP32"),
     "onnxruntime-fp32-whole": ("ONNX Runtime", "FP32"),
@@ -45,14 +45,17 @@ class Shown:
     file_bytes: int
 
     @property
-    def text(self) -> str:
+    def label(self) -> str:
         """What stands beside the disc."""
-        numbers = f"{self.accuracy:.1f} mAP, {self.milliseconds:.{self._digits}f} ms"
-        return f"{self.engine} {self.variant}\n{numbers}\n{bytes_text(self.file_bytes)}"
+        return f"{self.engine} {self.variant}\n{bytes_text(self.file_bytes)}"
 
     @property
-    def _digits(self) -> int:
-        return 1 if self.milliseconds < 10 else 0
+    def words(self) -> str:
+        """What the disc says."""
+        return (
+            f"{self.engine} {self.variant}: {self.accuracy:.1f} mAP, {self.milliseconds:.1f} ms, "
+            f"{bytes_text(self.file_bytes)}"
+        )
 
 
 def shown(result: Mapping[str, Any]) -> list[Shown]:
@@ -89,17 +92,17 @@ def draw(result: Mapping[str, Any], dark: bool = False) -> bytes:
     """The chart as PNG, narrow enough for a telephone: a disc's area is the size of its file."""
     discs = shown(result)
     with style(dark):
-        figure = Figure(figsize=(4.8, 4.4))
+        figure = Figure(figsize=(4.8, 3.8))
         axes = figure.add_subplot()
         for engine in dict.fromkeys(disc.engine for disc in discs):
             mine = [disc for disc in discs if disc.engine == engine]
             places = [d.milliseconds for d in mine], [d.accuracy for d in mine]
-            sizes = [POINTS_PER_MEGABYTE * d.file_bytes / 1e6 for d in mine]
-            axes.plot(*places, color=_COLORS[engine], linewidth=1, linestyle=(0, (2, 2)))
+            sizes = [_area(disc) for disc in mine]
             axes.scatter(*places, s=sizes, color=_COLORS[engine], linewidths=0, zorder=3)
         axes.set_xlim(0, 1.12 * max(disc.milliseconds for disc in discs))
         low, high = (pick(disc.accuracy for disc in discs) for pick in (min, max))
-        axes.set_ylim(max(0, low - 0.2 * (high - low) - 2), high + 0.2 * (high - low) + 1)
+        span = max(high - low, 10)
+        axes.set_ylim(max(0, low - span / 4), high + span / 4)
         axes.set_xlabel(
             f"milliseconds, image in, boxes out, {threads_text(result['threads'])}, CPU"
         )
@@ -108,14 +111,19 @@ def draw(result: Mapping[str, Any], dark: bool = False) -> bytes:
             axes,
             [(disc.milliseconds, disc.accuracy) for disc in discs],
             [_radius(disc) for disc in discs],
-            [disc.text for disc in discs],
+            [disc.label for disc in discs],
             [_COLORS[disc.engine] for disc in discs],
         )
         return png(figure, dots_per_inch=220)
 
 
 def _radius(disc: Shown) -> float:
-    return math.sqrt(POINTS_PER_MEGABYTE * disc.file_bytes / 1e6 / math.pi)
+    return math.sqrt(_area(disc)) / 2
+
+
+def _area(disc: Shown) -> float:
+    """Of the square around it, as Matplotlib counts it."""
+    return POINTS_PER_MEGABYTE * disc.file_bytes / 1e6
 
 
 def caption(result: Mapping[str, Any]) -> str:
@@ -133,7 +141,7 @@ def caption(result: Mapping[str, Any]) -> str:
 
 def alternative(result: Mapping[str, Any]) -> str:
     """The chart in words, for those who cannot see it."""
-    return "; ".join(disc.text.replace("\n", ", ") for disc in shown(result))
+    return "; ".join(disc.words for disc in shown(result))
 
 
 def as_html(result: Mapping[str, Any], light: str, dark: str) -> str:
