@@ -1,5 +1,6 @@
 """A benchmark on one page's first screen: accuracy against latency and the size of the file."""
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def as_html(result: Mapping[str, Any], light: str, dark: str) -> str:
         result: the content of ``benchmark.json``.
         light, dark: the pictures' addresses.
     """
-    words = alternative(result)
+    words = html.escape(alternative(result))
     return (
         "<picture>\n"
         f'  <source media="(prefers-color-scheme: dark)" srcset="{dark}">\n'
