@@ -17,6 +17,7 @@ from lbwdet.comparison.results import markdown
 from lbwdet.errors import DataError
 from lbwdet.files import write_bytes, write_text
 from lbwdet.studies.bulk_report import markdown as bulk_tables
+from lbwdet.studies.docker_report import markdown as docker_tables
 from lbwdet.studies.mu_sweep_report import markdown as sweep_table
 from lbwdet.studies.post_training_report import markdown as post_training_tables
 from lbwdet.studies.post_training_report import short as post_training_summary
@@ -41,6 +42,7 @@ _STUDIES = {
     "web": web_table,
     "serve": serve_table,
     "bulk": bulk_tables,
+    "docker": docker_tables,
 }
 _SUMMARIES = {"post-training": post_training_summary}
 # <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated; of a benchmark
