@@ -24,7 +24,13 @@ _PEERS = {
 _OWN = "lbwdet"
 _COLORS = dict(zip((_OWN, "OpenVINO", "ONNX Runtime", "MMDetection"), COLORS, strict=False))
 _COLORS["MMDetection"] = COLORS[-1]
-_DETECTORS = {"lbw_yolox_nano_voc-sample_fp32.py": "YOLOX-Nano on photographs of PASCAL VOC"}
+# What a config is called, and what measures it.
+_DETECTORS = {
+    "lbw_yolox_nano_voc-sample_fp32.py": (
+        "YOLOX-Nano on photographs of PASCAL VOC",
+        "python benchmarks/detectors.py yolox_nano --bits 6 4",
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -130,10 +136,11 @@ def _area(disc: Shown) -> float:
 def caption(result: Mapping[str, Any]) -> str:
     """What the chart shows, and how it was measured."""
     config = (result["float_model"] or ["a detector"])[0]
+    name, command = _DETECTORS.get(config, (config, "lbwdet benchmark"))
     quiet = result.get("quiet") or dict(why_not=[])
     return (
-        f"{_DETECTORS.get(config, config)}: area mAP of each engine's own detections against the "
-        f"time from image to boxes; a disc's area is the size of its file. "
+        f"{name}: area mAP of each engine's own detections against the "
+        f"time from image to boxes; a disc's area is the size of its file (`{command}`). "
         f"{result['accuracy_set']}. "
         + ("The machine was not quiet. " if quiet["why_not"] else "")
         + machine_text({key: result[key] for key in ("cpu", "commit")})
