@@ -129,8 +129,9 @@ def label_apart(
     extents = [text.get_window_extent() for text in written]
     centres = [tuple(axes.transData.transform(place) / point) for place in places]
     sizes = [(extent.width / point, extent.height / point) for extent in extents]
-    left, low, right, high = axes.get_window_extent().extents / point
-    room = Box(((left + right) / 2, (low + high) / 2), (right - left, high - low))
+    whole = axes.get_window_extent()
+    middle = (whole.x0 + whole.x1) / 2 / point, (whole.y0 + whole.y1) / 2 / point
+    room = Box(middle, (whole.width / point, whole.height / point))
     boxes = label_places(centres, radii, sizes, room)
     for text, box, centre, radius, color in zip(
         written, boxes, centres, radii, colors, strict=True

@@ -35,7 +35,7 @@ _UNTRAINED = {
 }
 _KINDS = (*_BASES, "trained", *_UNTRAINED)
 _DETECTORS = {"yolox_nano": "YOLOX-Nano with weights from COCO"}
-_STUDIES = {
+_STUDIES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "ste": study_tables,
     "mu-sweep": sweep_table,
     "post-training": post_training_tables,
@@ -44,7 +44,7 @@ _STUDIES = {
     "bulk": bulk_tables,
     "docker": docker_tables,
 }
-_SUMMARIES = {"post-training": post_training_summary}
+_SUMMARIES: dict[str, Callable[[Mapping[str, Any]], str]] = {"post-training": post_training_summary}
 # <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated; of a benchmark
 # and of some studies, <!-- table NAME summary --> is the short form. <!-- chart NAME --> is a
 # benchmark's picture. An empty block waits for its file; a filled one must have it.
@@ -105,13 +105,14 @@ def _chart(page: Path, path: Path, content: Mapping[str, Any], drawn: dict[Path,
 
 
 def _text(path: Path, content: Mapping[str, Any], short: bool) -> str:
-    write = _STUDIES.get(content.get("study")) or next(
+    study = content.get("study", "")
+    write: Callable[[Mapping[str, Any]], str] | None = _STUDIES.get(study) or next(
         (write for key, write in _CONTENTS.items() if key in content), None
     )
     if write is None:
         raise DataError(f"{path}: neither an experiment, a comparison, a benchmark nor a study")
     if short:
-        write = _SUMMARIES.get(content.get("study"), summary if "part" in content else write)
+        write = _SUMMARIES.get(study, summary if "part" in content else write)
     return write(content)
 
 
