@@ -137,7 +137,7 @@ def try_out(
         mirror: of Debian; None: debootstrap's own.
 
     Returns:
-        The sizes and times of the last stage's steps, and of the containers.
+        The sizes and times of the steps, and of the containers.
 
     Raises:
         DataError: a step or a container failed.
@@ -149,12 +149,15 @@ def try_out(
     if not base.exists():
         make_base(base, mirror, chroot)
     made: dict[str, Path] = {}
+    steps: list[dict[str, Any]] = []
     for number, stage in enumerate(stages):
         root = roots / f"stage{number}"
         _done("copying the base", _run(["cp", "-a", str(base), str(root)]))
         print(f"FROM {stage.image}", flush=True)
         built = build(stage, root, CONTEXT, made, chroot, arguments)
         made[stage.name or str(number)] = root
+        kept = stage is stages[-1]  # of the others, the image has what it copies
+        steps += [step | dict(kept=kept) for step in built.steps]
     containers = []
     for command in commands:
         began = time.monotonic()
@@ -168,7 +171,7 @@ def try_out(
     return dict(
         base_bytes=base_bytes,
         image_bytes=base_bytes + sum(step["layer_bytes"] for step in built.steps),
-        steps=built.steps,
+        steps=steps,
         containers=containers,
         cpu=cpu_name(),
         commit=commit(),

@@ -10,6 +10,7 @@ _SHOWN = 90  # letters of a step
 _COLUMNS: dict[str, Callable[[Row], object]] = {
     "step": lambda row: _short(row["instruction"]),
     "layer": lambda row: bytes_text(row["layer_bytes"]),
+    "in the image": lambda row: "yes" if row["kept"] else "no",
     "seconds": lambda row: f"{row['seconds']:,.0f}",
 }
 
