@@ -212,6 +212,7 @@ def settings(case: Case, prepared: Prepared, args: Mapping[str, Any]) -> Benchma
         also=[str(artifact) for artifact in prepared.artifacts[1:]],
         profile=True,
         quiet_check=True,
+        throughput=True,
     )
 
 

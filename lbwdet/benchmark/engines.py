@@ -46,7 +46,9 @@ def engine_specs(bench: Bench, calibration: Sequence[np.ndarray]) -> Iterator[En
         if engine == NATIVE:
             for name, file in _artifacts(bench).items():
                 arguments = own | dict(path=file, threads=settings.num_threads, isa=settings.isa)
-                yield EngineSpec(name, OWN, "NativeBenchmark", arguments, files=(file,))
+                yield EngineSpec(
+                    name, OWN, "NativeBenchmark", arguments, parallel=True, files=(file,)
+                )
         elif engine == REFERENCE:
             yield EngineSpec(REFERENCE, OWN, "ReferenceBenchmark", own, files=(path,))
         elif settings.config is None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class EngineSpec:
 
     Attributes:
         dense: whether its dense part can be timed by itself.
+        parallel: whether it can look at several images at a time.
         files: what its model is in, all of which are needed to run it.
     """
 
@@ -35,6 +37,7 @@ class EngineSpec:
     attribute: str
     arguments: dict[str, Any]
     dense: bool = True
+    parallel: bool = False
     files: tuple[str, ...] = ()
 
     @property
@@ -94,6 +97,12 @@ class EngineProcess:
     def seconds(self, call: str, image: Path) -> float:
         """How long ``'detect'`` or ``'dense'`` took."""
         return float(self.ask(call, image)["seconds"])
+
+    def images_per_second(self, images: Sequence[Path], workers: int, seconds: float) -> float:
+        """Of so many images at a time, one thread each, during so many seconds."""
+        command = dict(call="throughput", workers=workers, seconds=seconds)
+        answer = self._send(command | dict(images=[str(image) for image in images]))
+        return float(answer["images_per_second"])
 
     def close(self) -> None:
         try:

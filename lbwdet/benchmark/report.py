@@ -1,5 +1,6 @@
 """The benchmark's table and plots."""
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
             first: dict[str, Callable[[Mapping[str, Any]], str]] = {
                 title: _end_to_end if part == "end_to_end" else _name
             }
-            blocks.append(table(rows, first | _with_files(rows) | _COLUMNS))
+            rates = _with_throughput(rows) if part == "end_to_end" else {}
+            blocks.append(table(rows, first | _with_files(rows) | rates | _COLUMNS))
     blocks += [f"- Not measured: {name}: {why}." for name, why in result["unavailable"].items()]
     blocks += [f"- {line}" for line in _protocol(result)]
     if profile and (slowest := _profile(result)):
@@ -113,6 +115,12 @@ def _protocol(result: Mapping[str, Any]) -> list[str]:
             "MMDetection's there."
         )
         lines += _whole(result)
+    engines = result["part"]["end_to_end"]["engines"].values()
+    if any(engine.get("images_per_second") for engine in engines):
+        lines.append(
+            f"images/s: {result['threads']} images at a time, one thread each (OpenVINO: its hint "
+            "for throughput); rounds of some seconds, interleaved."
+        )
     lines += _quiet(result.get("quiet"))
     if result["accuracy_set"]:
         lines.append(f"mAP: {result['accuracy_set']}, IoU 0.5, of each engine's own detections.")
@@ -195,6 +203,22 @@ def _with_files(
     if not any(row.get("file_bytes") for row in rows):
         return {}
     return {"model": lambda row: bytes_text(row["file_bytes"]) if row["file_bytes"] else ""}
+
+
+def _with_throughput(
+    rows: Sequence[Mapping[str, Any]],
+) -> dict[str, Callable[[Mapping[str, Any]], str]]:
+    """A column for the images per second with one image on each core, if they were measured."""
+    if not any(row.get("images_per_second") for row in rows):
+        return {}
+    return {"images/s (lowest-highest)": _rate}
+
+
+def _rate(row: Mapping[str, Any]) -> str:
+    rates: list[float] | None = row.get("images_per_second")
+    if not rates:
+        return NOT_MEASURED
+    return f"{statistics.median(rates):.1f} ({min(rates):.1f}-{max(rates):.1f})"
 
 
 def write_plots(folder: Path, result: Mapping[str, Any]) -> None:

@@ -38,28 +38,45 @@ def load_onnxruntime(path: str | Path, threads: int) -> Run:
 
 def load_openvino(path: str | Path, threads: int) -> Run:
     """The same."""
+    (run,) = _openvino(path, 1, dict(INFERENCE_NUM_THREADS=threads, NUM_STREAMS=1), "LATENCY")
+    return run
+
+
+def onnxruntime_lanes(path: str | Path, number: int) -> list[Run]:
+    """As many that compute at the same time, on one thread each."""
+    return [load_onnxruntime(path, 1) for _ in range(number)]
+
+
+def openvino_lanes(path: str | Path, number: int) -> list[Run]:
+    """The same: requests of one graph, made ready for throughput."""
+    return _openvino(path, number, dict(INFERENCE_NUM_THREADS=number), "THROUGHPUT")
+
+
+def _openvino(path: str | Path, number: int, settings: dict[str, Any], hint: str) -> list[Run]:
     import openvino
 
     core = openvino.Core()
     model = core.read_model(Path(path))
-    settings = dict(INFERENCE_NUM_THREADS=threads, NUM_STREAMS=1, PERFORMANCE_HINT="LATENCY")
+    settings = settings | dict(PERFORMANCE_HINT=hint)
     settings["INFERENCE_PRECISION_HINT"] = "f32"  # no silent bfloat16
 
     @functools.lru_cache(SIZES)
-    def request(image: tuple[int, ...] | None) -> Any:
+    def requests(image: tuple[int, ...] | None) -> list[Any]:
         if image is not None:
             model.reshape({0: list(image)})
-        return core.compile_model(model, "CPU", settings).create_infer_request()
+        compiled = core.compile_model(model, "CPU", settings)
+        return [compiled.create_infer_request() for _ in range(number)]
 
-    def run(*arrays: Array) -> list[Array]:
+    def run(lane: int, *arrays: Array) -> list[Array]:
         inputs = list(map(np.ascontiguousarray, arrays))
-        results = request(_image(arrays)).infer(inputs, share_inputs=True)
+        results = requests(_image(arrays))[lane].infer(inputs, share_inputs=True)
         return [np.array(results[index]) for index in range(len(results))]
 
-    return run
+    return [functools.partial(run, lane) for lane in range(number)]
 
 
 LOAD = dict(onnxruntime=load_onnxruntime, openvino=load_openvino)
+LANES = dict(onnxruntime=onnxruntime_lanes, openvino=openvino_lanes)
 
 
 def _image(arrays: tuple[Array, ...]) -> tuple[int, ...] | None:

@@ -40,6 +40,7 @@ class BenchmarkSettings(Overrides):
         isa: instruction set of the native engine; None: the best.
         profile: also the native engine's time per operation.
         quiet_check: also whether the machine was quiet.
+        throughput: also how many images are through in a second where each core has one.
         also: more artifacts of the same float detector, for the native engine.
 
     Raises:
@@ -61,6 +62,7 @@ class BenchmarkSettings(Overrides):
     isa: str | None = None
     profile: bool = False
     quiet_check: bool = False
+    throughput: bool = False
     also: Sequence[str] = ()
 
     def __post_init__(self) -> None:

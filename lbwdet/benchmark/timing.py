@@ -21,6 +21,8 @@ from lbwdet.measuring.speed import Latency, measure
 from lbwdet.measuring.testset import TestSet
 from lbwdet.progress import Progress
 
+THROUGHPUT_ROUNDS = 5
+THROUGHPUT_SECONDS = 2.0  # of each engine in a round
 Details = dict[str, dict[str, Any]]  # of each engine, by its name
 
 
@@ -52,6 +54,9 @@ def time_engines(
         )
         if quiet is not None:
             quiet.finish()
+        if bench.settings.throughput:
+            for name, rates in _throughput(bench, processes, files).items():
+                details[name]["images_per_second"] = rates
         for name, process in processes.items():
             details[name]["peak_rss_mb"] = process.ask("memory")["peak_rss_mb"]
         if bench.settings.profile and NATIVE in processes:
@@ -105,6 +110,21 @@ def _parts(
             times = measure(calls, files, 1, rounds, progress=progress.step)
             parts[part] = {name: _seconds(latency) for name, latency in times.items()}
     return parts
+
+
+def _throughput(
+    bench: Bench, processes: Mapping[str, EngineProcess], files: Sequence[Path]
+) -> dict[str, list[float]]:
+    """Images per second of each engine that can, in each round."""
+    timed = {name: one for name, one in processes.items() if one.spec.parallel}
+    rates: dict[str, list[float]] = {name: [] for name in timed}
+    with Progress("throughput", len(timed) * THROUGHPUT_ROUNDS) as progress:
+        for _ in range(THROUGHPUT_ROUNDS):
+            for name, one in timed.items():
+                workers = bench.settings.num_threads
+                rates[name].append(one.images_per_second(files, workers, THROUGHPUT_SECONDS))
+                progress.step()
+    return rates
 
 
 def _seconds(latency: Latency) -> dict[str, Any]:

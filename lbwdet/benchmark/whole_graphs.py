@@ -84,9 +84,8 @@ class WholeGraphs:
                 preprocess=self._network.preprocess,
                 input_size=self._bench.settings.input_size,
             )
-            yield EngineSpec(
-                name, MODULE, "WholeBenchmark", arguments, dense=False, files=_files(graph)
-            )
+            kind = dict(dense=False, parallel=True)
+            yield EngineSpec(name, MODULE, "WholeBenchmark", arguments, **kind, files=_files(graph))
 
     @cached_property
     def _network(self) -> Network:

@@ -11,6 +11,8 @@ import resource
 import sys
 import time
 import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -27,10 +29,16 @@ def serve(description: dict[str, Any], commands: Any, answer: Any) -> None:
     module = importlib.import_module(description["module"])
     engine = getattr(module, description["attribute"])(**description["arguments"])
     answer(dict(ready=True))
+    lanes: list[Callable[[Any], object]] = []
     for line in commands:
         command = json.loads(line)
         if command["call"] == "memory":
             answer(dict(peak_rss_mb=peak_rss_mb()))
+            continue
+        if command["call"] == "throughput":
+            images = [np.load(file, allow_pickle=False) for file in command["images"]]
+            lanes = lanes or engine.in_parallel(command["workers"])
+            answer(dict(images_per_second=images_per_second(lanes, images, command["seconds"])))
             continue
         image = np.load(command["image"], allow_pickle=False)
         if command["call"] == "dense":
@@ -49,6 +57,28 @@ def serve(description: dict[str, Any], commands: Any, answer: Any) -> None:
                     labels=labels.tolist(),
                 )
             )
+
+
+def images_per_second(
+    lanes: Sequence[Callable[[Any], object]], images: Sequence[Any], seconds: float
+) -> float:
+    """How many images are through when all lanes work for so long, each on an image at a time."""
+
+    def work(detect: Callable[[Any], object]) -> tuple[int, float]:
+        done = 0
+        while (now := time.perf_counter()) < end:
+            detect(images[done % len(images)])
+            done += 1
+        return done, now
+
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        for detect in lanes:  # what an engine gets ready for a size, it has then
+            for image in images:
+                detect(image)
+        start = time.perf_counter()
+        end = start + seconds
+        found = list(pool.map(work, lanes))
+    return sum(done / (last - start) for done, last in found)
 
 
 def peak_rss_mb() -> float:

@@ -94,6 +94,11 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
     add("--accuracy", action="store_true", help="mAP of every engine on the config's test set")
     add("--isa", help="instruction set of the native engine [the best]")
     add("--profile", action="store_true", help="time per operation of the native engine")
+    add(
+        "--throughput",
+        action="store_true",
+        help="also images per second with an image on each core (native and -whole engines)",
+    )
     add("--quiet-check", action="store_true", help="say whether others used the machine, too")
     add(
         "--out-dir",

@@ -1,7 +1,7 @@
 """An artifact's engine in the form that the benchmark's worker processes load."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -34,10 +34,15 @@ class NativeBenchmark:
     ) -> None:
         artifact = with_input_size(read_artifact(path), input_size)
         self._dense = slice(1, len(artifact.program.dense))  # without preprocessing
+        self._artifact, self._isa = artifact, isa
         self._engine = NativeEngine(artifact, threads, isa)
 
     def detect(self, image: Array) -> tuple[Array, Array, Array]:
         return self._engine.detect(image)
+
+    def in_parallel(self, workers: int) -> list[Callable[[Array], object]]:
+        """As many functions like :meth:`detect`, for a thread each."""
+        return [NativeEngine(self._artifact, 1, self._isa).detect for _ in range(workers)]
 
     def dense(self, image: Array) -> float:
         """Seconds from the network's input to the maps of a dense head, within a full run."""

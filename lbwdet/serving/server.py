@@ -78,6 +78,9 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         raise ConfigError(
             f"{host}:{port}: cannot listen there: {reason}; choose another --host or --port"
         ) from error
+    # Connections inherit it. asyncio sets it only where a socket names its protocol, and without
+    # it answers in two parts wait 40 ms for a client's delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
         yield listener
 

@@ -40,6 +40,8 @@ def test_a_small_detector(detectors, monkeypatch, tmp_path, capsys):
     detectors.main()
     result = json.loads(out.read_text())
     assert list(result["part"]["end_to_end"]["engines"]) == ["native"]
+    rates = result["part"]["end_to_end"]["engines"]["native"]["images_per_second"]
+    assert min(rates) > 0
     assert result["input"] == "64x96" and "load_during" in result["quiet"]
     assert "| native " in capsys.readouterr().out
     threshold = load_config(tmp_path / "work" / "float.py").model.test_cfg.score_thr

@@ -37,6 +37,15 @@ def test_addresses():
             pytest.skip("this machine has no IPv6")
 
 
+def test_answers_are_sent_at_once():
+    with (
+        listening("127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as connection,
+    ):
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_signals_ask_for_a_stop_and_are_given_back():
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     server = Server(FastAPI(), 1)

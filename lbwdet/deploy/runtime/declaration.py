@@ -17,7 +17,7 @@ lbwdet.errors.ArtifactError: blur: radius is 9; allowed is 1 to 8
 import dataclasses
 import enum
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -93,12 +93,20 @@ Role = Reads | Writes | Layer
 
 def roles(operation: Any) -> Iterator[tuple[str, Role, tuple[str, ...]]]:
     """The fields that name values or layers: field, role, and the names it holds."""
-    for field, found in markers(operation.__class__).items():
-        for marker in found:
-            if isinstance(marker, Reads | Writes | Layer):
-                value = getattr(operation, field)
-                names = value if isinstance(value, tuple) else (value,)
-                yield field, marker, tuple(name for name in names if name is not None)
+    for field, role in _roles_of(operation.__class__):
+        value = getattr(operation, field)
+        names = value if isinstance(value, tuple) else (value,)
+        yield field, role, tuple(name for name in names if name is not None)
+
+
+@functools.cache
+def _roles_of(kind: Any) -> list[tuple[str, Role]]:
+    return [
+        (field, marker)
+        for field, found in markers(kind).items()
+        for marker in found
+        if isinstance(marker, Reads | Writes | Layer)
+    ]
 
 
 def check_ranges(value: Any, place: str) -> None:
@@ -138,17 +146,24 @@ def _metadata(hint: Any) -> tuple[Any, ...]:
     return own + tuple(marker for part in parts for marker in _metadata(part))
 
 
-def _numbers(value: Any) -> Iterator[float]:
-    if isinstance(value, tuple):
-        for item in value:
-            yield from _numbers(item)
-    elif value is not None:
-        yield value
+_PLAIN = {int, float, str, bool, type(None)}
 
 
-def _dataclasses_in(value: Any) -> Iterator[Any]:
-    if isinstance(value, tuple):
-        for item in value:
-            yield from _dataclasses_in(item)
-    elif dataclasses.is_dataclass(value):
-        yield value
+def _numbers(value: Any) -> Iterable[float]:
+    if value is None:
+        return ()
+    if not isinstance(value, tuple):
+        return (value,)
+    if set(map(type, value)) <= {int, float}:  # thousands, at once
+        return value
+    return [number for item in value for number in _numbers(item)]
+
+
+def _dataclasses_in(value: Any) -> Iterable[Any]:
+    if type(value) in _PLAIN:
+        return ()
+    if not isinstance(value, tuple):
+        return (value,) if dataclasses.is_dataclass(value) else ()
+    if set(map(type, value)) <= _PLAIN:
+        return ()
+    return [part for item in value for part in _dataclasses_in(item)]

@@ -67,6 +67,8 @@ def from_json(kind: Any, value: Any, place: str) -> Any:
         return value
     if origin is tuple:
         items = _expect(list, value, place)
+        if arguments[1:] == (Ellipsis,) and _are_numbers(arguments[0], items):
+            return tuple(items)
         kinds = _item_kinds(kind, len(items))
         if len(kinds) != len(items):
             _refuse(value, place, f"a list of {len(kinds)}")
@@ -88,6 +90,15 @@ def from_json(kind: Any, value: Any, place: str) -> Any:
     if kind is int and abs(value) > MAX_INTEGER:
         _refuse(value, place, f"an integer of at most {MAX_INTEGER}")
     return value
+
+
+def _are_numbers(kind: Any, items: list[Any]) -> bool:
+    """Whether all are of this kind and allowed: files have thousands of numbers in lists."""
+    if set(map(type, items)) != {kind}:
+        return False
+    if kind is float:
+        return all(map(math.isfinite, items))
+    return kind is int and min(items) >= -MAX_INTEGER and max(items) <= MAX_INTEGER
 
 
 _WORDS = {

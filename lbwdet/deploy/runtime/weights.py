@@ -101,7 +101,7 @@ class StoredWeight:
         # By table, since a detector has tens of millions of codes.
         code = np.arange(256).astype(np.int8).astype(np.int32)
         integers = np.empty_like(flat)
-        for value in np.unique(base):
+        for value in sorted(set(base.tolist())):  # np.unique imports numpy.ma
             shift = np.abs(code) - value - 1
             table = np.sign(code) * np.where((shift >= 0) & (shift < WINDOW), 1 << (shift & 7), 0)
             rows = base == value

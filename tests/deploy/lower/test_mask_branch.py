@@ -1,9 +1,14 @@
 """Mask R-CNN beside MMDetection; Cascade Mask R-CNN is in heads/test_cascade_rcnn.py."""
 
+import json
+
+import cv2
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from pycocotools.mask import decode
 
+from lbwdet.deploy.artifact_writer import write_artifact
 from lbwdet.deploy.calibration import calibrate
 from lbwdet.deploy.lower import lower
 from lbwdet.deploy.runtime.artifact import Artifact
@@ -48,6 +53,33 @@ def test_both_engines_find_the_same_masks(tiny, lowered):
         assert one.size == other.size == tiny.image.shape[:2]
         assert one.runs.tobytes() == other.runs.tobytes()
     assert any(mask.area for mask in native.masks)
+
+
+def test_masks_of_many_images(tiny, lowered, tmp_path):
+    """From the artifact's file to COCO's JSON, which pycocotools reads back."""
+    pytest.importorskip("pyarrow")
+    from lbwdet.bulk.coco import images_path
+    from lbwdet.bulk.detect import BulkSettings, detect_in_bulk
+
+    program = calibrate(lowered.program, lowered.weights, [("image", tiny.image)])
+    path, images, out = tmp_path / "mask.lbw", tmp_path / "images", tmp_path / "found.json"
+    write_artifact(path, Artifact(program, lowered.weights, ("a", "b"), {}))
+    images.mkdir()
+    cv2.imwrite(str(images / "a.png"), tiny.image)
+    cv2.imwrite(str(images / "b.png"), tiny.image[:40])
+    threshold = 0.05
+    detect_in_bulk(images, path, out, BulkSettings(workers=0, score_thr=threshold))
+    found = json.loads(out.read_text())
+    known = {image["id"]: image for image in json.loads(images_path(out).read_text())["images"]}
+    detector = Detector(path, score_threshold=threshold)
+    for number, image in ((0, tiny.image), (1, tiny.image[:40])):
+        expected = detector(image)
+        rows = [
+            row for row in found if known[row["image_id"]]["file_name"] == "ab"[number] + ".png"
+        ]
+        assert len(rows) == len(expected) > 0
+        for row, mask in zip(rows, expected.masks, strict=True):
+            assert (decode(row["segmentation"]) == mask.pixels()).all()
 
 
 def test_boxes_alone_if_asked(whole, tiny, mask_rcnn):
