@@ -20,6 +20,7 @@ setup(
             # differently. No -march: instruction sets are chosen at run time.
             extra_compile_args=[
                 "-O3",
+                "-g0",  # Python's own flags ask for debug information, nine tenths of the file
                 "-std=c++17",
                 "-ffp-contract=off",
                 "-fvisibility=hidden",

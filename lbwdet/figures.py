@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from lbwdet.label_places import GAP, Box, label_places
+
 # Okabe and Ito's palette without its black and yellow: told apart by colour-blind
 # readers and visible on white and on dark ground.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
@@ -93,3 +95,54 @@ def short(name: str, length: int = 24, keep_end: bool = False) -> str:
     if len(name) <= length:
         return name
     return "..." + name[3 - length :] if keep_end else name[: length - 3] + "..."
+
+
+def label_apart(
+    axes: Axes,
+    places: Sequence[tuple[float, float]],
+    radii: Sequence[float],
+    texts: Sequence[str],
+    colors: Sequence[str],
+) -> None:
+    """Writes a text beside each disc so that none lies on another or on a disc, if there is room.
+
+    A line leads to those that are further away. The limits of the axes must stand.
+
+    Args:
+        axes: of a figure with nothing more to come.
+        places: centres of the discs, in data.
+        radii: of the discs, in points (1/72 inch).
+        texts: of one or more lines.
+        colors: of the lines that lead to them.
+    """
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # the layout, which places in points depend on
+    point = figure.dpi / 72
+    written = [
+        axes.annotate(text, place, (0, 0), textcoords="offset points", ha="center", va="center")
+        for text, place in zip(texts, places, strict=True)
+    ]
+    for text in written:
+        text.set(fontsize=9.5, linespacing=1.15, in_layout=False)
+    extents = [text.get_window_extent() for text in written]
+    centres = [tuple(axes.transData.transform(place) / point) for place in places]
+    sizes = [(extent.width / point, extent.height / point) for extent in extents]
+    whole = axes.get_window_extent()
+    middle = (whole.x0 + whole.x1) / 2 / point, (whole.y0 + whole.y1) / 2 / point
+    room = Box(middle, (whole.width / point, whole.height / point))
+    boxes = label_places(centres, radii, sizes, room)
+    for text, box, centre, radius, color in zip(
+        written, boxes, centres, radii, colors, strict=True
+    ):
+        text.set_position((box.middle[0] - centre[0], box.middle[1] - centre[1]))
+        end = box.nearest(centre)
+        distance = math.dist(end, centre)
+        if distance > radius + 3 * GAP:
+            part = radius / distance  # that the disc covers
+            ends = zip(centre, end, strict=True)
+            points = [(a + part * (b - a), b) for a, b in ends]
+            line = [(x * point, y * point) for x, y in zip(*points, strict=True)]
+            x, y = zip(*axes.transData.inverted().transform(line), strict=True)
+            axes.plot(x, y, color=color, linewidth=0.8)

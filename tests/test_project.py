@@ -130,6 +130,15 @@ def test_the_pages_show_files_as_they_are():
         assert text == (ROOT / name).read_text(), f"{page.name}: {name}"
 
 
+def test_every_room_is_drawn_and_described():
+    page, picture = ((ROOT / "docs" / f"architecture.{end}").read_text() for end in ("md", "svg"))
+    rooms = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
+    assert len(rooms) >= 16
+    for room in rooms:
+        assert f">{room}<" in picture, room
+        assert f"`{room}`" in page or f"`{room}/" in page, room
+
+
 def test_tools_are_thin():
     tools = sorted((ROOT / "tools").glob("*.py"))
     assert len(tools) >= 5

@@ -25,7 +25,7 @@ def markdown(result: Mapping[str, Any], profile: bool = True) -> str:
     """The content of ``benchmark.json`` as Markdown, with or without the times per operation."""
     blocks = []
     for part, title in PARTS.items():
-        if rows := _rows(result["part"][part]):
+        if rows := _rows(result, part):
             first: dict[str, Callable[[Mapping[str, Any]], str]] = {
                 title: _end_to_end if part == "end_to_end" else _name
             }
@@ -48,21 +48,32 @@ def summary(result: Mapping[str, Any]) -> str:
         "mAP area": _COLUMNS["mAP area"],
         "peak memory": _COLUMNS["peak memory"],
     }
-    rows = _rows(result["part"]["end_to_end"])
+    rows = _rows(result, "end_to_end")
+    # Of several artifacts each row says its size.
+    artifact = f"{result['artifact']['name']}, {bytes_text(result['artifact']['bytes'])}; "
     line = (
-        f"{result['artifact']['name']}, {bytes_text(result['artifact']['bytes'])}; "
+        f"{'' if _artifacts(result) else artifact}"
         f"{threads_text(result['threads'])}; mAP: {result['accuracy_set']}. "
         f"{machine_text({key: result[key] for key in ('cpu', 'commit')})}"
     )
     return "\n".join([table(rows, columns | _with_files(rows)), line, ""])
 
 
-def _rows(part: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(result: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """Every engine's entry, with its name and its ratio to torch."""
-    ratios = part["ratio_to_torch_fp32"]
+    part = result["part"][name]
+    ratios, artifacts = part["ratio_to_torch_fp32"], _artifacts(result)
     return [
-        entry | dict(name=name, ratio=ratios.get(name)) for name, entry in part["engines"].items()
+        entry | dict(name=artifacts.get(name, name), ratio=ratios.get(name))
+        for name, entry in part["engines"].items()
     ]
+
+
+def _artifacts(result: Mapping[str, Any]) -> dict[str, str]:
+    """The first artifact's row is called like those of the others, where there are others."""
+    engines = result["part"]["end_to_end"]["engines"]
+    several = any(name.startswith("native-") for name in engines)
+    return {"native": f"native-{Path(result['artifact']['name']).stem}"} if several else {}
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -1,20 +1,23 @@
-"""Writes the tables of ``docs/results.md`` and ``README.md`` from the JSON files beside them."""
+"""Writes tables and charts of ``docs/results.md`` and ``README.md`` from the JSON files there."""
 
 import functools
 import json
 import operator
+import os
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lbwdet.benchmark.picture import as_html, pictures
 from lbwdet.benchmark.report import markdown as benchmark_tables
 from lbwdet.benchmark.report import summary
 from lbwdet.comparison.results import markdown
 from lbwdet.errors import DataError
-from lbwdet.files import write_text
+from lbwdet.files import write_bytes, write_text
 from lbwdet.studies.bulk_report import markdown as bulk_tables
+from lbwdet.studies.docker_report import markdown as docker_tables
 from lbwdet.studies.mu_sweep_report import markdown as sweep_table
 from lbwdet.studies.post_training_report import markdown as post_training_tables
 from lbwdet.studies.post_training_report import short as post_training_summary
@@ -32,53 +35,85 @@ _UNTRAINED = {
 }
 _KINDS = (*_BASES, "trained", *_UNTRAINED)
 _DETECTORS = {"yolox_nano": "YOLOX-Nano with weights from COCO"}
-_STUDIES = {
+_STUDIES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "ste": study_tables,
     "mu-sweep": sweep_table,
     "post-training": post_training_tables,
     "web": web_table,
     "serve": serve_table,
     "bulk": bulk_tables,
+    "docker": docker_tables,
 }
-_SUMMARIES = {"post-training": post_training_summary}
+_SUMMARIES: dict[str, Callable[[Mapping[str, Any]], str]] = {"post-training": post_training_summary}
 # <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated; of a benchmark
-# and of some studies, <!-- table NAME summary --> is the short form.
+# and of some studies, <!-- table NAME summary --> is the short form. <!-- chart NAME --> is a
+# benchmark's picture. An empty block waits for its file; a filled one must have it.
 _BLOCK = re.compile(
-    r"(<!-- table (?P<name>[\w-]+)(?P<short> summary)? -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- (?P<kind>table|chart) (?P<name>[\w-]+)(?P<short> summary)? -->\n)"
+    r"(?P<old>.*?)(<!-- end -->)",
+    re.DOTALL,
 )
 
 
 def update_pages(pages: Sequence[str | Path], results: str | Path = "docs/results") -> None:
-    """Fills every table block of the pages from ``<results>/<name>.json``.
+    """Fills every block of the pages from ``<results>/<name>.json``.
+
+    Charts are written there, too: ``<name>.png`` on white, ``<name>-dark.png`` on dark ground.
 
     Raises:
-        DataError: a page is not there, or the JSON file of one of its tables; then
-            no page is changed.
+        DataError: a page is not there, or the JSON file of a block that holds something; then
+            nothing is changed.
     """
     filled = {}
+    drawn: dict[Path, bytes] = {}
     for page in map(Path, pages):
         if not page.is_file():
             raise DataError(f"{page}: no such page")
-        fill = functools.partial(_filled, page, Path(results))
+        fill = functools.partial(_filled, page, Path(results), drawn)
         filled[page] = _BLOCK.sub(fill, page.read_text(encoding="utf-8"))
+    for path, picture in drawn.items():
+        write_bytes(path, picture)
     for page, text in filled.items():
         write_text(page, text)
 
 
-def _filled(page: Path, results: Path, block: re.Match[str]) -> str:
+def _filled(page: Path, results: Path, drawn: dict[Path, bytes], block: re.Match[str]) -> str:
     path = results / f"{block['name']}.json"
+    needs = f"{page}: {block['kind']} '{block['name']}' needs {path}, which is not there"
     if not path.is_file():
-        raise DataError(f"{page}: table '{block['name']}' needs {path}, which is not there")
+        if block["old"]:
+            raise DataError(needs)
+        print(f"{needs} yet")
+        return block[0]
     content = json.loads(path.read_text(encoding="utf-8"))
-    write = _STUDIES.get(content.get("study")) or next(
+    if block["kind"] == "chart":
+        text = _chart(page, path, content, drawn)
+    else:
+        text = _text(path, content, bool(block["short"]))
+    return f"{block[1]}{text.strip()}\n<!-- end -->"
+
+
+def _chart(page: Path, path: Path, content: Mapping[str, Any], drawn: dict[Path, bytes]) -> str:
+    if "part" not in content:
+        raise DataError(f"{path}: a chart is drawn of a benchmark, which this is not")
+    addresses = []
+    for end, picture in pictures(content):
+        file = path.with_name(f"{path.stem}{end}.png")
+        drawn[file] = picture
+        addresses.append(Path(os.path.relpath(file, page.parent)).as_posix())
+    return as_html(content, *addresses)
+
+
+def _text(path: Path, content: Mapping[str, Any], short: bool) -> str:
+    study = content.get("study", "")
+    write: Callable[[Mapping[str, Any]], str] | None = _STUDIES.get(study) or next(
         (write for key, write in _CONTENTS.items() if key in content), None
     )
     if write is None:
         raise DataError(f"{path}: neither an experiment, a comparison, a benchmark nor a study")
-    if block["short"]:
-        write = _SUMMARIES.get(content.get("study"), summary if "part" in content else write)
-    text = write(content)
-    return f"{block[1]}{text.strip()}\n<!-- end -->"
+    if short:
+        write = _SUMMARIES.get(study, summary if "part" in content else write)
+    return write(content)
 
 
 def experiment_tables(content: Mapping[str, Any]) -> str:

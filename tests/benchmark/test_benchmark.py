@@ -1,5 +1,6 @@
 """The benchmark on a tiny detector: every engine in its own process, one table."""
 
+import copy
 import dataclasses
 import json
 import shutil
@@ -11,7 +12,7 @@ import pytest
 from lbwdet.benchmark.benchmark import benchmark
 from lbwdet.benchmark.engines import OWN
 from lbwdet.benchmark.process import EngineError, EngineProcess, EngineSpec
-from lbwdet.benchmark.report import markdown
+from lbwdet.benchmark.report import markdown, summary
 from lbwdet.benchmark.settings import BenchmarkSettings
 from lbwdet.cli import main
 from lbwdet.configs import load_config
@@ -101,12 +102,21 @@ def test_the_profile_covers_the_operations(result):
     assert sum(entry["multiplications"] for entry in profile) > 0
 
 
-def test_the_table_shows_them(out):
+def test_the_table_shows_them(out, artifact):
     table = (out / "benchmark.md").read_text()
-    for name in NAMES:
+    for name in [*NAMES[:-2], f"native-{Path(artifact).stem}", "native-other"]:
         assert f"| {name} " in table
     assert "GMAC/s" in table and "not measured" not in table
     assert "-whole: the whole detector as one graph" in table
+
+
+def test_several_artifacts_are_told_apart(result, artifact):
+    names = [line.split("|")[1].strip() for line in summary(result).splitlines() if line[0] == "|"]
+    assert names[-2:] == [f"native-{Path(artifact).stem}", "native-other"]
+    alone = copy.deepcopy(result)
+    for part in alone["part"].values():
+        del part["engines"]["native-other"]
+    assert "| native " in summary(alone) and f"\n{Path(artifact).name}, " in summary(alone)
 
 
 def test_it_is_said_whether_the_machine_was_quiet(result, out):

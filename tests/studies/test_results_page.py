@@ -201,14 +201,45 @@ def test_studies_are_tables_too(page):
 
 
 def test_nothing_is_written_if_anything_is_missing(page):
-    (page.parent / "results" / "cost.json").unlink()
-    with pytest.raises(DataError, match=r"page\.md: table 'cost' needs .*cost\.json, which is not"):
+    (page.parent / "results" / "cells.json").unlink()
+    with pytest.raises(
+        DataError, match=r"page\.md: table 'cells' needs .*cells\.json, which is not"
+    ):
         update_pages([page], page.parent / "results")
     other = page.with_name("other.md")
-    other.write_text("<!-- table cells -->\n<!-- end -->\n")
+    other.write_text("<!-- table cost -->\n<!-- end -->\n")
     with pytest.raises(DataError, match=r"nowhere\.md: no such page"):
         update_pages([other, page.with_name("nowhere.md")], page.parent / "results")
-    assert page.read_text() == PAGE and "4bit" not in other.read_text()
+    assert page.read_text() == PAGE and "GB" not in other.read_text()
+
+
+def test_an_empty_block_waits_for_its_file(page, capsys):
+    (page.parent / "results" / "cost.json").unlink()
+    update_pages([page], page.parent / "results")
+    assert "<!-- table cost -->\n<!-- end -->" in page.read_text() and "4bit" in page.read_text()
+    assert "table 'cost' needs" in capsys.readouterr().out
+
+
+def test_a_chart_is_drawn_beside_its_file(tmp_path):
+    results = tmp_path / "docs" / "results"
+    results.mkdir(parents=True)
+    kept = Path(__file__).parents[2] / "docs" / "results" / "bccd_benchmark.json"
+    content = json.loads(kept.read_text())
+    content["part"]["end_to_end"]["engines"]["native"]["file_bytes"] = 5_385_966
+    (results / "cells.json").write_text(json.dumps(content))
+    page = tmp_path / "page.md"
+    page.write_text("<!-- chart cells -->\n<!-- end -->\n")
+    update_pages([page], results)
+    text = page.read_text()
+    assert 'srcset="docs/results/cells-dark.png"' in text and 'src="docs/results/cells.png"' in text
+    for name in ("cells.png", "cells-dark.png"):
+        assert (results / name).read_bytes().startswith(b"\x89PNG")
+    update_pages([page], results)
+    assert page.read_text() == text
+    (results / "cells.json").write_text(json.dumps(cost()))
+    with pytest.raises(DataError, match="a chart is drawn of a benchmark"):
+        update_pages([page], results)
+    assert page.read_text() == text
 
 
 def test_a_benchmark_has_a_short_form(tmp_path):
