@@ -1,0 +1,29 @@
+"""The engine compiles, without a warning, for systems that are not at hand: make cross.
+
+Whether it runs there only they can tell.
+"""
+
+import re
+
+import pytest
+
+from tests.deploy.csrc import build, machines
+
+FUNCTIONS = re.findall(r"^LBW_API .*?\b(lbw_\w+)\(", (build.CSRC / "lbw.h").read_text(), re.M)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not machines.HAS_ZIG, reason="no zig: pip install 'lbwdet[cross]'"),
+]
+
+
+@pytest.mark.parametrize("system", ["windows-gnu", "macos", "linux-gnu", "linux-musl"])
+@pytest.mark.parametrize("cpu", ["x86_64", "aarch64"])
+def test_it_compiles(cpu, system):
+    library = build.library(flags=("-O1", "-s"), compiler=machines.zig(f"{cpu}-{system}"))
+    content = library.read_bytes()
+    starts = {"windows-gnu": b"MZ", "macos": b"\xcf\xfa\xed\xfe"}
+    assert content.startswith(starts.get(system, b"\x7fELF"))
+    # Stripped: only what is exported still has a name.
+    assert FUNCTIONS and all(name.encode() + b"\0" in content for name in FUNCTIONS)
+    assert b"ThreadPool8parallel" not in content
