@@ -19,7 +19,8 @@ WINDOWS = sys.platform == "win32"
 # Without -ffp-contract=off a compiler may fuse products and sums, which rounds differently.
 # No -march: instruction sets are chosen at run time.
 FLAGS = ["-O3", "-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"]
-CLANG_CL_FLAGS = ["/O2", "/std:c++17", "/clang:-ffp-contract=off"]
+# /MT: a Windows without Visual C++ has no library of C++.
+CLANG_CL_FLAGS = ["/O2", "/std:c++17", "/clang:-ffp-contract=off", "/MT"]
 
 
 class Library(build_ext):
