@@ -24,7 +24,7 @@ test-zoo: $(INSTALLED)
 
 # g++-aarch64-linux-gnu and qemu-user-static: Debian's.
 test-arm: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 -m slow tests/deploy/csrc/test_arm.py
+	$(BIN)/python -m pytest -n 2 -m slow -k arm tests/deploy/csrc/test_emulated.py
 
 fuzz: $(INSTALLED)
 	$(BIN)/python benchmarks/fuzz/readers.py --seconds 120 --out work_dirs/fuzz
@@ -39,6 +39,7 @@ package: $(INSTALLED)
 cross: $(INSTALLED)
 	$(BIN)/python -m pip install -q -c constraints.txt ziglang
 	$(BIN)/python -m pytest -m slow tests/deploy/csrc/test_other_systems.py
+	$(BIN)/python -m pytest -m slow -k windows tests/deploy/csrc/test_emulated.py
 
 # The engine for browsers: web/built, which web/ needs. emcc: Debian's emscripten.
 web: $(INSTALLED)

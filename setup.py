@@ -17,8 +17,8 @@ HEADERS = [path for pattern in ("*.h", "*.inl") for path in CSRC.rglob(pattern)]
 WINDOWS = sys.platform == "win32"
 
 # Without -ffp-contract=off a compiler may fuse products and sums, which rounds differently.
-# No -march: instruction sets are chosen at run time.
-FLAGS = ["-O3", "-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"]
+# No -march: instruction sets are chosen at run time. -g0: else Python's own flags make it 16 MB.
+FLAGS = ["-O3", "-g0", "-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"]
 # /MT: a Windows without Visual C++ has no library of C++.
 CLANG_CL_FLAGS = ["/O2", "/std:c++17", "/clang:-ffp-contract=off", "/MT"]
 
