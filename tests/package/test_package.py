@@ -67,7 +67,7 @@ def bare(wheel, tmp_path_factory) -> Path:
     for name in {path.parts[0] for path in numpy.files} - {".."}:  # ..: its programs
         (packages / name).symlink_to(numpy.locate_file(name))
     pip = [sys.executable, "-m", "pip", "--python", python]
-    ran(*pip, "install", "--no-index", wheel, cwd=folder)
+    ran(*pip, "install", "--no-index", wheel, cwd=folder, PYTHONPATH="")  # else it finds the tree
     return python
 
 
