@@ -1,6 +1,8 @@
 # make demo: trains, deploys, compares and draws low-bit detectors. make test: the quick test suite.
 # make test-zoo: one config of each family of MMDetection's, quantized, minutes long.
 # make fuzz: damaged files for every reader, changed artifacts for every engine, minutes long.
+# make package: an sdist and a wheel in dist/, tried with numpy alone (docs/packaging.md).
+# make test-arm: the engine of 64-bit ARM in an emulator. make cross: compiles it for other systems.
 # make web: the engine and its package for browsers (docs/web.md).
 # All make the virtual environment first, if it is not there or out of date.
 PYTHON ?= python3
@@ -8,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-zoo fuzz web lint format benchmark results clean
+.PHONY: demo test test-zoo test-arm fuzz package cross web lint format benchmark results clean
 
 demo: $(INSTALLED)
 	$(BIN)/lbwdet demo
@@ -20,10 +22,24 @@ test: $(INSTALLED)
 test-zoo: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 -m zoo tests/studies/zoo tests/deploy/lower
 
+# g++-aarch64-linux-gnu and qemu-user-static: Debian's.
+test-arm: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 -m slow -k arm tests/deploy/csrc/test_emulated.py
+
 fuzz: $(INSTALLED)
 	$(BIN)/python benchmarks/fuzz/readers.py --seconds 120 --out work_dirs/fuzz
 	$(BIN)/python benchmarks/fuzz/artifacts.py --seconds 120 --out work_dirs/fuzz
 	$(BIN)/python benchmarks/fuzz/artifacts.py --seeds 200:220 --sanitized --seconds 120 --out work_dirs/fuzz
+
+package: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	LBWDET_DIST=$(CURDIR)/dist $(BIN)/python -m pytest -m slow tests/package
+
+cross: $(INSTALLED)
+	$(BIN)/python -m pip install -q -c constraints.txt ziglang
+	$(BIN)/python -m pytest -m slow tests/deploy/csrc/test_other_systems.py
+	$(BIN)/python -m pytest -m slow -k windows tests/deploy/csrc/test_emulated.py
 
 # The engine for browsers: web/built, which web/ needs. emcc: Debian's emscripten.
 web: $(INSTALLED)

@@ -1,7 +1,10 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one.
+
+On Windows, too, where nothing is locked: what a killed process left there stays.
+"""
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import shutil
@@ -9,6 +12,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    HAS_LOCKS = False
+else:
+    HAS_LOCKS = True
 
 PART = ".lbwpart"  # in the name of every temporary file and folder, and of nothing else
 _swept: set[Path] = set()  # folders in which this process has looked for what others left
@@ -30,18 +40,22 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep_once(target.parent)
         handle, temporary = _claim(target)
+        if not HAS_LOCKS:
+            os.close(handle)  # an open file could not be replaced
     try:
         with _named(target):
             yield temporary
             mask = os.umask(0)
             os.umask(mask)
             temporary.chmod(0o666 & ~mask)  # mkstemp makes files private
-            with temporary.open("rb") as written:  # which the block may have made anew
+            # Which the block may have made anew; Windows flushes only what is open for writing.
+            with temporary.open("rb" if HAS_LOCKS else "r+b") as written:
                 os.fsync(written.fileno())
             temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-        os.close(handle)  # which also gives up the claim
+        if HAS_LOCKS:
+            os.close(handle)  # which also gives up the claim
 
 
 @contextlib.contextmanager
@@ -54,14 +68,11 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         name = tempfile.mkdtemp(prefix=f".{target.name[:32]}-", suffix=PART, dir=target.parent)
         temporary = Path(name)
         temporary.chmod(0o755)  # mkdtemp makes folders private
-        handle = os.open(temporary, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        with _named(target):
+        with locked(temporary) if HAS_LOCKS else contextlib.nullcontext(), _named(target):
             yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        os.close(handle)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -84,7 +95,10 @@ def locked(folder: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
 
     Raises:
         BlockingIOError: another has it, and this one does not ``wait``.
+        OSError: the system has no such locks, or the file system.
     """
+    if not HAS_LOCKS:
+        raise OSError(errno.ENOTSUP, "this system cannot lock a folder", os.fspath(folder))
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,6 +113,8 @@ def _claim(target: Path) -> tuple[int, Path]:
         handle, name = tempfile.mkstemp(
             prefix=f".{target.stem[:32]}-", suffix=PART + target.suffix, dir=target.parent
         )
+        if not HAS_LOCKS:
+            return handle, Path(name)
         with contextlib.suppress(OSError):  # a file system without locks: nobody sweeps there
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.path.exists(name):
@@ -115,6 +131,8 @@ def _sweep_once(folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Removes temporary files and folders whose process is gone: nobody holds their lock."""
+    if not HAS_LOCKS:
+        return
     for path in folder.glob(f".*{PART}*"):
         with contextlib.suppress(OSError):  # somebody is writing it, or has just removed it
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -177,8 +177,8 @@ def find_images(source: str | os.PathLike[str]) -> list[Path]:
 def _open(path: str | os.PathLike[str]) -> IO[bytes]:
     """Opens a regular file; a named pipe or a device would wait, or never end."""
     try:
-        # Without waiting for somebody at the other end of a pipe.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        # Without waiting for somebody at the other end of a pipe; Windows has no such files.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
         kind = "no such file" if getattr(error, "errno", 0) == errno.ENOENT else _reason(error)
         raise DataError(f"{_name(path)}: {kind}") from error

@@ -1,7 +1,9 @@
 """The native engine: an artifact handed to the compiled library, image by image."""
 
+import ctypes
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +65,11 @@ def available_threads() -> int:
 
 def physical_memory() -> int:
     """Bytes of memory that this machine has."""
+    if sys.platform == "win32":
+        # MEMORYSTATUSEX, of 64 bytes: its own length and a percentage, then the memory.
+        status = (ctypes.c_uint64 * 8)(64)
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(status)
+        return status[1]
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

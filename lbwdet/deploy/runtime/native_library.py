@@ -2,9 +2,9 @@
 
 import ctypes
 import enum
+import sys
 from ctypes import POINTER, c_char_p, c_int32, c_int64, c_void_p
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,9 @@ def read_masks(library: ctypes.CDLL, engine: int, count: int) -> tuple[Array, ..
 
 
 def library_path() -> Path | None:
-    """The compiled engine of this installation, for this Python; None if it was not built."""
-    beside = (Path(__file__).with_name(f"_native{suffix}") for suffix in EXTENSION_SUFFIXES)
-    return next((path for path in beside if path.exists()), None)
+    """The compiled engine of this installation; None if it was not built."""
+    path = Path(__file__).with_name("_native.dll" if sys.platform == "win32" else "_native.so")
+    return path if path.exists() else None
 
 
 @cache
@@ -86,8 +86,8 @@ def load(path: Path | None) -> ctypes.CDLL:
     if path is None:
         raise NativeError(
             "the native engine of lbwdet was not built when lbwdet was installed: install a C++ "
-            "compiler (Debian: apt-get install g++) and run 'pip install' again, "
-            "or use engine='reference'"
+            "compiler (Debian: apt-get install g++; Windows: LLVM's clang-cl) and run "
+            "'pip install' again, or use engine='reference'"
         )
     try:
         library = ctypes.CDLL(str(path))

@@ -11,8 +11,11 @@ import subprocess
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from lbwdet.files import locked
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CSRC = REPOSITORY / "lbwdet" / "deploy" / "csrc"
@@ -26,18 +29,39 @@ SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover
 _KEPT_SECONDS = 7 * 24 * 3600  # what nobody used for so long is deleted
 
 
-def library(*extra: Path, flags: Sequence[str] = QUICK) -> Path:
+@dataclass(frozen=True)
+class Compiler:
+    """How a compiler is called.
+
+    Attributes:
+        command: the program, and for which machine it is to compile.
+        flags: that go with every call.
+    """
+
+    command: tuple[str, ...]
+    flags: tuple[str, ...] = FLAGS
+
+
+HERE = Compiler((str(COMPILER),))
+
+
+def library(*extra: Path, flags: Sequence[str] = QUICK, compiler: Compiler = HERE) -> Path:
     """The whole engine and the ``extra`` C++ files as a shared library.
 
     An extra file is an operation, say, that includes ``"operation.h"``.
     """
-    sources = [source for room in _rooms() for source in _sources(room)] + [CSRC / "lbw.cpp"]
-    return _linked([*sources, *extra], [*flags, "-shared"], flags, ".so")
+    return _linked([*_engine(), *extra], [*flags, "-shared"], flags, ".so", compiler)
 
 
-def program(main: Path, rooms: Sequence[str], flags: Sequence[str] = QUICK) -> Path:
-    """A program of ``main`` and the files of some folders of the engine's."""
-    return _linked([*(s for room in rooms for s in _sources(room)), main], flags, flags, "")
+def program(
+    main: Path,
+    rooms: Sequence[str] | None = None,
+    flags: Sequence[str] = QUICK,
+    compiler: Compiler = HERE,
+) -> Path:
+    """A program of ``main`` and the engine, or the files of some of its folders."""
+    sources = _engine() if rooms is None else [s for room in rooms for s in _sources(room)]
+    return _linked([*sources, main], flags, flags, "", compiler)
 
 
 def sanitizer_environment() -> dict[str, str] | None:
@@ -53,8 +77,9 @@ def sanitizer_environment() -> dict[str, str] | None:
     return {"LD_PRELOAD": " ".join(paths), "ASAN_OPTIONS": "detect_leaks=0"}
 
 
-def _rooms() -> list[str]:
-    return sorted({*(path.parent.name for path in CSRC.glob("*/*.cpp"))} - {"tests", "bench"})
+def _engine() -> list[Path]:
+    rooms = sorted({*(path.parent.name for path in CSRC.glob("*/*.cpp"))} - {"tests", "bench"})
+    return [source for room in rooms for source in _sources(room)] + [CSRC / "lbw.cpp"]
 
 
 def _sources(room: str) -> list[Path]:
@@ -62,42 +87,51 @@ def _sources(room: str) -> list[Path]:
 
 
 def _linked(
-    sources: list[Path], link_flags: Sequence[str], flags: Sequence[str], suffix: str
+    sources: list[Path],
+    link_flags: Sequence[str],
+    flags: Sequence[str],
+    suffix: str,
+    compiler: Compiler,
 ) -> Path:
-    with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(lambda source: _object(source, tuple(flags)), sources))
-    name = _hash(*link_flags, *(path.name for path in objects))
-    return _made(name + suffix, [*FLAGS, *link_flags, *map(str, objects)])
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with locked(CACHE), ThreadPoolExecutor(2) as pool:  # others find what this process compiles
+        _forget_the_old()
+        objects = list(pool.map(lambda source: _object(source, tuple(flags), compiler), sources))
+        name = _hash(*link_flags, *(path.name for path in objects))
+        return _made(name + suffix, compiler, [*link_flags, *map(str, objects)])
 
 
-def _object(source: Path, flags: tuple[str, ...]) -> Path:
-    arguments = [*FLAGS, *WARNINGS, *flags, f"-I{CSRC / 'operations'}", "-c", str(source)]
-    name = _hash(_compiler(), _headers(), *arguments, source.read_text())
-    return _made(f"{source.stem}-{name}.o", arguments)
+def _object(source: Path, flags: tuple[str, ...], compiler: Compiler) -> Path:
+    arguments = [*WARNINGS, *flags, f"-I{CSRC / 'operations'}", "-c", str(source)]
+    called = [*compiler.command, *compiler.flags, *arguments]
+    name = _hash(_version(compiler), _headers(), *called, source.read_text())
+    return _made(f"{source.stem}-{name}.o", compiler, arguments)
 
 
-def _made(name: str, arguments: Sequence[str]) -> Path:
+def _made(name: str, compiler: Compiler, arguments: Sequence[str]) -> Path:
     """The file of this name, made by the compiler with these arguments if it is not there."""
     target = CACHE / name
     if target.exists():
         target.touch()
         return target
-    CACHE.mkdir(parents=True, exist_ok=True)
-    for old in CACHE.iterdir():
-        if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
-            old.unlink(missing_ok=True)
-    unfinished = target.with_name(f"{name}.{os.getpid()}")  # others may make it, too
-    command = [str(COMPILER), *arguments, "-o", str(unfinished)]
+    unfinished = target.with_name(f"{name}.{os.getpid()}")  # may be interrupted
+    command = [*compiler.command, *compiler.flags, *arguments, "-o", str(unfinished)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     unfinished.replace(target)
     return target
 
 
+def _forget_the_old() -> None:
+    for path in CACHE.iterdir():
+        if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+            path.unlink(missing_ok=True)
+
+
 @cache
-def _compiler() -> str:
-    assert COMPILER is not None, "no C++ compiler"
-    return subprocess.run([COMPILER, "--version"], capture_output=True, text=True).stdout
+def _version(compiler: Compiler) -> str:
+    command = [*compiler.command, "--version"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @cache

@@ -26,9 +26,9 @@ def real_layers() -> str:
     return "".join(" ".join(map(str, layer)) + "\n" for layer in sorted(layers))
 
 
-def run(program: Path, *arguments: str) -> str:
+def run(*command: str | Path) -> str:
     result = subprocess.run(
-        [program, *arguments], input=real_layers(), capture_output=True, text=True, timeout=300
+        command, input=real_layers(), capture_output=True, text=True, timeout=300
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout

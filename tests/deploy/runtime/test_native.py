@@ -1,6 +1,7 @@
 """The native engine: its bytes are the reference's, and nothing that is given to it harms it."""
 
 import copy
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -150,6 +151,31 @@ def test_two_engines_in_two_threads(expected):
         for thread in threads:
             thread.join()
     assert not failures
+
+
+class MemoryStatus(ctypes.Structure):
+    """MEMORYSTATUSEX, as Microsoft's reference of the Windows API gives it."""
+
+    _fields_ = [("dwLength", ctypes.c_uint32), ("dwMemoryLoad", ctypes.c_uint32)] + [
+        (name, ctypes.c_uint64)
+        for name in (
+            *("ullTotalPhys", "ullAvailPhys", "ullTotalPageFile", "ullAvailPageFile"),
+            *("ullTotalVirtual", "ullAvailVirtual", "ullAvailExtendedVirtual"),
+        )
+    ]
+
+
+def test_memory_of_windows(monkeypatch):
+    def fill(array):
+        status = MemoryStatus.from_buffer(array)
+        assert status.dwLength == ctypes.sizeof(MemoryStatus) == ctypes.sizeof(array)
+        status.dwMemoryLoad, status.ullTotalPhys, status.ullAvailPhys = 50, 7 << 30, 3 << 30
+        return 1
+
+    kernel32 = SimpleNamespace(GlobalMemoryStatusEx=fill)
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel32), raising=False)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert native.physical_memory() == 7 << 30
 
 
 def test_memory_stays_flat():

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <iostream>
 #include <memory>
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -135,8 +136,9 @@ std::vector<float> expected(const Case& c, Owned& in, const std::vector<int8_t>&
 
 // Of exactly the promised size, so that a sanitizer sees what goes beyond.
 std::unique_ptr<uint8_t, void (*)(void*)> scratch_of(const Packed& packed, int height, int width) {
-  const std::size_t bytes = (packed.scratch_bytes(height, width) + 63) / 64 * 64;
-  return {static_cast<uint8_t*>(std::aligned_alloc(64, bytes)), std::free};
+  constexpr std::align_val_t alignment{64};
+  void* const begin = ::operator new(packed.scratch_bytes(height, width), alignment);
+  return {static_cast<uint8_t*>(begin), [](void* p) { ::operator delete(p, alignment); }};
 }
 
 void run_plan(const Plan& plan, const Packed& packed, int height, int width, int threads) {
