@@ -31,7 +31,11 @@ _UNTRAINED = {
     "which those trained on start from",
 }
 _KINDS = (*_BASES, "trained", *_UNTRAINED)
-_DETECTORS = {"yolox_nano": "YOLOX-Nano with weights from COCO"}
+_DETECTORS = {
+    "yolox_nano": "YOLOX-Nano with weights from COCO",
+    "frcnn_lite0": "Faster R-CNN on EfficientNet-Lite0",
+}
+_BASES_OF = {"frcnn_lite0": {"scratch": ", from ImageNet's weights"}}
 _STUDIES = {
     "ste": study_tables,
     "mu-sweep": sweep_table,
@@ -94,7 +98,7 @@ def experiment_tables(content: Mapping[str, Any]) -> str:
     parts = [
         f"Trained on from the float model {how}; "
         "difference: to the float model trained on likewise, seed by seed.\n",
-        _table([*bases, *trained], reference),
+        _table([*bases, *trained], reference, _BASES | _BASES_OF.get(content.get("detector"), {})),
     ]
     for kind, said in _UNTRAINED.items():
         if kinds[kind]:
@@ -102,12 +106,14 @@ def experiment_tables(content: Mapping[str, Any]) -> str:
     return "\n".join([*parts, _footnote(content, rows)])
 
 
-def _table(rows: Sequence[Row], reference: Mapping[int, Row]) -> str:
+def _table(
+    rows: Sequence[Row], reference: Mapping[int, Row], bases: Mapping[str, str] = _BASES
+) -> str:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["kind"], row["variant"]), []).append(row)
     columns: dict[str, Callable[[list[Row]], object]] = {
-        "model": lambda mine: mine[0]["variant"] + _BASES.get(mine[0]["kind"], ""),
+        "model": lambda mine: mine[0]["variant"] + bases.get(mine[0]["kind"], ""),
         "bits": lambda mine: mine[0]["bit_width"],
         "weight KB": lambda mine: f"{mine[0]['weight_bytes'] / 1000:,.0f}",
         "mAP 11-point": lambda mine: _spread([row["mAP_11point"] for row in mine]),

@@ -1,0 +1,4 @@
+_base_ = './lbw_yolox_nano_voc_fp32-finetuned.py'
+model = dict(
+    type='LBWDetector', detector='YOLOX',
+    quant=dict(weight=dict(bit_width=2, granularity='channel')))
