@@ -7,7 +7,7 @@ without any retraining.
 
 A published detector is there already, the same for every seed. Its low-bit
 variants start from weights that training images without labels chose, which
-have a row of their own.
+have a row of their own, and have a schedule of their own towards its outputs.
 """
 
 import dataclasses

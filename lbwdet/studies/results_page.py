@@ -93,8 +93,13 @@ def experiment_tables(content: Mapping[str, Any]) -> str:
     reference = {row["seed"]: row for row in trained if row["bit_width"] == 32}
     bases = [*kinds["scratch"], *kinds["published"]]
     before = {row["seed"]: row for row in bases}
-    how = f"by one and the same schedule ({_epochs(trained)} epochs"
-    how += f" after the float model's {_epochs(bases)})" if kinds["scratch"] else ")"
+    if kinds["published"]:
+        taught = [row for row in trained if row["bit_width"] != 32]
+        how = f"by labels ({_epochs(list(reference.values()))} epochs), or at low bits towards its "
+        how += f"outputs ({_epochs(taught)} epochs)"
+    else:
+        how = f"by one and the same schedule ({_epochs(trained)} epochs after the float model's "
+        how += f"{_epochs(bases)})"
     parts = [
         f"Trained on from the float model {how}; "
         "difference: to the float model trained on likewise, seed by seed.\n",
