@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from lbwdet.errors import LBWError
 from lbwdet.posttraining.plan import Plan, is_norm
+from lbwdet.quantizers.gaps import gaps
 
 _WITHIN = 0.49  # of a level: what lies farther away was rounded to this one on purpose
 _MOMENTUM, _SQUARES = 0.9, 0.99
@@ -71,10 +72,7 @@ class LevelWeight:
         self, layer: nn.Module, levels: Tensor, top: Tensor, real: Tensor | None = None
     ) -> None:
         self.weight: nn.Parameter = layer.weight  # type: ignore[assignment]
-        self.top, self.levels = top, levels
-        self.slopes = torch.empty_like(levels)
-        self.slopes[1:-1] = (levels[2:] - levels[:-2]) / 2
-        self.slopes[0], self.slopes[-1] = levels[1] - levels[0], levels[-1] - levels[-2]
+        self.top, self.levels, self.slopes = top, levels, gaps(levels)
         middles = (levels[1:] + levels[:-1]) / 2
         number = torch.bucketize((self.weight.detach() / top).contiguous(), middles)
         self.number = number.float()

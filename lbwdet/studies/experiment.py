@@ -7,7 +7,7 @@ without any retraining.
 
 A published detector is there already, the same for every seed. Its low-bit
 variants start from weights that training images without labels chose, which
-have a row of their own.
+have a row of their own, and have a schedule of their own towards its outputs.
 """
 
 import dataclasses
@@ -91,6 +91,18 @@ EXPERIMENTS = {
         more=("5bit", "2bit", "w4a8"),
         published=True,
     ),
+    "voc-sample_frcnn_lite0": Experiment(
+        dataset="voc-sample",
+        detector="frcnn_lite0",
+        base="fp32",
+        variants=("fp32-finetuned", "6bit", "4bit", "3bit"),
+        rounded={
+            "6bit": dict(bit_width=6),
+            "4bit": dict(bit_width=4, code="dense"),
+            "3bit": dict(bit_width=3, code="dense"),
+        },
+        more=("w4a8",),
+    ),
 }
 
 
@@ -153,7 +165,7 @@ def run_experiment(
     variants = experiment.variants if settings.variants is None else settings.variants
     if unknown := set(variants) - set(known):
         raise ConfigError(f"variants {sorted(unknown)} are not of {name}: {', '.join(known)}")
-    if experiment.published and settings.width != 64:
+    if experiment.detector != "frcnn" and settings.width != 64:
         raise ConfigError(f"{name} starts from published weights, whose width is what it is")
     results = _Results(Path(out or f"docs/results/{name}.json"), experiment, settings.width)
     runs = Path(work_dir or f"work_dirs/experiment/{name}")

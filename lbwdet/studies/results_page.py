@@ -34,7 +34,11 @@ _UNTRAINED = {
     "which those trained on start from",
 }
 _KINDS = (*_BASES, "trained", *_UNTRAINED)
-_DETECTORS = {"yolox_nano": "YOLOX-Nano with weights from COCO"}
+_DETECTORS = {
+    "yolox_nano": "YOLOX-Nano with weights from COCO",
+    "frcnn_lite0": "Faster R-CNN on EfficientNet-Lite0",
+}
+_BASES_OF = {"frcnn_lite0": {"scratch": ", from ImageNet's weights"}}
 _STUDIES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "ste": study_tables,
     "mu-sweep": sweep_table,
@@ -124,12 +128,17 @@ def experiment_tables(content: Mapping[str, Any]) -> str:
     reference = {row["seed"]: row for row in trained if row["bit_width"] == 32}
     bases = [*kinds["scratch"], *kinds["published"]]
     before = {row["seed"]: row for row in bases}
-    how = f"by one and the same schedule ({_epochs(trained)} epochs"
-    how += f" after the float model's {_epochs(bases)})" if kinds["scratch"] else ")"
+    if kinds["published"]:
+        taught = [row for row in trained if row["bit_width"] != 32]
+        how = f"by labels ({_epochs(list(reference.values()))} epochs), or at low bits towards its "
+        how += f"outputs ({_epochs(taught)} epochs)"
+    else:
+        how = f"by one and the same schedule ({_epochs(trained)} epochs after the float model's "
+        how += f"{_epochs(bases)})"
     parts = [
         f"Trained on from the float model {how}; "
         "difference: to the float model trained on likewise, seed by seed.\n",
-        _table([*bases, *trained], reference),
+        _table([*bases, *trained], reference, _BASES | _BASES_OF.get(content.get("detector"), {})),
     ]
     for kind, said in _UNTRAINED.items():
         if kinds[kind]:
@@ -137,12 +146,14 @@ def experiment_tables(content: Mapping[str, Any]) -> str:
     return "\n".join([*parts, _footnote(content, rows)])
 
 
-def _table(rows: Sequence[Row], reference: Mapping[int, Row]) -> str:
+def _table(
+    rows: Sequence[Row], reference: Mapping[int, Row], bases: Mapping[str, str] = _BASES
+) -> str:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["kind"], row["variant"]), []).append(row)
     columns: dict[str, Callable[[list[Row]], object]] = {
-        "model": lambda mine: mine[0]["variant"] + _BASES.get(mine[0]["kind"], ""),
+        "model": lambda mine: mine[0]["variant"] + bases.get(mine[0]["kind"], ""),
         "bits": lambda mine: mine[0]["bit_width"],
         "weight KB": lambda mine: f"{mine[0]['weight_bytes'] / 1000:,.0f}",
         "mAP 11-point": lambda mine: _spread([row["mAP_11point"] for row in mine]),

@@ -90,8 +90,15 @@ def test_a_published_detector_and_what_was_chosen_by_images_without_training():
         ["4bit", "4", "154", "70.0", "70.0", "-1.0", "-2.0", "1"],
         ["4bit", "4", "154", "66.0", "68.0", "-4.0", "-3.0", "0"],
     ]
-    assert "(2 epochs);" in text and "Rounded" not in text
+    assert "by labels (2 epochs), or at low bits towards its outputs (2 epochs);" in text
+    assert "Rounded" not in text
     assert "72 test images, YOLOX-Nano with weights from COCO, IoU" in text
+
+
+def test_a_backbone_that_brings_its_weights_is_not_called_random():
+    rows = [row("scratch", "fp32", 0, 0.35, 0.36)]
+    text = experiment_tables(dict(dataset="cells", detector="frcnn_lite0", width=64, rows=rows))
+    assert "| fp32, from ImageNet's weights |" in text and "EfficientNet-Lite0, IoU" in text
 
 
 def test_says_how_it_was_measured(experiment):
