@@ -23,6 +23,8 @@ _PREPROCESSING = (
 )
 # How many proposals and boxes go through a head: as many take the same path as a few.
 _AT_MOST = dict(max_per_img=50, nms_pre=200, num_proposals=50)
+# Deployed, each box is predicted eight times: in reals, by both engines, by PyTorch.
+_DEPLOYED_AT_MOST = _AT_MOST | dict(max_per_img=20, num_proposals=20)
 _SAMPLED = 32
 # What deployment adds: images are normalized, if they are, in one way, and are small.
 _NORMALIZED = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
@@ -71,7 +73,7 @@ def load_model(name: str) -> dict[str, Any]:
         ConfigError: the file cannot be read as a config.
         KeyError: it has no model.
     """
-    model: dict[str, Any] = _reduced(load_config(config_root() / name).model.to_dict())
+    model: dict[str, Any] = _reduced(load_config(config_root() / name).model.to_dict(), _AT_MOST)
     if preprocessor := model.get("data_preprocessor"):
         model["data_preprocessor"] = _plain(preprocessor)
     return model
@@ -94,7 +96,7 @@ def load_deployed(name: str, size: int) -> dict[str, Any]:
         ConfigError, KeyError, AttributeError: as :func:`load_model`.
     """
     cfg = load_config(config_root() / name)
-    model: dict[str, Any] = _reduced(cfg.model.to_dict())
+    model: dict[str, Any] = _reduced(cfg.model.to_dict(), _DEPLOYED_AT_MOST)
     model["data_preprocessor"] = _plain(model.get("data_preprocessor") or {}, deployed=True)
     try:
         steps = [dict(step) for step in test_dataset(cfg)["pipeline"]]
@@ -108,24 +110,24 @@ def digest(model: Mapping[str, Any]) -> str:
     return hashlib.sha256(repr(model).encode()).hexdigest()[:16]
 
 
-def _reduced(value: Any) -> Any:
+def _reduced(value: Any, at_most: Mapping[str, int]) -> Any:
     """Without pretrained weights, and with few proposals."""
     if isinstance(value, dict):
-        reduced = {key: _reduced_entry(key, entry) for key, entry in value.items()}
+        reduced = {key: _reduced_entry(key, entry, at_most) for key, entry in value.items()}
         if str(value.get("type", "")).endswith("Sampler") and isinstance(value.get("num"), int):
             reduced["num"] = min(value["num"], _SAMPLED)
         return reduced
     if isinstance(value, (list, tuple)):
-        return type(value)(_reduced(entry) for entry in value)
+        return type(value)(_reduced(entry, at_most) for entry in value)
     return value
 
 
-def _reduced_entry(key: Any, value: Any) -> Any:
+def _reduced_entry(key: Any, value: Any, at_most: Mapping[str, int]) -> Any:
     if _names_a_checkpoint(key, value):
         return None
-    if key in _AT_MOST and isinstance(value, int):
-        return min(value, _AT_MOST[key])
-    return _reduced(value)
+    if key in at_most and isinstance(value, int):
+        return min(value, at_most[key])
+    return _reduced(value, at_most)
 
 
 def _names_a_checkpoint(key: Any, value: Any) -> bool:

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmcv.ops import MaskedConv2d
 from mmdet.models import SSDHead
 
 from lbwdet.studies.zoo import deployment
@@ -34,10 +33,13 @@ def test_what_is_deployed(retinanet):
 
 
 def test_engines_that_differ_are_told(retinanet, monkeypatch):
-    def values(engine, image, names):
-        return {name: np.zeros(3, np.uint8) for name in names}
+    right = deployment.ReferenceEngine.run
 
-    monkeypatch.setattr(deployment.ReferenceEngine, "values", values)
+    def wrong(engine, image):
+        values, found = right(engine, image)
+        return {name: np.zeros(3, np.uint8) for name in values}, found
+
+    monkeypatch.setattr(deployment.ReferenceEngine, "run", wrong)
     found = told(try_deployment, retinanet)
     assert found["reason"].startswith("native and reference engine differ in bbox_head.")
     assert found["doing"] == "run"
@@ -79,7 +81,8 @@ def test_ssd_predicts():
     assert model[0].loss_cls is None
 
 
-def test_guided_anchors_take_one_image_at_a_time():
-    plain, masked = torch.nn.Conv2d(2, 2, 1), MaskedConv2d(2, 2, 1)
-    assert deployment._takes_batches(torch.nn.Sequential(plain))
-    assert not deployment._takes_batches(torch.nn.Sequential(plain, masked))
+def test_runs_of_masks_are_compared():
+    one, two = np.arange(3), np.arange(4)
+    assert deployment._are_same((one, (one, two)), (one, (one, two)))
+    assert not deployment._are_same((one, (one, two)), (one, (one, one)))
+    assert not deployment._are_same((one, two), (one,))
