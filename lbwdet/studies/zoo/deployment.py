@@ -163,7 +163,7 @@ def _run(
     for name in names:
         if values[name].tobytes() != other_values[name].tobytes():
             raise LBWError(f"native and reference engine differ in {name}")
-    if not all(map(_are_same, found, other_found, strict=True)):
+    if not _are_same(found, other_found):
         raise LBWError("native and reference engine differ in their detections")
     reals = values | {
         name: real(values[name], quantization)
