@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmdet.models import SSDHead
+from mmdet.models.data_preprocessors import DetDataPreprocessor
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from lbwdet.deploy.calibration.histogram import real
 from lbwdet.deploy.export import finish
 from lbwdet.deploy.lower import Lowered, head_of, lower
 from lbwdet.deploy.lower.preprocess import read_preprocess
+from lbwdet.deploy.lower.wrapped import detector_in
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.context import LayerNumbers
 from lbwdet.deploy.runtime.native import NativeEngine
@@ -62,7 +64,8 @@ def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
     """
     with _telling(report):
         report("doing", "build")
-        model: Any = _able_to_predict(build(subject["model"]))
+        settings = subject["model"].get("data_preprocessor", {})
+        model: Any = _able_to_predict(_alone(build(subject["model"]), settings))
         model.eval()
         pipeline = subject["pipeline"]
         report("doing", "lower")  # what is refused without tracing is refused before anything runs
@@ -99,6 +102,23 @@ def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
             raise LBWError(
                 f"the engine's maps are {error:.0%} away from those of the fake-quantized detector"
             )
+
+
+def _alone(model: Any, settings: Mapping[str, Any]) -> Any:
+    """The detector inside of more than one, with a data preprocessor of its own.
+
+    Args:
+        model: a detector, a tracker, or a semi-supervised model.
+        settings: of its data preprocessor.
+    """
+    detector, _ = detector_in(model)
+    if detector is not model:
+        plain = settings.get("data_preprocessor", settings)  # that of several branches
+        others = ("type", "use_det_processor")
+        detector.data_preprocessor = DetDataPreprocessor(
+            **{key: value for key, value in plain.items() if key not in others}
+        )
+    return detector
 
 
 def _able_to_predict(model: Any) -> Any:
@@ -144,8 +164,9 @@ def _image(pipeline: Sequence[Mapping[str, Any]]) -> Array:
 
 def _batch(image: Array, pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What a data loader would give to ``test_step``."""
-    steps = [step for step in pipeline[1:] if "Annotations" not in step["type"]]
-    data = Compose([dict(type="LoadImageFromNDArray"), *steps])(dict(img=image, img_id=0))
+    changes = [step for step in pipeline if not step["type"].startswith(("Load", "Pack"))]
+    steps = [dict(type="LoadImageFromNDArray"), *changes, dict(type="PackDetInputs")]
+    data = Compose(steps)(dict(img=image, img_id=0))
     return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
 
 

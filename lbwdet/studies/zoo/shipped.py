@@ -1,7 +1,7 @@
 """The configs in MMDetection's wheel, and what of each decides how its model runs."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import mmdet
 
 from lbwdet.configs import load_config
+from lbwdet.deploy.lower.preprocess import single_images
 from lbwdet.errors import ConfigError
 from lbwdet.measuring.detectors import test_dataset
 
@@ -102,7 +103,7 @@ def load_deployed(name: str, size: int) -> dict[str, Any]:
         steps = [dict(step) for step in test_dataset(cfg)["pipeline"]]
     except (AttributeError, KeyError, TypeError):
         steps = []
-    return dict(model=model, pipeline=_small(steps, size))
+    return dict(model=model, pipeline=_small(single_images(steps), size))
 
 
 def digest(model: Mapping[str, Any]) -> str:
@@ -147,7 +148,7 @@ def _plain(preprocessor: dict[str, Any], deployed: bool = False) -> dict[str, An
     return kept
 
 
-def _small(steps: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
+def _small(steps: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]]:
     """A pipeline for images of at most ``size`` pixels, without settings that no pixel shows."""
     sides = [side for step in steps for key in ("scale", "size") for side in _pair(step.get(key))]
     factor = size / max(sides, default=size)
@@ -156,8 +157,8 @@ def _small(steps: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
         return max(_MULTIPLE, _MULTIPLE * round(side * factor / _MULTIPLE))
 
     found = []
-    for step in steps:
-        step = {key: value for key, value in step.items() if key not in _UNSEEN}
+    for given in steps:
+        step = {key: value for key, value in given.items() if key not in _UNSEEN}
         for key in ("scale", "size"):
             if sides_of := _pair(step.get(key)):
                 step[key] = tuple(map(small, sides_of))

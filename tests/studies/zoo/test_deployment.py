@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from mmdet.models import SSDHead
+from mmdet.models.data_preprocessors import DetDataPreprocessor
+from mmdet.models.mot import QDTrack
 
 from lbwdet.studies.zoo import deployment
 from lbwdet.studies.zoo.deployment import try_deployment, try_lowering
@@ -79,6 +81,24 @@ def test_ssd_predicts():
     head.__class__ = type("Head", (SSDHead,), {"__init__": lambda self: None})
     model = deployment._able_to_predict(torch.nn.Sequential(head))
     assert model[0].loss_cls is None
+
+
+def test_detectors_of_trackers_are_alone():
+    model = QDTrack.__new__(QDTrack)
+    torch.nn.Module.__init__(model)
+    model.data_preprocessor, model.detector = None, torch.nn.Conv2d(3, 1, 1)
+    settings = dict(mean=[1, 2, 3], std=[4, 5, 6], pad_size_divisor=16)
+    for given in (
+        dict(settings, type="TrackDataPreprocessor", use_det_processor=True),
+        dict(type="MultiBranchDataPreprocessor", data_preprocessor=dict(settings, type="Det")),
+    ):
+        assert deployment._alone(model, given) is model.detector
+        found = model.detector.data_preprocessor
+        assert type(found) is DetDataPreprocessor and found.pad_size_divisor == 16
+        assert found.mean.flatten().tolist() == [1, 2, 3]
+    detector = torch.nn.Linear(1, 1)
+    detector.data_preprocessor = settings
+    assert deployment._alone(detector, {}).data_preprocessor is settings
 
 
 def test_runs_of_masks_are_compared():
