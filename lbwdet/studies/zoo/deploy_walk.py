@@ -9,7 +9,7 @@ from lbwdet.errors import ConfigError
 from lbwdet.studies.zoo.deployment import try_deployment, try_lowering
 from lbwdet.studies.zoo.isolated import MEMORY_BYTES, run_isolated
 from lbwdet.studies.zoo.results import DEPLOYED, Results, where
-from lbwdet.studies.zoo.shipped import digest, load_deployed, shipped_configs
+from lbwdet.studies.zoo.shipped import digest, load_deployed, parts_of, shipped_configs
 from lbwdet.studies.zoo.turns import Group, go_through, groups_of, in_turns
 
 TRIALS = {"lower": try_lowering, "run": try_deployment}
@@ -51,7 +51,8 @@ def walk_deployment(
         The content of ``out``. Under ``deployed`` of each config: ``step``, ``ok`` (all that the
         model gives), ``boxes``, ``masks`` (None: it has none), ``real_error``, ``map_error``,
         ``matched``, ``score_difference`` (None where they were not measured), ``reason`` (why not,
-        or why not in full), ``model`` (what it is known by), ``seconds``.
+        or why not in full), ``model`` (what it is known by), ``parts`` (classes that it is made
+        of), ``seconds``.
 
     Raises:
         ConfigError: nothing matches, or ``out`` is another kind of file.
@@ -65,8 +66,9 @@ def walk_deployment(
     digests = {name: digest(subject) for name, subject in subjects.items()}
 
     def share(group: Sequence[str], found: Mapping[str, Any]) -> None:
+        parts = " ".join(sorted(parts_of(subjects[group[0]]["model"])))
         for name in group:
-            results.entries[name][DEPLOYED] = dict(found)
+            results.entries[name][DEPLOYED] = dict(found) | dict(parts=parts)
 
     open_groups, done_groups = [], []
     for group in groups_of(digests):

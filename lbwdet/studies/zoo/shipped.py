@@ -27,6 +27,7 @@ _AT_MOST = dict(max_per_img=50, nms_pre=200, num_proposals=50)
 # Deployed, each box is predicted eight times: in reals, by both engines, by PyTorch.
 _DEPLOYED_AT_MOST = _AT_MOST | dict(max_per_img=20, num_proposals=20)
 _SAMPLED = 32
+_NO_PARTS = ("train_cfg", "test_cfg", "init_cfg", "data_preprocessor")
 # What deployment adds: images are normalized, if they are, in one way, and are small.
 _NORMALIZED = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 _UNSEEN = ("backend_args", "file_client_args", "meta_keys")  # settings that no pixel depends on
@@ -109,6 +110,21 @@ def load_deployed(name: str, size: int) -> dict[str, Any]:
 def digest(model: Mapping[str, Any]) -> str:
     """Equal for equal models."""
     return hashlib.sha256(repr(model).encode()).hexdigest()[:16]
+
+
+def parts_of(model: Any) -> set[str]:
+    """Names of all classes that a model's config names, but for those that training alone needs."""
+    if isinstance(model, Mapping):
+        kind = model.get("type")
+        found = {kind} if isinstance(kind, str) else set()
+        return found.union(*(parts_of(part) for key, part in model.items() if _is_part(str(key))))
+    if isinstance(model, list | tuple):
+        return set().union(*map(parts_of, model))
+    return set()
+
+
+def _is_part(key: str) -> bool:
+    return key not in _NO_PARTS and not key.startswith("loss")
 
 
 def _reduced(value: Any, at_most: Mapping[str, int]) -> Any:
