@@ -60,6 +60,7 @@ export const FUNCTIONS = new Map(
     leaky_relu: { count: 1, of: (x, slope) => (x > 0 ? x : x * slope) },
     elu: { count: 1, of: (x, alpha) => (x > 0 ? x : alpha * (exp(clip(x, -700, 0)) - 1)) },
     sigmoid: { count: 0, of: sigmoid },
+    exp: { count: 0, of: (x) => exp(clip(x, -80, 80)) },
     silu: { count: 0, of: (x) => x * sigmoid(x) },
     tanh: { count: 0, of: tanh },
     gelu: { count: 0, of: (x) => 0.5 * x * (1 + erf(x * 0.7071067811865476)) },

@@ -30,10 +30,10 @@ def read_align(name: str, extractor: Any) -> RoIAlign:
     layers = list(extractor.roi_layers)
     for layer in layers:
         check_exactly(f"{name}.roi_layer", layer, MMCVRoIAlign)
-        if layer.pool_mode != "avg" or not layer.aligned:
+        if layer.pool_mode != "avg":
             raise ConfigError(
-                f"{name}: RoIAlign(pool_mode={layer.pool_mode!r}, aligned={layer.aligned}) cannot "
-                "be lowered; supported are pool_mode='avg' and aligned=True"
+                f"{name}: RoIAlign(pool_mode={layer.pool_mode!r}) cannot be lowered; supported is "
+                "pool_mode='avg'"
             )
     return RoIAlign(
         inputs=(),
@@ -43,6 +43,7 @@ def read_align(name: str, extractor: Any) -> RoIAlign:
         size=one_of_pair(f"{name}.output_size", layers[0].output_size),
         sampling_ratio=int(layers[0].sampling_ratio),
         finest_scale=float(extractor.finest_scale),
+        aligned=bool(layers[0].aligned),
     )
 
 

@@ -45,6 +45,7 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     "leaky_relu": lambda graph, x, slope: graph("LeakyRelu", x, alpha=slope),
     "elu": lambda graph, x, alpha: graph("Elu", x, alpha=alpha),
     "sigmoid": lambda graph, x: graph("Sigmoid", x),
+    "exp": lambda graph, x: graph("Exp", graph("Min", graph("Max", x, -80.0), 80.0)),
     "silu": lambda graph, x: graph("Mul", x, graph("Sigmoid", x)),
     "tanh": lambda graph, x: graph("Tanh", x),
     "gelu": _gelu,

@@ -13,6 +13,7 @@ from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 @export.register
 def roi_align(operation: RoIAlign, values: Values) -> str:
     graph, boxes = values.graph, values.read(operation.boxes)
+    mode = "half_pixel" if operation.aligned else "output_half_pixel"
     level = _level(graph, operation, boxes)
     features, origin = [], []
     for index, name in enumerate(operation.inputs):
@@ -28,7 +29,7 @@ def roi_align(operation: RoIAlign, values: Values) -> str:
                 sampling_ratio=operation.sampling_ratio,
                 spatial_scale=1 / operation.strides[index],
                 mode="avg",
-                coordinate_transformation_mode="half_pixel",
+                coordinate_transformation_mode=mode,
             )
         )
         origin.append(members)

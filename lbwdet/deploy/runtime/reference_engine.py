@@ -40,7 +40,11 @@ class ReferenceEngine:
 
     def instances(self, image: Array) -> Found:
         """As :meth:`detect`, and, of a program with masks, their runs: a tuple of uint32."""
-        return run_program(self._program, self._layers, image)[1]
+        return self.run(image)[1]
+
+    def run(self, image: Array) -> tuple[dict[str, Array], Found]:
+        """Every value of one image, by name, and what :meth:`instances` gives."""
+        return run_program(self._program, self._layers, image)
 
     def values(self, image: Array, names: Sequence[str]) -> dict[str, Array]:
         """Intermediate values of one image, by name.
@@ -53,7 +57,7 @@ class ReferenceEngine:
             raise ConfigError(
                 f"no value is called {', '.join(unknown)}; there are {', '.join(known)}"
             )
-        values = run_program(self._program, self._layers, image)[0]
+        values, _ = self.run(image)
         return {name: values[name] for name in names}
 
 

@@ -13,6 +13,7 @@ Found = tuple[Array, Array, Array]
 """Boxes [n, 4], scores [n], labels [n]."""
 
 IOU = 0.9
+SAME = 0.01  # pixels; boxes without area, whose IoU is 0, are the same if no side is further away
 _LEAST = 1e-12
 
 
@@ -29,8 +30,8 @@ def map_error(found: Sequence[Array], expected: Sequence[Array]) -> float:
 def match(found: Found, expected: Found) -> tuple[float | None, float | None]:
     """Share of the expected boxes that were found, and how far the scores of these are apart.
 
-    A box is found if one of the same label overlaps it by an IoU of at least ``IOU``; each stands
-    for one, the best first.
+    A box is found if one of the same label overlaps it by an IoU of at least ``IOU``, or is the
+    same; each stands for one, the best first.
 
     Returns:
         The share, and the mean absolute difference of scores; None where there are no boxes.
@@ -42,6 +43,7 @@ def match(found: Found, expected: Found) -> tuple[float | None, float | None]:
     differences = []
     for box, score, label in zip(*expected, strict=True):
         ious = bbox_overlaps(box[None], boxes)[0]
+        ious[np.abs(boxes - box).max(1, initial=0) <= SAME] = 1.0
         overlaps = np.where(free & (labels == label), ious, 0.0)
         if len(overlaps) and overlaps.max() >= IOU:
             best = int(overlaps.argmax())

@@ -1,5 +1,6 @@
 """Deploys every shipped config whose model runs, and keeps what was found."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,8 @@ from lbwdet.errors import ConfigError
 from lbwdet.studies.zoo.deployment import try_deployment, try_lowering
 from lbwdet.studies.zoo.isolated import MEMORY_BYTES, run_isolated
 from lbwdet.studies.zoo.results import DEPLOYED, Results, where
-from lbwdet.studies.zoo.shipped import digest, load_deployed, shipped_configs
-from lbwdet.studies.zoo.turns import go_through, groups_of
+from lbwdet.studies.zoo.shipped import digest, load_deployed, parts_of, shipped_configs
+from lbwdet.studies.zoo.turns import Group, go_through, groups_of, in_turns
 
 TRIALS = {"lower": try_lowering, "run": try_deployment}
 RUN, LOWER = "run", "lower"
@@ -17,8 +18,8 @@ SHARES = 1.5  # the longer side of images, by the size at which the model runs i
 SIZE = 128
 ABOUT = (
     "Each model with weights of 4 bits, random but scaled so that every layer's numbers have about "
-    "the same size, is exported with activations of 8 bits, calibrated on two random images of at "
-    "most 192x128 pixels, and run on the first of them by the native engine and the reference, "
+    "the same size, is exported with activations of 8 bits, calibrated (minmax) on a random image "
+    "of at most 192x128 pixels, and run on it by the native engine and the reference, "
     "which have to give the same bytes. Map error: how far the maps that boxes are made from are "
     "from those of MMDetection with the same weights, relative to how much these vary (1: no "
     "better than constants; random networks magnify what rounding does more than trained ones "
@@ -50,7 +51,8 @@ def walk_deployment(
         The content of ``out``. Under ``deployed`` of each config: ``step``, ``ok`` (all that the
         model gives), ``boxes``, ``masks`` (None: it has none), ``real_error``, ``map_error``,
         ``matched``, ``score_difference`` (None where they were not measured), ``reason`` (why not,
-        or why not in full), ``model`` (what it is known by), ``seconds``.
+        or why not in full), ``model`` (what it is known by), ``parts`` (classes that it is made
+        of), ``seconds``.
 
     Raises:
         ConfigError: nothing matches, or ``out`` is another kind of file.
@@ -64,10 +66,11 @@ def walk_deployment(
     digests = {name: digest(subject) for name, subject in subjects.items()}
 
     def share(group: Sequence[str], found: Mapping[str, Any]) -> None:
+        parts = " ".join(sorted(parts_of(subjects[group[0]]["model"])))
         for name in group:
-            results.entries[name][DEPLOYED] = dict(found)
+            results.entries[name][DEPLOYED] = dict(found) | dict(parts=parts)
 
-    open_groups = []
+    open_groups, done_groups = [], []
     for group in groups_of(digests):
         known = [results.entries[name].get(DEPLOYED, {}) for name in group]
         done = [
@@ -77,6 +80,7 @@ def walk_deployment(
         ]
         if done:
             share(group, done[0])
+            done_groups.append(group)
         else:
             open_groups.append(group)
     results.write()
@@ -89,7 +93,12 @@ def walk_deployment(
         share(group, found)
         results.write()
 
-    go_through(open_groups, trial, keep, jobs)
+    def cost(group: Group) -> float:
+        known = results.entries[group[0]].get(DEPLOYED, {})
+        # What was refused is so in all likelihood, and can wait.
+        return float(known.get("seconds", 0.0)) if known.get("boxes", True) else math.inf
+
+    go_through(in_turns(open_groups, done_groups, cost), trial, keep, jobs)
     return results.write()
 
 

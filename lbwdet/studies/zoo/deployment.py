@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmcv.ops import MaskedConv2d
 from mmcv.transforms import Compose
 from mmdet.models import SSDHead
+from mmdet.models.data_preprocessors import DetDataPreprocessor
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from lbwdet.deploy.calibration.histogram import real
 from lbwdet.deploy.export import finish
 from lbwdet.deploy.lower import Lowered, head_of, lower
 from lbwdet.deploy.lower.preprocess import read_preprocess
+from lbwdet.deploy.lower.wrapped import detector_in
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.context import LayerNumbers
 from lbwdet.deploy.runtime.native import NativeEngine
@@ -33,7 +34,6 @@ from lbwdet.studies.zoo.trial import WEIGHT, build, reason
 
 Array = NDArray[Any]
 
-IMAGES = 2  # to calibrate on; the first one is also run
 LARGEST_ERROR = 0.5  # of maps; a part that is left out makes about 1
 LARGEST_REAL_ERROR = 1e-3  # without any rounding but that of float32
 
@@ -64,26 +64,27 @@ def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
     """
     with _telling(report):
         report("doing", "build")
-        model: Any = _able_to_predict(build(subject["model"]))
+        settings = subject["model"].get("data_preprocessor", {})
+        model: Any = _able_to_predict(_alone(build(subject["model"]), settings))
         model.eval()
         pipeline = subject["pipeline"]
         report("doing", "lower")  # what is refused without tracing is refused before anything runs
         head_of(model)(model)
         read_preprocess(pipeline, model.data_preprocessor)
         report("doing", "calibrate")
-        images = _images(pipeline)
-        batches = [_batch(image, pipeline) for image in images.values()]
-        together = _joined(batches) if _takes_batches(model) else batches[0]
-        make_lively(model, lambda: model.test_step(together))
+        image = _image(pipeline)
+        batch = _batch(image, pipeline)
+        make_lively(model, lambda: model.test_step(batch))
         quantize_(model, weight=WEIGHT)
-        make_lively(model, lambda: model.test_step(together), scaled=False)
+        make_lively(model, lambda: model.test_step(batch), scaled=False)
         report("doing", "lower")
         lowered = lower(model, pipeline)
         report("masks", _with_masks(model, lowered))
         report("doing", "export")
-        artifact = finish(lowered, model, _classes(lowered), images.items())
+        # The finest method takes as long as all the rest, and is tested elsewhere.
+        images = [("random image", image)]
+        artifact = finish(lowered, model, _classes(lowered), images, method="minmax")
         report("doing", "run")
-        image, batch = next(iter(images.values())), batches[0]
         maps, found = _run(artifact, lowered.maps, image)
         report("doing", "compare")
         real_error, error, expected = _compare(model, batch, _in_reals(lowered, image), maps)
@@ -103,17 +104,29 @@ def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
             )
 
 
+def _alone(model: Any, settings: Mapping[str, Any]) -> Any:
+    """The detector inside of more than one, with a data preprocessor of its own.
+
+    Args:
+        model: a detector, a tracker, or a semi-supervised model.
+        settings: of its data preprocessor.
+    """
+    detector, _ = detector_in(model)
+    if detector is not model:
+        plain = settings.get("data_preprocessor", settings)  # that of several branches
+        others = ("type", "use_det_processor")
+        detector.data_preprocessor = DetDataPreprocessor(
+            **{key: value for key, value in plain.items() if key not in others}
+        )
+    return detector
+
+
 def _able_to_predict(model: Any) -> Any:
     """With what ``predict`` reads of SSD's head, which MMDetection 3.3 does not give it."""
     for part in model.modules():
         if isinstance(part, SSDHead) and not hasattr(part, "loss_cls"):
             part.loss_cls = None
     return model
-
-
-def _takes_batches(model: Any) -> bool:
-    """Whether several images can be predicted at once; guided anchors assert that it is one."""
-    return not any(isinstance(part, MaskedConv2d) for part in model.modules())
 
 
 @contextlib.contextmanager
@@ -143,25 +156,18 @@ def _classes(lowered: Lowered) -> list[str]:
     return [f"class{index}" for index in range(last.num_classes)]
 
 
-def _images(pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Array]:
+def _image(pipeline: Sequence[Mapping[str, Any]]) -> Array:
     """A bit smaller than what the pipeline resizes to."""
     (width, height), *_ = (step["scale"] for step in pipeline if "scale" in step)
-    return {
-        f"random image {seed}": random_image(seed, 7 * height // 8, 15 * width // 16)
-        for seed in range(IMAGES)
-    }
+    return random_image(0, 7 * height // 8, 15 * width // 16)
 
 
 def _batch(image: Array, pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What a data loader would give to ``test_step``."""
-    steps = [step for step in pipeline[1:] if "Annotations" not in step["type"]]
-    data = Compose([dict(type="LoadImageFromNDArray"), *steps])(dict(img=image, img_id=0))
+    changes = [step for step in pipeline if not step["type"].startswith(("Load", "Pack"))]
+    steps = [dict(type="LoadImageFromNDArray"), *changes, dict(type="PackDetInputs")]
+    data = Compose(steps)(dict(img=image, img_id=0))
     return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
-
-
-def _joined(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One batch of all images."""
-    return {key: [item for batch in batches for item in batch[key]] for key in batches[0]}
 
 
 def _run(
@@ -170,22 +176,30 @@ def _run(
     """The dense maps in reals, and the detections, of both engines.
 
     Raises:
-        LBWError: the engines differ in some byte.
+        LBWError: the engines differ in some byte of these, or of masks.
     """
-    native, reference = NativeEngine(artifact, threads=1), ReferenceEngine(artifact)
-    values, found = native.values(image, names), native.detect(image)
-    other_values, other_found = reference.values(image, names), reference.detect(image)
+    native = NativeEngine(artifact, threads=1)
+    values, found = native.values(image, names), native.instances(image)
+    other_values, other_found = ReferenceEngine(artifact).run(image)
     for name in names:
         if values[name].tobytes() != other_values[name].tobytes():
             raise LBWError(f"native and reference engine differ in {name}")
-    if any(one.tobytes() != two.tobytes() for one, two in zip(found, other_found, strict=True)):
+    if not _are_same(found, other_found):
         raise LBWError("native and reference engine differ in their detections")
     reals = values | {
         name: real(values[name], quantization)
         for name, quantization in artifact.program.quantizations.items()
         if name in values
     }
-    return [reals[name].astype(np.float32) for name in names], found
+    boxes, scores, labels = found[:3]
+    return [reals[name].astype(np.float32) for name in names], (boxes, scores, labels)
+
+
+def _are_same(one: Any, two: Any) -> bool:
+    """Of arrays, or of tuples of them: every byte."""
+    if isinstance(one, tuple):
+        return len(one) == len(two) and all(map(_are_same, one, two))
+    return bool(one.tobytes() == two.tobytes())
 
 
 def _in_reals(lowered: Lowered, image: Array) -> list[Array]:

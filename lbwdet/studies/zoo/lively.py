@@ -23,7 +23,8 @@ def make_lively(model: nn.Module, run: Callable[[], Any], scaled: bool = True) -
     layer is scaled, and each batch norm gets its statistics, when it is first met (as in Mishkin
     and Matas, All you need is a good init, arXiv 1511.06422). Behind batch norms that half of all
     numbers leave below zero, deep random networks are chaotic: they magnify the rounding even of
-    float32 a hundred times. With an offset they do not.
+    float32 a hundred times. With an offset they do not. Layers that begin with nothing but zeros,
+    as those that predict where a deformable convolution samples, get random weights.
 
     Args:
         model: in eval mode; changed in place.
@@ -32,6 +33,8 @@ def make_lively(model: nn.Module, run: Callable[[], Any], scaled: bool = True) -
             weights, whose size is another.
     """
     met: set[nn.Module] = set()
+    if scaled:
+        _wake(model)
 
     def scale(layer: Any, _: Any, output: Tensor) -> Tensor | None:
         if layer in met:
@@ -68,3 +71,10 @@ def make_lively(model: nn.Module, run: Callable[[], Any], scaled: bool = True) -
             elif scaled and isinstance(part, _LAYERS):
                 hooks.enter_context(part.register_forward_hook(scale))
         run()
+
+
+def _wake(model: nn.Module) -> None:
+    """Random weights for layers that have none, which would leave untried what they lead to."""
+    for part in model.modules():
+        if isinstance(part, _LAYERS) and not part.weight.any():
+            part.weight.normal_()

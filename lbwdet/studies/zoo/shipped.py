@@ -1,7 +1,7 @@
 """The configs in MMDetection's wheel, and what of each decides how its model runs."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import mmdet
 
 from lbwdet.configs import load_config
+from lbwdet.deploy.lower.preprocess import single_images
 from lbwdet.errors import ConfigError
 from lbwdet.measuring.detectors import test_dataset
 
@@ -23,7 +24,10 @@ _PREPROCESSING = (
 )
 # How many proposals and boxes go through a head: as many take the same path as a few.
 _AT_MOST = dict(max_per_img=50, nms_pre=200, num_proposals=50)
+# Deployed, each box is predicted eight times: in reals, by both engines, by PyTorch.
+_DEPLOYED_AT_MOST = _AT_MOST | dict(max_per_img=20, num_proposals=20)
 _SAMPLED = 32
+_NO_PARTS = ("train_cfg", "test_cfg", "init_cfg", "data_preprocessor")
 # What deployment adds: images are normalized, if they are, in one way, and are small.
 _NORMALIZED = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 _UNSEEN = ("backend_args", "file_client_args", "meta_keys")  # settings that no pixel depends on
@@ -71,7 +75,7 @@ def load_model(name: str) -> dict[str, Any]:
         ConfigError: the file cannot be read as a config.
         KeyError: it has no model.
     """
-    model: dict[str, Any] = _reduced(load_config(config_root() / name).model.to_dict())
+    model: dict[str, Any] = _reduced(load_config(config_root() / name).model.to_dict(), _AT_MOST)
     if preprocessor := model.get("data_preprocessor"):
         model["data_preprocessor"] = _plain(preprocessor)
     return model
@@ -94,13 +98,13 @@ def load_deployed(name: str, size: int) -> dict[str, Any]:
         ConfigError, KeyError, AttributeError: as :func:`load_model`.
     """
     cfg = load_config(config_root() / name)
-    model: dict[str, Any] = _reduced(cfg.model.to_dict())
+    model: dict[str, Any] = _reduced(cfg.model.to_dict(), _DEPLOYED_AT_MOST)
     model["data_preprocessor"] = _plain(model.get("data_preprocessor") or {}, deployed=True)
     try:
         steps = [dict(step) for step in test_dataset(cfg)["pipeline"]]
     except (AttributeError, KeyError, TypeError):
         steps = []
-    return dict(model=model, pipeline=_small(steps, size))
+    return dict(model=model, pipeline=_small(single_images(steps), size))
 
 
 def digest(model: Mapping[str, Any]) -> str:
@@ -108,24 +112,39 @@ def digest(model: Mapping[str, Any]) -> str:
     return hashlib.sha256(repr(model).encode()).hexdigest()[:16]
 
 
-def _reduced(value: Any) -> Any:
+def parts_of(model: Any) -> set[str]:
+    """Names of all classes that a model's config names, but for those that training alone needs."""
+    if isinstance(model, Mapping):
+        kind = model.get("type")
+        found = {kind} if isinstance(kind, str) else set()
+        return found.union(*(parts_of(part) for key, part in model.items() if _is_part(str(key))))
+    if isinstance(model, list | tuple):
+        return set().union(*map(parts_of, model))
+    return set()
+
+
+def _is_part(key: str) -> bool:
+    return key not in _NO_PARTS and not key.startswith("loss")
+
+
+def _reduced(value: Any, at_most: Mapping[str, int]) -> Any:
     """Without pretrained weights, and with few proposals."""
     if isinstance(value, dict):
-        reduced = {key: _reduced_entry(key, entry) for key, entry in value.items()}
+        reduced = {key: _reduced_entry(key, entry, at_most) for key, entry in value.items()}
         if str(value.get("type", "")).endswith("Sampler") and isinstance(value.get("num"), int):
             reduced["num"] = min(value["num"], _SAMPLED)
         return reduced
     if isinstance(value, (list, tuple)):
-        return type(value)(_reduced(entry) for entry in value)
+        return type(value)(_reduced(entry, at_most) for entry in value)
     return value
 
 
-def _reduced_entry(key: Any, value: Any) -> Any:
+def _reduced_entry(key: Any, value: Any, at_most: Mapping[str, int]) -> Any:
     if _names_a_checkpoint(key, value):
         return None
-    if key in _AT_MOST and isinstance(value, int):
-        return min(value, _AT_MOST[key])
-    return _reduced(value)
+    if key in at_most and isinstance(value, int):
+        return min(value, at_most[key])
+    return _reduced(value, at_most)
 
 
 def _names_a_checkpoint(key: Any, value: Any) -> bool:
@@ -145,7 +164,7 @@ def _plain(preprocessor: dict[str, Any], deployed: bool = False) -> dict[str, An
     return kept
 
 
-def _small(steps: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
+def _small(steps: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]]:
     """A pipeline for images of at most ``size`` pixels, without settings that no pixel shows."""
     sides = [side for step in steps for key in ("scale", "size") for side in _pair(step.get(key))]
     factor = size / max(sides, default=size)
@@ -154,8 +173,8 @@ def _small(steps: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
         return max(_MULTIPLE, _MULTIPLE * round(side * factor / _MULTIPLE))
 
     found = []
-    for step in steps:
-        step = {key: value for key, value in step.items() if key not in _UNSEEN}
+    for given in steps:
+        step = {key: value for key, value in given.items() if key not in _UNSEEN}
         for key in ("scale", "size"):
             if sides_of := _pair(step.get(key)):
                 step[key] = tuple(map(small, sides_of))

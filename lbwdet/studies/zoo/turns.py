@@ -11,20 +11,35 @@ Group = Sequence[str]
 
 
 def groups_of(digests: Mapping[str, str]) -> list[list[str]]:
-    """The configs of each model, for the model of each config.
-
-    First one of each family, then a second one: a walk cut short has seen all of them.
-    """
+    """The configs of each model, for the model of each config."""
     groups: dict[str, list[str]] = {}
     for name, digest in digests.items():
         groups.setdefault(digest, []).append(name)
-    seen: Counter[str] = Counter()
+    return list(groups.values())
+
+
+def in_turns(
+    groups: Iterable[Group],
+    before: Iterable[Group] = (),
+    cost: Callable[[Group], float] = lambda group: 0.0,
+) -> list[Group]:
+    """First the cheapest one of each family, then a second one: cut short, all are seen.
+
+    Args:
+        groups: the first config of each says its family.
+        before: are done already, so that families with fewer of them come first.
+        cost: what a group is about to take.
+    """
+    seen = Counter(map(_family, before))
     turns = []
-    for group in groups.values():
-        family = group[0].split("/")[0]
-        turns.append((seen[family], group))
-        seen[family] += 1
-    return [group for _, group in sorted(turns)]
+    for group in sorted(groups, key=cost):
+        turns.append((seen[_family(group)], group))
+        seen[_family(group)] += 1
+    return [group for _, group in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _family(group: Group) -> str:
+    return group[0].split("/")[0]
 
 
 def go_through(

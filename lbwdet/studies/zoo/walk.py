@@ -9,7 +9,7 @@ from lbwdet.studies.zoo.isolated import MEMORY_BYTES, run_isolated
 from lbwdet.studies.zoo.results import DEPLOYED, Results, where
 from lbwdet.studies.zoo.shipped import digest, load_model, shipped_configs
 from lbwdet.studies.zoo.trial import STEPS, WEIGHT, reason, run_trial
-from lbwdet.studies.zoo.turns import go_through, groups_of
+from lbwdet.studies.zoo.turns import go_through, groups_of, in_turns
 
 ABOUT = (
     "Each model of MMDetection's own configs on random weights and random images of 128x128 "
@@ -67,7 +67,7 @@ def walk(
         _share(entries, group, found)
         results.write()
 
-    go_through(open_groups, trial, keep, jobs)
+    go_through(in_turns(open_groups), trial, keep, jobs)
     return results.write()
 
 

@@ -2,6 +2,7 @@ import copy
 
 import pytest
 
+from lbwdet.deploy.lower import lower
 from lbwdet.deploy.lower.cutting import cut_levels, read_align, sample_of
 from lbwdet.errors import ConfigError
 
@@ -21,10 +22,17 @@ def test_levels_that_any_region_is_cut_from(tiny, two_stage):
     assert cut_levels(model.roi_head) == 5
 
 
-def test_pixels_that_are_not_aligned(tiny):
+def test_pixels_that_are_not_aligned(tiny, two_stage, whole):
+    model = two_stage()
+    for layer in model.roi_head.bbox_roi_extractor.roi_layers:
+        layer.aligned = False
+    lowered = lower(model, tiny.pipeline)
+    whole.check(model, tiny.pipeline, lowered, tiny.image)
+    whole.check_engines(lowered, tiny.image)
+
+
+def test_only_means_are_pooled(tiny):
     extractor = copy.deepcopy(tiny.model.roi_head.bbox_roi_extractor)
-    extractor.roi_layers[2].aligned = False
-    with pytest.raises(
-        ConfigError, match=r"here: RoIAlign\(pool_mode='avg', aligned=False\) cannot"
-    ):
+    extractor.roi_layers[2].pool_mode = "max"
+    with pytest.raises(ConfigError, match=r"here: RoIAlign\(pool_mode='max'\) cannot"):
         read_align("here", extractor)

@@ -20,6 +20,7 @@ def found(*rows):
 
 
 BOX, NEAR, FAR = (0, 0, 100, 100), (0, 0, 100, 95), (0, 0, 100, 80)
+LINE, SAME_LINE, NEAR_LINE = (7, 0, 7, 50), (7, 0, 7, 50.001), (7, 0, 7, 50.1)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,8 @@ BOX, NEAR, FAR = (0, 0, 100, 100), (0, 0, 100, 95), (0, 0, 100, 80)
         ([(FAR, 0.5, 1)], [(BOX, 0.75, 1)], 0, None),
         ([(BOX, 0.5, 0)], [(BOX, 0.75, 1)], 0, None),
         ([(BOX, 0.5, 1)], [(BOX, 0.75, 1), (NEAR, 0.5, 1)], 0.5, 0.25),  # one stands for one
+        ([(SAME_LINE, 0.5, 1)], [(LINE, 0.75, 1)], 1, 0.25),  # no area, and no IoU
+        ([(NEAR_LINE, 0.5, 1)], [(LINE, 0.75, 1)], 0, None),
         ([(NEAR, 0.5, 1), (BOX, 0.25, 1)], [(BOX, 0.25, 1), (NEAR, 0.5, 1)], 1, 0),
     ],
 )

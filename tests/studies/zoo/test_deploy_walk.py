@@ -27,10 +27,11 @@ def zoo(monkeypatch, tmp_path):
 
     def load(name: str, size: int) -> dict:
         assert size == 192
-        return dict(model="one" if "same" in name else name.split("/")[1][:-3])
+        kind = "one" if "same" in name else name.split("/")[1][:-3]
+        return dict(model=dict(type=kind))
 
     def isolated(subject: dict, step: str, timeout: int) -> dict:
-        model = subject["model"]
+        model = subject["model"]["type"]
         tried.append((model, step))
         found = GOOD | dict(reason=REASONS.get(model), masks=False if model == "masks" else None)
         return conclude(found, "") | dict(step=step, seconds=1.0)
@@ -55,7 +56,8 @@ def test_each_model_once(zoo):
     found = deployed(out)
     assert found["b/none.py"] is None and found["a/one.py"] == found["a/same.py"]
     assert found["a/one.py"] == dict(
-        model=digest(dict(model="one")),
+        model=digest(dict(model=dict(type="one"))),
+        parts="one",
         step="run",
         ok=True,
         boxes=True,
@@ -78,7 +80,7 @@ def test_goes_on_where_it_was_stopped(zoo):
     walk_deployment(out, step="lower")
     assert [step for _, step in tried] == ["lower"] * 3
     walk_deployment(out)  # what was refused stays so
-    assert tried[3:] == [("one", "run"), ("masks", "run")]
+    assert tried[3:] == [("masks", "run"), ("one", "run")]  # what was refused comes last
     walk_deployment(out, step="lower")
     assert len(tried) == 5
     walk_deployment(out, step="lower", retry=True)
@@ -88,7 +90,9 @@ def test_goes_on_where_it_was_stopped(zoo):
 def test_a_model_that_changed(zoo, monkeypatch):
     tried, out = zoo
     walk_deployment(out)
-    monkeypatch.setattr(deploy_walk, "load_deployed", lambda name, size: dict(model="new"))
+    monkeypatch.setattr(
+        deploy_walk, "load_deployed", lambda name, size: dict(model=dict(type="new"))
+    )
     walk_deployment(out)
     assert tried[3:] == [("new", "run")]
     assert len({entry["model"] for entry in deployed(out).values() if entry}) == 1

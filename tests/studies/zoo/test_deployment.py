@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmcv.ops import MaskedConv2d
 from mmdet.models import SSDHead
+from mmdet.models.data_preprocessors import DetDataPreprocessor
+from mmdet.models.mot import QDTrack
 
 from lbwdet.studies.zoo import deployment
 from lbwdet.studies.zoo.deployment import try_deployment, try_lowering
@@ -34,10 +35,13 @@ def test_what_is_deployed(retinanet):
 
 
 def test_engines_that_differ_are_told(retinanet, monkeypatch):
-    def values(engine, image, names):
-        return {name: np.zeros(3, np.uint8) for name in names}
+    right = deployment.ReferenceEngine.run
 
-    monkeypatch.setattr(deployment.ReferenceEngine, "values", values)
+    def wrong(engine, image):
+        values, found = right(engine, image)
+        return {name: np.zeros(3, np.uint8) for name in values}, found
+
+    monkeypatch.setattr(deployment.ReferenceEngine, "run", wrong)
     found = told(try_deployment, retinanet)
     assert found["reason"].startswith("native and reference engine differ in bbox_head.")
     assert found["doing"] == "run"
@@ -79,7 +83,26 @@ def test_ssd_predicts():
     assert model[0].loss_cls is None
 
 
-def test_guided_anchors_take_one_image_at_a_time():
-    plain, masked = torch.nn.Conv2d(2, 2, 1), MaskedConv2d(2, 2, 1)
-    assert deployment._takes_batches(torch.nn.Sequential(plain))
-    assert not deployment._takes_batches(torch.nn.Sequential(plain, masked))
+def test_detectors_of_trackers_are_alone():
+    model = QDTrack.__new__(QDTrack)
+    torch.nn.Module.__init__(model)
+    model.data_preprocessor, model.detector = None, torch.nn.Conv2d(3, 1, 1)
+    settings = dict(mean=[1, 2, 3], std=[4, 5, 6], pad_size_divisor=16)
+    for given in (
+        dict(settings, type="TrackDataPreprocessor", use_det_processor=True),
+        dict(type="MultiBranchDataPreprocessor", data_preprocessor=dict(settings, type="Det")),
+    ):
+        assert deployment._alone(model, given) is model.detector
+        found = model.detector.data_preprocessor
+        assert type(found) is DetDataPreprocessor and found.pad_size_divisor == 16
+        assert found.mean.flatten().tolist() == [1, 2, 3]
+    detector = torch.nn.Linear(1, 1)
+    detector.data_preprocessor = settings
+    assert deployment._alone(detector, {}).data_preprocessor is settings
+
+
+def test_runs_of_masks_are_compared():
+    one, two = np.arange(3), np.arange(4)
+    assert deployment._are_same((one, (one, two)), (one, (one, two)))
+    assert not deployment._are_same((one, (one, two)), (one, (one, one)))
+    assert not deployment._are_same((one, two), (one,))

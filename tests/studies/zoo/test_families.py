@@ -1,6 +1,6 @@
 """One config of each family of MMDetection's, tried again: does the published walk still hold?
 
-Those whose family is deployed are deployed, too.
+Of those that were deployed so many are deployed again that every class occurs that any is made of.
 
 Takes minutes: `make test-zoo`.
 """
@@ -20,8 +20,10 @@ from lbwdet.studies.zoo.walk import isolated_trial
 RESULTS = Path(__file__).parents[3] / "docs/results/zoo.json"
 
 
-# What took longer in the walk, on a busy machine (alone it is a fifth), is not deployed here again.
-SECONDS = 130
+# What took longer in the walk, on a busy machine (alone it is a third), is not deployed here again.
+SECONDS = 60
+# Of 20 boxes: where the last of them have scores that are almost the same, rounding decides which.
+MATCHED = 0.7
 
 
 def quickest_by_family(seconds: Callable[[dict[str, Any]], float | None]) -> dict[str, str]:
@@ -38,10 +40,20 @@ def seconds_to_run(entry: dict[str, Any]) -> float | None:
     return entry.get("seconds") if entry.get("outcome") == "runs" else None
 
 
-def seconds_to_deploy(entry: dict[str, Any]) -> float | None:
-    found = entry.get(DEPLOYED) or {}
-    is_quick = found.get("boxes") and found["step"] == "run" and found["seconds"] < SECONDS
-    return found["seconds"] if is_quick else None
+def quickest_of_all_parts() -> list[str]:
+    """Configs that were deployed, the quickest first, each with a part that none before it has."""
+    entries = json.loads(RESULTS.read_text())["configs"]
+    deployed = [
+        (found["seconds"], entry["config"], set(found.get("parts", "").split()))
+        for entry in entries
+        if (found := entry.get(DEPLOYED)) and found["boxes"] and found["step"] == "run"
+    ]
+    chosen, seen = [], set()
+    for seconds, config, parts in sorted(deployed):
+        if seconds < SECONDS and not parts <= seen:
+            chosen.append(config)
+            seen |= parts
+    return sorted(chosen)
 
 
 @pytest.mark.zoo
@@ -53,8 +65,8 @@ def test_what_ran_runs(config):
 
 
 @pytest.mark.zoo
-@pytest.mark.parametrize("config", quickest_by_family(seconds_to_deploy).values())
+@pytest.mark.parametrize("config", quickest_of_all_parts())
 def test_what_was_deployed_is_deployed(config):
     found = isolated_deployment(load_deployed(config, 192), "run", timeout=300)
     assert found["boxes"], found["reason"]
-    assert found["matched"] is None or found["matched"] > 0.9
+    assert found["matched"] is None or found["matched"] > MATCHED

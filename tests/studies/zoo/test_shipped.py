@@ -2,7 +2,13 @@ import pytest
 
 from lbwdet.errors import ConfigError
 from lbwdet.studies.zoo import shipped
-from lbwdet.studies.zoo.shipped import digest, load_deployed, load_model, shipped_configs
+from lbwdet.studies.zoo.shipped import (
+    digest,
+    load_deployed,
+    load_model,
+    parts_of,
+    shipped_configs,
+)
 
 FASTER_RCNN = "faster_rcnn/faster-rcnn_r50_fpn_{}x_coco.py"
 
@@ -66,6 +72,19 @@ def test_what_is_deployed_is_small_and_normalized_in_one_way():
     yolox = load_deployed("yolox/yolox_s_8xb8-300e_coco.py", 192)
     assert "mean" not in yolox["model"]["data_preprocessor"]
     assert [step.get("scale") for step in yolox["pipeline"][1:2]] == [(192, 192)]
+
+
+def test_parts_of_a_model():
+    found = parts_of(load_deployed("dcn/mask-rcnn_r50-dconv-c3-c5_fpn_1x_coco.py", 192)["model"])
+    assert found >= {"MaskRCNN", "ResNet", "DCN", "FPN", "RPNHead", "FCNMaskHead", "RoIAlign"}
+    assert not found & {"MaxIoUAssigner", "L1Loss", "nms", "DetDataPreprocessor", "Pretrained"}
+
+
+def test_trackers_work_on_single_images():
+    config = "qdtrack/qdtrack_faster-rcnn_r50_fpn_8xb2-4e_mot17halftrain_test-mot17halfval.py"
+    steps = load_deployed(config, 192)["pipeline"]
+    assert [step["type"] for step in steps[::3]] == ["LoadImageFromFile", "PackTrackInputs"]
+    assert steps[1] == dict(type="Resize", scale=(192, 192), keep_ratio=True)
 
 
 def test_a_config_without_model():

@@ -1,11 +1,20 @@
 import pytest
 
-from lbwdet.studies.zoo.turns import go_through, groups_of
+from lbwdet.studies.zoo.turns import go_through, groups_of, in_turns
+
+
+def test_the_configs_of_each_model():
+    models = {"a/one": "1", "a/same": "1", "a/two": "2", "c/like_a": "1"}
+    assert groups_of(models) == [["a/one", "a/same", "c/like_a"], ["a/two"]]
 
 
 def test_one_of_each_family_first():
-    models = {"a/one": "1", "a/same": "1", "a/two": "2", "b/one": "3", "c/like_a": "1"}
-    assert groups_of(models) == [["a/one", "a/same", "c/like_a"], ["b/one"], ["a/two"]]
+    groups = [["a/one", "b/same"], ["a/two"], ["b/one"]]
+    assert in_turns(groups) == [["a/one", "b/same"], ["b/one"], ["a/two"]]
+    cost = {"a/one": 2, "a/two": 1, "b/one": 3}
+    ordered = in_turns(groups, cost=lambda group: cost[group[0]])
+    assert ordered == [["a/two"], ["b/one"], ["a/one", "b/same"]]
+    assert in_turns(groups, before=[["a/three"], ["a/four"]])[0] == ["b/one"]
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

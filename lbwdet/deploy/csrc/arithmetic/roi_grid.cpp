@@ -24,9 +24,12 @@ double RoiGrid::samples(double size, double sampling_ratio) {
   return sampling_ratio > 0 ? size * sampling_ratio : kMaxExtent + size;
 }
 
-bool RoiGrid::compute(float low, float high, float scale, int sampling_ratio, int length) {
-  const float start = low * scale - 0.5f;
-  const float extent = high * scale - 0.5f - start;
+bool RoiGrid::compute(float low, float high, float scale, int sampling_ratio, int length,
+                      bool aligned) {
+  const float shift = aligned ? 0.5f : 0.0f;
+  const float start = low * scale - shift;
+  float extent = high * scale - shift - start;
+  if (!aligned) extent = std::max(extent, 1.0f);  // no number stays none
   if (!(extent >= 0 && extent <= kMaxExtent)) return false;  // nor if it is no number
   const float bin = extent / static_cast<float>(size_);
   const int grid = sampling_ratio > 0 ? sampling_ratio : static_cast<int>(std::ceil(bin));

@@ -16,7 +16,8 @@ class RoiGrid {
   static double samples(double size, double sampling_ratio);
 
   // scale: 1 / stride. False if the box counts for nothing.
-  bool compute(float low, float high, float scale, int sampling_ratio, int length);
+  bool compute(float low, float high, float scale, int sampling_ratio, int length,
+               bool aligned = true);
 
   RoiAxis view() const { return {first_, count_, weights_, stride_}; }
 

@@ -27,7 +27,8 @@ class RoIAlign : public Operation {
         ratios_(fields.floats("ratios", levels_)),
         size_(fields.integer("size")),
         sampling_ratio_(fields.integer("sampling_ratio")),
-        finest_scale_(fields.real("finest_scale")) {
+        finest_scale_(fields.real("finest_scale")),
+        aligned_(fields.flag("aligned")) {
     expect(levels_ > 0, "it reads no map");
     expect(size_ > 0, "size must be positive");
   }
@@ -79,8 +80,8 @@ class RoIAlign : public Operation {
         const std::size_t level = level_of(box);
         const conv::Map& map = frame.bytes(inputs[level]);
         std::uint8_t* const target = out.data + i * out.image_stride;
-        if (!x.compute(box[0], box[2], scales_[level], sampling_ratio_, map.w) ||
-            !y.compute(box[1], box[3], scales_[level], sampling_ratio_, map.h)) {
+        if (!x.compute(box[0], box[2], scales_[level], sampling_ratio_, map.w, aligned_) ||
+            !y.compute(box[1], box[3], scales_[level], sampling_ratio_, map.h, aligned_)) {
           for (int row = 0; row < size_; ++row)
             std::memset(target + row * out.row_stride, std::min(to.zero, to.high),
                         static_cast<std::size_t>(size_) * out.c);
@@ -123,6 +124,7 @@ class RoIAlign : public Operation {
   std::vector<float> scales_, ratios_;  // 1 / stride; scale of the map over that of the output
   int size_, sampling_ratio_;
   float finest_scale_;
+  bool aligned_;
 };
 
 const Registered<RoIAlign> registered("RoIAlign");

@@ -6,6 +6,7 @@ from lbwdet.deploy.runtime.operations.lookup import Lookup
 PLAIN = {
     "relu": "relu",
     "sigmoid": "sigmoid",
+    "exp": "exp",
     "silu": "silu",
     "tanh": "tanh",
     "mish": "mish",

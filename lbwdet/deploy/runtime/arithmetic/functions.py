@@ -39,6 +39,11 @@ def tanh(x: Array) -> Array:
     return 2 * sigmoid(2 * x) - 1
 
 
+def power(x: Array) -> Array:
+    """``exp(x)``, the argument clamped to ±80: float32 holds it."""
+    return np.asarray(exp(np.clip(x, -80, 80)))
+
+
 def erf(x: Array) -> Array:
     """``2 / sqrt(pi) * exp(-x**2) * sum over n of 2**n x**(2n+1) / (2n+1)!!``; ±1 from ±6 on."""
     sign, beyond = np.sign(x), np.abs(x) >= 6
@@ -70,6 +75,7 @@ FUNCTIONS: dict[str, Function] = {
         ("alpha",), lambda x, alpha: np.where(x > 0, x, alpha * (exp(np.clip(x, -700, 0)) - 1))
     ),
     "sigmoid": Function((), sigmoid),
+    "exp": Function((), power),
     "silu": Function((), lambda x: x * sigmoid(x)),
     "tanh": Function((), tanh),
     "gelu": Function((), lambda x: 0.5 * x * (1 + erf(x * 0.7071067811865476))),

@@ -21,7 +21,13 @@ def levels_of(boxes: Array, finest_scale: float, count: int) -> Array:
 
 
 def axis_weights(
-    first: np.float32, second: np.float32, stride: int, size: int, sampling_ratio: int, length: int
+    first: np.float32,
+    second: np.float32,
+    stride: int,
+    size: int,
+    sampling_ratio: int,
+    length: int,
+    aligned: bool = True,
 ) -> Array:
     """What each pixel of a line counts in each bin of one box: float32 [size, length].
 
@@ -31,11 +37,15 @@ def axis_weights(
         size: number of bins.
         sampling_ratio: samples per bin; 0: as many as it spans pixels, rounded up.
         length: of the map on this axis.
+        aligned: whether the middle of a pixel lies between whole numbers, or on one.
     """
     weights = np.zeros((size, length), np.float32)
     scale, half = np.float32(1 / stride), np.float32(0.5)
-    start = first * scale - half
-    extent = second * scale - half - start
+    shift = half if aligned else np.float32(0)
+    start = first * scale - shift
+    extent = second * scale - shift - start
+    if not aligned:
+        extent = np.maximum(extent, np.float32(1))
     bin_size = extent / np.float32(size)
     if not 0 <= extent <= MAX_EXTENT:  # nor if it is no number
         return weights

@@ -26,8 +26,8 @@ class RoIAlign(Operation):
     the last pixel with ``u = j``. Tap j gets ``1 - (u - j)``, then tap j+1 ``u - j``,
     added up over the samples in order, per tap; every tap is at last multiplied by
     ``f32(1 / grid)``. Boxes with grid <= 0, or whose extent is negative, above 2**20 or no number,
-    give zeros. This is RoIAlign (aligned) with the two
-    axes' weights ``wx[b][column]``, ``wy[b][row]`` taken apart. Then::
+    give zeros. This is RoIAlign with the two axes' weights ``wx[b][column]``, ``wy[b][row]`` taken
+    apart. Unless ``aligned``, 0.5 is not subtracted, and the extent is at least 1. Then::
 
         line[row] = sum over columns of wx * f32(q - zp)     # ascending, from 0
         t         = sum over rows of wy * line[row]          # ascending, from 0
@@ -43,6 +43,7 @@ class RoIAlign(Operation):
     size: Annotated[int, Range(1, 1024)]
     sampling_ratio: Annotated[int, Range(0, 64)]
     finest_scale: Annotated[float, Range(1e-3, 1e6)]
+    aligned: bool = True
 
     def infer(self, shapes: Shapes) -> Map:
         shapes.per_level(self.inputs, self.strides)
@@ -64,8 +65,10 @@ class RoIAlign(Operation):
             for index in np.flatnonzero(levels == level):
                 x1, y1, x2, y2 = boxes[index]
                 rows, columns = features.shape[:2]
-                weights_y = axis_weights(y1, y2, stride, size, self.sampling_ratio, rows)
-                weights_x = axis_weights(x1, x2, stride, size, self.sampling_ratio, columns)
+                weights_y, weights_x = (
+                    axis_weights(*ends, stride, size, self.sampling_ratio, length, self.aligned)
+                    for ends, length in (((y1, y2), rows), ((x1, x2), columns))
+                )
                 pooled[index] = pool(features, weights_y, weights_x) * ratios[level]
         return run.store(self.output, pooled)
 
@@ -99,6 +102,7 @@ class RoIAlign(Operation):
             size=int(random.integers(1, 8)),
             sampling_ratio=int(random.integers(0, 3)),
             finest_scale=16.0,
+            aligned=bool(random.random() < 0.7),
         )
         values["boxes"] = random_cases.boxes(random, int(random.integers(0, 9)), height, width)
         quantizations["y"] = random_cases.output_quantization(random)

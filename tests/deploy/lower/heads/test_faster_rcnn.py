@@ -134,7 +134,7 @@ def set_mask_head(model):
         (set_softmax, "rpn_head: softmax scores"),
         (set_unlimited, "test_cfg.rpn.max_per_img=-1 cannot be lowered"),
         (set_other_coder, "rpn_head.bbox_coder: DistancePointBBoxCoder cannot be lowered"),
-        (set_max_pooling, r"RoIAlign\(pool_mode='max', aligned=True\) cannot"),
+        (set_max_pooling, r"RoIAlign\(pool_mode='max'\) cannot"),
         (set_other_anchors, "anchor_generator Other cannot be lowered; supported is AnchorGen"),
         (set_mask_head, "roi_head.mask_head Identity cannot be lowered; .*; --boxes-only exports"),
         (

@@ -14,6 +14,7 @@ TORCH = {
     "leaky_relu": ((0.1,), F.leaky_relu),
     "elu": ((1.5,), F.elu),
     "sigmoid": ((), torch.sigmoid),
+    "exp": ((), lambda x: x.clamp(-80, 80).exp()),
     "silu": ((), F.silu),
     "tanh": ((), torch.tanh),
     "gelu": ((), F.gelu),
@@ -52,7 +53,7 @@ def test_no_argument_is_too_large(name):
 
 def test_zero():
     at_zero = {name: float(f.of(np.zeros(1), *TORCH[name][0])[0]) for name, f in FUNCTIONS.items()}
-    others = {"sigmoid": 0.5, "hard_sigmoid": 0.5, "affine": 0.3}
+    others = {"sigmoid": 0.5, "hard_sigmoid": 0.5, "exp": 1.0, "affine": 0.3}
     assert at_zero == {name: others.get(name, 0.0) for name in FUNCTIONS}
 
 

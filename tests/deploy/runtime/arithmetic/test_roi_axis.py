@@ -106,19 +106,24 @@ def test_levels_of_what_is_no_box():
     assert ((levels >= 0) & (levels <= 2)).all()
 
 
-def test_pooling_is_torchvisions():
+@pytest.mark.parametrize("aligned", [True, False])
+def test_pooling_is_torchvisions(aligned):
     random = np.random.default_rng(0)
     features = random.normal(0, 1, (12, 16, 5)).astype(f32)
     corners = np.sort(random.uniform(0, 1, (30, 2, 2)), 1) * (128, 96)
     for x1, y1, x2, y2 in corners.reshape(-1, 4).astype(f32):
-        found = pool(features, axis_weights(y1, y2, 8, 7, 2, 12), axis_weights(x1, x2, 8, 7, 2, 16))
+        found = pool(
+            features,
+            axis_weights(y1, y2, 8, 7, 2, 12, aligned),
+            axis_weights(x1, x2, 8, 7, 2, 16, aligned),
+        )
         expected = torchvision.ops.roi_align(
             torch.from_numpy(features).permute(2, 0, 1)[None],
             [torch.tensor([[x1, y1, x2, y2]])],
             (7, 7),
             1 / 8,
             2,
-            aligned=True,
+            aligned=aligned,
         )
         assert np.allclose(found, expected[0].permute(1, 2, 0).numpy(), atol=1e-4)
 

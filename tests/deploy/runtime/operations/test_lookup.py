@@ -100,6 +100,7 @@ FUNCTIONS = {
     "leaky_relu": ((0.1,), F.leaky_relu),
     "elu": ((1.0,), F.elu),
     "sigmoid": ((), torch.sigmoid),
+    "exp": ((), torch.exp),
     "silu": ((), F.silu),
     "tanh": ((), torch.tanh),
     "gelu": ((), F.gelu),

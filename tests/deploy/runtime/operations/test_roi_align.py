@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,9 +63,11 @@ def test_before_rounding_it_is_torchvisions(ratio):
         assert np.allclose(found, expected[0].permute(1, 2, 0).numpy(), atol=2e-3)
 
 
+@pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("ratio", [0, 2])
-def test_number_by_number(ratio):
+def test_number_by_number(ratio, aligned):
     operation, maps, boxes, quantizations = random_case(1, ratio)
+    operation = replace(operation, aligned=aligned)
     found = roi_align(operation, maps, boxes, quantizations)
     q_y = quantizations["rois"]
     assert found.shape == (30, 7, 7, 2) and found.dtype == np.uint8
@@ -72,8 +76,8 @@ def test_number_by_number(ratio):
         size = f32(f32(np.sqrt(f32((box[2] - box[0]) * (box[3] - box[1])))) / f32(16)) + f32(1e-6)
         level = sum(size >= 2**step for step in (1, 2))
         q, features = quantizations[f"p{level}"], maps[level][0]
-        wy = plain_weights(box[1], box[3], STRIDES[level], 7, ratio, features.shape[0])
-        wx = plain_weights(box[0], box[2], STRIDES[level], 7, ratio, features.shape[1])
+        wy = plain_weights(box[1], box[3], STRIDES[level], 7, ratio, features.shape[0], aligned)
+        wx = plain_weights(box[0], box[2], STRIDES[level], 7, ratio, features.shape[1], aligned)
         for by, bx, channel in np.ndindex(7, 7, 2):
             t = f32(0)
             for row in range(features.shape[0]):
@@ -86,12 +90,15 @@ def test_number_by_number(ratio):
             assert found[number, by, bx, channel] == np.clip(y, 0, 255)
 
 
-def plain_weights(first, second, stride, size, ratio, length):
+def plain_weights(first, second, stride, size, ratio, length, aligned):
     """The page's words about one axis, one number at a time."""
     weights = [[f32(0)] * length for _ in range(size)]
     scale = f32(1 / stride)
-    start = f32(f32(first * scale) - f32(0.5))
-    extent = f32(f32(f32(second * scale) - f32(0.5)) - start)
+    shift = f32(0.5 if aligned else 0)
+    start = f32(f32(first * scale) - shift)
+    extent = f32(f32(f32(second * scale) - shift) - start)
+    if not aligned:
+        extent = max(extent, f32(1))
     bin_size = f32(extent / f32(size))
     grid = ratio if ratio > 0 else int(np.ceil(bin_size))
     for index in range(size):
