@@ -16,7 +16,8 @@ from torch import Tensor
 from lbwdet.posttraining.rounding import damped
 
 LARGEST = 2304  # inputs of a block: 42 MB of float64 moments
-_SAMPLES = 100_000_000  # values of X that are kept: 400 MB
+_SAMPLES = 50_000_000  # values of X that are kept: 200 MB
+BYTES = 400_000_000  # all of it: X, Y, and the moments of a block
 
 
 def positions(inputs: int) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lbwdet.errors import ConfigError, LBWError
 from lbwdet.layers import QuantLayer, calibration, input_quantizers, quantized_layers
+from lbwdet.posttraining import blocks
 from lbwdet.posttraining.allocator import big_blocks_returned
 from lbwdet.posttraining.pair import Forward, Pair
 from lbwdet.posttraining.projection import Projection, count
@@ -88,7 +89,10 @@ def post_train(
                 for x in inputs:
                     forward(model, x)
         twin = _float_copy(model if floating is None else floating)
-        pair = Pair(model, twin, layers, inputs, forward, settings.waiting_bytes)
+        waiting = settings.waiting_bytes
+        if any(layer.weight[0].numel() > blocks.LARGEST for layer in layers.values()):
+            waiting = max(1, waiting - blocks.BYTES)
+        pair = Pair(model, twin, layers, inputs, forward, waiting)
         projection = Projection(pair, layers, quantizers, settings, pool)
         results = _project(pair, projection, set(done), on_module)
         if settings.refinement is not None:

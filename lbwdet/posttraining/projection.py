@@ -1,5 +1,6 @@
 """One layer after the other: its levels, by what they do to its outputs."""
 
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -151,23 +152,7 @@ class Projection:
         del counted
         positions = min(blocks.positions(weight.shape[-1]), self.settings.positions)
         most = -(-positions // self._number(caller))
-        found = [self._columns(name, pair, most) for pair in self.pair.each_use(caller, calls)]
-        others = [y for _, y in found]
-        own_columns = [x for x, _ in found]
-        del found
-        # At 12,544 inputs each of these is 150 MB for 3,000 regions: no copy lives on.
-        columns = torch.cat(own_columns, -1)
-        ends = [x.shape[-1] for x in own_columns]
-        del own_columns
-        if not bool(torch.isfinite(columns).all()):
-            raise LBWError(f"{name}: its inputs are NaN or infinite; an earlier layer is damaged")
-        wanted = weight @ columns
-        pairs = list(zip(columns.split(ends, -1), others, strict=True))
-        if all(y is not None and y.shape == x.shape for x, y in pairs):
-            changes = (float((x - y).square().sum()) for x, y in pairs if y is not None)
-            if sum(changes) <= FOREIGN * float(columns.square().sum()):
-                wanted = torch.cat([weight @ y for y in others if y is not None], -1)
-        del pairs, others
+        columns, wanted = self._kept(name, weight, caller, calls, most)
         levels, search = Levels(quantizer.magnitudes), self.settings.search
         norms = bool(self.pair.plan.norms.get(name))
         shifted = self.settings.norms and (norms or own.bias is not None)
@@ -201,6 +186,38 @@ class Projection:
         own.stored.copy_(own.weight(rounded / unit))
         self.tops[name] = scale
         return LayerResult(name, before, after, **count(own.stored))
+
+    def _kept(
+        self, name: str, weight: Tensor, caller: str, calls: list[Calls], most: int
+    ) -> tuple[Tensor, Tensor]:
+        """Columns [G, d, P] of all passes, and the outputs wanted of them, [G, R, P].
+
+        At 12,544 inputs the columns are hundreds of MB: each pass's are written to their place, and
+        the float network's become outputs at once.
+        """
+        groups, rows, inputs = weight.shape
+        size = most * self._number(caller)
+        columns, goals = torch.empty(groups, inputs, size), torch.empty(groups, rows, size)
+        end, energy, foreign, comparable = 0, 0.0, 0.0, True
+        for pair in self.pair.each_use(caller, calls):
+            x, y = self._columns(name, pair, most)
+            part = slice(end, end + x.shape[-1])
+            if part.stop > size:  # a pass may have some columns more
+                break
+            end = part.stop
+            columns[..., part] = x
+            energy += float(x.square().sum())
+            comparable = comparable and y is not None and y.shape == x.shape
+            if comparable:
+                assert y is not None
+                goals[..., part] = weight @ y
+                foreign += float(y.sub_(x).square_().sum())
+        columns, goals = columns[..., :end], goals[..., :end]
+        if not math.isfinite(energy):
+            raise LBWError(f"{name}: its inputs are NaN or infinite; an earlier layer is damaged")
+        if not (comparable and foreign <= FOREIGN * energy):
+            goals = weight @ columns
+        return columns, goals
 
     def _choose(
         self, name: str, target: Tensor, second: Tensor, norm: bool

@@ -20,7 +20,8 @@ class PostTraining:
         real_scales: where batch norms alone read a layer, choose real top levels for its
             channels, and leave the factors to the norms.
         refinement: by gradient, at the end; None: none.
-        waiting_bytes: of all passes that wait; of more inputs, as many as fit are taken evenly.
+        waiting_bytes: of all passes that wait, and of what layers need that go by blocks; of more
+            inputs, as many as fit are taken evenly.
     """
 
     positions: int = 30_000
