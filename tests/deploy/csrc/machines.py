@@ -5,7 +5,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 
-from tests.deploy.csrc.build import FLAGS, Compiler
+from tests.deploy.csrc.build import CACHE, FLAGS, Compiler
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,11 @@ def _arm() -> Machine:
 
 
 def _windows() -> Machine:
-    emulator = shutil.which("wine64") or shutil.which("wine")
-    return Machine(
-        zig("x86_64-windows-gnu"), (emulator,) if emulator is not None else (), "ziglang and wine64"
-    )
+    found = shutil.which("wine64") or shutil.which("wine")
+    folder = CACHE.with_name("wine")  # in the place of one in the user's home
+    quiet = ("WINEDEBUG=-all", "WINEDLLOVERRIDES=mscoree=;mshtml=;winemenubuilder.exe=")
+    emulator = ("env", f"WINEPREFIX={folder}", *quiet, found) if found is not None else ()
+    return Machine(zig("x86_64-windows-gnu"), emulator, "ziglang, and Debian's wine")
 
 
 MACHINES = {"arm": _arm(), "windows": _windows()}
