@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
+from mmdet.models import FocalCustomLoss
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from torch import Tensor
 
@@ -53,7 +54,8 @@ class OneStage(Head):
         head = model.bbox_head
         check_type("bbox_head", head, self.base, *self.methods)
         loss = getattr(head, "loss_cls", None)
-        if getattr(loss, "custom_cls_channels", False):
+        plain = type(loss) is FocalCustomLoss and head.use_sigmoid_cls  # V3Det's: a sigmoid
+        if getattr(loss, "custom_cls_channels", False) and not plain:
             raise ConfigError(
                 f"bbox_head: {type(loss).__name__} has scores of its own, which cannot be "
                 "lowered; supported are sigmoid and softmax"

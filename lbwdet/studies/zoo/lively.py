@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 _LAYERS = (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)
 _LEAST = 1e-6  # of a standard deviation: what is smaller stays
-_OFFSET = 1.0  # of batch norms, in standard deviations: most numbers pass the activation
+_OFFSET = 1.0  # of norms, in standard deviations: most numbers pass the activation
 _SHARE = 0.25  # of the mean variance of a norm's channels that each has at least
 
 
@@ -21,7 +21,7 @@ def make_lively(model: nn.Module, run: Callable[[], Any], scaled: bool = True) -
     Initial weights give scores that are nearly the same everywhere, so that no box exceeds a
     threshold, and numbers that grow from block to block where batch norm has seen no data. Each
     layer is scaled, and each batch norm gets its statistics, when it is first met (as in Mishkin
-    and Matas, All you need is a good init, arXiv 1511.06422). Behind batch norms that half of all
+    and Matas, All you need is a good init, arXiv 1511.06422). Behind norms that half of all
     numbers leave below zero, deep random networks are chaotic: they magnify the rounding even of
     float32 a hundred times. With an offset they do not. Layers that begin with nothing but zeros,
     as those that predict where a deformable convolution samples, get random weights.
@@ -35,6 +35,9 @@ def make_lively(model: nn.Module, run: Callable[[], Any], scaled: bool = True) -
     met: set[nn.Module] = set()
     if scaled:
         _wake(model)
+        for part in model.modules():
+            if isinstance(part, nn.GroupNorm) and part.affine:
+                part.bias.fill_(_OFFSET)
 
     def scale(layer: Any, _: Any, output: Tensor) -> Tensor | None:
         if layer in met:

@@ -45,6 +45,15 @@ def test_every_layer_has_a_spread_of_one():
     assert torch.isfinite(dark).all() and net.dark.weight.abs().max() < 0.1
 
 
+def test_most_numbers_of_group_norms_pass_an_activation():
+    norm, x = nn.GroupNorm(2, 8), torch.randn(2, 8, 5, 5)
+    make_lively(norm, lambda: norm(x))
+    assert (norm(x) > 0).float().mean() > 0.75
+    norm.bias.data.zero_()
+    make_lively(norm, lambda: norm(x), scaled=False)
+    assert not norm.bias.any()
+
+
 def test_a_layer_that_is_met_twice_is_scaled_once():
     torch.manual_seed(0)
     layer, x = nn.Linear(4, 4), torch.randn(8, 4)

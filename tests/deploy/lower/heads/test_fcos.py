@@ -36,6 +36,13 @@ def test_equals_mmdetection(whole, tiny, build):
     assert not any(type(op).__name__ == "Affine" for op in lowered.program.operations)
 
 
+def test_scores_of_v3det_are_sigmoids(whole, tiny, build):
+    loss = dict(type="FocalCustomLoss", num_classes=2, use_sigmoid=True)
+    model = build(norm_on_bbox=True, centerness_on_reg=True, loss_cls=loss)
+    assert model.bbox_head.loss_cls.custom_cls_channels
+    whole.check(model, tiny.pipeline, lower(model, tiny.pipeline), tiny.image)
+
+
 @pytest.mark.parametrize("on_boxes", [True, False])
 def test_exponentials_of_what_each_level_predicts(whole, tiny, build, on_boxes):
     model = build(norm_on_bbox=False, centerness_on_reg=on_boxes)
