@@ -111,7 +111,7 @@ def test_the_table_shows_them(out, artifact):
 
 
 def test_several_artifacts_are_told_apart(result, artifact):
-    names = [line.split("|")[1].strip() for line in summary(result).splitlines() if line[0] == "|"]
+    names = [line.split("|")[1].strip() for line in summary(result).splitlines() if line[:1] == "|"]
     assert names[-2:] == [f"native-{Path(artifact).stem}", "native-other"]
     alone = copy.deepcopy(result)
     for part in alone["part"].values():
