@@ -55,8 +55,8 @@ def ray_workers(workers: int | None, threads: int, cluster: str | None = None) -
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if cluster is None:  # Ray's ports are open to the network: a secret of this run alone
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    if cluster is None:  # Ray's ports are open to the network: a secret of this process alone
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=_secret())
     import ray
 
     with contextlib.ExitStack() as stack:
@@ -77,6 +77,12 @@ def ray_workers(workers: int | None, threads: int, cluster: str | None = None) -
                 f"its {cores} CPUs; give fewer of one or the other"
             )
         yield functools.partial(_run, ray, count)
+
+
+@functools.cache
+def _secret() -> str:
+    """Ray's core reads a token once in a process: a second run with another would be refused."""
+    return secrets.token_hex(32)
 
 
 def _start(ray: Any, cores: int, folder: str) -> None:

@@ -97,6 +97,24 @@ def test_ctrl_c(kills, many, artifact, tmp_path):
     assert len(own) > 1 and not any(kills.is_alive(pid) for pid in own)
 
 
+def test_two_runs_of_one_process(ray_starts, images, artifact, tmp_path):
+    """Each starts a Ray of its own."""
+    program = (
+        "import sys; from lbwdet.cli import main; rest = sys.argv[1:];"
+        "sys.exit(main([*rest, '--out', 'one.parquet']) or main([*rest, '--out', 'two.parquet']))"
+    )
+    line = ["detect", images, artifact, *OPTIONS, "--workers", "1"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, line)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "5 images; see one.parquet\n5 images; see two.parquet\n"
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [

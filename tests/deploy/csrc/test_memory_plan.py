@@ -33,6 +33,14 @@ def add_max_pool(engine, known, random):
     return "MaxPool", fields, x
 
 
+def add_affine(engine, known, random):
+    source, x = known[random.integers(len(known))]
+    multiplier, offset = random.normal(0, 1, (2, x.shape[-1])).astype(np.float32)
+    reals = (x.astype(np.float32) - np.float32(ZERO)) * multiplier + offset
+    fields = dict(input=source, multiplier=multiplier, offset=offset, relu=0)
+    return "Affine", fields, np.clip(np.rint(reals) + ZERO, 0, 255).astype(np.uint8)
+
+
 def add_concat(engine, known, random):
     chosen = random.integers(len(known), size=random.integers(1, 4))
     maps = [known[i][1] for i in chosen]
@@ -54,7 +62,7 @@ def test_joins_of_joins(border, seed):
 def check_joins(engine, random):
     first = random_bytes(2, 6, 7, 5)
     known = [(engine.given(first, ZERO), first)]
-    adders = [add_lookup, add_slice, add_max_pool, add_concat, add_concat, add_concat]
+    adders = [add_lookup, add_slice, add_max_pool, add_affine, *[add_concat] * 4]
     for _ in range(OPERATIONS):
         name, fields, expected = adders[random.integers(len(adders))](engine, known, random)
         if expected.shape[-1] > 60:

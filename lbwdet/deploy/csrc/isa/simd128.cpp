@@ -338,6 +338,69 @@ void round_eight(const float* in, const Rounding& to, std::size_t count, std::ui
   round(in + i, to, count - i, out + i);
 }
 
+struct Eight {
+  v128_t low, high;
+
+  // (bytes - zero) * factor; `factor` of each channel, or of all.
+  Eight(const std::uint8_t* in, v128_t zero, v128_t low_factor, v128_t high_factor) {
+    const v128_t words = wasm_u16x8_load8x8(in);
+    low = wasm_f32x4_convert_i32x4(wasm_u32x4_extend_low_u16x8(words));
+    high = wasm_f32x4_convert_i32x4(wasm_u32x4_extend_high_u16x8(words));
+    low = wasm_f32x4_mul(wasm_f32x4_sub(low, zero), low_factor);
+    high = wasm_f32x4_mul(wasm_f32x4_sub(high, zero), high_factor);
+  }
+
+  void add(v128_t to_low, v128_t to_high) {
+    low = wasm_f32x4_add(low, to_low);
+    high = wasm_f32x4_add(high, to_high);
+  }
+};
+
+// affine_bytes and add of loops.inl, of eight numbers.
+void affine_eight(const std::uint8_t* in, float zero, const float* multiplier, const float* offset,
+                  const Rounding& to, std::size_t count, std::uint8_t* out) {
+  const Bytes bytes(to);
+  const v128_t zeros = wasm_f32x4_splat(zero);
+  std::size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    Eight t(in + i, zeros, wasm_v128_load(multiplier + i), wasm_v128_load(multiplier + i + 4));
+    t.add(wasm_v128_load(offset + i), wasm_v128_load(offset + i + 4));
+    wasm_v128_store64_lane(out + i, bytes(t.low, t.high), 0);
+  }
+  if (i < count)
+    affine_bytes(in + i, zero, multiplier + i, offset + i, to, count - i, out + i);
+}
+
+void add_eight(const AddTask& task) {
+  const Bytes bytes(task.to);
+  const Round<float> rest(task.to);
+  for (std::ptrdiff_t pixel = 0; pixel < task.pixels; ++pixel) {
+    std::uint8_t* const out = task.out + pixel * task.out_step;
+    const auto in = [&](int i) { return task.in[i] + pixel * task.in_steps[i]; };
+    std::size_t c = 0;
+    for (; c + 8 <= task.channels; c += 8) {
+      const auto term = [&](int i) {
+        const v128_t ratio = wasm_f32x4_splat(task.ratios[i]);
+        return Eight(in(i) + c, wasm_f32x4_splat(task.zeros[i]), ratio, ratio);
+      };
+      Eight sum = term(0);
+      for (int i = 1; i < task.inputs; ++i) {
+        const Eight other = term(i);
+        sum.add(other.low, other.high);
+      }
+      wasm_v128_store64_lane(out + c, bytes(sum.low, sum.high), 0);
+    }
+    for (; c < task.channels; ++c) {
+      const auto term = [&](int i) {
+        return (static_cast<float>(in(i)[c]) - task.zeros[i]) * task.ratios[i];
+      };
+      float sum = term(0);
+      for (int i = 1; i < task.inputs; ++i) sum = sum + term(i);
+      rest.bytes(sum, out + c);
+    }
+  }
+}
+
 // exponentials of loops.inl, in its order.
 void exponentials_in_pairs(double* values, std::size_t count) {
   const v128_t magic = wasm_f64x2_splat(6755399441055744.0), one = wasm_f64x2_splat(1);
@@ -361,6 +424,8 @@ constexpr Loops quicker(Loops loops) {
   loops.exponentials = exponentials_in_pairs;
   loops.depthwise = depthwise_in_pairs;
   loops.round = round_eight;
+  loops.affine_bytes = affine_eight;
+  loops.add = add_eight;
   return loops;
 }
 constexpr Loops kQuickLoops = quicker(kLoops);

@@ -1,12 +1,14 @@
 // Class Affine: a factor and an offset per channel.
 #include <algorithm>
 
+#include "copy_pixels.h"
 #include "operation.h"
 
 namespace lbw {
 namespace {
 
 constexpr std::size_t kMostNumbers = 1024;
+constexpr int kFewChannels = 32;  // of a pixel: less than a call is worth
 
 class Affine : public Operation {
  public:
@@ -91,6 +93,14 @@ class Affine : public Operation {
       each_piece(in, [&](std::int64_t at, std::int64_t first, std::int64_t count) {
         frame.loops.affine_bytes(from + at, zero(frame), &multiplier_[first], &offset_[first],
                                  rounding, count, to + at);
+      });
+    } else if (in.c <= kFewChannels) {
+      std::uint8_t together[kMostNumbers];
+      each_piece(in, [&](std::int64_t at, std::int64_t first, std::int64_t count) {
+        frame.loops.affine_bytes(from + at, zero(frame), &multiplier_[first], &offset_[first],
+                                 rounding, count, together);
+        copy_pixels(together, to + at / in.c * out.pixel_stride(), {in.c, out.pixel_stride()},
+                    in.c, count / in.c);
       });
     } else {
       for (std::ptrdiff_t x = 0; x < in.w; ++x)
