@@ -138,7 +138,9 @@ def experiment_tables(content: Mapping[str, Any]) -> str:
     parts = [
         f"Trained on from the float model {how}; "
         "difference: to the float model trained on likewise, seed by seed.\n",
-        _table([*bases, *trained], reference, _BASES | _BASES_OF.get(str(content.get("detector")), {})),
+        _table(
+            [*bases, *trained], reference, _BASES | _BASES_OF.get(str(content.get("detector")), {})
+        ),
     ]
     for kind, said in _UNTRAINED.items():
         if kinds[kind]:
