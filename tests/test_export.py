@@ -144,8 +144,8 @@ def test_rfcn(files, tmp_path, capsys):
         ("BROKEN", [], "broken.jpg"),
         (
             "train",
-            ["--cfg-options", "model.roi_head.bbox_roi_extractor.roi_layer.aligned=False"],
-            "aligned=False",
+            ["--cfg-options", "model.roi_head.bbox_roi_extractor.roi_layer.pool_mode=max"],
+            "pool_mode='max'",
         ),
         ("train", ["--cfg-options", "model.backbone.base_channels=4"], "does not fit the model"),
     ],

@@ -70,6 +70,8 @@ EXCEPTIONS: dict[str, set[str]] = {
     "studies/experiment.py": {"bit_plan"},
     # The zoo deploys what it has trained a step.
     "studies/zoo/deployment.py": {"deploy"},
+    # Of a pipeline it keeps what deployment keeps.
+    "studies/zoo/shipped.py": {"deploy"},
     # The toy demo ends in a comparison of what it trained and deployed.
     "demos/toy_demo.py": {"comparison", "export"},
 }

@@ -142,6 +142,7 @@ def roi_align(engine, boxes=None) -> dict[str, Any]:
         ratios=np.ones(2, np.float32),
         size=3,
         sampling_ratio=0,
+        aligned=1,
         finest_scale=8.0,
     )
 
