@@ -47,6 +47,7 @@ def quickest_of_all_parts() -> list[str]:
         (found["seconds"], entry["config"], set(found.get("parts", "").split()))
         for entry in entries
         if (found := entry.get(DEPLOYED)) and found["boxes"] and found["step"] == "run"
+        if found["matched"] is None or found["matched"] > MATCHED
     ]
     chosen, seen = [], set()
     for seconds, config, parts in sorted(deployed):
