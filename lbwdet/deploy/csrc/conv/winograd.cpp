@@ -9,7 +9,7 @@ namespace {
 constexpr int kG[6][3] = {{1, 0, 0}, {-1, -1, -1}, {-1, 1, -1}, {1, 2, 4}, {1, -2, 4}, {0, 0, 1}};
 // Weights are eight times as large here. Where they are more than this many numbers per product,
 // reading them takes longer than multiplying with them, for maps of the size such layers have.
-constexpr int kMostChannelPairs = 1 << 17;
+constexpr int kMostChannelPairs = 1 << 18;
 constexpr std::size_t kScratchBytes = 600 << 10;
 constexpr int kMinimumTiles = 14, kMaximumTiles = 112;
 

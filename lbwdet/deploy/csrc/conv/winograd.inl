@@ -107,16 +107,13 @@ static TileProduct tile_product_of(int tiles) {
     return TileProducts<V, 1, 2, 3, 4, 5, 6>::table[tiles - 1];
 }
 
-// The 36 sums of one tile and both vectors of channels, to outputs.
+// The 36 products of one tile and both vectors of channels, to 4 rows of sums of its outputs.
 template <class V>
-static void finish_tile(const Winograd& job, const int32_t* m, int tile, int channel) {
+static void transform_products(const Winograd& job, const int32_t* m, int channel, int32_t* sums,
+                               std::ptrdiff_t row_step) {
   using I = typename V::Int;
   static const int shifts[4] = {3, 2, 1, 1};
   const I inverse_9 = V::splat_int(0x38E38E39);
-  const int top = tile / job.tiles_x * 4, left = tile % job.tiles_x * 4;
-  const int high = job.height - top < 4 ? job.height - top : 4;
-  const int wide = job.width - left < 4 ? job.width - left : 4;
-  alignas(64) int32_t sums[4][4 * 2 * V::lanes];
   for (int first = 0; first < 2 * V::lanes; first += V::lanes) {
     const I start = V::load_int(job.row.start + channel + first);
     I columns[4][6];
@@ -132,15 +129,29 @@ static void finish_tile(const Winograd& job, const int32_t* m, int tile, int cha
       transform_output<V>(columns[i], r);
       LBW_UNROLL for (int j = 0; j < 4; ++j) {
         const I sum = V::shift_right(V::multiply(r[j], inverse_9), shifts[i] + shifts[j]);
-        V::store_int(sums[i] + j * 2 * V::lanes + first, V::add_int(sum, start));
+        V::store_int(sums + i * row_step + j * 2 * V::lanes + first, V::add_int(sum, start));
       }
     }
   }
+}
+
+// Neighbours of one row of tiles, and both vectors of channels, to outputs: long rows of pixels
+// are finished faster than short ones.
+template <class V>
+static void finish_tiles(const Winograd& job, const int32_t* m, int tile, int count, int channel) {
+  constexpr std::ptrdiff_t kTileSums = 4 * 2 * V::lanes;
+  constexpr std::ptrdiff_t kRowSums = V::group / 4 * kTileSums;
+  alignas(64) int32_t sums[4 * kRowSums];
+  for (int t = 0; t < count; ++t)
+    transform_products<V>(job, m + t * 2 * V::lanes, channel, sums + t * kTileSums, kRowSums);
+  const int top = tile / job.tiles_x * 4, left = tile % job.tiles_x * 4;
+  const int high = job.height - top < 4 ? job.height - top : 4;
+  const int wide = job.width - left < 4 * count ? job.width - left : 4 * count;
   Row row = job.row;
   for (int i = 0; i < high; ++i) {
     row.y = job.row.y + (top + i) * job.y_row;
     if (job.r_rows) row.r = job.row.r + job.r_rows[top + i];
-    finish<V>(row, Tile{sums[i], wide, 2, left, channel, job.channels - channel});
+    finish<V>(row, Tile{sums + i * kRowSums, wide, 2, left, channel, job.channels - channel});
   }
 }
 
@@ -163,7 +174,11 @@ static void run_winograd(const Winograd& job) {
       }
       weight += job.pairs * 2 * width;
     }
-    for (int t = 0; t < job.tiles; ++t)
-      finish_tile<V>(job, s.m + t * width, job.first_tile + t, block * width);
+    for (int t = 0, count; t < job.tiles; t += count) {
+      const int row_end = job.tiles_x - (job.first_tile + t) % job.tiles_x;
+      count = row_end < job.tiles - t ? row_end : job.tiles - t;
+      if (count > V::group / 4) count = V::group / 4;
+      finish_tiles<V>(job, s.m + t * width, job.first_tile + t, count, block * width);
+    }
   }
 }
