@@ -131,6 +131,7 @@ class Plan {
   const uint8_t* x_;                          // input of output pixel (0, 0)
   std::ptrdiff_t x_image_, x_row_, x_column_;  // bytes between neighbouring output pixels
   std::vector<std::ptrdiff_t> runs_;          // offsets of the contiguous runs of one window
+  std::vector<int32_t> quad_offsets_;         // see Row
   uint8_t* y_ = nullptr;
   float* y_float_ = nullptr;
   std::ptrdiff_t y_image_, y_row_, y_column_;  // in elements

@@ -37,10 +37,10 @@ struct Row {
   int channels;               // of all blocks together; arrays are padded to full vectors
   // Of each block, or null: lengths of the stretches of quads whose sums surely fit int16.
   const uint16_t* const* stretches;
-  // Or null: of one run, and of each block, how many pairs of quads have sums that surely fit int16. Weights then
-  // lie pair by pair, and the other quads after them.
+  // Or null: of each block, how many pairs of quads have sums that surely fit int16. Weights then
+  // lie pair by pair, and the other quads after them; `quad_offsets` says where inputs lie.
   const int* pairs;
-  const int32_t* quad_offsets;  // [block][quad]
+  const int32_t* quad_offsets;  // [block][quad of any run]
 
   Range range;
   bool ceil;
@@ -110,7 +110,7 @@ int position_of(int channel, int lanes);
 struct Kernel {
   int lanes;    // output channels of one vector
   int vectors;  // vectors of a full block
-  int narrow_quads;  // from this mean length on it uses stretches, or pairs below; 0: neither
+  bool narrow;  // whether it can sum in int16: uses stretches, or pairs
   int flip;     // 0x80 if inputs are taken as q - 128 (signed by signed), else 0
   void (*row)(const Row& row);
   const WinogradKernel* winograd;  // these two: or null

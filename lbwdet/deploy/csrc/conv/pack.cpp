@@ -11,7 +11,9 @@ namespace lbw::conv {
 namespace {
 
 constexpr int kMaxWeight = 64;
-constexpr std::size_t kPairBytes = 128 << 10;  // of a layer's weights
+// Time of a quad whose products are widened at once, in pairs, and in a stretch; and of a stretch.
+// Measured on Zen 3.
+constexpr double kSingle = 1.0, kPaired = 0.85, kInStretch = 0.6, kStretch = 0.9;
 
 void require(bool condition, const char* what) {
   if (!condition) throw std::invalid_argument(std::string("convolution: ") + what);
@@ -243,7 +245,7 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
       std::memcpy(target + q * block_width * 4, lane.data() + q * 4, 4);
   }
 
-  if (l.kernel->narrow_quads == 0) {
+  if (!l.kernel->narrow) {
     l.weight = shared(std::move(packed));
     return;
   }
@@ -256,25 +258,31 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
                                     lanes_of(block), largest));
     count += l.stretches.back().size();
   }
-  // Tiles of pairs are smaller: they read weights more often, which has to be from the caches.
-  const bool cached = l.run_count == 1 && packed.size() <= kPairBytes;
-  const std::size_t least = l.kernel->narrow_quads + (cached ? 1 : 0);
-  const bool narrow = static_cast<std::size_t>(l.blocks) * all >= count * least;
-  if (!narrow) l.stretches.clear();
-  if (!narrow && cached) {
-    l.quad_offsets.resize(static_cast<std::size_t>(l.blocks) * all);
-    std::vector<int8_t> before;
-    for (int block = 0; block < l.blocks; ++block) {
-      int8_t* const weights = packed.data() + l.block_begin(block);
-      int32_t* const order = &l.quad_offsets[static_cast<std::size_t>(block) * all];
-      const std::size_t bytes = 4 * static_cast<std::size_t>(lanes_of(block));
-      l.pairs.push_back(pair_quads(weights, all, lanes_of(block), INT16_MAX / largest, order));
-      before.assign(weights, weights + bytes * all);
-      for (int i = 0; i < all; ++i) {
-        std::memcpy(weights + i * bytes, before.data() + order[i] * bytes, bytes);
-        order[i] *= 4;
-      }
-    }
+  // The number of quads, and the least time: that of stretches, of pairs, or of neither.
+  const double quads = static_cast<double>(l.blocks) * all;
+  double time = kSingle * quads;
+  if (const double by_stretches = kInStretch * quads + kStretch * count; by_stretches < time)
+    time = by_stretches;
+  else
+    l.stretches.clear();
+  AlignedBytes reordered(packed.size());
+  std::size_t paired = 0;
+  l.quad_order.resize(static_cast<std::size_t>(l.blocks) * all);
+  for (int block = 0; block < l.blocks; ++block) {
+    const int8_t* const before = packed.data() + l.block_begin(block);
+    int8_t* const after = reordered.data() + l.block_begin(block);
+    int32_t* const order = &l.quad_order[static_cast<std::size_t>(block) * all];
+    const std::size_t bytes = 4 * static_cast<std::size_t>(lanes_of(block));
+    l.pairs.push_back(pair_quads(before, all, lanes_of(block), INT16_MAX / largest, order));
+    paired += 2 * static_cast<std::size_t>(l.pairs.back());
+    for (int i = 0; i < all; ++i) std::memcpy(after + i * bytes, before + order[i] * bytes, bytes);
+  }
+  if (kPaired * paired + kSingle * (quads - paired) < time) {
+    l.stretches.clear();
+    packed = std::move(reordered);
+  } else {
+    l.pairs.clear();
+    l.quad_order.clear();
   }
   for (const std::vector<uint16_t>& block : l.stretches)
     l.stretches_of_block.push_back(block.data());

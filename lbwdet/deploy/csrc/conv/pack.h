@@ -26,7 +26,7 @@ struct Layout {
   std::vector<std::vector<uint16_t>> stretches;  // of each block, or none: see Row
   std::vector<const uint16_t*> stretches_of_block;
   std::vector<int> pairs;           // of each block, or none: see Row
-  std::vector<int32_t> quad_offsets;  // see Row
+  std::vector<int32_t> quad_order;  // [block][quad]: run * quads + quad; with pairs
 
   // Bytes of weights before a block.
   std::size_t block_begin(int block) const {

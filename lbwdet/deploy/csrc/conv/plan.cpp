@@ -93,6 +93,12 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
     for (int kx = 0; kx < runs_per_row; ++kx)
       runs_.push_back(static_cast<std::ptrdiff_t>(ky) * s.dilation_h * in.row_stride +
                       kx * s.dilation_w * in.pixel_stride());
+  quad_offsets_.reserve(l.quad_order.size());
+  for (const int32_t index : l.quad_order) {
+    const std::ptrdiff_t offset = runs_[index / l.quads] + index % l.quads * 4;
+    require(offset <= INT32_MAX, "the window reaches too far");
+    quad_offsets_.push_back(static_cast<int32_t>(offset));
+  }
 
   images_ = out_n, height_ = out_h, width_ = out_w;
   if (height_ == 1 && width_ == 1) {  // fully connected: images are the columns of one row
@@ -261,7 +267,7 @@ void Plan::run(std::int64_t begin, std::int64_t end, void* scratch) const {
       if (!l.stretches.empty()) row.stretches = &l.stretches_of_block[block];
       if (!l.pairs.empty()) {
         row.pairs = &l.pairs[block];
-        row.quad_offsets = &l.quad_offsets[static_cast<std::size_t>(block) * l.quads];
+        row.quad_offsets = &quad_offsets_[static_cast<std::size_t>(block) * l.run_count * l.quads];
       }
       row.start = l.start.data() + channel;
       row.factor = s.silu ? l.factor.data() + channel : nullptr;

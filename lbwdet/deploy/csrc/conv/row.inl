@@ -12,10 +12,9 @@
 //            narrow(a, b)       two Int to Words, saturating, in the order that Row tells
 //            store_bytes        the Words of two pixels, saturating to 0..255
 //            unpack             bytes to two Float of 2**23 + byte, inverse to that order
-//            narrow_quads       0, or there is Narrow: a dot() that sums in int16, zero() and
-//                               widen(); used if so many quads fit int16 on average. If not,
-//                               dot_two(): of two quads, whose sums fit int16, in tiles of
-//                               pair_pixels, which leave registers for the weights of both
+//            kNarrow            whether there is Narrow: a dot() that sums in int16, zero() and
+//                               widen(); and dot_two(), of two quads whose sums fit int16, in
+//                               tiles of pair_pixels, which leave registers for both weights
 //            times_power(p, t)  p * 2**n, where the lowest bits of t hold the whole number n
 //            and elementary operations.
 
@@ -89,18 +88,34 @@ static inline void accumulate(typename V::Int (&acc)[P][C], const Row& row, cons
   }
 }
 
-// The same for quads in any order, of which the first ones are added in int16, two by two.
+// Some quads of P pixels by C vectors of channels, in an order of their own: first those that are
+// added in int16, two by two. Accumulators begin with `from`, and end in `sums`.
+struct Pairs {
+  const int32_t* offset;  // of each quad's input
+  const int8_t* weight;   // of the first quad
+  int pairs, singles;
+  const int32_t* from;
+  std::ptrdiff_t from_step;  // from a pixel's to the next one's
+  int32_t* sums;             // [pixel][vector][lane]
+  std::ptrdiff_t ahead, ahead_step;  // what to fetch for later: from the first pixel; per pair
+};
+
 template <class V, int P, int C>
-static inline void accumulate_pairs(typename V::Int (&acc)[P][C], const Row& row,
-                                    const uint8_t* x, const int8_t* weight, const int32_t* offset,
-                                    int pairs) {
+static void multiply_pairs(const Pairs& job, const uint8_t* x, std::ptrdiff_t x_column) {
   constexpr int kQuadBytes = C * V::lanes * 4;
-  const uint8_t* ahead = x + P * row.x_column;
-  const std::ptrdiff_t ahead_step = 2 * P * row.ahead;
-  for (int pair = pairs; pair > 0; --pair) {
-    asm volatile("" ::: "memory");
+  typename V::Int acc[P][C];
+  LBW_UNROLL for (int p = 0; p < P; ++p)
+    LBW_UNROLL for (int c = 0; c < C; ++c)
+      acc[p][c] = V::load_int(job.from + p * job.from_step + c * V::lanes);
+  Pixels first(x, x_column), second = first;
+  const int8_t* weight = job.weight;
+  const int32_t* offset = job.offset;
+  const std::ptrdiff_t ahead_step = job.ahead_step;
+  const uint8_t* ahead = x + job.ahead;
+  for (int pair = job.pairs; pair > 0; --pair) {
+    asm volatile("" ::: "memory");  // see step()
     __builtin_prefetch(ahead);
-    const Pixels first(x + offset[0], row.x_column), second(x + offset[1], row.x_column);
+    first.low = x + offset[0], second.low = x + offset[1];
     typename V::Int w[2][C];
     LBW_UNROLL for (int c = 0; c < C; ++c) {
       w[0][c] = V::weights(weight + c * V::lanes * 4);
@@ -115,10 +130,35 @@ static inline void accumulate_pairs(typename V::Int (&acc)[P][C], const Row& row
     offset += 2;
     ahead += ahead_step;
   }
-  for (int quad = row.quads - 2 * pairs; quad > 0; --quad) {
-    step<V, P, C>(acc, Pixels(x + *offset++, row.x_column), weight, 0, ahead);
+  for (int quad = job.singles; quad > 0; --quad) {
+    asm volatile("" ::: "memory");
+    first.low = x + *offset++;
+    typename V::Int w[C];
+    LBW_UNROLL for (int c = 0; c < C; ++c) w[c] = V::weights(weight + c * V::lanes * 4);
+    LBW_UNROLL for (int p = 0; p < P; ++p) {
+      const auto value = V::broadcast(first.at(p));
+      LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::dot(acc[p][c], value, w[c]);
+    }
     weight += kQuadBytes;
   }
+  LBW_UNROLL for (int p = 0; p < P; ++p)
+    LBW_UNROLL for (int c = 0; c < C; ++c)
+      V::store_int(job.sums + (p * C + c) * V::lanes, acc[p][c]);
+}
+
+using MultiplyPairs = void (*)(const Pairs& job, const uint8_t* x, std::ptrdiff_t x_column);
+
+template <class V, int C, int... P>
+static MultiplyPairs choose_pairs(int pixels, std::integer_sequence<int, P...>) {
+  static constexpr MultiplyPairs table[] = {multiply_pairs<V, P + 1, C>...};
+  return table[pixels - 1];
+}
+
+template <class V>
+static MultiplyPairs multiply_pairs_of(int pixels, int vectors) {
+  constexpr auto kSizes = std::make_integer_sequence<int, V::pair_pixels>();
+  static_assert(V::vectors == 2);
+  return vectors == 2 ? choose_pairs<V, 2>(pixels, kSizes) : choose_pairs<V, 1>(pixels, kSizes);
 }
 
 // The same with sums in int16 for stretches of quads, then widened and added up in memory.
@@ -321,7 +361,7 @@ static void multiply(const Row& row, const int8_t* weight, int column, int chann
       __builtin_prefetch(row.r + row.r_columns[column + P + p] + channel);
   const uint8_t* x = row.x + column * row.x_column;
   const int32_t* start = row.start + channel;
-  if constexpr (V::narrow_quads > 0) {
+  if constexpr (V::kNarrow) {
     if (row.stretches) {
       for (int p = 0; p < P; ++p) __builtin_memcpy(sums + p * C * V::lanes, start, C * V::lanes * 4);
       const uint16_t* stretch = row.stretches[channel / (V::vectors * V::lanes)];
@@ -331,15 +371,7 @@ static void multiply(const Row& row, const int8_t* weight, int column, int chann
   typename V::Int acc[P][C];
   LBW_UNROLL for (int p = 0; p < P; ++p)
     LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::load_int(start + c * V::lanes);
-  bool by_pairs = false;
-  if constexpr (V::narrow_quads > 0 && P <= V::pair_pixels) {
-    by_pairs = row.pairs != nullptr;
-    const int block = channel / (V::vectors * V::lanes);
-    if (by_pairs)
-      accumulate_pairs<V, P, C>(acc, row, x, weight, row.quad_offsets + block * row.quads,
-                                row.pairs[block]);
-  }
-  if (!by_pairs) accumulate<V, P, C>(acc, row, x, weight);
+  accumulate<V, P, C>(acc, row, x, weight);
   LBW_UNROLL for (int p = 0; p < P; ++p)
     LBW_UNROLL for (int c = 0; c < C; ++c)
       V::store_int(sums + (p * C + c) * V::lanes, acc[p][c]);
@@ -361,6 +393,53 @@ static Multiply multiply_of(int pixels, int vectors) {
   return choose<V, C>(pixels, std::make_integer_sequence<int, V::pixels>());
 }
 
+// The products of all tiles of a group with one block of channels, to `sums`.
+template <class V>
+static void multiply_group(const Row& row, const Tile& tile, const int8_t* weight, int tiles,
+                           int narrow, int wide, int32_t* sums) {
+  for (int t = 0, column = tile.column; t < tiles; ++t) {
+    const int size = narrow + (t < wide);
+    multiply_of<V>(size, tile.vectors)(row, weight, column, tile.channel, sums);
+    column += size;
+    sums += size * tile.vectors * V::lanes;
+  }
+}
+
+// The same by pairs of quads. Some quads at a time: their weights, and what of the pixels meets
+// them, stay in the first-level cache.
+template <class V>
+static void multiply_group_by_pairs(const Row& row, const Tile& tile, const int8_t* weight,
+                                    int tiles, int narrow, int wide, int32_t* sums) {
+  constexpr int kQuads = 128;
+  const int block = tile.channel / (V::vectors * V::lanes), all = row.run_count * row.quads;
+  const std::ptrdiff_t pixel = tile.vectors * V::lanes;
+  const MultiplyPairs of_narrow = multiply_pairs_of<V>(narrow, tile.vectors);
+  const MultiplyPairs of_wide = wide ? multiply_pairs_of<V>(narrow + 1, tile.vectors) : nullptr;
+  Pairs job{};
+  job.offset = row.quad_offsets + static_cast<std::ptrdiff_t>(block) * all;
+  job.weight = weight;
+  for (int begin = 0; begin < all; begin += kQuads) {
+    const int quads = all - begin < kQuads ? all - begin : kQuads;
+    const int paired = 2 * row.pairs[block] - begin;
+    job.pairs = (paired < 0 ? 0 : paired < quads ? paired : quads) / 2;
+    job.singles = quads - 2 * job.pairs;
+    job.sums = sums;
+    job.from_step = begin ? pixel : 0;
+    const uint8_t* x = row.x + tile.column * row.x_column;
+    for (int t = 0; t < tiles; ++t) {
+      const int size = narrow + (t < wide);
+      job.from = begin ? job.sums : row.start + tile.channel;
+      job.ahead = tile.pixels * row.x_column + begin * size * row.ahead;
+      job.ahead_step = 2 * size * row.ahead;
+      (t < wide ? of_wide : of_narrow)(job, x, row.x_column);
+      x += size * row.x_column;
+      job.sums += size * pixel;
+    }
+    job.offset += quads;
+    job.weight += quads * pixel * 4;
+  }
+}
+
 // Tiles of equal width, give or take a pixel: a narrow last tile would idle the multipliers.
 // Some tiles are finished together, as many as keep their input in the first-level cache; all
 // blocks of channels of them follow each other, so that pixels are written from end to end.
@@ -368,12 +447,16 @@ template <class V>
 static void run_row(const Row& row) {
   constexpr int kInputBytes = 8192;
   alignas(64) int32_t sums[V::group * V::vectors * V::lanes];
-  const int pixels = row.pairs ? V::pair_pixels : V::pixels;
+  int pixels = V::pixels;
+  if constexpr (V::kNarrow)
+    if (row.pairs) pixels = V::pair_pixels;
   const int width = V::vectors * V::lanes, tiles = (row.columns + pixels - 1) / pixels;
   const int narrow = row.columns / tiles, wide_tiles = row.columns % tiles;
-  int together = kInputBytes / (row.run_count * row.quads * 4 * pixels);
-  if (together > V::group / pixels) together = V::group / pixels;
-  if (together < 1) together = 1;
+  int together = V::group / pixels;
+  if (!row.pairs) {
+    const int fit = kInputBytes / (row.run_count * row.quads * 4 * pixels);
+    if (fit < together) together = fit < 1 ? 1 : fit;
+  }
   Tile tile{sums, 0, 0, 0, 0, 0};
   for (int first = 0; first < tiles; first += together, tile.column += tile.pixels) {
     const int count = tiles - first < together ? tiles - first : together;
@@ -385,13 +468,11 @@ static void run_row(const Row& row) {
       tile.channels = rest < width ? rest : width;
       tile.vectors = (tile.channels + V::lanes - 1) / V::lanes;
       if (!row.y_float) tile.vectors += tile.vectors % 2;
-      int32_t* target = sums;
-      for (int t = 0, column = tile.column; t < count; ++t) {
-        const int size = narrow + (t < wide);
-        multiply_of<V>(size, tile.vectors)(row, weight, column, tile.channel, target);
-        column += size;
-        target += size * tile.vectors * V::lanes;
-      }
+      bool by_pairs = false;
+      if constexpr (V::kNarrow) by_pairs = row.pairs != nullptr;
+      if constexpr (V::kNarrow)
+        if (by_pairs) multiply_group_by_pairs<V>(row, tile, weight, count, narrow, wide, sums);
+      if (!by_pairs) multiply_group<V>(row, tile, weight, count, narrow, wide, sums);
       finish<V>(row, tile);
       weight += static_cast<std::ptrdiff_t>(width) * row.run_count * row.quads * 4;
     }
@@ -402,5 +483,5 @@ static void run_row(const Row& row) {
 template <class V>
 static constexpr Kernel kernel_of(int flip, const WinogradKernel* winograd,
                                   void (*depthwise)(const DepthwiseRow&) = nullptr) {
-  return {V::lanes, V::vectors, V::narrow_quads, flip, run_row<V>, winograd, depthwise};
+  return {V::lanes, V::vectors, V::kNarrow, flip, run_row<V>, winograd, depthwise};
 }

@@ -34,7 +34,8 @@ struct Vector : Avx2 {
   }
 
   // Weights of few bits: two instructions instead of three.
-  static constexpr int narrow_quads = 3, pair_pixels = 4;
+  static constexpr bool kNarrow = true;
+  static constexpr int pair_pixels = 4;
   struct Narrow : Avx2 {
     static inline Int zero() { return _mm256_setzero_si256(); }
     static inline Int dot(Int acc, Int x, Int w) {

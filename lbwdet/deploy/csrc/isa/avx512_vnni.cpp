@@ -21,7 +21,7 @@ struct Vector {
   using Float = __m512;
   using Words = __m512i;
   static constexpr int lanes = 16, pixels = 14, vectors = 2, group = pixels;
-  static constexpr int narrow_quads = 0, pair_pixels = pixels;
+  static constexpr bool kNarrow = false;
 
   static inline Int broadcast(const uint8_t* p) {
     int32_t four;

@@ -19,7 +19,7 @@ namespace {
 #include "avx2.inl"
 
 struct Vector : Avx2 {
-  static constexpr int narrow_quads = 0, pair_pixels = pixels;
+  static constexpr bool kNarrow = false;
   static inline Int dot(Int acc, Int x, Int w) { return _mm256_dpbusd_avx_epi32(acc, x, w); }
   static inline Int dot_pairs(Int acc, Int x, Int w) { return _mm256_dpwssd_avx_epi32(acc, x, w); }
 };

@@ -36,7 +36,7 @@ struct Vector {
   using Float = float32x4_t;
   using Words = int16x8_t;
   static constexpr int lanes = 4, pixels = 6, vectors = 4, group = pixels;
-  static constexpr int narrow_quads = 0, pair_pixels = pixels;
+  static constexpr bool kNarrow = false;
 
   static inline Int broadcast(const uint8_t* p) {
     uint32_t four;

@@ -19,7 +19,7 @@ struct Vector {
     int16_t v[16];
   };
   static constexpr int lanes = 8, pixels = 4, vectors = 2, group = pixels;
-  static constexpr int narrow_quads = 0, pair_pixels = pixels;
+  static constexpr bool kNarrow = false;
 
   template <class Result, class Function>
   static inline Result each(Function function) {

@@ -109,7 +109,7 @@ struct Vector {
   using Float = v128_t;
   using Words = v128_t;
   static constexpr int lanes = 4, pixels = 6, vectors = 2, group = pixels;
-  static constexpr int narrow_quads = 0, pair_pixels = pixels;
+  static constexpr bool kNarrow = false;
 
   struct Halves {
     v128_t even, odd;  // of four bytes, numbers 0 and 2, and 1 and 3, as int16

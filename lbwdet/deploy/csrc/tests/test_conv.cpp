@@ -5,6 +5,7 @@
 // Lines of standard input are layers to test beside the built-in sweeps:
 // in_channels out_channels kernel stride padding. Exit status 1 if anything differs.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -321,6 +322,25 @@ void fully_connected(bool reduced) {
     }
 }
 
+// Windows that are read in several parts, of several runs, by pairs of quads and without.
+void long_windows(bool reduced) {
+  int kind = 0;
+  for (const auto& [ci, kernel, stride] : {std::array{517, 1, 1}, std::array{90, 3, 2},
+                                           std::array{130, 3, 1}, std::array{23, 7, 2}})
+    for (int weights : {8, 24, 40, 64})
+      for (int co : {7, 16, 41}) {
+        if (reduced && (kind + co) % 3) {
+          ++kind;
+          continue;
+        }
+        Case c = layer(ci, co, kernel, stride, kernel / 2, 7 + kind % 3, 9 + kind % 5);
+        c.weights = weights;
+        c.threads = 1 + kind % 2;
+        vary(c, kind++);
+        check(c);
+      }
+}
+
 void extremes() {
   // Largest sums of either sign, and no intermediate int16 or int32 that gives way. Weights of
   // few bits let kernels add up more products in int16: the bound must hold for every magnitude.
@@ -513,6 +533,7 @@ int main(int argc, char** argv) {
   sweep_sizes(reduced);
   sweep_windows(reduced);
   fully_connected(reduced);
+  long_windows(reduced);
   extremes();
   adversaries();
   wide_ranges();
