@@ -86,20 +86,13 @@ def head_of(model: Any) -> type[Head]:
         ConfigError: there is none.
     """
     module = getattr(model, "roi_head", None) or getattr(model, "bbox_head", None)
+    supported = f"heads that can be are {', '.join(sorted(HEADS))}"
     for kind in type(module).__mro__:
         found = HEADS.get(kind.__name__)
         if found is not None and MODELS.get(kind.__name__) is kind:
             if any(type(model) is MODELS.get(name) for name in found.detectors):
                 return found
+            supported = f"{kind.__name__} can be in {' or '.join(found.detectors)}"
             break
     with_head = "" if module is None else f" with {type(module).__name__}"
-    raise ConfigError(
-        f"{type(model).__name__}{with_head} cannot be lowered; supported are {supported()}"
-    )
-
-
-def supported() -> str:
-    """The registered heads and their detectors, for messages."""
-    return "; ".join(
-        f"{' or '.join(kind.detectors)} with {name}" for name, kind in sorted(HEADS.items())
-    )
+    raise ConfigError(f"{type(model).__name__}{with_head} cannot be lowered; {supported}")
