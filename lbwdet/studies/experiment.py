@@ -26,6 +26,7 @@ from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.environment import commit, cpu_name
 from lbwdet.measuring.speed import pinned_threads
 from lbwdet.measuring.testset import load_test_set
+from lbwdet.posttraining import PostTraining
 from lbwdet.studies.weight_settings import with_weight_settings
 from lbwdet.training.jobs import TrainingJob
 
@@ -104,6 +105,12 @@ EXPERIMENTS = {
         more=("w4a8",),
     ),
 }
+
+
+# More images and positions than lbwdet quantize takes: what low-bit variants of a published
+# detector start from matters more than their training. It takes 6 GB of memory.
+_START_IMAGES = 192
+_START = PostTraining(positions=60_000, waiting_bytes=6_000_000_000)
 
 
 def width_options(width: int) -> dict[str, Any]:
@@ -198,10 +205,12 @@ def run_experiment(
             "train",
             runs / "projected" / variant,
             dict(quant.weight),
+            num=_START_IMAGES,
             measure=False,
+            activation=quant.get("activation"),
+            settings=_START,
         )
-        if "activation" not in quant:  # their ranges are found at the start of the training
-            results.measure("projected", variant, 0, experiment.config(variant), found.checkpoint)
+        results.measure("projected", variant, 0, experiment.config(variant), found.checkpoint)
         return str(found.checkpoint)
 
     tuned = [(variant, seed) for variant in known if variant in variants for seed in settings.seeds]

@@ -37,7 +37,8 @@ class LevelStepHook(Hook):
     steady gradient, in levels per step. Weight decay has no meaning beside it.
 
     Args:
-        levels: pace of low-bit weights relative to the learning rate; 0 keeps their levels.
+        levels: pace of low-bit weights relative to the learning rate; 0 keeps their levels, and
+            saves the time for their gradients.
         reals: that of all others.
     """
 
@@ -54,6 +55,9 @@ class LevelStepHook(Hook):
         if not isinstance(wrapper, OptimWrapper):
             raise ConfigError("LevelStepHook: several optimizers are not supported; use one")
         self._layers = {id(layer.weight): layer for layer in _low_bit(bare_model(runner))}
+        if self.levels == 0:
+            for layer in self._layers.values():
+                layer.weight.requires_grad_(False)
         self._handles = [
             wrapper.optimizer.register_step_pre_hook(self._into_units),
             wrapper.optimizer.register_step_post_hook(self._out_of_units),

@@ -125,8 +125,16 @@ def test_a_published_detector_is_trained_on_from_weights_that_images_chose(jobs,
     def measure(self: _Results, kind: str, variant: str, seed: int, *rest: Any) -> None:
         measured.append((kind, variant, seed))
 
-    def post_train(config: str, checkpoint: Path, images: str, out: Path, weight: dict, **_: Any):
-        projected.append((Path(config).stem, str(checkpoint), images, weight))
+    def post_train(
+        config: str,
+        checkpoint: Path,
+        images: str,
+        out: Path,
+        weight: dict,
+        activation: dict,
+        **_: Any,
+    ):
+        projected.append((Path(config).stem, str(checkpoint), images, weight, activation))
         return SimpleNamespace(checkpoint=out / "chosen.pth")
 
     monkeypatch.setattr(_Results, "measure", measure)
@@ -135,10 +143,11 @@ def test_a_published_detector_is_trained_on_from_weights_that_images_chose(jobs,
     run_experiment("voc-sample_yolox_nano", "o.json", "runs", settings)
     published = "work_dirs/yolox_nano_voc-sample.pth"
     weight = dict(bit_width=4, code="dense", granularity="channel")
-    assert projected == [("lbw_yolox_nano_voc-sample_fp32", published, "train", weight)]
-    # No projected row: the ranges of 8-bit activations are not there before the training.
+    activation = dict(bit_width=8, granularity="channel")
+    assert projected == [("lbw_yolox_nano_voc-sample_fp32", published, "train", weight, activation)]
     assert measured == [
         ("published", "fp32", 0),
+        ("projected", "w4a8", 0),
         ("trained", "fp32-finetuned", 1),
         ("trained", "fp32-finetuned", 2),
         ("trained", "w4a8", 1),
