@@ -2,7 +2,7 @@
 # the float one: levels and statistics of norms stay, gains, offsets and biases move, counted in
 # their own size, and are averaged. What was tried is in docs/results/yolox_nano_recipe.json.
 _base_ = './pretrained_1e.py'
-train_cfg = dict(max_epochs=6)
+train_cfg = dict(max_epochs=4)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=16),
     dict(
@@ -10,14 +10,14 @@ param_scheduler = [
         by_epoch=True,
         convert_to_iter_based=True,
         begin=0,
-        end=6,
-        T_max=6,
+        end=4,
+        T_max=4,
         eta_min=0)
 ]
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
-    optimizer=dict(type='Adam', lr=0.001, betas=(0.9, 0.99)))
+    optimizer=dict(type='Adam', lr=0.0005, betas=(0.9, 0.99)))
 hooks = [
     dict(type='ChannelsLastHook'),
     dict(type='NormEvalHook'),
