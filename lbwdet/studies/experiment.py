@@ -89,7 +89,7 @@ EXPERIMENTS = {
         base="fp32",
         variants=("fp32-finetuned", "6bit", "4bit", "3bit"),
         rounded={},
-        more=("6bit-paper", "5bit", "4bit-two-term", "2bit", "w4a8"),
+        more=("6bit-paper", "5bit", "4bit-two-term", "2bit", "w6a8", "w4a8"),
         published=True,
     ),
     "voc-sample_frcnn_lite0": Experiment(
