@@ -51,7 +51,7 @@ SCHEMES = {"bcgd": "bcgd", "binary-relax": "binary_relax"}
 # Weights of 4 bits, activations of 8: w4a8; then the estimator of their gradient.
 WIDTHS = re.compile(
     r"(w(?P<weight>\d)a(?P<activation>\d)(_(?P<ste>relu|identity))?"
-    r"|(?P<bits>\d)bit(-(?P<code>paper|two-term))?(_(?P<scheme>bcgd|binary-relax))?)"
+    r"|(?P<bits>\d)bit(-(?P<code>paper|two-term)|-nearest)?(_(?P<scheme>bcgd|binary-relax))?)"
 )
 LOW_BIT = [name for name in ALL if "fp32" not in name]
 

@@ -89,7 +89,10 @@ EXPERIMENTS = {
         base="fp32",
         variants=("fp32-finetuned", "6bit", "4bit", "3bit"),
         rounded={},
-        more=("6bit-paper", "5bit", "4bit-two-term", "2bit", "w6a8", "w4a8"),
+        more=(
+            *("6bit-paper", "6bit-nearest", "5bit", "4bit-two-term", "2bit"),
+            *("w6a8", "w4a8"),
+        ),
         published=True,
     ),
     "voc-sample_frcnn_lite0": Experiment(
@@ -107,6 +110,8 @@ EXPERIMENTS = {
 }
 
 
+# Variants that start from the levels nearest to the published weights, for comparison.
+_NEAREST = "-nearest"
 # More images and positions than lbwdet quantize takes: what low-bit variants of a published
 # detector start from matters more than their training. It takes 6 GB of memory.
 _START_IMAGES = 192
@@ -197,7 +202,7 @@ def run_experiment(
     def start(variant: str, published: Path) -> str:
         """The published weights as this variant starts from them."""
         quant = load_config(experiment.config(variant)).model.get("quant")
-        if quant is None:
+        if quant is None or variant.endswith(_NEAREST):
             return str(published)
         found = post_train_detector(
             experiment.config(experiment.base),

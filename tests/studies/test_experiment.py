@@ -139,7 +139,8 @@ def test_a_published_detector_is_trained_on_from_weights_that_images_chose(jobs,
 
     monkeypatch.setattr(_Results, "measure", measure)
     monkeypatch.setattr(module, "post_train_detector", post_train)
-    settings = ExperimentSettings(seeds=(1, 2), variants=("w4a8", "fp32-finetuned"))
+    variants = ("w4a8", "fp32-finetuned", "6bit-nearest")
+    settings = ExperimentSettings(seeds=(1, 2), variants=variants)
     run_experiment("voc-sample_yolox_nano", "o.json", "runs", settings)
     published = "work_dirs/yolox_nano_voc-sample.pth"
     weight = dict(bit_width=4, code="dense", granularity="channel")
@@ -150,12 +151,16 @@ def test_a_published_detector_is_trained_on_from_weights_that_images_chose(jobs,
         ("projected", "w4a8", 0),
         ("trained", "fp32-finetuned", 1),
         ("trained", "fp32-finetuned", 2),
+        ("trained", "6bit-nearest", 1),
+        ("trained", "6bit-nearest", 2),
         ("trained", "w4a8", 1),
         ("trained", "w4a8", 2),
     ]
     assert [(job.work_dir.as_posix(), job.options["load_from"]) for job in jobs] == [
         ("runs/seed1/fp32-finetuned", published),
         ("runs/seed2/fp32-finetuned", published),
+        ("runs/seed1/6bit-nearest", published),
+        ("runs/seed2/6bit-nearest", published),
         ("runs/seed1/w4a8", "runs/projected/w4a8/chosen.pth"),
         ("runs/seed2/w4a8", "runs/projected/w4a8/chosen.pth"),
     ]
