@@ -34,7 +34,8 @@ class LevelStepHook(Hook):
     step first moves those weights that the loss asks for most.
 
     To be used with SGD and momentum, whose ``lr / (1 - momentum)`` then is the pace of a
-    steady gradient, in levels per step. Weight decay has no meaning beside it.
+    steady gradient, in levels per step; or, where levels stay, with Adam, whose ``lr`` then is
+    the pace of every entry. Weight decay has no meaning beside it.
 
     Args:
         levels: pace of low-bit weights relative to the learning rate; 0 keeps their levels, and
