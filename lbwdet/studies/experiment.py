@@ -113,7 +113,7 @@ EXPERIMENTS = {
 # Variants that start from the levels nearest to the published weights, for comparison.
 _NEAREST = "-nearest"
 # More images and positions than lbwdet quantize takes: what low-bit variants of a published
-# detector start from matters more than their training. It takes 6 GB of memory.
+# detector start from matters more than their training. It takes 5 GB of memory.
 _START_IMAGES = 192
 _START = PostTraining(positions=60_000, waiting_bytes=6_000_000_000)
 
