@@ -1,5 +1,6 @@
 """A detector at low bits from images alone: what ``lbwdet quantize --post-training`` does."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -85,6 +86,7 @@ def post_train_detector(
     num_images: int | None = None,
     data_root: str | None = None,
     activation: Mapping[str, Any] | None = None,
+    settings: PostTraining | None = None,
 ) -> PostTrained:
     """Writes ``out_dir``/``config.py`` and ``out_dir``/``post_trained.pth``.
 
@@ -106,6 +108,7 @@ def post_train_detector(
         data_root: overrides the data root of the config.
         activation: as :func:`lbwdet.layers.quantize_` takes it; calibrated on the same images, and
             weights are chosen for what layers then read.
+        settings: of the post-training; its refinement is ``refine_steps``' matter.
 
     Raises:
         ConfigError, DataError, CheckpointError: with a message for the user.
@@ -125,7 +128,10 @@ def post_train_detector(
     low_bit = out_dir / "config.py"
     quant: dict[str, Any] = dict(weight=weight, keep_float=keep_float, activation=activation)
     write_quantized_config(config, low_bit, checkpoint=checkpoint, **quant)
-    settings = PostTraining(refinement=Refinement(steps=refine_steps) if refine_steps else None)
+    settings = dataclasses.replace(
+        settings or PostTraining(),
+        refinement=Refinement(steps=refine_steps) if refine_steps else None,
+    )
     key = _key(cfg, state, paths, dict(weight), list(keep_float), activation, settings)
     written, told = out_dir / "post_trained.pth", out_dir / "post_training.json"
     found = _finished(told, written, key)

@@ -26,6 +26,7 @@ from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.environment import commit, cpu_name
 from lbwdet.measuring.speed import pinned_threads
 from lbwdet.measuring.testset import load_test_set
+from lbwdet.posttraining import PostTraining
 from lbwdet.studies.weight_settings import with_weight_settings
 from lbwdet.training.jobs import TrainingJob
 
@@ -88,7 +89,10 @@ EXPERIMENTS = {
         base="fp32",
         variants=("fp32-finetuned", "6bit", "4bit", "3bit"),
         rounded={},
-        more=("5bit", "2bit", "w4a8"),
+        more=(
+            *("6bit-paper", "6bit-nearest", "5bit", "4bit-two-term", "2bit"),
+            *("w6a8", "w4a8"),
+        ),
         published=True,
     ),
     "voc-sample_frcnn_lite0": Experiment(
@@ -104,6 +108,14 @@ EXPERIMENTS = {
         more=("w4a8",),
     ),
 }
+
+
+# Variants that start from the levels nearest to the published weights, for comparison.
+_NEAREST = "-nearest"
+# More images and positions than lbwdet quantize takes: what low-bit variants of a published
+# detector start from matters more than their training. It takes 5 GB of memory.
+_START_IMAGES = 192
+_START = PostTraining(positions=60_000, waiting_bytes=6_000_000_000)
 
 
 def width_options(width: int) -> dict[str, Any]:
@@ -190,7 +202,7 @@ def run_experiment(
     def start(variant: str, published: Path) -> str:
         """The published weights as this variant starts from them."""
         quant = load_config(experiment.config(variant)).model.get("quant")
-        if quant is None:
+        if quant is None or variant.endswith(_NEAREST):
             return str(published)
         found = post_train_detector(
             experiment.config(experiment.base),
@@ -198,10 +210,12 @@ def run_experiment(
             "train",
             runs / "projected" / variant,
             dict(quant.weight),
+            num=_START_IMAGES,
             measure=False,
+            activation=quant.get("activation"),
+            settings=_START,
         )
-        if "activation" not in quant:  # their ranges are found at the start of the training
-            results.measure("projected", variant, 0, experiment.config(variant), found.checkpoint)
+        results.measure("projected", variant, 0, experiment.config(variant), found.checkpoint)
         return str(found.checkpoint)
 
     tuned = [(variant, seed) for variant in known if variant in variants for seed in settings.seeds]

@@ -3,6 +3,7 @@
 import lbwdet.compat  # noqa: F401  (mmdet imports mmcv.ops)
 from lbwdet.checkpoint_file import close_other_doors
 from lbwdet.training.activation_hook import ActivationHook
+from lbwdet.training.channels_last_hook import ChannelsLastHook
 from lbwdet.training.cpu_amp import CPUAmpOptimWrapper
 from lbwdet.training.epoch_seed_hook import EpochSeedHook
 from lbwdet.training.level_step_hook import LevelStepHook
@@ -16,6 +17,7 @@ from lbwdet.training.teacher_hook import TeacherHook
 __all__ = [
     "ActivationHook",
     "CPUAmpOptimWrapper",
+    "ChannelsLastHook",
     "EpochSeedHook",
     "LevelStepHook",
     "NormEvalHook",

@@ -34,10 +34,12 @@ class LevelStepHook(Hook):
     step first moves those weights that the loss asks for most.
 
     To be used with SGD and momentum, whose ``lr / (1 - momentum)`` then is the pace of a
-    steady gradient, in levels per step. Weight decay has no meaning beside it.
+    steady gradient, in levels per step; or, where levels stay, with Adam, whose ``lr`` then is
+    the pace of every entry. Weight decay has no meaning beside it.
 
     Args:
-        levels: pace of low-bit weights relative to the learning rate; 0 keeps their levels.
+        levels: pace of low-bit weights relative to the learning rate; 0 keeps their levels, and
+            saves the time for their gradients.
         reals: that of all others.
     """
 
@@ -54,6 +56,9 @@ class LevelStepHook(Hook):
         if not isinstance(wrapper, OptimWrapper):
             raise ConfigError("LevelStepHook: several optimizers are not supported; use one")
         self._layers = {id(layer.weight): layer for layer in _low_bit(bare_model(runner))}
+        if self.levels == 0:
+            for layer in self._layers.values():
+                layer.weight.requires_grad_(False)
         self._handles = [
             wrapper.optimizer.register_step_pre_hook(self._into_units),
             wrapper.optimizer.register_step_post_hook(self._out_of_units),

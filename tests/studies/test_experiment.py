@@ -125,28 +125,42 @@ def test_a_published_detector_is_trained_on_from_weights_that_images_chose(jobs,
     def measure(self: _Results, kind: str, variant: str, seed: int, *rest: Any) -> None:
         measured.append((kind, variant, seed))
 
-    def post_train(config: str, checkpoint: Path, images: str, out: Path, weight: dict, **_: Any):
-        projected.append((Path(config).stem, str(checkpoint), images, weight))
+    def post_train(
+        config: str,
+        checkpoint: Path,
+        images: str,
+        out: Path,
+        weight: dict,
+        activation: dict,
+        **_: Any,
+    ):
+        projected.append((Path(config).stem, str(checkpoint), images, weight, activation))
         return SimpleNamespace(checkpoint=out / "chosen.pth")
 
     monkeypatch.setattr(_Results, "measure", measure)
     monkeypatch.setattr(module, "post_train_detector", post_train)
-    settings = ExperimentSettings(seeds=(1, 2), variants=("w4a8", "fp32-finetuned"))
+    variants = ("w4a8", "fp32-finetuned", "6bit-nearest")
+    settings = ExperimentSettings(seeds=(1, 2), variants=variants)
     run_experiment("voc-sample_yolox_nano", "o.json", "runs", settings)
     published = "work_dirs/yolox_nano_voc-sample.pth"
     weight = dict(bit_width=4, code="dense", granularity="channel")
-    assert projected == [("lbw_yolox_nano_voc-sample_fp32", published, "train", weight)]
-    # No projected row: the ranges of 8-bit activations are not there before the training.
+    activation = dict(bit_width=8, granularity="channel")
+    assert projected == [("lbw_yolox_nano_voc-sample_fp32", published, "train", weight, activation)]
     assert measured == [
         ("published", "fp32", 0),
+        ("projected", "w4a8", 0),
         ("trained", "fp32-finetuned", 1),
         ("trained", "fp32-finetuned", 2),
+        ("trained", "6bit-nearest", 1),
+        ("trained", "6bit-nearest", 2),
         ("trained", "w4a8", 1),
         ("trained", "w4a8", 2),
     ]
     assert [(job.work_dir.as_posix(), job.options["load_from"]) for job in jobs] == [
         ("runs/seed1/fp32-finetuned", published),
         ("runs/seed2/fp32-finetuned", published),
+        ("runs/seed1/6bit-nearest", published),
+        ("runs/seed2/6bit-nearest", published),
         ("runs/seed1/w4a8", "runs/projected/w4a8/chosen.pth"),
         ("runs/seed2/w4a8", "runs/projected/w4a8/chosen.pth"),
     ]

@@ -54,7 +54,7 @@ def test_levels_stay_where_they_shall():
     net = low_bit()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     one_step(net, torch.ones_like, LevelStepHook(levels=0))
-    assert torch.equal(net[0].weight, before["0.weight"])
+    assert torch.equal(net[0].weight, before["0.weight"]) and not net[0].weight.requires_grad
     assert not torch.equal(net[0].bias, before["0.bias"])
 
 
