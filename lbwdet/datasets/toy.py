@@ -69,7 +69,7 @@ def make_toy_dataset(
             f"size={size[0]}x{size[1]}; allowed are a seed of at least 0, at least 1 image "
             f"in each split and sides of at least {SMALLEST_SIDE} pixels"
         )
-    parameters = dict(
+    parameters: dict[str, Any] = dict(
         format=FORMAT, seed=seed, num_trainval=num_trainval, num_test=num_test, size=list(size)
     )
     existing = _existing(root, parameters)

@@ -40,7 +40,9 @@ def coco_accuracy(
     categories = [dict(id=label, name=name) for label, name in enumerate(classes)]
     wanted, found = COCO(), COCO()
     with contextlib.redirect_stdout(io.StringIO()):  # it prints
-        for into, instances in ((wanted, truths), (found, detections)):
+        pairs: list[tuple[COCO, Sequence[Detections | GroundTruth]]]
+        pairs = [(wanted, truths), (found, detections)]
+        for into, instances in pairs:
             entries = [
                 dict(entry, image_id=number)
                 for number, one in enumerate(instances)
