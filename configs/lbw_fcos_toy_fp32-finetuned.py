@@ -4,4 +4,5 @@ _base_ = [
     './_base_/schedules/toy_adamw_finetune.py', './_base_/default_runtime.py'
 ]
 model = dict(bbox_head=dict(num_classes=6))
+train_dataloader = dict(batch_size=4)
 load_from = 'work_dirs/lbw_fcos_toy_fp32/epoch_10.pth'
