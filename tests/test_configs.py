@@ -43,7 +43,9 @@ FAMILIES = {
     "lbw_rfcn_toy": ("6bit", "4bit"),
     **{f"lbw_yolox_nano_{data}": (*BIT_WIDTHS, "w4a8") for data in VOC},
     **{f"lbw_frcnn_lite0_{data}": ("6bit", "4bit", "3bit", "w4a8") for data in VOC},
-    **{f"lbw_{subject.config}": subject.trained for subject in SUBJECTS.values() if subject.trained},
+    **{
+        f"lbw_{subject.config}": subject.trained for subject in SUBJECTS.values() if subject.trained
+    },
 }
 # 4 and 3 bits gain magnitudes by the dense code; the others keep the paper's.
 CODES = {"4bit": "dense", "3bit": "dense"}
