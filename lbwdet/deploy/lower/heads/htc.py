@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from mmdet.models.roi_heads import HybridTaskCascadeRoIHead
 from torch import Tensor
@@ -41,7 +41,7 @@ class HybridTaskCascade(CascadeRCNN):
 
     base = HybridTaskCascadeRoIHead
     methods = ("predict", *CascadeRCNN.methods)
-    masks = FlowOfMasks
+    masks: ClassVar[type[MaskBranch]] = FlowOfMasks
 
     def __init__(self, model: Any) -> None:
         roi_head = model.roi_head
