@@ -82,7 +82,7 @@ class SampledBoxes(Operation):
             offsets = np.rint(offsets)  # on pixels, and on the border
         offsets = offsets.astype(np.float32)
         if random.random() < 0.3:
-            hostile = np.array([np.inf, -np.inf, np.nan, 1e30, -(2.0**63), -0.0], np.float32)
+            hostile = np.array([np.inf, -np.inf, 1e30, -(2.0**63), -0.0], np.float32)
             struck = random.random(offsets.shape) < 0.1
             offsets[struck] = random.choice(hostile, int(struck.sum()))
         deltas = random.normal(0, 1, (1, height, width, 4)).astype(np.float32)
