@@ -60,6 +60,10 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], Run], str]] = {
     ),
     "study": (studies.study, "reproduce the theory of straight-through estimators"),
     "zoo": (studies.zoo, "try every config that MMDetection ships, in float and quantized"),
+    "trained-zoo": (
+        studies.trained_zoo,
+        "train some of each family, and measure them in float, quantized and deployed",
+    ),
     "results": (studies.results, "write the tables of README.md and docs/results.md from JSON"),
 }
 

@@ -25,12 +25,14 @@ from lbwdet.layers import (
     unquantized_weights,
 )
 from lbwdet.studies.experiment import EXPERIMENTS
+from lbwdet.studies.trained_zoo import SUBJECTS
 from lbwdet.training.build import build_model
 from lbwdet.training.scheme_hook import configured_scheme
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 NAME = re.compile(
-    r"(?P<family>lbw_(?:frcnn(?:_lite0)?|rfcn(?:_r\d+)?|yolox_nano)_"
+    r"(?P<family>lbw_(?:frcnn(?:_lite0)?|rfcn(?:_r\d+)?|yolox_nano"
+    r"|retinanet|fcos|rtmdet_tiny|mask_rcnn)_"
     r"(?P<data>voc|bccd|voc-sample|toy))_(?P<variant>.+)"
 )
 VOC = ("voc", "voc-sample")
@@ -41,6 +43,9 @@ FAMILIES = {
     "lbw_rfcn_toy": ("6bit", "4bit"),
     **{f"lbw_yolox_nano_{data}": (*BIT_WIDTHS, "6bit-paper", "w4a8") for data in VOC},
     **{f"lbw_frcnn_lite0_{data}": ("6bit", "4bit", "3bit", "w4a8") for data in VOC},
+    **{
+        f"lbw_{subject.config}": subject.trained for subject in SUBJECTS.values() if subject.trained
+    },
 }
 # 4 and 3 bits gain magnitudes by the dense code, and 6 and 5 by the two-term one, which a compact
 # detector needs; the others keep the paper's.

@@ -68,6 +68,8 @@ EXCEPTIONS: dict[str, set[str]] = {
     "studies/results_page.py": {"comparison", "benchmark"},
     # A published detector's low-bit variants start from what post-training gives.
     "studies/experiment.py": {"bit_plan"},
+    # It takes detectors all the way: trained or projected, exported, measured.
+    "studies/trained_zoo.py": {"bit_plan", "export"},
     # The zoo deploys what it has trained a step.
     "studies/zoo/deployment.py": {"deploy"},
     # Of a pipeline it keeps what deployment keeps.

@@ -139,6 +139,34 @@ def zoo(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def trained_zoo(parser: argparse.ArgumentParser) -> Run:
+    add = parser.add_argument
+    add("--only", nargs="+", metavar="NAME", help="these detectors, for example fcos [all]")
+    add(
+        "--out",
+        default="docs/results/trained_zoo.json",
+        metavar="FILE.json",
+        help="results, gone on with [%(default)s]",
+    )
+    add_shared(
+        parser,
+        "--work-dir",
+        default="work_dirs/trained_zoo",
+        help="for checkpoints and artifacts [%(default)s]",
+    )
+    add_shared(parser, "--data-root", default="data/toy", help="of the toy data set [%(default)s]")
+    add_shared(parser, "--threads")
+
+    def run(args: argparse.Namespace) -> None:
+        from lbwdet.studies.trained_zoo import run_trained_zoo
+        from lbwdet.studies.trained_zoo_report import markdown
+
+        content = run_trained_zoo(args.out, args.work_dir, args.data_root, args.only, args.threads)
+        print(markdown(content))
+
+    return run
+
+
 def results(parser: argparse.ArgumentParser) -> Run:
     pages = ["README.md", "docs/results.md"]
     parser.add_argument(

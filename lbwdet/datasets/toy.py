@@ -1,20 +1,24 @@
 """A small detection data set that is drawn instead of downloaded.
 
-Written in the PASCAL VOC layout. The same parameters give the same bytes, as
-long as numpy and OpenCV do not change their generators and encoders: each
-image has a random generator of its own, seeded by (seed, split, index).
+Written in the PASCAL VOC layout, with masks beside it as COCO has them. The same
+parameters give the same bytes, as long as numpy and OpenCV do not change their
+generators and encoders: each image has a random generator of its own, seeded by
+(seed, split, index).
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from lbwdet.datasets.toy_drawing import CLASSES, ToyObject, draw_image
+from lbwdet.datasets.toy_masks import FOLDER as MASKS
+from lbwdet.datasets.toy_masks import write_masks
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.files import atomic_folder, write_json
 
@@ -22,8 +26,10 @@ MANIFEST = "toy.json"  # in the root; its presence says that the data set is com
 FORMAT = 1  # raised whenever the same parameters come to mean other images
 SMALLEST_SIDE = 96
 JPEG_QUALITY = 92
+IMAGES = "VOC2007"
 
 Progress = Callable[[Sequence[tuple[str, int]]], Iterable[tuple[str, int]]]
+Objects = dict[str, list[list[ToyObject]]]  # of each image of each split
 
 
 def make_toy_dataset(
@@ -34,7 +40,9 @@ def make_toy_dataset(
     size: tuple[int, int] = (192, 160),
     progress: Progress = iter,
 ) -> dict[str, Any]:
-    """Writes ``root/VOC2007``, or checks and reuses the one that is there.
+    """Writes ``root/VOC2007`` and ``root/annotations``, or checks and reuses what is there.
+
+    A data set from before there were masks gets them, and is left as it is otherwise.
 
     Args:
         root: Data root; the folder appears under this name only when complete.
@@ -46,7 +54,8 @@ def make_toy_dataset(
 
     Returns:
         The manifest: ``parameters``, ``classes``, ``boxes`` (split -> class ->
-        count) and ``digest`` (SHA-256 over the names and bytes of all files).
+        count), ``digest`` and ``masks`` (SHA-256 over the names and bytes of all files of
+        either folder).
 
     Raises:
         ConfigError: A count below 1 or a side below 96 pixels.
@@ -60,17 +69,22 @@ def make_toy_dataset(
             f"size={size[0]}x{size[1]}; allowed are a seed of at least 0, at least 1 image "
             f"in each split and sides of at least {SMALLEST_SIDE} pixels"
         )
-    parameters = dict(
+    parameters: dict[str, Any] = dict(
         format=FORMAT, seed=seed, num_trainval=num_trainval, num_test=num_test, size=list(size)
     )
     existing = _existing(root, parameters)
     if existing is not None:
-        return existing
+        return existing if "masks" in existing else _add_masks(root, existing, progress)
 
     with atomic_folder(root) as scratch:
-        boxes = _write_images(scratch / "VOC2007", parameters, progress)
+        objects = _write_images(scratch / IMAGES, parameters, progress)
+        write_masks(scratch, objects, parameters["size"])
         manifest = dict(
-            parameters=parameters, classes=list(CLASSES), boxes=boxes, digest=_digest(scratch)
+            parameters=parameters,
+            classes=list(CLASSES),
+            boxes=_counts(objects),
+            digest=_digest(scratch, IMAGES),
+            masks=_digest(scratch, MASKS),
         )
         write_json(scratch / MANIFEST, manifest)
         try:
@@ -101,7 +115,7 @@ def _existing(root: Path, parameters: dict[str, Any]) -> dict[str, Any] | None:
     advice = "remove it or choose another --root"
     try:
         manifest: dict[str, Any] = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-        made_with, digest = manifest["parameters"], manifest["digest"]
+        made_with, _ = manifest["parameters"], manifest["digest"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{root} exists and is not a toy data set (no usable {MANIFEST} in it); {advice}"
@@ -111,36 +125,61 @@ def _existing(root: Path, parameters: dict[str, Any]) -> dict[str, Any] | None:
             f"{root} holds a toy data set made with {made_with}, "
             f"asked for is {parameters}; {advice}"
         )
-    if digest != _digest(root):
+    found = {"digest": _digest(root, IMAGES), "masks": _digest(root, MASKS)}
+    if any(manifest.get(key, now) != now for key, now in found.items()):
         raise DataError(f"{root}: files of this toy data set were changed or are missing; {advice}")
     return manifest
 
 
-def _write_images(
-    folder: Path, parameters: dict[str, Any], progress: Progress
-) -> dict[str, dict[str, int]]:
-    """Draws everything below ``folder``; returns the boxes per split and class."""
-    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
-        (folder / name).mkdir(parents=True)
+def _add_masks(root: Path, manifest: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Draws everything once more, for the masks alone."""
+    objects: Objects = {}
+    for split, _, _, found in _drawn(manifest["parameters"], progress):
+        objects.setdefault(split, []).append(found)
+    write_masks(root, objects, manifest["parameters"]["size"])
+    manifest = dict(manifest, masks=_digest(root, MASKS))
+    write_json(root / MANIFEST, manifest)
+    return manifest
+
+
+def _drawn(
+    parameters: Mapping[str, Any], progress: Progress
+) -> Iterator[tuple[str, int, NDArray[np.uint8], list[ToyObject]]]:
+    """Split, index, picture and objects of every image."""
     size = tuple(parameters["size"])
     counts = {"trainval": parameters["num_trainval"], "test": parameters["num_test"]}
-    boxes = {split: dict.fromkeys(CLASSES, 0) for split in counts}
     jobs = [(split, index) for split, count in counts.items() for index in range(count)]
     for split, index in progress(jobs):
         rng = np.random.default_rng([parameters["seed"], list(counts).index(split), index])
-        image, objects = draw_image(rng, size)
+        yield split, index, *draw_image(rng, size)
+
+
+def _write_images(folder: Path, parameters: dict[str, Any], progress: Progress) -> Objects:
+    """Draws everything below ``folder``; returns what there is to see."""
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (folder / name).mkdir(parents=True)
+    size = tuple(parameters["size"])
+    objects: Objects = {}
+    for split, index, image, found in _drawn(parameters, progress):
         stem = f"{split}_{index:05d}"
         _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         (folder / "JPEGImages" / f"{stem}.jpg").write_bytes(encoded.tobytes())
         (folder / "Annotations" / f"{stem}.xml").write_text(
-            _annotation(f"{stem}.jpg", size, objects), encoding="utf-8"
+            _annotation(f"{stem}.jpg", size, found), encoding="utf-8"
         )
-        for item in objects:
-            boxes[split][item.name] += 1
-    for split, count in counts.items():
-        lines = "".join(f"{split}_{index:05d}\n" for index in range(count))
+        objects.setdefault(split, []).append(found)
+    for split, images in objects.items():
+        lines = "".join(f"{split}_{index:05d}\n" for index in range(len(images)))
         (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(lines, encoding="utf-8")
-    return boxes
+    return objects
+
+
+def _counts(objects: Objects) -> dict[str, dict[str, int]]:
+    """The boxes per split and class."""
+    names = {
+        split: [one.name for found in images for one in found] for split, images in objects.items()
+    }
+    return {split: {name: found.count(name) for name in CLASSES} for split, found in names.items()}
 
 
 def _annotation(filename: str, size: tuple[int, ...], objects: list[ToyObject]) -> str:
@@ -149,7 +188,7 @@ def _annotation(filename: str, size: tuple[int, ...], objects: list[ToyObject]) 
         f"  <filename>{filename}</filename>",
         f"  <size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>",
     ]
-    for name, (x1, y1, x2, y2), truncated in objects:
+    for name, (x1, y1, x2, y2), truncated, _ in objects:
         lines += [
             f"  <object><name>{name}</name><truncated>{truncated:d}</truncated>"
             "<difficult>0</difficult>",
@@ -160,10 +199,10 @@ def _annotation(filename: str, size: tuple[int, ...], objects: list[ToyObject]) 
     return "\n".join([*lines, "</annotation>", ""])
 
 
-def _digest(root: Path) -> str:
-    """SHA-256 over names and contents of all files below ``root/VOC2007``, in name order."""
+def _digest(root: Path, folder: str) -> str:
+    """SHA-256 over names and contents of all files below ``root/folder``, in name order."""
     total = hashlib.sha256()
-    for path in sorted((root / "VOC2007").rglob("*")):
+    for path in sorted((root / folder).rglob("*")):
         if path.is_file():
             total.update(path.relative_to(root).as_posix().encode() + b"\0")
             total.update(hashlib.sha256(path.read_bytes()).digest())

@@ -16,6 +16,7 @@ Image = NDArray[np.float32]  # height x width x 3, BGR, 0..255
 Mask = NDArray[np.float32]  # height x width, 0..1
 Points = NDArray[np.float64]  # N x 2, x and y
 
+COVERED = 0.5  # of a pixel: from there on it is the object's
 MIN_VISIBLE = 0.5  # of an object's pixels; a drawing that would hide more is not made
 # Ranges of mean colour, of 255, per channel. Objects are lighter than backgrounds, as
 # paper on a table is: a small network then finds the outlines within minutes.
@@ -25,11 +26,17 @@ SUBPIXEL_BITS = 4  # OpenCV's fixed-point coordinates
 
 
 class ToyObject(NamedTuple):
-    """A drawn object; the box counts pixels from 1 and includes the last, as VOC's do."""
+    """A drawn object.
+
+    The box counts pixels from 1 and includes the last, as VOC's do. The mask, bool [H, W], has
+    the pixels that are at least half the object's and that no later object covers; thin lines
+    over everything are not taken off.
+    """
 
     name: str
     box: tuple[int, int, int, int]
     truncated: bool
+    mask: NDArray[np.bool_]
 
 
 def _arc(radius: float, start: float, stop: float, count: int = 40) -> Points:
@@ -99,7 +106,7 @@ def draw_image(
         _paint(rng, image, mask, CLUTTER)
     _blur(image, rng.uniform(0.3, 1.5))
 
-    objects: list[ToyObject] = []
+    placed: list[tuple[str, tuple[int, int, int, int], bool]] = []
     visible: list[tuple[Mask, float]] = []  # what is left to see, and the object's area
     wanted = rng.integers(2, 8)
     for _ in range(4 * wanted):  # a place that hides too much costs one try
@@ -109,15 +116,18 @@ def draw_image(
         left = [(seen * (1 - mask), area) for seen, area in visible]
         if any(seen.sum() < MIN_VISIBLE * area for seen, area in left):
             continue
-        box, truncated = _box(points, size)
         _paint(rng, image, mask, OBJECT, outline=points)
         visible = [*left, (mask, float(mask.sum()))]
-        objects.append(ToyObject(name, box, truncated))
-        if len(objects) == wanted:
+        placed.append((name, *_box(points, size)))
+        if len(placed) == wanted:
             break
 
     for _ in range(rng.integers(0, 3)):
         _line(rng, image)
+    objects = [
+        ToyObject(*one, mask=seen >= COVERED)
+        for one, (seen, _) in zip(placed, visible, strict=True)
+    ]
     return _photograph(rng, image), objects
 
 

@@ -21,11 +21,15 @@ def input_quantizers(module: nn.Module) -> dict[str, InputQuantizer]:
 
 
 def activation_keys(module: nn.Module) -> set[str]:
-    """Keys of the state dict that a model with float activations does not have."""
+    """Keys of the state dict that a model with float activations does not have.
+
+    A layer that stands in several places, as in heads shared by levels, has keys of each.
+    """
     return {
         f"{name}.{key}" if name else key
-        for name, quantizer in input_quantizers(module).items()
-        for key in quantizer.state_dict()
+        for name, child in module.named_modules(remove_duplicate=False)
+        if isinstance(child, InputQuantizer)
+        for key in child.state_dict()
     }
 
 

@@ -147,6 +147,9 @@ class ArrayDetector:
             boxes=found.bboxes.cpu().numpy().astype(np.float32),
             scores=found.scores.cpu().numpy().astype(np.float32),
             labels=found.labels.cpu().numpy().astype(np.int64),
+            masks=tuple(Mask.of(pixels.cpu().numpy()) for pixels in found.masks)
+            if "masks" in found
+            else None,
         )
 
     def network_input(self, image: np.ndarray) -> torch.Tensor:

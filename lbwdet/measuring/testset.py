@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from mmdet.registry import DATASETS
 from mmengine.config import Config
+from pycocotools import mask as coco
 
 from lbwdet.datasets import check_data
 from lbwdet.datasets.classes import config_classes, dataset_classes
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.datasets.voc_files import some
+from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.errors import ConfigError, DataError
 from lbwdet.measuring.detectors import test_dataset
 from lbwdet.training.build import register_scope
@@ -30,11 +32,13 @@ class GroundTruth:
         labels: [N] int64: index into the class names.
         ignored: [N] bool: "difficult" objects and the like. They are neither
             asked for nor counted against who finds them.
+        masks: the pixels of each, where all of them are annotated.
     """
 
     boxes: np.ndarray
     labels: np.ndarray
     ignored: np.ndarray
+    masks: tuple[Mask, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -151,8 +155,7 @@ def load_test_set(cfg: Config, num_images: int | None = None) -> TestSet:
         raise DataError(f"{cfg.filename}: no test image to look at (num_images={num_images})")
     infos = [dataset.get_data_info(index) for index in range(count)]
     images = [
-        TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info["instances"]))
-        for info in infos
+        TestImage(str(info["img_id"]), Path(info["img_path"]), _truth(info)) for info in infos
     ]
     report = getattr(dataset, "annotation_report", None)  # of LBWVOCDataset
     return TestSet(
@@ -185,12 +188,24 @@ def split_dataset(cfg: Config, split: str) -> Any:
     return dataset
 
 
-def _truth(instances: list[dict[str, Any]]) -> GroundTruth:
+def _truth(info: Mapping[str, Any]) -> GroundTruth:
+    instances = info["instances"]
+    masks = [_mask(entry["mask"], info) for entry in instances if "mask" in entry]
     return GroundTruth(
         boxes=np.array([entry["bbox"] for entry in instances], np.float32).reshape(-1, 4),
         labels=np.array([entry["bbox_label"] for entry in instances], np.int64),
         ignored=np.array([entry["ignore_flag"] for entry in instances], bool),
+        masks=tuple(masks) if instances and len(masks) == len(instances) else None,
     )
+
+
+def _mask(annotated: Any, info: Mapping[str, Any]) -> Mask:
+    """Of polygons, or of runs in either of COCO's forms."""
+    size = info["height"], info["width"]
+    if isinstance(annotated, list) or isinstance(annotated["counts"], list):
+        annotated = coco.frPyObjects(annotated, *size)
+    runs = coco.merge(annotated) if isinstance(annotated, list) else annotated
+    return Mask.of(coco.decode(runs).astype(bool))
 
 
 def _describe(dataset: dict[str, Any]) -> str:

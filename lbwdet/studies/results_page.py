@@ -23,6 +23,7 @@ from lbwdet.studies.post_training_report import markdown as post_training_tables
 from lbwdet.studies.post_training_report import short as post_training_summary
 from lbwdet.studies.serve_report import markdown as serve_table
 from lbwdet.studies.ste import markdown as study_tables
+from lbwdet.studies.trained_zoo_report import markdown as trained_zoo_table
 from lbwdet.studies.web_report import markdown as web_table
 from lbwdet.tables import table
 
@@ -47,6 +48,7 @@ _STUDIES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "serve": serve_table,
     "bulk": bulk_tables,
     "docker": docker_tables,
+    "trained-zoo": trained_zoo_table,
 }
 _SUMMARIES: dict[str, Callable[[Mapping[str, Any]], str]] = {"post-training": post_training_summary}
 # <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated; of a benchmark

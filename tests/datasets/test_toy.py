@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -118,3 +119,31 @@ def test_command_line(toy_root, capsys):
     assert "test: 6 images" in capsys.readouterr().out
     assert main([*command, str(toy_root.parent)]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_masks_of_the_same_images(toy_root):
+    manifest = json.loads((toy_root / MANIFEST).read_text())
+    for split in ("trainval", "test"):
+        content = json.loads((toy_root / f"annotations/{split}.json").read_text())
+        names = [image["file_name"] for image in content["images"]]
+        ids = read_ids(toy_root / f"VOC2007/ImageSets/Main/{split}.txt")
+        assert names == [f"{id_}.jpg" for id_ in ids]
+        assert len(content["annotations"]) == sum(manifest["boxes"][split].values())
+
+
+def test_an_older_data_set_gets_masks_and_is_left_as_it_is(toy_root, tmp_path):
+    root = tmp_path / "toy"
+    shutil.copytree(toy_root, root)
+    manifest = json.loads((root / MANIFEST).read_text())
+    del manifest["masks"]
+    (root / MANIFEST).write_text(json.dumps(manifest))
+    shutil.rmtree(root / "annotations")
+    make_toy_dataset(root, num_trainval=12, num_test=6)
+    assert _contents(root) == _contents(toy_root)
+
+
+def test_changed_masks_are_noticed(tmp_path):
+    make_toy_dataset(tmp_path / "toy", num_trainval=1, num_test=1)
+    (tmp_path / "toy/annotations/test.json").write_text("{}")
+    with pytest.raises(DataError, match="changed or are missing"):
+        make_toy_dataset(tmp_path / "toy", num_trainval=1, num_test=1)

@@ -100,3 +100,11 @@ class TestLimits:
 def test_without_calibration_nothing_is_limited(net):
     assert limit_resolutions(net) == []
     assert net[0].input_quantizer.alpha.item() == 1
+
+
+def test_a_layer_in_two_places_has_keys_of_each():
+    shared = nn.Linear(3, 3)
+    float_keys = set(nn.Sequential(shared, nn.ReLU(), shared).state_dict())
+    net = quantize_(nn.Sequential(shared, nn.ReLU(), shared), dict(bit_width=4), dict(bit_width=8))
+    assert set(net.state_dict()) - activation_keys(net) == float_keys
+    assert len(input_quantizers(net)) == 1

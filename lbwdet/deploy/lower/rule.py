@@ -169,12 +169,18 @@ class Site:
         )
         return name
 
-    def add_part_of_layer(self, value: str, outputs: tuple[int, ...]) -> str:
-        """Of the layer whose convolution writes ``value``, some output channels; its name."""
-        conv = self.writer(value)
+    def add_part_of_layer(self, value: str, outputs: Sequence[int], written: str = "") -> str:
+        """Of the layer whose convolution writes ``value``, some output channels; its name.
+
+        Args:
+            value: what the convolution writes.
+            outputs: numbers of the channels, in any order.
+            written: by the convolution of these channels, if it is not ``site.output``.
+        """
+        conv, name = self.writer(value), written or self.output
         assert isinstance(conv, Conv)
-        self._draft.layers[self.output] = self._draft.layers[conv.layer].only(outputs)
-        return self.output
+        self._draft.layers[name] = self._draft.layers[conv.layer].only(tuple(outputs))
+        return name
 
     def divide_by_length(self, value: str, eps: float) -> None:
         """Of the layer whose convolution writes ``value``; see ``LayerParameters.length_eps``."""

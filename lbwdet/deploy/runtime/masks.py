@@ -33,6 +33,18 @@ class Mask:
     size: tuple[int, int]
     runs: Array
 
+    @classmethod
+    def of(cls, pixels: Array) -> "Mask":
+        """Of bool [H, W].
+
+        >>> Mask.of(np.array([[False, True, False], [True, False, False]])).runs.tolist()
+        [1, 2, 3]
+        """
+        column_after_column = np.concatenate([[False], pixels.T.ravel()])  # outside first
+        changes = np.flatnonzero(np.diff(column_after_column))
+        runs = np.diff(np.concatenate([[0], changes, [pixels.size]]))
+        return cls((pixels.shape[0], pixels.shape[1]), runs.astype(np.uint32))
+
     def pixels(self) -> Array:
         """bool [H, W]."""
         inside = np.arange(len(self.runs)) % 2 == 1

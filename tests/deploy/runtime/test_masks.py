@@ -29,3 +29,12 @@ def test_long_runs():
     pixels = np.zeros((3000, 2000), bool)
     pixels[100:2900, 5:1500] = True
     assert (coco.decode(mask_of(pixels).coco()) == pixels).all()
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_of_pixels(share):
+    pixels = np.random.default_rng(0).random((7, 5)) < share
+    mask = Mask.of(pixels)
+    assert mask.size == (7, 5) and mask.runs.dtype == np.uint32
+    assert (mask.pixels() == pixels).all()
+    assert mask.coco() == mask_of(pixels).coco()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from mmdet.models.roi_heads import HybridTaskCascadeRoIHead
 from torch import Tensor
@@ -41,16 +41,20 @@ class HybridTaskCascade(CascadeRCNN):
 
     base = HybridTaskCascadeRoIHead
     methods = ("predict", *CascadeRCNN.methods)
-    masks = FlowOfMasks
+    masks: ClassVar[type[MaskBranch]] = FlowOfMasks
 
     def __init__(self, model: Any) -> None:
         roi_head = model.roi_head
-        self._fused = _fused(roi_head)
+        self._fused = self.fused(roi_head)
         if self._fused:
             extractor = roi_head.semantic_roi_extractor
             self._semantic = read_align("roi_head.semantic_roi_extractor", extractor)
         super().__init__(model)
         self._levels += bool(self._fused)
+
+    def fused(self, roi_head: Any) -> tuple[str, ...]:
+        """The kinds of heads whose regions have semantic features, too."""
+        return _fused(roi_head)
 
     def cut(self, program: Building, align: RoIAlign, boxes: str, levels: Sequence[str]) -> str:
         features = cut(program, align, boxes, levels)

@@ -51,5 +51,5 @@ def some_channels(site: Site) -> Conv:
     conv = site.writer(value)
     if site.argument("dim") % rank != 1 or not isinstance(conv, Conv) or conv.groups != 1:
         raise site.refused("of anything but the channels that a convolution without groups makes")
-    outputs = tuple(int(index) for index in site.argument("index"))
+    outputs = [int(index) for index in site.argument("index")]
     return replace(conv, output=site.output, layer=site.add_part_of_layer(value, outputs))

@@ -1,0 +1,4 @@
+import { coderConstants } from '../coders.js';
+import { register } from '../constants.js';
+
+register('SampledBoxes', ({ coder }) => coderConstants(coder));
