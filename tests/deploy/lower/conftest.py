@@ -14,6 +14,7 @@ from lbwdet.deploy.lower.head import head_of
 from lbwdet.deploy.lower.idioms import find_idioms
 from lbwdet.deploy.lower.rule import apply_rules
 from lbwdet.deploy.lower.rules import RULES  # noqa: F401  (registers them)
+from lbwdet.deploy.lower.tokens import tokens_as_maps
 from lbwdet.deploy.lower.trace import trace
 from lbwdet.deploy.lower.weights import outputs_first
 from lbwdet.deploy.runtime.artifact import Artifact
@@ -97,7 +98,7 @@ class Lowering:
 
     def _lower(self, compute, sample, fusions, net):
         sample = self.sample if sample is None else sample
-        graph = find_idioms(trace(net or self.net, compute, sample))
+        graph = tokens_as_maps(find_idioms(trace(net or self.net, compute, sample)))
         draft = apply_rules(graph)
         fuse(draft, fusions)
         return draft.finished(dict.fromkeys(graph.inputs, "input")), graph

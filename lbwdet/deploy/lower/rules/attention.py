@@ -1,6 +1,10 @@
-"""Attention over pixels and over parts of channels; see :mod:`lbwdet.deploy.lower.idioms`."""
+"""Attention over pixels and over parts of channels.
+
+See :mod:`lbwdet.deploy.lower.attention` and :mod:`lbwdet.deploy.lower.idioms`.
+"""
 
 from lbwdet.deploy.lower.rule import Site, rule
+from lbwdet.deploy.runtime.operations.attention import Attention
 from lbwdet.deploy.runtime.operations.softmax_of_parts import SoftmaxOfParts
 from lbwdet.deploy.runtime.operations.softmax_pool import SoftmaxPool
 
@@ -14,3 +18,15 @@ def softmax_pool(site: Site) -> SoftmaxPool:
 def softmax_of_parts(site: Site) -> SoftmaxOfParts:
     groups, parts = site.argument("groups"), site.argument("parts")
     return SoftmaxOfParts(site.value("self"), site.output, groups, parts)
+
+
+@rule("attention")
+def attention(site: Site) -> Attention:
+    return Attention(
+        site.value("query"),
+        site.value("key"),
+        site.value("value"),
+        site.output,
+        heads=int(site.argument("heads")),
+        scale=float(site.argument("scale")),
+    )

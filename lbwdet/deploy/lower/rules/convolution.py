@@ -58,11 +58,12 @@ def transposed_convolution(site: Site) -> DepthToSpace:
 
 @rule("linear")
 def linear(site: Site) -> Conv:
+    """Of a flattened map, all of it at once; of tokens, which are a map, each pixel by itself."""
     source = site.value("input")
-    if len(site.call.shape) != 2:
+    if len(site.call.shape) not in (2, 4):
         raise site.refused(f"to a tensor of shape {list(site.call.shape)}")
     _, height, width = site.map(source)
-    kernel = (height, width)
+    kernel = (height, width) if len(site.call.shape) == 2 else (1, 1)
     return Conv(
         layer=site.add_layer(kernel, site.call.shape[1]),
         input=source,

@@ -1,0 +1,67 @@
+"""Attention of pixels to pixels, as one call of tokens [n, pixels, channels]."""
+
+from typing import Any
+
+import torch
+from mmcv.cnn.bricks.non_local import _NonLocalNd
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@torch.library.custom_op("lbwdet::attention", mutates_args=())
+def attention(query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float) -> Tensor:
+    """``softmax(scale * q k^T) v`` in each head."""
+    parts = [x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value)]
+    found = F.scaled_dot_product_attention(*parts, scale=scale)
+    return found.transpose(1, 2).flatten(-2)
+
+
+@attention.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float) -> Tensor:
+    return query.new_empty(*query.shape[:2], value.shape[2])
+
+
+_MULTIHEAD, _NON_LOCAL = nn.MultiheadAttention.forward, _NonLocalNd.forward
+
+
+def multihead_attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_padding_mask: Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Tensor | None = None,
+    *arguments: Any,
+    **settings: Any,
+) -> Any:
+    """PyTorch's, whose weights nobody reads."""
+    masks = (key_padding_mask, attn_mask, module.in_proj_weight is None or None, module.bias_k)
+    if any(mask is not None for mask in masks) or module.add_zero_attn or query.dim() != 3:
+        return _MULTIHEAD(
+            module, query, key, value, key_padding_mask, need_weights, attn_mask, *arguments,
+            **settings,
+        )  # fmt: skip
+    size, found = module.embed_dim, []
+    for index, tokens in enumerate((query, key, value)):
+        first = tokens if module.batch_first else tokens.transpose(0, 1)
+        # Of the three matrices in one, this one's rows.
+        whole = F.linear(first, module.in_proj_weight, module.in_proj_bias)
+        found.append(whole.index_select(2, torch.arange(index * size, (index + 1) * size)))
+    mean = attention(*found, module.num_heads, float(module.head_dim**-0.5))
+    result = F.linear(mean, module.out_proj.weight, module.out_proj.bias)
+    return result if module.batch_first else result.transpose(0, 1), None
+
+
+def non_local(module: Any, x: Tensor) -> Any:
+    """mmcv's, of two dimensions, with a softmax of products."""
+    if module.mode not in ("gaussian", "embedded_gaussian") or x.dim() != 4:
+        return _NON_LOCAL(module, x)
+    plain = module.mode == "gaussian"
+    query = x if plain else module.theta(x)
+    key = module.phi(x) if hasattr(module, "phi") else x
+    scaled = module.use_scale and not plain
+    scale = query.shape[1] ** -0.5 if scaled else 1.0
+    parts = [part.flatten(2).transpose(1, 2) for part in (query, key, module.g(x))]
+    mean = attention(*parts, 1, scale).transpose(1, 2)
+    return x + module.conv_out(mean.reshape(len(x), -1, *x.shape[2:]))
