@@ -1,5 +1,6 @@
 """Attention of pixels to pixels, as one call of tokens [n, pixels, channels]."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +19,19 @@ def attention(query: Tensor, key: Tensor, value: Tensor, heads: int, scale: floa
 
 @attention.register_fake
 def _(query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float) -> Tensor:
+    return query.new_empty(*query.shape[:2], value.shape[2])
+
+
+# Only traced, never run: what it computes is the operation Attention with a window.
+_LIBRARY = torch.library.Library("lbwdet", "FRAGMENT")
+_LIBRARY.define(
+    "window_attention(Tensor query, Tensor key, Tensor value, int heads, float scale, Tensor bias, "
+    "Tensor key_padding, Tensor value_padding, int window, int shift) -> Tensor"
+)
+
+
+@torch.library.register_fake("lbwdet::window_attention", lib=_LIBRARY)
+def _(query: Tensor, key: Tensor, value: Tensor, *settings: Any) -> Tensor:
     return query.new_empty(*query.shape[:2], value.shape[2])
 
 
@@ -42,15 +56,38 @@ def multihead_attention(
             module, query, key, value, key_padding_mask, need_weights, attn_mask, *arguments,
             **settings,
         )  # fmt: skip
-    size, found = module.embed_dim, []
-    for index, tokens in enumerate((query, key, value)):
-        first = tokens if module.batch_first else tokens.transpose(0, 1)
-        # Of the three matrices in one, this one's rows.
-        whole = F.linear(first, module.in_proj_weight, module.in_proj_bias)
-        found.append(whole.index_select(2, torch.arange(index * size, (index + 1) * size)))
-    mean = attention(*found, module.num_heads, float(module.head_dim**-0.5))
+    tokens = [x if module.batch_first else x.transpose(0, 1) for x in (query, key, value)]
+    parts = _projected(tokens, module.in_proj_weight, module.in_proj_bias)
+    mean = attention(*parts, module.num_heads, float(module.head_dim**-0.5))
     result = F.linear(mean, module.out_proj.weight, module.out_proj.bias)
     return result if module.batch_first else result.transpose(0, 1), None
+
+
+def _projected(tokens: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> list[Tensor]:
+    """Queries, keys and values, whose three matrices are one: of each, its own rows."""
+    size = len(weight) // 3
+    return [
+        F.linear(x, weight, bias).index_select(2, torch.arange(i * size, (i + 1) * size))
+        for i, x in enumerate(tokens)
+    ]
+
+
+def shifted_windows(module: Any, query: Tensor, hw_shape: Any) -> Any:
+    """MMDetection's, of Swin: pixels around the map are zero before the projection."""
+    inner = module.w_msa
+    bias = torch.zeros(3 * query.shape[2]) if inner.qkv.bias is None else inner.qkv.bias
+    _, key, value = bias.chunk(3)
+    mean = torch.ops.lbwdet.window_attention(
+        *_projected([query] * 3, inner.qkv.weight, inner.qkv.bias),
+        inner.num_heads,
+        float(inner.scale),
+        inner.relative_position_bias_table.t(),
+        key,
+        value,
+        module.window_size,
+        module.shift_size,
+    )
+    return module.drop(F.linear(mean, inner.proj.weight, inner.proj.bias))
 
 
 def non_local(module: Any, x: Tensor) -> Any:

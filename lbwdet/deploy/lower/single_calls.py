@@ -10,13 +10,14 @@ from mmcv.cnn.bricks.non_local import _NonLocalNd
 from mmcv.ops import DeformConv2d
 from mmcv.ops.deform_conv import DeformConv2dFunction
 from mmcv.ops.modulated_deform_conv import ModulatedDeformConv2dFunction
+from mmdet.models.backbones.swin import ShiftWindowMSA
 from mmdet.models.layers import NormedConv2d, NormedLinear
 from mmdet.models.necks.ssd_neck import L2Norm
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.utils import _pair
 
-from lbwdet.deploy.lower.attention import multihead_attention, non_local
+from lbwdet.deploy.lower.attention import multihead_attention, non_local, shifted_windows
 from lbwdet.deploy.lower.mixing import Mixing, as_single_call
 
 
@@ -140,6 +141,7 @@ _SINGLE: tuple[tuple[type, Any], ...] = (
     (Mixing, as_single_call),
     (nn.MultiheadAttention, multihead_attention),
     (_NonLocalNd, non_local),
+    (ShiftWindowMSA, shifted_windows),
     (DeformConv2d, _without_padding),
     (DeformConv2dFunction, staticmethod(_deform_conv)),
     (ModulatedDeformConv2dFunction, staticmethod(_modulated_deform_conv)),

@@ -75,6 +75,8 @@ class _Reader:
             return [call]
         if call.op in (*VIEWS, *SAME, "permute", "transpose", "t"):
             return self._view(call)
+        if call.op == "im2col" and self._is_plain(found[0]):
+            return self._unfolded(call, found[0])
         if all(self._is_plain(name) for name in found):
             self._is_map(Name(call.output), call.shape)
             return [call]
@@ -95,6 +97,24 @@ class _Reader:
         self._shapes[call.output] = call.shape
         self._tokens[call.output] = Tokens(tokens.map, axes)
         return [_changed(call, "alias", {"self": tokens.map}, self._map_shape(tokens.map))]
+
+    def _unfolded(self, call: Call, source: str) -> list[Call]:
+        """Windows as tokens, channels first: a map of fewer pixels."""
+        factor = call.arguments["kernel_size"][0]
+        plain = dict(
+            kernel_size=[factor] * 2, stride=[factor] * 2, padding=[0, 0], dilation=[1, 1]
+        )
+        if any(list(call.arguments[key]) != value for key, value in plain.items()):
+            raise unsupported(call, "of windows with pixels in common")
+        n, channels, height, width = self._shapes[source]
+        shape = (n, channels * factor**2, height // factor, width // factor)
+        made = _changed(call, "space_to_depth", {"self": source, "factor": factor}, shape)
+        self._is_map(Name(call.output), shape)
+        n_axis, c_axis, *pixels = self._plain(call.output)
+        axes = (n_axis, c_axis, tuple(axis for each in pixels for axis in each))
+        self._shapes[call.output] = call.shape
+        self._tokens[call.output] = Tokens(Name(call.output), axes)
+        return [made]
 
     def _turned(self, call: Call, tokens: Tokens) -> Axes | None:
         """The axes after a view or a permutation; None if the map's own are torn apart."""
@@ -139,7 +159,7 @@ class _Reader:
                 arguments[key] = self._operand(call, given[key], axes, last)
         elif call.op in ALONG_CHANNELS and given["dim"] % len(axes) == len(axes) - 1 and last:
             arguments.update(self=self._tokens[source].map, dim=1)
-        elif call.op == "attention":
+        elif call.op in ("attention", "window_attention"):
             for key in ("query", "key", "value"):
                 arguments[key] = self._sequence(call, given[key])
         else:

@@ -3,6 +3,8 @@
 See :mod:`lbwdet.deploy.lower.attention` and :mod:`lbwdet.deploy.lower.idioms`.
 """
 
+from dataclasses import replace
+
 from lbwdet.deploy.lower.rule import Site, rule
 from lbwdet.deploy.runtime.operations.attention import Attention
 from lbwdet.deploy.runtime.operations.softmax_of_parts import SoftmaxOfParts
@@ -29,4 +31,20 @@ def attention(site: Site) -> Attention:
         site.output,
         heads=int(site.argument("heads")),
         scale=float(site.argument("scale")),
+    )
+
+
+@rule("window_attention")
+def window_attention(site: Site) -> Attention:
+    bias, key, value = (
+        tuple(site.argument(name).double().flatten().tolist())
+        for name in ("bias", "key_padding", "value_padding")
+    )
+    return replace(
+        attention(site),
+        window=int(site.argument("window")),
+        shift=int(site.argument("shift")),
+        bias=bias,
+        key_padding=key,
+        value_padding=value,
     )
