@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @torch.library.custom_op("lbwdet::embedding", mutates_args=())
@@ -55,3 +56,11 @@ def sine_encoding_of(module: Any, like: Tensor) -> Tensor:
     settings = (float(module.temperature), scale, float(module.offset), float(module.eps))
     found: Tensor = sine_encoding(like, module.num_feats, *settings)
     return found
+
+
+def learned_places(module: Any, x: Tensor, hw_shape: Any, mode: str = "bilinear") -> Any:
+    """MMDetection's, of PVT: one map for images of one size, resized to that of the tokens."""
+    height, width = module.pos_shape
+    weight = module.pos_embed[0, -height * width :]
+    resized = F.interpolate(embedding(weight, x, height, width), size=hw_shape, mode=mode)
+    return module.drop(x + resized.flatten(2).transpose(1, 2))

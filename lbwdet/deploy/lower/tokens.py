@@ -70,7 +70,7 @@ class _Reader:
     def read(self, call: Call) -> list[Call]:
         """What stands in the call's place."""
         found = [name for name in _names(call) if name in self._tokens]
-        if not found:
+        if not found or call.op == "embedding":  # which reads nothing of an image
             self._is_map(Name(call.output), call.shape)
             return [call]
         if call.op in (*VIEWS, *SAME, "permute", "transpose", "t"):
@@ -105,7 +105,7 @@ class _Reader:
             kernel_size=[factor] * 2, stride=[factor] * 2, padding=[0, 0], dilation=[1, 1]
         )
         if any(list(call.arguments[key]) != value for key, value in plain.items()):
-            raise unsupported(call, "of windows with pixels in common")
+            raise self._refused(call, source)
         n, channels, height, width = self._shapes[source]
         shape = (n, channels * factor**2, height // factor, width // factor)
         made = _changed(call, "space_to_depth", {"self": source, "factor": factor}, shape)
