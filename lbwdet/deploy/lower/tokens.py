@@ -101,9 +101,7 @@ class _Reader:
     def _unfolded(self, call: Call, source: str) -> list[Call]:
         """Windows as tokens, channels first: a map of fewer pixels."""
         factor = call.arguments["kernel_size"][0]
-        plain = dict(
-            kernel_size=[factor] * 2, stride=[factor] * 2, padding=[0, 0], dilation=[1, 1]
-        )
+        plain = dict(kernel_size=[factor] * 2, stride=[factor] * 2, padding=[0, 0], dilation=[1, 1])
         if any(list(call.arguments[key]) != value for key, value in plain.items()):
             raise self._refused(call, source)
         n, channels, height, width = self._shapes[source]

@@ -36,7 +36,9 @@ class AdaptiveMaxPool(Operation):
         x = random_cases.feature_map(random)
         like = random_cases.feature_map(random, count=len(x))
         values = {"x": x, "like": like}
-        quantizations = {name: random_cases.quantization_of(random, v) for name, v in values.items()}
+        quantizations = {
+            name: random_cases.quantization_of(random, v) for name, v in values.items()
+        }
         return Example(cls("x", "y", "like"), values, quantizations | {"y": quantizations["x"]})
 
 

@@ -23,9 +23,10 @@ class Attention(Operation):
 
     The channels of query, key and value fall into ``heads`` parts of equal size. Keys and values
     are of one size, queries may be more or fewer. With ``factor = f32(s_q * s_k * scale)`` and
-    ``ratio = f32(s_v / s_y)``, computed in float64, for a query i and all keys j in the order y, x::
+    ``ratio = f32(s_v / s_y)``, computed in float64, for a query i and all keys j in the order
+    y, x::
 
-        dot[j]   = sum over the head's channels of (q[i] - zp_q) * (k[j] - zp_k)    # whole numbers
+        dot[j]   = sum over the head's channels of (q[i] - zp_q) * (k[j] - zp_k)    # a whole number
         logit[j] = f32(dot[j]) * factor                                             # float32
 
     in float64, with the ``exp`` of :mod:`lbwdet.deploy.runtime.coders`::
@@ -41,14 +42,16 @@ class Attention(Operation):
     With a ``window`` of w pixels, keys are those of the query's own window of w * w pixels, in the
     order y, x. Below and to the right of the map, up to whole windows, lie pixels whose keys and
     values are the integers of the reals ``key_padding`` and ``value_padding`` (f32 of the real, by
-    the scale in float64, and again f32, is rounded). ``bias`` has a number
-    for each head and for how far the query is below and to the right of the key, from -(w - 1) to
-    w - 1: ``logit = logit + bias``. With a ``shift`` of s, windows begin s pixels further down and
-    right, and what is then left at the top (or left) joins what is left at the bottom (right): pixel
-    (y, x) has the place ``(y - s) mod height, (x - s) mod width`` (of all pixels with those around
-    the map), and these places fall into windows. Of a side, places before the last window, those of
-    the last window's first w - s, and the others are three regions; a key whose region (down or
-    right) is not the query's has ``logit = logit + -100``, after the bias.
+    the scale in float64, and again f32, is rounded). ``bias`` has a number for each head and for
+    how far the query is below and to the right of the key, from -(w - 1) to w - 1:
+    ``logit = logit + bias``.
+
+    With a ``shift`` of s, windows begin s pixels further down and right, and what is then left at
+    the top (or left) joins what is left at the bottom (or right): pixel (y, x) has the place
+    ``(y - s) mod height, (x - s) mod width`` (of all pixels with those around the map), and these
+    places fall into windows. Of a side, places before the last window, those of the last window's
+    first w - s, and the others are three regions; a key whose region (down or right) is not the
+    query's has ``logit = logit + -100``, after the bias.
     """
 
     float32: ClassVar[str] = "attention: a softmax of products, and sums with its weights"
@@ -100,9 +103,12 @@ class Attention(Operation):
             len(self.bias) in (0, self.heads * (2 * self.window - 1) ** 2),
             f"{len(self.bias)} numbers are no bias of {self.heads} heads",
         )
-        given, wanted = (len(self.key_padding), len(self.value_padding)), (
-            key.channels,
-            value.channels,
+        given, wanted = (
+            (len(self.key_padding), len(self.value_padding)),
+            (
+                key.channels,
+                value.channels,
+            ),
         )
         shapes.expect(given == wanted, f"the pixels around the map have {given} channels")
 
@@ -225,7 +231,9 @@ class Attention(Operation):
                 "qkv", (sides[0], sides[1], sides[1]), channels[[0, 0, 1]], strict=True
             )
         }
-        quantizations = {name: random_cases.quantization_of(random, x) for name, x in values.items()}
+        quantizations = {
+            name: random_cases.quantization_of(random, x) for name, x in values.items()
+        }
         quantizations["y"] = random_cases.output_quantization(random)
         operation = cls("q", "k", "v", "y", heads, float(random.choice([0.001, 0.02, 1.0])))
         if window:

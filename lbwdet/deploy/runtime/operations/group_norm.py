@@ -15,7 +15,8 @@ from lbwdet.deploy.runtime.shapes import Map, Shapes
 class GroupNorm(Operation):
     """Groups of neighbouring channels, each with a mean of 0 and a variance of 1, per image.
 
-    With ``per_pixel``, every pixel is taken as an image of its own: the layer norm of tokens. Then a factor and an offset per channel. Of the ``count`` numbers of a group in an image::
+    Then a factor and an offset per channel. With ``per_pixel``, every pixel is taken as an image of
+    its own: the layer norm of tokens. Of the ``count`` numbers of a group in an image::
 
         s1 = sum of x - zp_x        s2 = sum of (x - zp_x)**2        # whole numbers of 64 bits
 
@@ -102,5 +103,7 @@ class GroupNorm(Operation):
         if random.random() < 0.8:
             quantizations["y"] = random_cases.output_quantization(random, positive=relu)
         epsilon = float(random.choice([1e-5, 0.5]))
-        operation = cls("x", "y", groups, tuple(gain), tuple(bias), epsilon, relu, bool(random.integers(2)))
+        operation = cls(
+            "x", "y", groups, tuple(gain), tuple(bias), epsilon, relu, bool(random.integers(2))
+        )
         return Example(operation, {"x": x}, quantizations)

@@ -14,7 +14,11 @@ def test_pytorch_finds_the_same(sides):
     x = np.random.default_rng(0).integers(0, 256, (2, 9, 13, 3)).astype(np.uint8)
     values = {"x": x, "like": np.zeros((2, *sides, 1), np.uint8)}
     found = compute_alone(
-        Example(AdaptiveMaxPool("x", "y", "like"), values, dict.fromkeys(("x", "like", "y"), Quantization(1.0)))
+        Example(
+            AdaptiveMaxPool("x", "y", "like"),
+            values,
+            dict.fromkeys(("x", "like", "y"), Quantization(1.0)),
+        )
     )
     expected = F.adaptive_max_pool2d(torch.from_numpy(x).permute(0, 3, 1, 2).float(), sides)
     assert (found == expected.permute(0, 2, 3, 1).numpy()).all()
