@@ -12,8 +12,8 @@ from torch.nn import functional as F
 @torch.library.custom_op("lbwdet::attention", mutates_args=())
 def attention(query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float) -> Tensor:
     """``softmax(scale * q k^T) v`` in each head."""
-    parts = [x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value)]
-    found = F.scaled_dot_product_attention(*parts, scale=scale)
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
+    found = F.scaled_dot_product_attention(q, k, v, scale=scale)
     return found.transpose(1, 2).flatten(-2)
 
 
@@ -30,9 +30,11 @@ _LIBRARY.define(
 )
 
 
-@torch.library.register_fake("lbwdet::window_attention", lib=_LIBRARY)
-def _(query: Tensor, key: Tensor, value: Tensor, *settings: Any) -> Tensor:
+def _in_windows(query: Tensor, key: Tensor, value: Tensor, *settings: Any) -> Tensor:
     return query.new_empty(*query.shape[:2], value.shape[2])
+
+
+torch.library.register_fake("lbwdet::window_attention", _in_windows, lib=_LIBRARY)
 
 
 _MULTIHEAD, _NON_LOCAL = nn.MultiheadAttention.forward, _NonLocalNd.forward

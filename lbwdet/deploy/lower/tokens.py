@@ -91,9 +91,8 @@ class _Reader:
                 self._is_map(Name(call.output), call.shape)
                 return [call]
             raise self._refused(call, source)
-        if self._is_plain(source) and len(call.shape) != 3 and axes != self._plain(tokens.map):
-            if len(call.shape) == 2 or len(call.shape) > 4:  # flattened, or parts of channels
-                return [call]
+        if self._is_plain(source) and len(call.shape) not in (3, 4):
+            return [call]  # flattened, or parts of channels
         self._shapes[call.output] = call.shape
         self._tokens[call.output] = Tokens(tokens.map, axes)
         return [_changed(call, "alias", {"self": tokens.map}, self._map_shape(tokens.map))]

@@ -114,8 +114,7 @@ class Whole:
 
     def in_reals(self, lowered, image):
         """Every value in reals, with the weights of training, and the detections."""
-        layers = {name: LayerNumbers.real(weight) for name, weight in lowered.weights.items()}
-        return run_program(lowered.program, layers, image, convolve=convolve)
+        return run_program(lowered.program, lowered.numbers(), image, convolve=convolve)
 
     def check(self, model, pipeline, lowered, image, best_first=True):
         """The maps that boxes are made from, and the boxes, are those of MMDetection."""

@@ -193,9 +193,8 @@ class Attention(Operation):
         of_side = []
         for side in sides:
             place = np.arange(side)
-            of_side.append(
-                np.int64(place >= side - self.window) + np.int64(place >= side - self.shift)
-            )
+            first, second = (place >= side - end for end in (self.window, self.shift))
+            of_side.append(first.astype(np.int64) + second)
         region = (of_side[0][:, None] * 3 + of_side[1])[None, :, :, None]
         w = self.window
         cut = region.reshape(sides[0] // w, w, sides[1] // w, w).transpose(0, 2, 1, 3)
@@ -220,15 +219,18 @@ class Attention(Operation):
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
         heads, window = int(random.integers(1, 4)), int(random.choice([0, 0, 1, 3, 4]))
-        channels = heads * random.integers(1, 20, 2)
+        channels = [heads * int(count) for count in random.integers(1, 20, 2)]
         n = int(random.integers(1, 3))
         sides = random.integers(1, 11, (2, 2)).tolist()
         if window:
             sides[1] = sides[0]
         values = {
-            name: random_cases.codes(random, (n, *side, int(count)))
+            name: random_cases.codes(random, (n, *side, count))
             for name, side, count in zip(
-                "qkv", (sides[0], sides[1], sides[1]), channels[[0, 0, 1]], strict=True
+                "qkv",
+                (sides[0], sides[1], sides[1]),
+                (channels[0], channels[0], channels[1]),
+                strict=True,
             )
         }
         quantizations = {
@@ -237,13 +239,13 @@ class Attention(Operation):
         quantizations["y"] = random_cases.output_quantization(random)
         operation = cls("q", "k", "v", "y", heads, float(random.choice([0.001, 0.02, 1.0])))
         if window:
-            count = heads * (2 * window - 1) ** 2 if random.integers(2) else 0
-            key, value = (tuple(random.normal(0, 1, int(c)).tolist()) for c in channels)
+            offsets = heads * (2 * window - 1) ** 2 if random.integers(2) else 0
+            key, value = (tuple(random.normal(0, 1, count).tolist()) for count in channels)
             operation = dataclasses.replace(
                 operation,
                 window=window,
                 shift=int(random.integers(window)),
-                bias=tuple(random.normal(0, 1, count).tolist()),
+                bias=tuple(random.normal(0, 1, offsets).tolist()),
                 key_padding=key,
                 value_padding=value,
             )
