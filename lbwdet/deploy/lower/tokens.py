@@ -14,6 +14,7 @@ from torch import Tensor
 from lbwdet.deploy.lower.idioms import needed
 from lbwdet.deploy.lower.rule import unsupported
 from lbwdet.deploy.lower.trace import Call, Graph, Name
+from lbwdet.errors import ConfigError
 
 VIEWS = ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "unsqueeze", "squeeze")
 SAME = ("clone", "alias", "detach", "contiguous", "dropout", "_to_copy", "to", "type_as", "expand")
@@ -65,7 +66,16 @@ class _Reader:
 
     def output(self, name: str) -> str:
         """A result of the graph; of tokens, the map."""
-        return self._tokens[name].map if name in self._tokens else name
+        if name not in self._tokens:
+            return name
+        tokens = self._tokens[name]
+        order = [axis for axes in tokens.axes for axis in axes]
+        if not self._is_plain(name) and order != sorted(order, key="nhwc".index):
+            raise ConfigError(
+                f"{name} cannot be lowered: a result of shape {list(self._shapes[name])} is neither "
+                "a map nor tokens with their channels last"
+            )
+        return tokens.map
 
     def read(self, call: Call) -> list[Call]:
         """What stands in the call's place."""
@@ -144,11 +154,9 @@ class _Reader:
         axes = self._tokens[source].axes
         last = axes[-1] in (("c",), ()) and "c" not in {n for axis in axes[:-1] for n in axis}
         if call.op in ("linear", "layer_norm") and last:
-            arguments["input"] = self._tokens[source].map
-            if call.op == "layer_norm":
-                if list(given["normalized_shape"]) != [self._shapes[source][-1]]:
-                    raise self._refused(call, source)
-                arguments["per_pixel"] = True
+            arguments.update(input=self._tokens[source].map, per_pixel=True)
+            if len(given.get("normalized_shape", [1])) != 1:
+                raise self._refused(call, source)
         elif call.op in UNARY:
             arguments["self"] = self._tokens[source].map
         elif call.op in BINARY:
@@ -215,7 +223,7 @@ class _Reader:
     def _map_shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._sizes[name][axis] for axis in MAP)
 
-    def _refused(self, call: Call, source: str) -> Exception:
+    def _refused(self, call: Call, source: str) -> ConfigError:
         return unsupported(call, f"from {list(self._shapes[source])} to {list(call.shape)}")
 
 

@@ -59,11 +59,11 @@ def transposed_convolution(site: Site) -> DepthToSpace:
 @rule("linear")
 def linear(site: Site) -> Conv:
     """Of a flattened map, all of it at once; of tokens, which are a map, each pixel by itself."""
-    source = site.value("input")
-    if len(site.call.shape) not in (2, 4):
+    source, per_pixel = site.value("input"), site.argument("per_pixel")
+    if len(site.call.shape) != 2 and not per_pixel:
         raise site.refused(f"to a tensor of shape {list(site.call.shape)}")
     _, height, width = site.map(source)
-    kernel = (height, width) if len(site.call.shape) == 2 else (1, 1)
+    kernel = (1, 1) if per_pixel else (height, width)
     return Conv(
         layer=site.add_layer(kernel, site.call.shape[1]),
         input=source,

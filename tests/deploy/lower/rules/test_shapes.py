@@ -22,7 +22,9 @@ def test_functions_between_a_map_and_the_layer_that_covers_it(lowering):
     ("compute", "message"),
     [
         (lambda x: x.reshape(2, 3, 8, 32), r"view from \[2, 3, 16, 16\] to \[2, 3, 8, 32\]"),
-        (lambda x: x.flatten(2), r"flatten from \[2, 3, 16, 16\] to \[2, 3, 256\]"),
+        (lambda x: x.view(2, 3, 2, 8, 16).sum(2), r"view from \[2, 3, 16, 16\]"),
+        (lambda x: x.flatten(2), r"result of shape \[2, 3, 256\] is neither a map nor tokens"),
+        (lambda x: x.flatten(1, 2), r"result of shape \[2, 48, 16\] is neither a map nor tokens"),
         (lambda x: F.dropout(x), "dropout in training mode"),
     ],
 )
