@@ -72,8 +72,8 @@ class _Reader:
         order = [axis for axes in tokens.axes for axis in axes]
         if not self._is_plain(name) and order != sorted(order, key="nhwc".index):
             raise ConfigError(
-                f"{name} cannot be lowered: a result of shape {list(self._shapes[name])} is neither "
-                "a map nor tokens with their channels last"
+                f"{name} cannot be lowered: a result of shape {list(self._shapes[name])} is "
+                "neither a map nor tokens with their channels last"
             )
         return tokens.map
 
