@@ -83,7 +83,9 @@ class _Reader:
         if not found or call.op == "embedding":  # which reads nothing of an image
             self._is_map(Name(call.output), call.shape)
             return [call]
-        if call.op in (*VIEWS, *SAME, "permute", "transpose", "t"):
+        if call.op in (*VIEWS, "permute", "transpose", "t"):
+            return self._view(call)
+        if call.op in SAME and not self._is_plain(found[0]) and not call.arguments.get("train"):
             return self._view(call)
         if call.op == "im2col" and self._is_plain(found[0]):
             return self._unfolded(call, found[0])

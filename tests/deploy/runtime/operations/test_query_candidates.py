@@ -12,14 +12,14 @@ from lbwdet.deploy.runtime.operations.query_candidates import QueryCandidates
 from lbwdet.errors import ArtifactError
 
 
-def example(activation, queries=12, **changes):
+def example(kind, queries=12, **changes):
     random = np.random.default_rng(0)
-    columns = 4 if activation == "softmax" else 3
+    columns = 4 if kind == "softmax" else 3
     values = {
         "scores": random.normal(0, 2, (1, 1, queries, columns)).astype(np.float32),
         "boxes": random.normal(0, 2, (1, 1, queries, 4)).astype(np.float32),
     }
-    operation = QueryCandidates("scores", "boxes", "y", 3, 7, activation)
+    operation = QueryCandidates("scores", "boxes", "y", 3, 7, kind)
     operation = dataclasses.replace(operation, **changes)
     return Example(operation, values, image=np.zeros((64, 96, 3), np.uint8), resized=(60, 90))
 
