@@ -12,6 +12,7 @@ from lbwdet.deploy.lower.fusions import Fusion, fuse
 from lbwdet.deploy.lower.idioms import find_idioms
 from lbwdet.deploy.lower.rule import apply_rules
 from lbwdet.deploy.lower.rules import RULES  # noqa: F401  (registers them)
+from lbwdet.deploy.lower.tokens import tokens_as_maps
 from lbwdet.deploy.lower.trace import trace
 from lbwdet.deploy.lower.weights import float_weights, store_weights
 from lbwdet.deploy.runtime.operation import Operation
@@ -83,7 +84,7 @@ class Building:
         Raises:
             ConfigError: names the module and the call that cannot be lowered.
         """
-        graph = find_idioms(trace(self._model, compute, sample))
+        graph = tokens_as_maps(find_idioms(trace(self._model, compute, sample)))
         draft = apply_rules(graph)
         fuse(draft, self._fusions)
         part = self._apart(draft.finished(dict.fromkeys(graph.inputs, source)), source)

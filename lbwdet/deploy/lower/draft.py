@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.embedding import Embedding
+
+WithLayer = Conv | Embedding
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,9 @@ class Draft:
             inputs: new names of the graph's inputs.
         """
         used = [
-            operation.layer for operation in self.operations.values() if isinstance(operation, Conv)
+            operation.layer
+            for operation in self.operations.values()
+            if isinstance(operation, WithLayer)
         ]
         used.sort(key=list(self.layers).index)
         values, layers = self._layer_names(used)
@@ -138,13 +143,13 @@ class Draft:
         values.update(inputs)
         operations = []
         for operation in self.operations.values():
-            if isinstance(operation, Conv):
+            if isinstance(operation, WithLayer):
                 operation = replace(operation, layer=layers[operation.layer])
             operations.append(operation.renamed(values))
         named = {
             layers[operation.layer]: self.layers[operation.layer]
             for operation in self.operations.values()
-            if isinstance(operation, Conv)
+            if isinstance(operation, WithLayer)
         }
         return Part(tuple(operations), named, tuple(values[name] for name in self.outputs))
 

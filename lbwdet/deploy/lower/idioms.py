@@ -26,7 +26,7 @@ def find_idioms(graph: Graph) -> Graph:
     calls, reader = [], _Reader(graph)
     for call in graph.calls:
         calls += reader.idiom(call) or [call]
-    return dataclasses.replace(graph, calls=_needed(calls, graph.outputs))
+    return dataclasses.replace(graph, calls=needed(calls, graph.outputs))
 
 
 class _Reader:
@@ -162,13 +162,13 @@ def _made(
     return Call(op, output or call.output, named, call.module, shape or call.shape)
 
 
-def _needed(calls: Sequence[Call], outputs: Sequence[str]) -> tuple[Call, ...]:
+def needed(calls: Sequence[Call], outputs: Sequence[str]) -> tuple[Call, ...]:
     """The calls without those whose values nobody reads."""
-    needed, kept = set(outputs), []
+    read, kept = set(outputs), []
     for call in reversed(calls):
-        if call.output in needed:
+        if call.output in read:
             kept.append(call)
             for given in call.arguments.values():
                 items = given if isinstance(given, list | tuple) else (given,)
-                needed.update(item for item in items if isinstance(item, Name))
+                read.update(item for item in items if isinstance(item, Name))
     return tuple(reversed(kept))

@@ -155,7 +155,8 @@ class Site:
                 :class:`~lbwdet.deploy.lower.draft.LayerParameters`.
         """
         weight, bias = self.call.arguments["weight"], self.argument("bias")
-        if not self.is_constant("weight") or not self.is_constant("bias"):
+        given = [name for name in ("weight", "bias") if name in self.call.arguments]
+        if not all(self.is_constant(name) for name in given):
             raise self.refused("with a weight that depends on the image")
         own, name = weight not in self._graph.made_of, value or self.output
         numbers = [0.0] if bias is None else bias.double().tolist()
@@ -235,7 +236,8 @@ def apply_rules(graph: Graph) -> Draft:
         draft.modules[call.output] = call.module
         draft.maps[call.output] = _map(call.shape)
         # A layer makes pixels of its own; all else keeps those of a map that was flattened.
-        source = draft.maps[next(name for name, _ in result.reads())]
+        first = next((name for name, _ in result.reads()), call.output)
+        source = draft.maps[first]
         flattened = len(call.shape) == 2 and math.prod(source) == call.shape[1]
         if flattened and not isinstance(result, Conv):
             draft.maps[call.output] = source

@@ -6,16 +6,21 @@ from typing import Any
 
 import torch
 import torchvision  # noqa: F401  (has the operator of deformable convolutions)
+from mmcv.cnn.bricks.non_local import _NonLocalNd
 from mmcv.ops import DeformConv2d
 from mmcv.ops.deform_conv import DeformConv2dFunction
 from mmcv.ops.modulated_deform_conv import ModulatedDeformConv2dFunction
+from mmdet.models.backbones.pvt import AbsolutePositionEmbedding
+from mmdet.models.backbones.swin import ShiftWindowMSA
 from mmdet.models.layers import NormedConv2d, NormedLinear
 from mmdet.models.necks.ssd_neck import L2Norm
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.utils import _pair
 
+from lbwdet.deploy.lower.attention import multihead_attention, non_local, shifted_windows
 from lbwdet.deploy.lower.mixing import Mixing, as_single_call
+from lbwdet.deploy.lower.places import learned_places
 
 
 @torch.library.custom_op("lbwdet::l2_norm", mutates_args=())
@@ -136,6 +141,10 @@ _SINGLE: tuple[tuple[type, Any], ...] = (
     (NormedLinear, _normed_linear),
     (NormedConv2d, _normed_conv),
     (Mixing, as_single_call),
+    (nn.MultiheadAttention, multihead_attention),
+    (_NonLocalNd, non_local),
+    (ShiftWindowMSA, shifted_windows),
+    (AbsolutePositionEmbedding, learned_places),
     (DeformConv2d, _without_padding),
     (DeformConv2dFunction, staticmethod(_deform_conv)),
     (ModulatedDeformConv2dFunction, staticmethod(_modulated_deform_conv)),

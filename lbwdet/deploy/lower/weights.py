@@ -13,6 +13,7 @@ from lbwdet.deploy.runtime.validate import check_weight
 from lbwdet.deploy.runtime.weights import MAX_WEIGHT, Array, StoredWeight
 from lbwdet.errors import ConfigError
 from lbwdet.layers import QuantLayer
+from lbwdet.layers.quantizable import weight_name
 
 
 def store_weights(
@@ -62,7 +63,7 @@ def _low_bit(model: nn.Module, layer: LayerParameters) -> QuantLayer | None:
     module = model.get_submodule(layer.module)
     if not isinstance(module, QuantLayer) or module.quantizer is None:
         return None
-    return module if layer.weight == f"{layer.module}.weight" else None
+    return module if layer.weight == f"{layer.module}.{weight_name(module)}" else None
 
 
 def _over_lengths(weight: StoredWeight, eps: float) -> StoredWeight:

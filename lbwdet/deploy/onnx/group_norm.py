@@ -10,7 +10,10 @@ from lbwdet.deploy.runtime.operations.group_norm import GroupNorm
 def group_norm(operation: GroupNorm, values: Values) -> str:
     """Written out, with sums: OpenVINO 2026.4 has other means and norms of uint8 maps."""
     graph, source = values.graph, values.read(operation.input)
-    grouped = graph("Reshape", source, [0, operation.groups, -1])
+    shape = [0, operation.groups, -1]
+    if operation.per_pixel:
+        shape[2:] = len(operation.gain) // operation.groups, -1
+    grouped = graph("Reshape", source, shape)
     count = graph.cast(graph("Slice", graph("Shape", grouped), [2], [3]), TensorProto.FLOAT)
 
     def mean(numbers: str) -> str:

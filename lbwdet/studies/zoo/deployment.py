@@ -237,7 +237,7 @@ def _compare(
 
 def _like(values: Array, tensor: Tensor) -> Tensor:
     """The engine's values, channels last, in the order and shape of PyTorch's."""
-    given = torch.from_numpy(values)
-    if tensor.dim() == 4:
-        return given.permute(0, 3, 1, 2).contiguous()
-    return given.reshape(tensor.shape)
+    planes = torch.from_numpy(values).permute(0, 3, 1, 2).contiguous()
+    return (
+        planes if planes.shape == tensor.shape else torch.from_numpy(values).reshape(tensor.shape)
+    )

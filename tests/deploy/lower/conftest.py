@@ -14,6 +14,7 @@ from lbwdet.deploy.lower.head import head_of
 from lbwdet.deploy.lower.idioms import find_idioms
 from lbwdet.deploy.lower.rule import apply_rules
 from lbwdet.deploy.lower.rules import RULES  # noqa: F401  (registers them)
+from lbwdet.deploy.lower.tokens import tokens_as_maps
 from lbwdet.deploy.lower.trace import trace
 from lbwdet.deploy.lower.weights import outputs_first
 from lbwdet.deploy.runtime.artifact import Artifact
@@ -97,7 +98,7 @@ class Lowering:
 
     def _lower(self, compute, sample, fusions, net):
         sample = self.sample if sample is None else sample
-        graph = find_idioms(trace(net or self.net, compute, sample))
+        graph = tokens_as_maps(find_idioms(trace(net or self.net, compute, sample)))
         draft = apply_rules(graph)
         fuse(draft, fusions)
         return draft.finished(dict.fromkeys(graph.inputs, "input")), graph
@@ -113,15 +114,17 @@ class Whole:
 
     def in_reals(self, lowered, image):
         """Every value in reals, with the weights of training, and the detections."""
-        layers = {name: LayerNumbers.real(weight) for name, weight in lowered.weights.items()}
-        return run_program(lowered.program, layers, image, convolve=convolve)
+        return run_program(lowered.program, lowered.numbers(), image, convolve=convolve)
 
     def check(self, model, pipeline, lowered, image, best_first=True):
         """The maps that boxes are made from, and the boxes, are those of MMDetection."""
         values, (boxes, scores, labels, *masks) = self.in_reals(lowered, image)
         maps, found = self._mmdet_values(model, pipeline, image)
         for name, expected in zip(_dense_outputs(lowered.program), maps, strict=True):
-            difference = torch.from_numpy(values[name]).permute(0, 3, 1, 2) - expected
+            found_map = torch.from_numpy(values[name])
+            if expected.shape != found_map.shape:  # not tokens, which are channels last, too
+                found_map = found_map.permute(0, 3, 1, 2)
+            difference = found_map - expected
             assert difference.abs().max() < 1e-4 * expected.abs().max(), name
         assert len(found.bboxes) > 5
         rows = torch.from_numpy(np.column_stack([boxes, scores, labels]))

@@ -19,7 +19,8 @@ class GroupNorm : public Operation {
         groups_(fields.integer("groups")),
         epsilon_(fields.real("scaled_epsilon")),
         scale_(fields.real("scale")),
-        relu_(fields.flag("relu")) {
+        relu_(fields.flag("relu")),
+        per_pixel_(fields.flag("per_pixel")) {
     expect(groups_ > 0 && !gain_.empty() && gain_.size() % groups_ == 0,
            "the channels are no such groups");
   }
@@ -33,6 +34,8 @@ class GroupNorm : public Operation {
 
   double scratch(const Sizes& sizes) const override {
     const Shape& in = sizes[inputs[0]];
+    if (per_pixel_)
+      return (scratch_bytes<std::int64_t>(2.0 * groups_) + pixel_floats(in)) * sizes.threads;
     const double images = static_cast<double>(in.n);
     return scratch_bytes<std::int64_t>(images * groups_ * 2) +
            2 * scratch_bytes<float>(images * static_cast<double>(in.c)) +
@@ -48,6 +51,7 @@ class GroupNorm : public Operation {
       frame.begin_floats(output, in.n);
     else
       frame.begin_bytes(output, in.n);
+    if (per_pixel_) return pixels(frame, in, to_float);
     const std::size_t channels = in.c, images = in.n;
     auto* const sums = frame.scratch.take<std::int64_t>(images * groups_ * 2);
     float* const multiplier = frame.scratch.take<float>(images * channels);
@@ -84,6 +88,49 @@ class GroupNorm : public Operation {
   }
 
  private:
+  static double pixel_floats(const Shape& in) {
+    return 2 * scratch_bytes<float>(static_cast<double>(in.c));
+  }
+
+  // Every pixel as an image of its own.
+  void pixels(Frame& frame, const conv::Map& in, bool to_float) const {
+    conv::Map pixel = in;
+    pixel.n = pixel.h = pixel.w = 1;
+    const std::size_t groups = groups_, width = in.c / groups_;
+    const auto parts = frame.scratch.parts(
+        scratch_bytes<std::int64_t>(2.0 * groups_) + pixel_floats({1, 1, 1, in.c}),
+        frame.pool.threads());
+    const std::int64_t rows = static_cast<std::int64_t>(in.n) * in.h;
+    frame.pool.parallel(rows, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
+      Scratch part = parts.of(thread);
+      auto* const sums = part.take<std::int64_t>(2 * groups);
+      float* const multiplier = part.take<float>(in.c);
+      float* const offset = part.take<float>(in.c);
+      const std::int64_t zero_point = frame.descriptions[inputs[0]].zero_point;
+      for (std::int64_t index = begin; index < end; ++index) {
+        const std::int64_t image = index / in.h, y = index % in.h;
+        const std::uint8_t* from = in.data + image * in.image_stride + y * in.row_stride;
+        for (std::int64_t x = 0; x < in.w; ++x, from += in.c) {
+          for (std::size_t group = 0; group < groups; ++group) {
+            std::uint32_t first = 0;
+            std::uint64_t second = 0;
+            for (std::size_t c = group * width; c < (group + 1) * width; ++c) {
+              first += from[c];
+              second += static_cast<std::uint32_t>(from[c]) * from[c];
+            }
+            sums[2 * group] = first;
+            sums[2 * group + 1] = static_cast<std::int64_t>(second);
+          }
+          fit(pixel, zero_point, sums, multiplier, offset);
+          if (to_float)
+            row_of_floats(frame, pixel, from, multiplier, offset, image, y, x);
+          else
+            row_of_bytes(frame, pixel, from, multiplier, offset, image, y, x);
+        }
+      }
+    });
+  }
+
   static double of_thread(double channels) { return 2 * scratch_bytes<std::uint32_t>(channels); }
 
   // Adds the sums of a row's numbers and of their squares to those of its image, group by group.
@@ -140,9 +187,9 @@ class GroupNorm : public Operation {
 
   void row_of_floats(const Frame& frame, const conv::Map& in, const std::uint8_t* from,
                      const float* multiplier, const float* offset, std::int64_t image,
-                     std::int64_t y) const {
+                     std::int64_t y, std::int64_t column = 0) const {
     const conv::FloatMap& out = frame.floats(output);
-    float* to = out.data + image * out.image_stride + y * out.row_stride;
+    float* to = out.data + image * out.image_stride + y * out.row_stride + column * in.c;
     for (int x = 0; x < in.w; ++x, from += in.c, to += in.c) {
       frame.loops.affine(from, zero(frame), multiplier, offset, in.c, to);
       if (relu_)
@@ -152,9 +199,9 @@ class GroupNorm : public Operation {
 
   void row_of_bytes(const Frame& frame, const conv::Map& in, const std::uint8_t* from,
                     const float* multiplier, const float* offset, std::int64_t image,
-                    std::int64_t y) const {
+                    std::int64_t y, std::int64_t column = 0) const {
     const conv::Map& out = frame.bytes(output);
-    std::uint8_t* to = out.data + image * out.image_stride + y * out.row_stride;
+    std::uint8_t* to = out.data + image * out.image_stride + y * out.row_stride + column * in.c;
     const Rounding rounding = frame.rounding(output, relu_);
     float reals[kChunk];
     for (int x = 0; x < in.w; ++x, from += in.c, to += in.c)
@@ -169,7 +216,7 @@ class GroupNorm : public Operation {
   std::size_t groups_;
   double epsilon_;  // in units of the input's scale
   double scale_;    // of the output
-  bool relu_;
+  bool relu_, per_pixel_;
 };
 
 const Registered<GroupNorm> registered("GroupNorm");

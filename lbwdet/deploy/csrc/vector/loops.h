@@ -121,6 +121,12 @@ struct Loops {
                         const Rounding& to, std::size_t count, std::uint8_t* out);
   void (*depthwise)(const DepthwiseTask& task);
   void (*round)(const float* in, const Rounding& to, std::size_t count, std::uint8_t* out);
+  // out[j] = the sum of query[i] * keys[j * step + i], for i < count; all sums fit 32 bits
+  void (*dots)(const std::int16_t* query, const std::uint8_t* keys, std::ptrdiff_t step,
+               std::size_t rows, std::size_t count, std::int32_t* out);
+  // out[i] = out[i] + (in[j * step + i] - zero) * weights[j], for j < rows in order
+  void (*add_weighted)(const std::uint8_t* in, std::ptrdiff_t step, float zero,
+                       const float* weights, std::size_t rows, std::size_t count, float* out);
 };
 
 }  // namespace lbw

@@ -177,6 +177,27 @@ void add_scaled(const std::uint8_t* in, float zero, float factor, std::size_t co
   });
 }
 
+void add_weighted(const std::uint8_t* in, std::ptrdiff_t step, float zero, const float* weights,
+                  std::size_t rows, std::size_t count, float* out) {
+  each(count, [=](std::size_t i, auto v) {
+    load(out + i, v);
+    const std::uint8_t* from = in + i;
+    for (std::size_t j = 0; j < rows; ++j, from += step)
+      v = v + (widen(from, v) - zero) * weights[j];
+    store(v, out + i);
+  });
+}
+
+void dots(const std::int16_t* query, const std::uint8_t* keys, std::ptrdiff_t step,
+          std::size_t rows, std::size_t count, std::int32_t* __restrict out) {
+  for (std::size_t j = 0; j < rows; ++j, keys += step) {
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < count; ++i)
+      sum += query[i] * static_cast<std::int16_t>(keys[i]);
+    out[j] = sum;
+  }
+}
+
 void add(const AddTask& task) {
   const Round<Floats> vectors(task.to);
   const Round<float> rest(task.to);
@@ -345,4 +366,4 @@ void depthwise(const DepthwiseTask& task) {
 
 constexpr Loops kLoops = {exponentials, resize_row, blend, maximum, look_up, mark_overlaps,
                           roi_align,    scale,      add_scaled, add, affine_bytes, affine,
-                          weighted_four, depthwise, round};
+                          weighted_four, depthwise, round, dots, add_weighted};

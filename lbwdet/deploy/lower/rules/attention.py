@@ -1,6 +1,12 @@
-"""Attention over pixels and over parts of channels; see :mod:`lbwdet.deploy.lower.idioms`."""
+"""Attention over pixels and over parts of channels.
+
+See :mod:`lbwdet.deploy.lower.attention` and :mod:`lbwdet.deploy.lower.idioms`.
+"""
+
+from dataclasses import replace
 
 from lbwdet.deploy.lower.rule import Site, rule
+from lbwdet.deploy.runtime.operations.attention import Attention
 from lbwdet.deploy.runtime.operations.softmax_of_parts import SoftmaxOfParts
 from lbwdet.deploy.runtime.operations.softmax_pool import SoftmaxPool
 
@@ -14,3 +20,31 @@ def softmax_pool(site: Site) -> SoftmaxPool:
 def softmax_of_parts(site: Site) -> SoftmaxOfParts:
     groups, parts = site.argument("groups"), site.argument("parts")
     return SoftmaxOfParts(site.value("self"), site.output, groups, parts)
+
+
+@rule("attention")
+def attention(site: Site) -> Attention:
+    return Attention(
+        site.value("query"),
+        site.value("key"),
+        site.value("value"),
+        site.output,
+        heads=int(site.argument("heads")),
+        scale=float(site.argument("scale")),
+    )
+
+
+@rule("window_attention")
+def window_attention(site: Site) -> Attention:
+    bias, key, value = (
+        tuple(site.argument(name).double().flatten().tolist())
+        for name in ("bias", "key_padding", "value_padding")
+    )
+    return replace(
+        attention(site),
+        window=int(site.argument("window")),
+        shift=int(site.argument("shift")),
+        bias=bias,
+        key_padding=key,
+        value_padding=value,
+    )

@@ -58,11 +58,12 @@ def transposed_convolution(site: Site) -> DepthToSpace:
 
 @rule("linear")
 def linear(site: Site) -> Conv:
-    source = site.value("input")
-    if len(site.call.shape) != 2:
+    """Of a flattened map, all of it at once; of tokens, which are a map, each pixel by itself."""
+    source, per_pixel = site.value("input"), site.argument("per_pixel")
+    if len(site.call.shape) != 2 and not per_pixel:
         raise site.refused(f"to a tensor of shape {list(site.call.shape)}")
     _, height, width = site.map(source)
-    kernel = (height, width)
+    kernel = (1, 1) if per_pixel else (height, width)
     return Conv(
         layer=site.add_layer(kernel, site.call.shape[1]),
         input=source,

@@ -1,5 +1,7 @@
 """Norms: batch norm as a factor and an offset per channel, group norm as its own operation."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -43,8 +45,10 @@ def group_norm(site: Site) -> GroupNorm:
 
 @rule("layer_norm", "native_layer_norm")
 def layer_norm(site: Site) -> GroupNorm:
-    """Of maps of one pixel, as gates have them: one group of all channels."""
+    """One group of all channels: of tokens, pixel by pixel; of gates, maps of one pixel."""
     shape, axes = list(site.shape("input")), list(site.argument("normalized_shape"))
+    if site.argument("per_pixel"):
+        return replace(_group_norm(site, 1), per_pixel=True)
     if shape[2:] != [1, 1] or axes != shape[1:]:
         raise site.refused(f"over {axes} of a tensor of shape {shape}")
     return _group_norm(site, 1)

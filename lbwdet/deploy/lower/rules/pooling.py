@@ -1,6 +1,7 @@
 """Max and average pooling."""
 
 from lbwdet.deploy.lower.rule import Result, Site, rule
+from lbwdet.deploy.runtime.operations.adaptive_max_pool import AdaptiveMaxPool
 from lbwdet.deploy.runtime.operations.average_pool import AveragePool
 from lbwdet.deploy.runtime.operations.global_average_pool import GlobalAveragePool
 from lbwdet.deploy.runtime.operations.max_pool import MaxPool
@@ -42,7 +43,12 @@ def adaptive_average_pool(site: Site) -> Result:
 
 @rule("adaptive_max_pool2d")
 def adaptive_max_pool(site: Site) -> Result:
-    value, kernel = site.value("self"), _share(site)
+    """To the size of the first map that has it; without one, by whole factors."""
+    value, wanted = site.value("self"), site.pair("output_size")
+    like = next((name for name in site.maps_of(wanted) if name != value), None)
+    if like is not None and site.map(value)[1:] != wanted:
+        return AdaptiveMaxPool(value, site.output, like)
+    kernel = _share(site)
     return value if kernel == (1, 1) else MaxPool(value, site.output, kernel, kernel)
 
 

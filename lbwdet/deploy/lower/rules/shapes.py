@@ -5,6 +5,7 @@ from dataclasses import replace
 from lbwdet.deploy.lower.rule import Result, Site, rule
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.depth_to_space import DepthToSpace
+from lbwdet.deploy.runtime.operations.space_to_depth import SpaceToDepth
 
 
 @rule("view", "reshape", "_unsafe_view", "flatten")
@@ -47,3 +48,9 @@ def same(site: Site) -> str:
     if site.argument("train"):
         raise site.refused("in training mode; lower a model after eval()")
     return site.value("self" if "self" in site.call.arguments else "input")
+
+
+@rule("space_to_depth")
+def space_to_depth(site: Site) -> SpaceToDepth:
+    """Windows beside one another, as tokens; see :mod:`lbwdet.deploy.lower.tokens`."""
+    return SpaceToDepth(site.value("self"), site.output, int(site.argument("factor")))

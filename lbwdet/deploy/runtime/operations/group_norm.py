@@ -15,7 +15,8 @@ from lbwdet.deploy.runtime.shapes import Map, Shapes
 class GroupNorm(Operation):
     """Groups of neighbouring channels, each with a mean of 0 and a variance of 1, per image.
 
-    Then a factor and an offset per channel. Of the ``count`` numbers of a group in an image::
+    Then a factor and an offset per channel. With ``per_pixel``, every pixel is taken as an image of
+    its own: the layer norm of tokens. Of the ``count`` numbers of a group in an image::
 
         s1 = sum of x - zp_x        s2 = sum of (x - zp_x)**2        # whole numbers of 64 bits
 
@@ -45,6 +46,7 @@ class GroupNorm(Operation):
     bias: PerChannel
     epsilon: Annotated[float, Range(1e-12, 1.0)]
     relu: bool = False
+    per_pixel: bool = False
 
     def infer(self, shapes: Shapes) -> Map:
         source = shapes.map(self.input)
@@ -59,7 +61,8 @@ class GroupNorm(Operation):
         return replace(source, quantization=None)
 
     def compute(self, run: Run) -> Array:
-        x = run.centered(self.input)
+        whole = run.centered(self.input)
+        x = whole.reshape(-1, 1, 1, whole.shape[-1]) if self.per_pixel else whole
         n, height, width, channels = x.shape
         shape = (n, height * width, self.groups, channels // self.groups)
         grouped = x.reshape(shape).astype(np.float64)
@@ -78,7 +81,8 @@ class GroupNorm(Operation):
             numbers.astype(np.float32).reshape(n, 1, 1, channels)
             for numbers in (factor / scale, (bias - mean * factor) / scale)
         )
-        return run.store(self.output, x * multiplier + offset, self.relu)
+        normal = (x * multiplier + offset).reshape(whole.shape)
+        return run.store(self.output, normal, self.relu)
 
     def constants(self, context: Context) -> dict[str, Constant]:
         return {
@@ -99,5 +103,7 @@ class GroupNorm(Operation):
         if random.random() < 0.8:
             quantizations["y"] = random_cases.output_quantization(random, positive=relu)
         epsilon = float(random.choice([1e-5, 0.5]))
-        operation = cls("x", "y", groups, tuple(gain), tuple(bias), epsilon, relu)
+        operation = cls(
+            "x", "y", groups, tuple(gain), tuple(bias), epsilon, relu, bool(random.integers(2))
+        )
         return Example(operation, {"x": x}, quantizations)

@@ -1,0 +1,85 @@
+"""DETR: every query becomes one box, and none is suppressed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from mmdet.models import DETR, DETRHead, SinePositionalEncoding
+from torch import Tensor
+
+from lbwdet.deploy.lower.building import Building
+from lbwdet.deploy.lower.head import Head, head
+from lbwdet.deploy.lower.places import embedding, sine_encoding_of
+from lbwdet.deploy.lower.settings import TestConfig, check_exactly, check_type
+from lbwdet.deploy.runtime.operations.detections import Detections
+from lbwdet.deploy.runtime.operations.query_candidates import QueryCandidates
+from lbwdet.deploy.runtime.operations.rescale import Rescale
+from lbwdet.errors import ConfigError
+
+CANDIDATES, RESCALED = "detections.candidates", "detections.rescaled"
+
+
+@head("DETRHead", ("DETR",))
+class Detr(Head):
+    """Scores and boxes of the decoder's last layer.
+
+    Raises:
+        ConfigError: images are padded in a batch, so that attention has masks; or another decoder,
+            encoding, or way of making boxes.
+    """
+
+    def __init__(self, model: Any) -> None:
+        own = ("forward_transformer", "pre_transformer", "forward_encoder", "pre_decoder")
+        check_type("model", model, DETR, *own, "forward_decoder")
+        check_type("bbox_head", model.bbox_head, DETRHead, "forward", "predict_by_feat")
+        check_type("bbox_head", model.bbox_head, DETRHead, "_predict_by_feat_single")
+        check_exactly("positional_encoding", model.positional_encoding, SinePositionalEncoding)
+        divisor = model.data_preprocessor.pad_size_divisor
+        if divisor != 1:
+            raise ConfigError(
+                f"data_preprocessor.pad_size_divisor={divisor} cannot be lowered: attention would "
+                "need to know which pixels were added; give 1"
+            )
+        queries, config = int(model.num_queries), TestConfig("test_cfg", model.bbox_head.test_cfg)
+        self._candidates = QueryCandidates(
+            scores="",
+            boxes="",
+            output=CANDIDATES,
+            num_classes=int(model.bbox_head.num_classes),
+            max_boxes=int(config.number("max_per_img", queries)),
+            activation="sigmoid" if model.bbox_head.loss_cls.use_sigmoid else "softmax",
+        )
+
+    @staticmethod
+    def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
+        (feature,) = model.extract_feat(image)
+        weight = model.query_embedding.weight
+        queries, places = (
+            one.flatten(2).transpose(1, 2)
+            for one in (
+                embedding(weight, feature, 1, len(weight)),
+                sine_encoding_of(model.positional_encoding, feature),
+            )
+        )
+        tokens = feature.flatten(2).transpose(1, 2)
+        memory = model.encoder(query=tokens, query_pos=places, key_padding_mask=None)
+        found = queries * 0.0  # what they begin with
+        for layer in model.decoder.layers:
+            found = layer(
+                found,
+                key=memory,
+                value=memory,
+                query_pos=queries,
+                key_pos=places,
+                key_padding_mask=None,
+            )
+        hidden, last = model.decoder.post_norm(found).unsqueeze(0), model.bbox_head
+        return last.fc_cls(hidden), last.fc_reg(last.activate(last.reg_ffn(hidden)))
+
+    def add_to(self, program: Building, maps: Sequence[str]) -> None:
+        scores, boxes = maps
+        program.add(
+            replace(self._candidates, scores=scores, boxes=boxes),
+            Rescale(CANDIDATES, RESCALED),
+            Detections(RESCALED, self._candidates.num_classes),
+        )

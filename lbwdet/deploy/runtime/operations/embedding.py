@@ -1,0 +1,63 @@
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from lbwdet.deploy.runtime import random_cases
+from lbwdet.deploy.runtime.context import Array, Context, Run
+from lbwdet.deploy.runtime.declaration import Kind, Layer, Range, Writes
+from lbwdet.deploy.runtime.operation import Constant, Example, Operation
+from lbwdet.deploy.runtime.quantization import rounded
+from lbwdet.deploy.runtime.shapes import Map, Shapes, Side
+
+
+@dataclass(frozen=True)
+class Embedding(Operation):
+    """A map that is the same for every image: what a network has learned for each pixel.
+
+    ``layer`` names a weight of the shape [pixels, channels, 1, 1], whose pixels come in the order
+    y, x. With f32 of ``factors * weight_scale[p] * gain[p] + bias[p]`` in float64 as the reals, and
+    f32 of these by the output's scale in float64::
+
+        y = clamp(round(f32(real / s_y)) + zp_y, 0, maximum)
+    """
+
+    layer: Annotated[str, Layer()]
+    output: Annotated[str, Writes(Kind.UINT8)]
+    height: Annotated[int, Range(1, 1 << 15)]
+    width: Annotated[int, Range(1, 1 << 15)]
+
+    def infer(self, shapes: Shapes) -> Map:
+        pixels, channels, *kernel = shapes.weights[self.layer].codes.shape
+        shapes.expect(
+            (pixels, *kernel) == (self.height * self.width, 1, 1),
+            f"a weight of {pixels} pixels and a kernel of {tuple(kernel)} is no map of "
+            f"{self.height} x {self.width}",
+        )
+        return Map(channels, Side(0, self.height), Side(0, self.width))
+
+    def compute(self, run: Run) -> Array:
+        stored = self._stored(run)
+        return stored.reshape(1, self.height, self.width, -1)
+
+    def constants(self, context: Context) -> dict[str, Constant]:
+        stored = self._stored(context)
+        return {"channels": stored.shape[1], "bytes": stored}
+
+    def _stored(self, context: Context) -> Array:
+        """[pixels, channels]: uint8, or float32 in reals."""
+        layer = context.layers[self.layer]
+        factors = layer.factors.reshape(len(layer.factors), -1).astype(np.float64)
+        gain, bias = (x.astype(np.float64)[:, None] for x in (layer.gain, layer.bias))
+        reals = (factors * layer.scale[:, None] * gain + bias).astype(np.float32)
+        quantization = context.quantizations.get(self.output)
+        if quantization is None:
+            return reals
+        return rounded((reals / np.float64(quantization.scale)).astype(np.float32), quantization)
+
+    @classmethod
+    def example(cls, random: np.random.Generator) -> Example:
+        height, width, channels = (int(count) for count in random.integers(1, 9, 3))
+        weight = random_cases.weight(random, (height * width, channels, 1, 1))
+        quantizations = {"y": random_cases.output_quantization(random)}
+        return Example(cls("layer", "y", height, width), {}, quantizations, {"layer": weight})
