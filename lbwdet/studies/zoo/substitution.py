@@ -15,21 +15,28 @@ from lbwdet.errors import LBWError
 class Place(NamedTuple):
     """A module, which of its calls, the number of a tensor that this call returns.
 
-    With ``channels``, these of the tensor's alone.
+    With ``channels``, these of the tensor's alone; with ``added``, the tensor before this was added
+    to all its positions.
     """
 
     module: nn.Module
     call: int
     number: int
     channels: Tensor | None = None
+    added: Tensor | None = None
+
+    def key(self) -> "Place":
+        """What tells it from other places."""
+        return Place(self.module, self.call, self.number)
 
 
 class _Selections(TorchFunctionMode):
-    """Knows of what is selected by ``index_select`` the source and the channels."""
+    """Knows where from and how channels were selected, or one vector was added to a map."""
 
     def __init__(self) -> None:
         super().__init__()
         self.made: dict[int, tuple[Tensor, Tensor]] = {}
+        self.added: dict[int, tuple[Tensor, Tensor]] = {}
         self._kept: list[Tensor] = []  # so that no other tensor gets an identity that was seen
 
     def __torch_function__(
@@ -38,6 +45,9 @@ class _Selections(TorchFunctionMode):
         result = function(*args, **(kwargs or {}))
         if function is Tensor.index_select and args[1] == 1:
             self.made[id(result)] = args[0], args[2]
+            self._kept.append(result)
+        if function is Tensor.add and isinstance(args[1], Tensor) and args[1].shape[2:] == (1, 1):
+            self.added[id(result)] = args[0], args[1]
             self._kept.append(result)
         return result
 
@@ -61,7 +71,11 @@ def places_of(model: nn.Module, compute: Callable[[], Sequence[Tensor]]) -> list
     places = []
     for tensor in tensors:
         source, channels = selections.made.get(id(tensor), (tensor, None))
-        places.append([place._replace(channels=channels) for place in seen[id(source)]])
+        added = None
+        if id(source) not in seen:
+            source, added = selections.added.get(id(source), (source, None))
+        found = [place._replace(channels=channels, added=added) for place in seen[id(source)]]
+        places.append(found)
     if missing := [index for index, found in enumerate(places) if not found]:
         raise LBWError(f"no module returns map {missing[0]} of {len(places)}")
     return places
@@ -75,7 +89,8 @@ def substituted(
     exchanged: defaultdict[Place, list[tuple[Tensor | None, Tensor]]] = defaultdict(list)
     for found, tensor in zip(places, tensors, strict=True):
         for place in found:
-            exchanged[place._replace(channels=None)].append((place.channels, tensor))
+            own = tensor if place.added is None else tensor - place.added
+            exchanged[place.key()].append((place.channels, own))
 
     def exchange(module: nn.Module, call: int, output: Any) -> Any:
         leaves, structure = _pytree.tree_flatten(output)

@@ -59,3 +59,23 @@ def test_some_channels_of_what_a_module_returns():
     with substituted(net, places, [torch.tensor([[50.0, 10.0]]), torch.tensor([[20.0]])]):
         assert net(x).tolist() == [[10, 1, 20, 3, 4, 50]]
     assert net(x).tolist() == x.tolist()
+
+
+def test_a_map_to_which_a_vector_was_added():
+    net, x = nn.Sequential(nn.Identity(), nn.Flatten(0)), torch.arange(8.0).reshape(1, 2, 2, 2)
+    context = torch.tensor([100.0, 200.0]).reshape(1, 2, 1, 1)
+    places = places_of(net, lambda: [net[0](x) + context])
+    with substituted(net, places, [torch.zeros_like(x)]):
+        assert net(x).tolist() == [-100.0] * 4 + [-200.0] * 4
+    summed = nn.Sequential(Sum(context))
+    with substituted(summed, places_of(summed, lambda: [summed(x)]), [torch.zeros_like(x)]):
+        assert not summed(x).any()  # the sum itself is what a module returns
+
+
+class Sum(nn.Module):
+    def __init__(self, context):
+        super().__init__()
+        self.context = context
+
+    def forward(self, x):
+        return x + self.context
