@@ -393,20 +393,9 @@ static Multiply multiply_of(int pixels, int vectors) {
   return choose<V, C>(pixels, std::make_integer_sequence<int, V::pixels>());
 }
 
-// The products of all tiles of a group with one block of channels, to `sums`.
-template <class V>
-static void multiply_group(const Row& row, const Tile& tile, const int8_t* weight, int tiles,
-                           int narrow, int wide, int32_t* sums) {
-  for (int t = 0, column = tile.column; t < tiles; ++t) {
-    const int size = narrow + (t < wide);
-    multiply_of<V>(size, tile.vectors)(row, weight, column, tile.channel, sums);
-    column += size;
-    sums += size * tile.vectors * V::lanes;
-  }
-}
-
-// The same by pairs of quads. Some quads at a time: their weights, and what of the pixels meets
-// them, stay in the first-level cache.
+// The products of all tiles of a group with one block of channels, to `sums`, by pairs of quads.
+// Some quads at a time: their weights, and what of the pixels meets them, stay in the
+// first-level cache.
 template <class V>
 static void multiply_group_by_pairs(const Row& row, const Tile& tile, const int8_t* weight,
                                     int tiles, int narrow, int wide, int32_t* sums) {
@@ -440,6 +429,21 @@ static void multiply_group_by_pairs(const Row& row, const Tile& tile, const int8
   }
 }
 
+// The same by pairs if there are some; if not, quad after quad.
+template <class V>
+static void multiply_group(const Row& row, const Tile& tile, const int8_t* weight, int tiles,
+                           int narrow, int wide, int32_t* sums) {
+  if constexpr (V::kNarrow)
+    if (row.pairs)
+      return multiply_group_by_pairs<V>(row, tile, weight, tiles, narrow, wide, sums);
+  for (int t = 0, column = tile.column; t < tiles; ++t) {
+    const int size = narrow + (t < wide);
+    multiply_of<V>(size, tile.vectors)(row, weight, column, tile.channel, sums);
+    column += size;
+    sums += size * tile.vectors * V::lanes;
+  }
+}
+
 // Tiles of equal width, give or take a pixel: a narrow last tile would idle the multipliers.
 // Some tiles are finished together, as many as keep their input in the first-level cache; all
 // blocks of channels of them follow each other, so that pixels are written from end to end.
@@ -468,11 +472,7 @@ static void run_row(const Row& row) {
       tile.channels = rest < width ? rest : width;
       tile.vectors = (tile.channels + V::lanes - 1) / V::lanes;
       if (!row.y_float) tile.vectors += tile.vectors % 2;
-      bool by_pairs = false;
-      if constexpr (V::kNarrow) by_pairs = row.pairs != nullptr;
-      if constexpr (V::kNarrow)
-        if (by_pairs) multiply_group_by_pairs<V>(row, tile, weight, count, narrow, wide, sums);
-      if (!by_pairs) multiply_group<V>(row, tile, weight, count, narrow, wide, sums);
+      multiply_group<V>(row, tile, weight, count, narrow, wide, sums);
       finish<V>(row, tile);
       weight += static_cast<std::ptrdiff_t>(width) * row.run_count * row.quads * 4;
     }
