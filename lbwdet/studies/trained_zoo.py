@@ -128,9 +128,7 @@ class _Steps:
     results: "_Results"
 
     def trained(self) -> None:
-        options: dict[str, Any] = {
-            f"{split}_dataloader.dataset.data_root": self.data_root for split in SPLITS
-        }
+        options = _at(self.data_root, load_config(self.subject.file(FLOAT)))
         start: dict[str, str] = {}
         for variant in (FLOAT, *self.subject.trained):
             # Measured here, once.
@@ -232,6 +230,19 @@ class _Steps:
                 cpu=cpu_name(),
             )
         )
+
+
+def _at(data_root: str, cfg: Config) -> dict[str, Any]:
+    """Overrides that take a config to the toy data set there, its COCO evaluators, too."""
+    options: dict[str, Any] = {
+        f"{split}_dataloader.dataset.data_root": data_root for split in SPLITS
+    }
+    for split in SPLITS:
+        evaluator = cfg.get(f"{split}_evaluator") or {}
+        if "ann_file" in evaluator:
+            written = cfg[f"{split}_dataloader"].dataset.ann_file
+            options[f"{split}_evaluator.ann_file"] = str(Path(data_root) / written)
+    return options
 
 
 def _timed(do: Callable[[], Result]) -> tuple[Result, float]:

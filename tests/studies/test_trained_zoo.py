@@ -61,6 +61,10 @@ def test_trains_quantizes_and_deploys_once(jobs, tmp_path, monkeypatch):
     assert {Path(job.config).stem for job in jobs} == {
         f"lbw_mask_rcnn_toy_{variant}" for variant in ("fp32", "w4a8")
     }
+    for job in jobs:  # nothing is read from where the config's own data set would be
+        cfg = load_config(job.config, job.options)
+        assert Path(cfg.val_evaluator.ann_file) == data / "annotations/test.json"
+        assert cfg.val_dataloader.dataset.data_root == str(data)
     for row in content["rows"]:
         assert {"mAP_area", "mAP_11point", "box_AP", "box_AP50", "mask_AP", "mask_AP50"} <= set(row)
         assert row["num_images"] == 1 and row["seconds"] >= 0
