@@ -201,7 +201,7 @@ def test_only_some_variants(jobs, tmp_path):
 
 
 def test_unknown_names_list_the_known_ones(tmp_path):
-    with pytest.raises(ConfigError, match="'coco' is not known; choose from bccd, voc-sample"):
+    with pytest.raises(ConfigError, match="'coco' is not known; choose from bccd, bccd_projected"):
         run_experiment("coco", tmp_path / "o.json", tmp_path)
     with pytest.raises(ConfigError, match=r"\['7bit'\] are not of bccd: fp32-finetuned, 6bit"):
         settings = ExperimentSettings(variants=["6bit", "7bit"])
