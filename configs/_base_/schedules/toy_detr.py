@@ -1,21 +1,22 @@
 # DETR from random weights: minutes on a GPU. Queries that share out an image's objects need many
-# epochs. For batches of 16.
-_base_ = './toy_scratch.py'
-train_cfg = dict(max_epochs=100, val_interval=20)
+# steps. For batches of 8.
+_base_ = "./toy_scratch.py"
+train_cfg = dict(max_epochs=70, val_interval=10)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=200),
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=200),
     dict(
-        type='CosineAnnealingLR',
+        type="CosineAnnealingLR",
         by_epoch=True,
         convert_to_iter_based=True,
         begin=0,
-        end=100,
-        T_max=100,
-        eta_min_ratio=0.01)
+        end=70,
+        T_max=70,
+        eta_min_ratio=0.01,
+    ),
 ]
 optim_wrapper = dict(
     _delete_=True,
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=0.0005, weight_decay=0.0001),
-    clip_grad=dict(max_norm=0.1))
-auto_scale_lr = dict(base_batch_size=16)
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=0.001, weight_decay=0.0001),
+    clip_grad=dict(max_norm=0.1),
+)
