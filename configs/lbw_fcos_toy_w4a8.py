@@ -1,6 +1,4 @@
-_base_ = "./lbw_fcos_toy_fp32-finetuned.py"
+_base_ = './lbw_fcos_toy_fp32-finetuned.py'
 model = dict(
-    type="LBWDetector",
-    detector="FCOS",
-    quant=dict(weight=dict(bit_width=4, code="dense"), activation=dict(bit_width=8)),
-)
+    type='LBWDetector', detector='FCOS',
+    quant=dict(weight=dict(bit_width=4, code='dense'), activation=dict(bit_width=8)))

@@ -1,6 +1,4 @@
-_base_ = "./lbw_frcnn_bccd_fp32-finetuned.py"
+_base_ = './lbw_frcnn_bccd_fp32-finetuned.py'
 model = dict(
-    type="LBWDetector",
-    detector="FasterRCNN",
-    quant=dict(weight=dict(bit_width=4, code="dense"), activation=dict(bit_width=8)),
-)
+    type='LBWDetector', detector='FasterRCNN',
+    quant=dict(weight=dict(bit_width=4, code='dense'), activation=dict(bit_width=8)))

@@ -1,2 +1,2 @@
-_base_ = "./lbw_frcnn_bccd_w4a8.py"
-model = dict(quant=dict(activation=dict(ste="relu")))
+_base_ = './lbw_frcnn_bccd_w4a8.py'
+model = dict(quant=dict(activation=dict(ste='relu')))

@@ -1,2 +1,2 @@
-_base_ = "./lbw_frcnn_toy_fp32-finetuned.py"
-model = dict(type="LBWDetector", detector="FasterRCNN", quant=dict(weight=dict(bit_width=2)))
+_base_ = './lbw_frcnn_toy_fp32-finetuned.py'
+model = dict(type='LBWDetector', detector='FasterRCNN', quant=dict(weight=dict(bit_width=2)))

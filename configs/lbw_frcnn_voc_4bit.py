@@ -1,5 +1,5 @@
-_base_ = "./lbw_frcnn_voc_fp32.py"
+_base_ = './lbw_frcnn_voc_fp32.py'
 model = dict(
-    type="LBWDetector", detector="FasterRCNN", quant=dict(weight=dict(bit_width=4, code="dense"))
-)
-load_from = "work_dirs/lbw_frcnn_voc_fp32/epoch_4.pth"
+    type='LBWDetector', detector='FasterRCNN',
+    quant=dict(weight=dict(bit_width=4, code='dense')))
+load_from = 'work_dirs/lbw_frcnn_voc_fp32/epoch_4.pth'

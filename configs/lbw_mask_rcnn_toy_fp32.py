@@ -1,7 +1,5 @@
 _base_ = [
-    "./_base_/models/mask_rcnn_r18_fpn_narrow.py",
-    "./_base_/datasets/toy_masks.py",
-    "./_base_/schedules/toy_scratch.py",
-    "./_base_/default_runtime.py",
+    './_base_/models/mask_rcnn_r18_fpn_narrow.py', './_base_/datasets/toy_masks.py',
+    './_base_/schedules/toy_scratch.py', './_base_/default_runtime.py'
 ]
 model = dict(roi_head=dict(bbox_head=dict(num_classes=6), mask_head=dict(num_classes=6)))

@@ -1,11 +1,8 @@
 _base_ = [
-    "./_base_/models/rfcn_r18_narrow.py",
-    "./_base_/datasets/toy.py",
-    "./_base_/schedules/toy_scratch.py",
-    "./_base_/default_runtime.py",
+    './_base_/models/rfcn_r18_narrow.py', './_base_/datasets/toy.py',
+    './_base_/schedules/toy_scratch.py', './_base_/default_runtime.py'
 ]
 model = dict(roi_head=dict(bbox_head=dict(num_classes=6)))
 optim_wrapper = dict(
     optimizer=dict(lr=0.15),
-    paramwise_cfg=dict(custom_keys=dict(fc_cls=dict(lr_mult=10), fc_reg=dict(lr_mult=10))),
-)
+    paramwise_cfg=dict(custom_keys=dict(fc_cls=dict(lr_mult=10), fc_reg=dict(lr_mult=10))))

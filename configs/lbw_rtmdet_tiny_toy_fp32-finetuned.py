@@ -1,10 +1,8 @@
 # The float model trained on by the schedule of the low-bit one: its fair opponent.
 _base_ = [
-    "./_base_/models/rtmdet_tiny.py",
-    "./_base_/datasets/toy.py",
-    "./_base_/schedules/toy_adamw_finetune.py",
-    "./_base_/default_runtime.py",
+    './_base_/models/rtmdet_tiny.py', './_base_/datasets/toy.py',
+    './_base_/schedules/toy_adamw_finetune.py', './_base_/default_runtime.py'
 ]
 model = dict(bbox_head=dict(num_classes=6))
 train_dataloader = dict(batch_size=4)
-load_from = "work_dirs/lbw_rtmdet_tiny_toy_fp32/epoch_10.pth"
+load_from = 'work_dirs/lbw_rtmdet_tiny_toy_fp32/epoch_10.pth'

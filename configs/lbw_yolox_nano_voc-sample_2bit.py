@@ -1,6 +1,4 @@
-_base_ = "./_base_/starts/yolox_nano_voc-sample_taught.py"
+_base_ = './_base_/starts/yolox_nano_voc-sample_taught.py'
 model = dict(
-    type="LBWDetector",
-    detector="YOLOX",
-    quant=dict(weight=dict(bit_width=2, granularity="channel")),
-)
+    type='LBWDetector', detector='YOLOX',
+    quant=dict(weight=dict(bit_width=2, granularity='channel')))

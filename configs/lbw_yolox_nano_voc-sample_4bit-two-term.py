@@ -1,2 +1,2 @@
-_base_ = "./lbw_yolox_nano_voc-sample_4bit.py"
-model = dict(quant=dict(weight=dict(code="two-term")))
+_base_ = './lbw_yolox_nano_voc-sample_4bit.py'
+model = dict(quant=dict(weight=dict(code='two-term')))

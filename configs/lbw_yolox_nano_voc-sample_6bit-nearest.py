@@ -1,2 +1,2 @@
 # Trained as it is, without levels that photographs chose: for comparison.
-_base_ = "./lbw_yolox_nano_voc-sample_6bit.py"
+_base_ = './lbw_yolox_nano_voc-sample_6bit.py'

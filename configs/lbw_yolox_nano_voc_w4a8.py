@@ -1,3 +1,3 @@
 # Maps of a compact detector need a step for each channel.
-_base_ = "./lbw_yolox_nano_voc_4bit.py"
-model = dict(quant=dict(activation=dict(bit_width=8, granularity="channel")))
+_base_ = './lbw_yolox_nano_voc_4bit.py'
+model = dict(quant=dict(activation=dict(bit_width=8, granularity='channel')))

@@ -1,4 +1,4 @@
-_base_ = ["./voc-sample.py", "./square_pipelines.py"]
+_base_ = ['./voc-sample.py', './square_pipelines.py']
 train_pipeline = _base_.square_train_pipeline
 test_pipeline = _base_.square_test_pipeline
 image_scale = _base_.square
