@@ -67,6 +67,7 @@ SUBJECTS = {
     "fcos": Subject("FCOS", "fcos_toy", trained=("w4a8",)),
     "rtmdet_tiny": Subject("RTMDet-tiny", "rtmdet_tiny_toy", trained=("w4a8",)),
     "mask_rcnn": Subject("Mask R-CNN", "mask_rcnn_toy", trained=("w4a8",)),
+    "detr": Subject("DETR", "detr_toy", trained=("w4a8",)),
     "yolox_nano": Subject(
         "YOLOX-Nano",
         "yolox_nano_voc-sample",

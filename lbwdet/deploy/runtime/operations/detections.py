@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -30,10 +30,15 @@ class Detections(Operation):
     are runs: see :mod:`lbwdet.deploy.runtime.masks`.
     """
 
+    float32: ClassVar[str] = "masks in the image's pixels"
+
     input: Annotated[str, Reads(Kind.CANDIDATES)]
     num_classes: Annotated[int, Range(1, 100_000)]
     masks: Annotated[str, Reads(Kind.FLOAT)] | None = None
     mask_threshold: Annotated[float, Range(0, 1)] = 0.5
+
+    def in_float32(self) -> str:
+        return self.float32 if self.masks is not None else ""
 
     def infer(self, shapes: Shapes) -> None:
         classes = shapes.candidates(self.input).classes
