@@ -31,7 +31,7 @@ from lbwdet.measuring.speed import pinned_threads
 from lbwdet.measuring.testset import load_test_set
 from lbwdet.posttraining import PostTraining
 from lbwdet.studies.weight_settings import with_weight_settings
-from lbwdet.training.jobs import TrainingJob
+from lbwdet.training.jobs import NEVER, TrainingJob
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +136,7 @@ EXPERIMENTS = {
         variants=("fp32-finetuned", "6bit", "4bit", "3bit"),
         rounded={},
         more=("w4a8",),
-        start=Start(),
+        start=Start(32),
     ),
 }
 
@@ -210,22 +210,30 @@ def run_experiment(
     results = _Results(Path(out or f"docs/results/{name}.json"), experiment, settings.width)
     runs = Path(work_dir or f"work_dirs/experiment/{name}")
 
-    def job(variant: str, seed: int, **options: Any) -> TrainingJob:
+    def job(variant: str, seed: int, teacher: Path | None = None, **options: Any) -> TrainingJob:
         options |= results.overrides | {"randomness.seed": seed}
-        options["train_cfg.val_interval"] = 100  # measured here, once
+        options["train_cfg.val_begin"] = NEVER  # measured here, once
+        if teacher is not None:
+            options |= _taught_by(teacher, experiment.config(variant))
         return TrainingJob(experiment.config(variant), runs / f"seed{seed}" / variant, options)
 
-    def train_all(kind: str, jobs: Mapping[tuple[str, int], TrainingJob]) -> None:
+    def measure(kind: str, key: tuple[str, int], task: TrainingJob) -> None:
+        results.measure(kind, *key, task.config, task.checkpoint)
+
+    def train_all(jobs: Mapping[tuple[str, int], TrainingJob], measured: bool) -> None:
         for task in jobs.values():
             _ = task.checkpoint  # reads the config: not a thing to do in several threads
         with ThreadPoolExecutor(settings.jobs) as pool:
             finished = pool.map(lambda task: task.run(settings.threads), jobs.values())
             try:
-                for (key, task), checkpoint in zip(jobs.items(), finished, strict=True):
-                    results.measure(kind, *key, task.config, checkpoint)
+                for (key, task), _ in zip(jobs.items(), finished, strict=True):
+                    if measured:
+                        measure("trained", key, task)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)  # start no more of them
                 raise
+
+    chosen: list[tuple[str, int, str, Path]] = []
 
     def start(variant: str, floating: Path, seed: int, folder: Path) -> str:
         """The float weights as this variant starts from them."""
@@ -244,7 +252,7 @@ def run_experiment(
             activation=quant.get("activation"),
             settings=experiment.start.settings,
         )
-        results.measure("projected", variant, seed, config, found.checkpoint)
+        chosen.append((variant, seed, config, found.checkpoint))
         return str(found.checkpoint)
 
     tuned = [(variant, seed) for variant in known if variant in variants for seed in settings.seeds]
@@ -255,20 +263,42 @@ def run_experiment(
                 "published", experiment.base, 0, experiment.config(experiment.base), published
             )
             starts = {variant: start(variant, published, 0, runs) for variant in variants}
-            train_all("trained", {key: job(*key, load_from=starts[key[0]]) for key in tuned})
-            return results.content
-        bases = {seed: job(experiment.base, seed) for seed in settings.seeds}
-        train_all("scratch", {(experiment.base, seed): task for seed, task in bases.items()})
-        begun = {
-            (variant, seed): start(variant, bases[seed].checkpoint, seed, runs / f"seed{seed}")
-            for variant, seed in tuned
-        }
-        train_all("trained", {key: job(*key, load_from=begun[key]) for key in tuned})
+            jobs = {key: job(*key, load_from=starts[key[0]]) for key in tuned}
+            bases = {}
+        else:
+            bases = {seed: job(experiment.base, seed) for seed in settings.seeds}
+            # Measured when others need not wait for it.
+            named = {(experiment.base, seed): task for seed, task in bases.items()}
+            train_all(named, measured=False)
+            jobs = {
+                (variant, seed): job(
+                    variant,
+                    seed,
+                    bases[seed].checkpoint,
+                    load_from=start(variant, bases[seed].checkpoint, seed, runs / f"seed{seed}"),
+                )
+                for variant, seed in tuned
+            }
+        train_all(jobs, measured=True)
+        for seed, task in bases.items():
+            measure("scratch", (experiment.base, seed), task)
+        for variant, seed, config, checkpoint in chosen:
+            results.measure("projected", variant, seed, config, checkpoint)
         for label, weight in experiment.rounded.items():
             for seed, task in bases.items():
                 config = experiment.config(experiment.variants[-1])
                 results.measure("rounded", label, seed, config, task.checkpoint, weight)
     return results.content
+
+
+def _taught_by(checkpoint: Path, config: str) -> dict[str, str]:
+    """Overrides that give a config's hooks this teacher, if they have one."""
+    hooks = load_config(config).get("custom_hooks") or []
+    return {
+        f"custom_hooks.{index}.teacher": str(checkpoint)
+        for index, hook in enumerate(hooks)
+        if "teacher" in hook
+    }
 
 
 class _Results:

@@ -31,7 +31,7 @@ from lbwdet.measuring.coco_accuracy import coco_accuracy
 from lbwdet.measuring.environment import commit, cpu_name
 from lbwdet.measuring.speed import pinned_threads
 from lbwdet.measuring.testset import load_test_set
-from lbwdet.training.jobs import TrainingJob
+from lbwdet.training.jobs import NEVER, TrainingJob
 
 IMAGES = 64  # that choose ranges of activations, and levels where nothing is trained
 FLOAT = "fp32"  # of every subject, the first variant
@@ -133,7 +133,7 @@ class _Steps:
         start: dict[str, str] = {}
         for variant in (FLOAT, *self.subject.trained):
             # Measured here, once.
-            training = options | start | {"train_cfg.val_interval": 100}
+            training = options | start | {"train_cfg.val_begin": NEVER}
             job = TrainingJob(self.subject.file(variant), self.folder / variant, training)
             done = job.checkpoint.is_file()
             _say(f"{self.name} {variant}: {'trained already' if done else 'training'}")
