@@ -97,6 +97,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     gpu = torch.cuda.get_device_name() if arguments.device == "cuda" else None
     report: dict[str, Any] = dict(
+        study="training-step",
         device=gpu or cpu_name(),
         cpu=cpu_name(),
         threads=arguments.threads,
