@@ -1,5 +1,5 @@
-# DETR from random weights: minutes on a GPU. Queries that share out an image's objects need many
-# steps. For batches of 8.
+# DETR on a trained backbone. Queries that share out an image's objects need many steps. For batches
+# of 8.
 _base_ = './toy_scratch.py'
 train_cfg = dict(max_epochs=70, val_interval=10)
 param_scheduler = [
@@ -16,5 +16,5 @@ param_scheduler = [
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=0.001, weight_decay=0.0001),
+    optimizer=dict(type='AdamW', lr=0.0003, weight_decay=0.0001),
     clip_grad=dict(max_norm=0.1))
