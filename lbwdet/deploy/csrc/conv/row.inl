@@ -263,54 +263,79 @@ static inline void finish_bytes(const Row& row, const Tile& tile) {
   switch (row.range) {
     case Range::bytes: return finish_bytes<V, kResidual, Range::bytes>(row, tile);
     case Range::words: return finish_bytes<V, kResidual, Range::words>(row, tile);
+    case Range::limits:
     case Range::any: return finish_bytes<V, kResidual, Range::any>(row, tile);
   }
 }
 
-// The function of runtime/arithmetic/silu.py, of several vectors in turn: each waits for its own
-// last step, but not for the others'. Reals beyond 87 need limits.
-template <class V, bool kLimits, int n>
-static inline void silu(typename V::Float (&t)[n]) {
+// The function of runtime/arithmetic/silu.py, of `turns` times four vectors: real(pair, i) gives the
+// two of each pair, done(turn, t) takes four results. In stages through memory: a processor looks at
+// the next hundred instructions or so, which are few vectors if all steps of one follow each other,
+// and each step waits for the last. Quotients of a turn wait while the next one's powers are computed.
+template <class V, Range kRange, int kTurns, class Real, class Done>
+__attribute__((always_inline)) static inline void silu(int turns, const Real& real,
+                                                       const Done& done) {
   using Float = typename V::Float;
   const Float magic = V::splat(12582912.0f);  // 1.5 * 2**23: the sum has no place for a fraction
-  Float whole[n], f[n], p[n];
-  LBW_UNROLL for (int i = 0; i < n; ++i) {
-    const Float limited =
-        kLimits ? V::max(V::min(t[i], V::splat(87.0f)), V::splat(-87.0f)) : t[i];
-    const Float y = V::mul(limited, V::splat(-1.4426950408889634f));
-    whole[i] = V::add(y, magic);  // its lowest bits hold the whole number
-    f[i] = V::sub(y, V::sub(whole[i], magic));
-  }
-  const auto term = [&](float factor) {
-    LBW_UNROLL for (int i = 0; i < n; ++i) p[i] = V::add(V::mul(p[i], f[i]), V::splat(factor));
+  Float t[4 * kTurns], whole[4 * kTurns], f[4 * kTurns];
+  for (int pair = 0; pair < 2 * turns; ++pair)
+    LBW_UNROLL for (int i = 0; i < 2; ++i) {
+      const int at = 2 * pair + i;
+      const Float given = real(pair, i);
+      const Float limited = kRange < Range::limits
+                                ? given
+                                : V::max(V::min(given, V::splat(87.0f)), V::splat(-87.0f));
+      t[at] = kRange == Range::limits ? limited : given;
+      const Float y = V::mul(limited, V::splat(-1.4426950408889634f));
+      whole[at] = V::add(y, magic);  // its lowest bits hold the whole number
+      f[at] = V::sub(y, V::sub(whole[at], magic));
+    }
+  Float p[4];
+  const auto power = [&](int turn) {
+    const auto term = [&](float factor) {
+      LBW_UNROLL for (int i = 0; i < 4; ++i)
+        p[i] = V::add(V::mul(p[i], f[4 * turn + i]), V::splat(factor));
+    };
+    LBW_UNROLL for (int i = 0; i < 4; ++i) p[i] = V::splat(0.009570102f);
+    term(0.05591786f);
+    term(0.24024744f);
+    term(0.6931218f);
+    term(0.9999993f);
+    LBW_UNROLL for (int i = 0; i < 4; ++i)
+      p[i] = V::add(V::times_power(p[i], whole[4 * turn + i]), V::splat(1.0f));
   };
-  LBW_UNROLL for (int i = 0; i < n; ++i) p[i] = V::splat(0.009570102f);
-  term(0.05591786f);
-  term(0.24024744f);
-  term(0.6931218f);
-  term(0.9999993f);
-  LBW_UNROLL for (int i = 0; i < n; ++i)
-    t[i] = V::div(t[i], V::add(V::times_power(p[i], whole[i]), V::splat(1.0f)));
+  power(0);
+  for (int turn = 0; turn < turns; ++turn) {
+    Float quotient[4];
+    LBW_UNROLL for (int i = 0; i < 4; ++i) quotient[i] = V::div(t[4 * turn + i], p[i]);
+    if (turn + 1 < turns) power(turn + 1);
+    done(turn, quotient);
+  }
 }
 
 template <class V, Range kRange>
 __attribute__((noinline)) static void finish_silu(const Row& row, const Tile& tile) {
   using Float = typename V::Float;
   using Words = typename V::Words;
-  const Words zero = V::splat_words(row.zero), high = V::splat_words(row.high),
-              low = V::splat_words(0);
+  const Words zero = V::splat_words(row.zero), high = V::splat_words(row.high);
   for (int c = 0; c < tile.vectors; c += 2) {
     const int first = tile.channel + c * V::lanes, rest = tile.channels - c * V::lanes;
     const int count = rest < 2 * V::lanes ? rest : 2 * V::lanes;
-    const auto real = [&](int p, int vector) {
-      const auto sum = V::load_int(tile.sums + (p * tile.vectors + c + vector) * V::lanes);
-      const int at = first + vector * V::lanes;
-      return V::add(V::mul(V::to_float(sum), V::load(row.multiplier + at)),
-                    V::load(row.offset + at));
+    const Float multiplier[2] = {V::load(row.multiplier + first),
+                                 V::load(row.multiplier + first + V::lanes)};
+    const Float offset[2] = {V::load(row.offset + first), V::load(row.offset + first + V::lanes)};
+    const Float factor[2] = {V::load(row.factor + first), V::load(row.factor + first + V::lanes)};
+    uint8_t* const y = row.y + tile.column * row.y_column + first;
+    // Two pixels a turn; a last one without partner is its own.
+    const int last = tile.pixels - 1;
+    const auto real = [&](int p, int i) {
+      const int vector = (p < last ? p : last) * tile.vectors + c + i;
+      const auto sum = V::load_int(tile.sums + vector * V::lanes);
+      return V::add(V::mul(V::to_float(sum), multiplier[i]), offset[i]);
     };
     const auto words = [&](Float a, Float b) {
-      a = V::mul(a, V::load(row.factor + first));
-      b = V::mul(b, V::load(row.factor + first + V::lanes));
+      a = V::mul(a, factor[0]);
+      b = V::mul(b, factor[1]);
       if (kRange == Range::any) {
         a = V::min(V::max(a, V::splat(-32768.0f)), V::splat(32767.0f));
         b = V::min(V::max(b, V::splat(-32768.0f)), V::splat(32767.0f));
@@ -318,17 +343,14 @@ __attribute__((noinline)) static void finish_silu(const Row& row, const Tile& ti
       const bool ceil = kRange == Range::any && row.ceil;
       const Words q = ceil ? V::narrow(V::round_up(a), V::round_up(b))
                            : V::narrow(V::round(a), V::round(b));
-      if (kRange == Range::bytes) return q;
-      return V::min_words(V::max_words(V::add_words(q, zero), low), high);
+      return kRange == Range::bytes ? q : V::min_words(V::add_words(q, zero), high);
     };
-    uint8_t* y = row.y + tile.column * row.y_column + first;
-    for (int p = 0; p < tile.pixels; p += 2) {
-      const int next = p + 1 < tile.pixels ? p + 1 : p;
-      Float t[4] = {real(p, 0), real(p, 1), real(next, 0), real(next, 1)};
-      silu<V, kRange == Range::any>(t);
-      V::store_bytes(y + p * row.y_column, y + next * row.y_column, words(t[0], t[1]),
-                     words(t[2], t[3]), count);
-    }
+    silu<V, kRange, (V::group + 1) / 2>(
+        (tile.pixels + 1) / 2, real, [&](int turn, const Float(&t)[4]) {
+          const int p = 2 * turn, next = p < last ? p + 1 : p;
+          V::store_bytes(y + p * row.y_column, y + next * row.y_column, words(t[0], t[1]),
+                         words(t[2], t[3]), count);
+        });
   }
 }
 
@@ -337,6 +359,7 @@ static inline void finish_silu(const Row& row, const Tile& tile) {
   switch (row.range) {
     case Range::bytes: return finish_silu<V, Range::bytes>(row, tile);
     case Range::words: return finish_silu<V, Range::words>(row, tile);
+    case Range::limits: return finish_silu<V, Range::limits>(row, tile);
     case Range::any: return finish_silu<V, Range::any>(row, tile);
   }
 }
