@@ -116,9 +116,9 @@ def test_sizes_and_threads(threads, expected, four_threads):
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("size", [1, 30, 1e4, 1e9])
+@pytest.mark.parametrize("size", [1, 30, 1e4, 1e7])
 def test_silu_of_reals_of_any_size(size, isa):
-    """Beyond 87 its exponential needs limits, and its output a large step if they may tell."""
+    """Beyond 87 its exponential needs limits; beyond int32, what comes of it."""
     met = set()
     for seed in range(60):
         case = Conv.example(np.random.default_rng(seed))
@@ -126,7 +126,7 @@ def test_silu_of_reals_of_any_size(size, isa):
             continue
         layer = case.weights["layer"]
         layer = replace(layer, gain=layer.gain * np.float32(size), bias=layer.bias * size)
-        for scale in (0.02, 0.5, 2.0 * size):
+        for scale in (1e-4, 0.02, 0.5, 2.0 * size):
             written = replace(case.quantizations["y"], scale=scale, rounding="nearest")
             wide = replace(
                 case,

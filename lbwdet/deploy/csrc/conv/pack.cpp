@@ -98,8 +98,8 @@ int pair_quads(const int8_t* weight, int quads, int lanes, int most, int32_t* or
   return pairs;
 }
 
-// What all reals of a channel allow that go into silu(), whatever the input is; what it gives is
-// far below 2**31 then.
+// What the reals of a channel that go into silu() allow, whatever the input is. It gives none that is
+// larger.
 Range range_of_silu(const Spec& s, const int8_t* weight, std::size_t window, float multiplier,
                     float offset, float factor) {
   const int above = std::max(s.maximum_in - s.zero_in, 0), below = s.zero_in;
@@ -109,10 +109,10 @@ Range range_of_silu(const Spec& s, const int8_t* weight, std::size_t window, flo
     high += w > 0 ? w * above : -w * below;
     low += w > 0 ? w * below : -w * above;
   }
-  const double most = static_cast<double>(std::max(high, low)) * std::fabs(multiplier);
-  if (!(factor < 1e6f)) return Range::any;
-  if (most + std::fabs(offset) < 80) return Range::words;
-  return 80 * factor > s.maximum_out - s.zero_out ? Range::limits : Range::any;
+  const double largest =
+      static_cast<double>(std::max(high, low)) * std::fabs(multiplier) + std::fabs(offset);
+  if (!(largest * factor < 1 << 30)) return Range::any;
+  return largest < 80 ? Range::words : Range::limits;
 }
 
 }  // namespace

@@ -281,11 +281,10 @@ __attribute__((always_inline)) static inline void silu(int turns, const Real& re
   for (int pair = 0; pair < 2 * turns; ++pair)
     LBW_UNROLL for (int i = 0; i < 2; ++i) {
       const int at = 2 * pair + i;
-      const Float given = real(pair, i);
+      t[at] = real(pair, i);
       const Float limited = kRange < Range::limits
-                                ? given
-                                : V::max(V::min(given, V::splat(87.0f)), V::splat(-87.0f));
-      t[at] = kRange == Range::limits ? limited : given;
+                                ? t[at]
+                                : V::max(V::min(t[at], V::splat(87.0f)), V::splat(-87.0f));
       const Float y = V::mul(limited, V::splat(-1.4426950408889634f));
       whole[at] = V::add(y, magic);  // its lowest bits hold the whole number
       f[at] = V::sub(y, V::sub(whole[at], magic));
