@@ -88,8 +88,8 @@ static inline void accumulate(typename V::Int (&acc)[P][C], const Row& row, cons
   }
 }
 
-// Some quads of P pixels by C vectors of channels, in an order of their own: first those that are
-// added in int16, two by two. Accumulators begin with `from`, and end in `sums`.
+// Some quads of tiles of P pixels by C vectors of channels, in an order of their own: first those that
+// are added in int16, two by two. Accumulators begin with `from`, and end in `sums`.
 struct Pairs {
   const int32_t* offset;  // of each quad's input
   const int8_t* weight;   // of the first quad
@@ -101,52 +101,60 @@ struct Pairs {
 };
 
 template <class V, int P, int C>
-static void multiply_pairs(const Pairs& job, const uint8_t* x, std::ptrdiff_t x_column) {
+static void multiply_pairs(const Pairs& job, const uint8_t* x, std::ptrdiff_t x_column,
+                           int tiles) {
   constexpr int kQuadBytes = C * V::lanes * 4;
-  typename V::Int acc[P][C];
-  LBW_UNROLL for (int p = 0; p < P; ++p)
-    LBW_UNROLL for (int c = 0; c < C; ++c)
-      acc[p][c] = V::load_int(job.from + p * job.from_step + c * V::lanes);
-  Pixels first(x, x_column), second = first;
-  const int8_t* weight = job.weight;
-  const int32_t* offset = job.offset;
   const std::ptrdiff_t ahead_step = job.ahead_step;
-  const uint8_t* ahead = x + job.ahead;
-  for (int pair = job.pairs; pair > 0; --pair) {
-    asm volatile("" ::: "memory");  // see step()
-    __builtin_prefetch(ahead);
-    first.low = x + offset[0], second.low = x + offset[1];
-    typename V::Int w[2][C];
-    LBW_UNROLL for (int c = 0; c < C; ++c) {
-      w[0][c] = V::weights(weight + c * V::lanes * 4);
-      w[1][c] = V::weights(weight + kQuadBytes + c * V::lanes * 4);
-    }
-    LBW_UNROLL for (int p = 0; p < P; ++p) {
-      const auto a = V::broadcast(first.at(p)), b = V::broadcast(second.at(p));
+  const int32_t* from = job.from;
+  int32_t* sums = job.sums;
+  for (; tiles > 0; --tiles, x += P * x_column) {
+    typename V::Int acc[P][C];
+    LBW_UNROLL for (int p = 0; p < P; ++p)
       LBW_UNROLL for (int c = 0; c < C; ++c)
-        acc[p][c] = V::dot_two(acc[p][c], a, w[0][c], b, w[1][c]);
+        acc[p][c] = V::load_int(from + p * job.from_step + c * V::lanes);
+    Pixels first(x, x_column), second = first;
+    const int8_t* weight = job.weight;
+    const int32_t* offset = job.offset;
+    const uint8_t* ahead = x + job.ahead;
+    for (int pair = job.pairs; pair > 0; --pair) {
+      asm volatile("" ::: "memory");  // see step()
+      __builtin_prefetch(ahead);
+      first.low = x + offset[0], second.low = x + offset[1];
+      typename V::Int w[2][C];
+      LBW_UNROLL for (int c = 0; c < C; ++c) {
+        w[0][c] = V::weights(weight + c * V::lanes * 4);
+        w[1][c] = V::weights(weight + kQuadBytes + c * V::lanes * 4);
+      }
+      LBW_UNROLL for (int p = 0; p < P; ++p) {
+        const auto a = V::broadcast(first.at(p)), b = V::broadcast(second.at(p));
+        LBW_UNROLL for (int c = 0; c < C; ++c)
+          acc[p][c] = V::dot_two(acc[p][c], a, w[0][c], b, w[1][c]);
+      }
+      weight += 2 * kQuadBytes;
+      offset += 2;
+      ahead += ahead_step;
     }
-    weight += 2 * kQuadBytes;
-    offset += 2;
-    ahead += ahead_step;
-  }
-  for (int quad = job.singles; quad > 0; --quad) {
-    asm volatile("" ::: "memory");
-    first.low = x + *offset++;
-    typename V::Int w[C];
-    LBW_UNROLL for (int c = 0; c < C; ++c) w[c] = V::weights(weight + c * V::lanes * 4);
-    LBW_UNROLL for (int p = 0; p < P; ++p) {
-      const auto value = V::broadcast(first.at(p));
-      LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::dot(acc[p][c], value, w[c]);
+    for (int quad = job.singles; quad > 0; --quad) {
+      asm volatile("" ::: "memory");
+      first.low = x + *offset++;
+      typename V::Int w[C];
+      LBW_UNROLL for (int c = 0; c < C; ++c) w[c] = V::weights(weight + c * V::lanes * 4);
+      LBW_UNROLL for (int p = 0; p < P; ++p) {
+        const auto value = V::broadcast(first.at(p));
+        LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::dot(acc[p][c], value, w[c]);
+      }
+      weight += kQuadBytes;
     }
-    weight += kQuadBytes;
+    LBW_UNROLL for (int p = 0; p < P; ++p)
+      LBW_UNROLL for (int c = 0; c < C; ++c)
+        V::store_int(sums + (p * C + c) * V::lanes, acc[p][c]);
+    sums += P * C * V::lanes;
+    from += P * job.from_step;
   }
-  LBW_UNROLL for (int p = 0; p < P; ++p)
-    LBW_UNROLL for (int c = 0; c < C; ++c)
-      V::store_int(job.sums + (p * C + c) * V::lanes, acc[p][c]);
 }
 
-using MultiplyPairs = void (*)(const Pairs& job, const uint8_t* x, std::ptrdiff_t x_column);
+using MultiplyPairs = void (*)(const Pairs& job, const uint8_t* x, std::ptrdiff_t x_column,
+                               int tiles);
 
 template <class V, int C, int... P>
 static MultiplyPairs choose_pairs(int pixels, std::integer_sequence<int, P...>) {
@@ -435,17 +443,19 @@ static void multiply_group_by_pairs(const Row& row, const Tile& tile, const int8
     job.pairs = (paired < 0 ? 0 : paired < quads ? paired : quads) / 2;
     job.singles = quads - 2 * job.pairs;
     job.sums = sums;
+    job.from = begin ? sums : row.start + tile.channel;
     job.from_step = begin ? pixel : 0;
     const uint8_t* x = row.x + tile.column * row.x_column;
-    for (int t = 0; t < tiles; ++t) {
-      const int size = narrow + (t < wide);
-      job.from = begin ? job.sums : row.start + tile.channel;
+    const auto some = [&](MultiplyPairs multiply, int size, int count) {
       job.ahead = tile.pixels * row.x_column + begin * size * row.ahead;
       job.ahead_step = 2 * size * row.ahead;
-      (t < wide ? of_wide : of_narrow)(job, x, row.x_column);
-      x += size * row.x_column;
-      job.sums += size * pixel;
-    }
+      multiply(job, x, row.x_column, count);
+      x += count * size * row.x_column;
+      job.sums += count * size * pixel;
+      job.from += count * size * job.from_step;
+    };
+    if (wide > 0) some(of_wide, narrow + 1, wide);
+    if (tiles > wide) some(of_narrow, narrow, tiles - wide);
     job.offset += quads;
     job.weight += quads * pixel * 4;
   }
