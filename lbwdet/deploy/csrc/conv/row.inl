@@ -169,12 +169,16 @@ static MultiplyPairs multiply_pairs_of(int pixels, int vectors) {
   return vectors == 2 ? choose_pairs<V, 2>(pixels, kSizes) : choose_pairs<V, 1>(pixels, kSizes);
 }
 
-// The same with sums in int16 for stretches of quads, then widened and added up in memory.
+// The same with sums in int16 for stretches of quads, then widened and added up in memory: the first
+// to `start`, of the channels.
 template <class V, int P, int C>
 static inline void accumulate_narrow(int32_t* sums, const Row& row, const uint8_t* x,
-                                     const int8_t* weight, const uint16_t* stretch) {
+                                     const int8_t* weight, const uint16_t* stretch,
+                                     const int32_t* start) {
   using Narrow = typename V::Narrow;
   const std::ptrdiff_t ahead_step = P * row.ahead;
+  const int32_t* from = start;
+  std::ptrdiff_t from_step = 0;
   for (int run = 0; run < row.run_count; ++run) {
     Pixels pixels(x + row.runs[run], row.x_column);
     const uint8_t* ahead = pixels.low + P * row.x_column;
@@ -191,9 +195,10 @@ static inline void accumulate_narrow(int32_t* sums, const Row& row, const uint8_
       }
       LBW_UNROLL for (int p = 0; p < P; ++p)
         LBW_UNROLL for (int c = 0; c < C; ++c) {
-          int32_t* sum = sums + (p * C + c) * V::lanes;
-          V::store_int(sum, Narrow::widen(V::load_int(sum), acc[p][c]));
+          const auto before = V::load_int(from + p * from_step + c * V::lanes);
+          V::store_int(sums + (p * C + c) * V::lanes, Narrow::widen(before, acc[p][c]));
         }
+      from = sums, from_step = C * V::lanes;
     }
   }
 }
@@ -393,9 +398,8 @@ static void multiply(const Row& row, const int8_t* weight, int column, int chann
   const int32_t* start = row.start + channel;
   if constexpr (V::kNarrow) {
     if (row.stretches) {
-      for (int p = 0; p < P; ++p) __builtin_memcpy(sums + p * C * V::lanes, start, C * V::lanes * 4);
       const uint16_t* stretch = row.stretches[channel / (V::vectors * V::lanes)];
-      return accumulate_narrow<V, P, C>(sums, row, x, weight, stretch);
+      return accumulate_narrow<V, P, C>(sums, row, x, weight, stretch, start);
     }
   }
   typename V::Int acc[P][C];
