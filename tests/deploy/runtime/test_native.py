@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from lbwdet.deploy.runtime import native
+from lbwdet.deploy.runtime.alone import compute_alone, run_alone
 from lbwdet.deploy.runtime.native import NativeEngine, NativeError
 from lbwdet.deploy.runtime.native_library import Field, FieldKind, library_path
 from lbwdet.deploy.runtime.native_program import Fields, field
@@ -114,6 +115,30 @@ def test_sizes_and_threads(threads, expected, four_threads):
             assert_equal_bytes(engine, image, values, found)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("size", [1, 30, 1e4, 1e7])
+def test_silu_of_reals_of_any_size(size, isa):
+    """Beyond 87 its exponential needs limits; beyond int32, what comes of it."""
+    met = set()
+    for seed in range(60):
+        case = Conv.example(np.random.default_rng(seed))
+        if case.operation.function != "silu":
+            continue
+        layer = case.weights["layer"]
+        layer = replace(layer, gain=layer.gain * np.float32(size), bias=layer.bias * size)
+        for scale in (1e-4, 0.02, 0.5, 2.0 * size):
+            written = replace(case.quantizations["y"], scale=scale, rounding="nearest")
+            wide = replace(
+                case,
+                weights={"layer": layer},
+                quantizations={**case.quantizations, "y": written},
+            )
+            expected = compute_alone(wide)
+            assert np.array_equal(run_alone(wide, isa=isa), expected), (seed, scale)
+            met.add(int(expected.max()))
+    assert len(met) > 5
+
+
 def test_the_best_instruction_set_is_the_default():
     with NativeEngine(tiny_artifact()) as engine:
         assert engine.isa == ISAS[-1]
@@ -163,6 +188,25 @@ class MemoryStatus(ctypes.Structure):
             *("ullTotalVirtual", "ullAvailVirtual", "ullAvailExtendedVirtual"),
         )
     ]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads of Linux")
+def test_threads_between_images():
+    """They may run where they could before, and burn no core while there is nothing to do."""
+    before = set(os.listdir("/proc/self/task"))
+    with NativeEngine(tiny_artifact(), threads=min(2, native.available_threads())) as engine:
+        workers = set(os.listdir("/proc/self/task")) - before
+        allowed = os.sched_getaffinity(0)
+        image = random_image(0, 96, 128)
+        for pause in (0, 0, 0.002, 0.02, 0.1):
+            time.sleep(pause)
+            engine.detect(image)
+        assert {frozenset(os.sched_getaffinity(int(worker))) for worker in workers} <= {
+            frozenset(allowed)
+        }
+        used = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - used < 0.1
 
 
 def test_memory_of_windows(monkeypatch):

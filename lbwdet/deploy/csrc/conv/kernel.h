@@ -12,6 +12,7 @@ namespace lbw::conv {
 enum class Range {
   bytes,  // rounding to nearest, zero point 0, limits 0 and 255, real outputs far below 2**31
   words,  // rounding to nearest, real outputs far below 2**31; what goes into silu, within 87
+  limits, // the same, but for what goes into silu
   any,
 };
 

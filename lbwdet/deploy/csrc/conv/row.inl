@@ -88,8 +88,8 @@ static inline void accumulate(typename V::Int (&acc)[P][C], const Row& row, cons
   }
 }
 
-// Some quads of P pixels by C vectors of channels, in an order of their own: first those that are
-// added in int16, two by two. Accumulators begin with `from`, and end in `sums`.
+// Some quads of tiles of P pixels by C vectors of channels, in an order of their own: first those that
+// are added in int16, two by two. Accumulators begin with `from`, and end in `sums`.
 struct Pairs {
   const int32_t* offset;  // of each quad's input
   const int8_t* weight;   // of the first quad
@@ -101,52 +101,60 @@ struct Pairs {
 };
 
 template <class V, int P, int C>
-static void multiply_pairs(const Pairs& job, const uint8_t* x, std::ptrdiff_t x_column) {
+static void multiply_pairs(const Pairs& job, const uint8_t* x, std::ptrdiff_t x_column,
+                           int tiles) {
   constexpr int kQuadBytes = C * V::lanes * 4;
-  typename V::Int acc[P][C];
-  LBW_UNROLL for (int p = 0; p < P; ++p)
-    LBW_UNROLL for (int c = 0; c < C; ++c)
-      acc[p][c] = V::load_int(job.from + p * job.from_step + c * V::lanes);
-  Pixels first(x, x_column), second = first;
-  const int8_t* weight = job.weight;
-  const int32_t* offset = job.offset;
   const std::ptrdiff_t ahead_step = job.ahead_step;
-  const uint8_t* ahead = x + job.ahead;
-  for (int pair = job.pairs; pair > 0; --pair) {
-    asm volatile("" ::: "memory");  // see step()
-    __builtin_prefetch(ahead);
-    first.low = x + offset[0], second.low = x + offset[1];
-    typename V::Int w[2][C];
-    LBW_UNROLL for (int c = 0; c < C; ++c) {
-      w[0][c] = V::weights(weight + c * V::lanes * 4);
-      w[1][c] = V::weights(weight + kQuadBytes + c * V::lanes * 4);
-    }
-    LBW_UNROLL for (int p = 0; p < P; ++p) {
-      const auto a = V::broadcast(first.at(p)), b = V::broadcast(second.at(p));
+  const int32_t* from = job.from;
+  int32_t* sums = job.sums;
+  for (; tiles > 0; --tiles, x += P * x_column) {
+    typename V::Int acc[P][C];
+    LBW_UNROLL for (int p = 0; p < P; ++p)
       LBW_UNROLL for (int c = 0; c < C; ++c)
-        acc[p][c] = V::dot_two(acc[p][c], a, w[0][c], b, w[1][c]);
+        acc[p][c] = V::load_int(from + p * job.from_step + c * V::lanes);
+    Pixels first(x, x_column), second = first;
+    const int8_t* weight = job.weight;
+    const int32_t* offset = job.offset;
+    const uint8_t* ahead = x + job.ahead;
+    for (int pair = job.pairs; pair > 0; --pair) {
+      asm volatile("" ::: "memory");  // see step()
+      __builtin_prefetch(ahead);
+      first.low = x + offset[0], second.low = x + offset[1];
+      typename V::Int w[2][C];
+      LBW_UNROLL for (int c = 0; c < C; ++c) {
+        w[0][c] = V::weights(weight + c * V::lanes * 4);
+        w[1][c] = V::weights(weight + kQuadBytes + c * V::lanes * 4);
+      }
+      LBW_UNROLL for (int p = 0; p < P; ++p) {
+        const auto a = V::broadcast(first.at(p)), b = V::broadcast(second.at(p));
+        LBW_UNROLL for (int c = 0; c < C; ++c)
+          acc[p][c] = V::dot_two(acc[p][c], a, w[0][c], b, w[1][c]);
+      }
+      weight += 2 * kQuadBytes;
+      offset += 2;
+      ahead += ahead_step;
     }
-    weight += 2 * kQuadBytes;
-    offset += 2;
-    ahead += ahead_step;
-  }
-  for (int quad = job.singles; quad > 0; --quad) {
-    asm volatile("" ::: "memory");
-    first.low = x + *offset++;
-    typename V::Int w[C];
-    LBW_UNROLL for (int c = 0; c < C; ++c) w[c] = V::weights(weight + c * V::lanes * 4);
-    LBW_UNROLL for (int p = 0; p < P; ++p) {
-      const auto value = V::broadcast(first.at(p));
-      LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::dot(acc[p][c], value, w[c]);
+    for (int quad = job.singles; quad > 0; --quad) {
+      asm volatile("" ::: "memory");
+      first.low = x + *offset++;
+      typename V::Int w[C];
+      LBW_UNROLL for (int c = 0; c < C; ++c) w[c] = V::weights(weight + c * V::lanes * 4);
+      LBW_UNROLL for (int p = 0; p < P; ++p) {
+        const auto value = V::broadcast(first.at(p));
+        LBW_UNROLL for (int c = 0; c < C; ++c) acc[p][c] = V::dot(acc[p][c], value, w[c]);
+      }
+      weight += kQuadBytes;
     }
-    weight += kQuadBytes;
+    LBW_UNROLL for (int p = 0; p < P; ++p)
+      LBW_UNROLL for (int c = 0; c < C; ++c)
+        V::store_int(sums + (p * C + c) * V::lanes, acc[p][c]);
+    sums += P * C * V::lanes;
+    from += P * job.from_step;
   }
-  LBW_UNROLL for (int p = 0; p < P; ++p)
-    LBW_UNROLL for (int c = 0; c < C; ++c)
-      V::store_int(job.sums + (p * C + c) * V::lanes, acc[p][c]);
 }
 
-using MultiplyPairs = void (*)(const Pairs& job, const uint8_t* x, std::ptrdiff_t x_column);
+using MultiplyPairs = void (*)(const Pairs& job, const uint8_t* x, std::ptrdiff_t x_column,
+                               int tiles);
 
 template <class V, int C, int... P>
 static MultiplyPairs choose_pairs(int pixels, std::integer_sequence<int, P...>) {
@@ -161,12 +169,16 @@ static MultiplyPairs multiply_pairs_of(int pixels, int vectors) {
   return vectors == 2 ? choose_pairs<V, 2>(pixels, kSizes) : choose_pairs<V, 1>(pixels, kSizes);
 }
 
-// The same with sums in int16 for stretches of quads, then widened and added up in memory.
+// The same with sums in int16 for stretches of quads, then widened and added up in memory: the first
+// to `start`, of the channels.
 template <class V, int P, int C>
 static inline void accumulate_narrow(int32_t* sums, const Row& row, const uint8_t* x,
-                                     const int8_t* weight, const uint16_t* stretch) {
+                                     const int8_t* weight, const uint16_t* stretch,
+                                     const int32_t* start) {
   using Narrow = typename V::Narrow;
   const std::ptrdiff_t ahead_step = P * row.ahead;
+  const int32_t* from = start;
+  std::ptrdiff_t from_step = 0;
   for (int run = 0; run < row.run_count; ++run) {
     Pixels pixels(x + row.runs[run], row.x_column);
     const uint8_t* ahead = pixels.low + P * row.x_column;
@@ -183,9 +195,10 @@ static inline void accumulate_narrow(int32_t* sums, const Row& row, const uint8_
       }
       LBW_UNROLL for (int p = 0; p < P; ++p)
         LBW_UNROLL for (int c = 0; c < C; ++c) {
-          int32_t* sum = sums + (p * C + c) * V::lanes;
-          V::store_int(sum, Narrow::widen(V::load_int(sum), acc[p][c]));
+          const auto before = V::load_int(from + p * from_step + c * V::lanes);
+          V::store_int(sums + (p * C + c) * V::lanes, Narrow::widen(before, acc[p][c]));
         }
+      from = sums, from_step = C * V::lanes;
     }
   }
 }
@@ -263,54 +276,78 @@ static inline void finish_bytes(const Row& row, const Tile& tile) {
   switch (row.range) {
     case Range::bytes: return finish_bytes<V, kResidual, Range::bytes>(row, tile);
     case Range::words: return finish_bytes<V, kResidual, Range::words>(row, tile);
+    case Range::limits:
     case Range::any: return finish_bytes<V, kResidual, Range::any>(row, tile);
   }
 }
 
-// The function of runtime/arithmetic/silu.py, of several vectors in turn: each waits for its own
-// last step, but not for the others'. Reals beyond 87 need limits.
-template <class V, bool kLimits, int n>
-static inline void silu(typename V::Float (&t)[n]) {
+// The function of runtime/arithmetic/silu.py, of `turns` times four vectors: real(pair, i) gives the
+// two of each pair, done(turn, t) takes four results. In stages through memory: a processor looks at
+// the next hundred instructions or so, which are few vectors if all steps of one follow each other,
+// and each step waits for the last. Quotients of a turn wait while the next one's powers are computed.
+template <class V, Range kRange, int kTurns, class Real, class Done>
+__attribute__((always_inline)) static inline void silu(int turns, const Real& real,
+                                                       const Done& done) {
   using Float = typename V::Float;
   const Float magic = V::splat(12582912.0f);  // 1.5 * 2**23: the sum has no place for a fraction
-  Float whole[n], f[n], p[n];
-  LBW_UNROLL for (int i = 0; i < n; ++i) {
-    const Float limited =
-        kLimits ? V::max(V::min(t[i], V::splat(87.0f)), V::splat(-87.0f)) : t[i];
-    const Float y = V::mul(limited, V::splat(-1.4426950408889634f));
-    whole[i] = V::add(y, magic);  // its lowest bits hold the whole number
-    f[i] = V::sub(y, V::sub(whole[i], magic));
-  }
-  const auto term = [&](float factor) {
-    LBW_UNROLL for (int i = 0; i < n; ++i) p[i] = V::add(V::mul(p[i], f[i]), V::splat(factor));
+  Float t[4 * kTurns], whole[4 * kTurns], f[4 * kTurns];
+  for (int pair = 0; pair < 2 * turns; ++pair)
+    LBW_UNROLL for (int i = 0; i < 2; ++i) {
+      const int at = 2 * pair + i;
+      t[at] = real(pair, i);
+      const Float limited = kRange < Range::limits
+                                ? t[at]
+                                : V::max(V::min(t[at], V::splat(87.0f)), V::splat(-87.0f));
+      const Float y = V::mul(limited, V::splat(-1.4426950408889634f));
+      whole[at] = V::add(y, magic);  // its lowest bits hold the whole number
+      f[at] = V::sub(y, V::sub(whole[at], magic));
+    }
+  Float p[4];
+  const auto power = [&](int turn) {
+    const auto term = [&](float factor) {
+      LBW_UNROLL for (int i = 0; i < 4; ++i)
+        p[i] = V::add(V::mul(p[i], f[4 * turn + i]), V::splat(factor));
+    };
+    LBW_UNROLL for (int i = 0; i < 4; ++i) p[i] = V::splat(0.009570102f);
+    term(0.05591786f);
+    term(0.24024744f);
+    term(0.6931218f);
+    term(0.9999993f);
+    LBW_UNROLL for (int i = 0; i < 4; ++i)
+      p[i] = V::add(V::times_power(p[i], whole[4 * turn + i]), V::splat(1.0f));
   };
-  LBW_UNROLL for (int i = 0; i < n; ++i) p[i] = V::splat(0.009570102f);
-  term(0.05591786f);
-  term(0.24024744f);
-  term(0.6931218f);
-  term(0.9999993f);
-  LBW_UNROLL for (int i = 0; i < n; ++i)
-    t[i] = V::div(t[i], V::add(V::times_power(p[i], whole[i]), V::splat(1.0f)));
+  power(0);
+  for (int turn = 0; turn < turns; ++turn) {
+    Float quotient[4];
+    LBW_UNROLL for (int i = 0; i < 4; ++i) quotient[i] = V::div(t[4 * turn + i], p[i]);
+    if (turn + 1 < turns) power(turn + 1);
+    done(turn, quotient);
+  }
 }
 
 template <class V, Range kRange>
 __attribute__((noinline)) static void finish_silu(const Row& row, const Tile& tile) {
   using Float = typename V::Float;
   using Words = typename V::Words;
-  const Words zero = V::splat_words(row.zero), high = V::splat_words(row.high),
-              low = V::splat_words(0);
+  const Words zero = V::splat_words(row.zero), high = V::splat_words(row.high);
   for (int c = 0; c < tile.vectors; c += 2) {
     const int first = tile.channel + c * V::lanes, rest = tile.channels - c * V::lanes;
     const int count = rest < 2 * V::lanes ? rest : 2 * V::lanes;
-    const auto real = [&](int p, int vector) {
-      const auto sum = V::load_int(tile.sums + (p * tile.vectors + c + vector) * V::lanes);
-      const int at = first + vector * V::lanes;
-      return V::add(V::mul(V::to_float(sum), V::load(row.multiplier + at)),
-                    V::load(row.offset + at));
+    const Float multiplier[2] = {V::load(row.multiplier + first),
+                                 V::load(row.multiplier + first + V::lanes)};
+    const Float offset[2] = {V::load(row.offset + first), V::load(row.offset + first + V::lanes)};
+    const Float factor[2] = {V::load(row.factor + first), V::load(row.factor + first + V::lanes)};
+    uint8_t* const y = row.y + tile.column * row.y_column + first;
+    // Two pixels a turn; a last one without partner is its own.
+    const int last = tile.pixels - 1;
+    const auto real = [&](int p, int i) {
+      const int vector = (p < last ? p : last) * tile.vectors + c + i;
+      const auto sum = V::load_int(tile.sums + vector * V::lanes);
+      return V::add(V::mul(V::to_float(sum), multiplier[i]), offset[i]);
     };
     const auto words = [&](Float a, Float b) {
-      a = V::mul(a, V::load(row.factor + first));
-      b = V::mul(b, V::load(row.factor + first + V::lanes));
+      a = V::mul(a, factor[0]);
+      b = V::mul(b, factor[1]);
       if (kRange == Range::any) {
         a = V::min(V::max(a, V::splat(-32768.0f)), V::splat(32767.0f));
         b = V::min(V::max(b, V::splat(-32768.0f)), V::splat(32767.0f));
@@ -318,17 +355,14 @@ __attribute__((noinline)) static void finish_silu(const Row& row, const Tile& ti
       const bool ceil = kRange == Range::any && row.ceil;
       const Words q = ceil ? V::narrow(V::round_up(a), V::round_up(b))
                            : V::narrow(V::round(a), V::round(b));
-      if (kRange == Range::bytes) return q;
-      return V::min_words(V::max_words(V::add_words(q, zero), low), high);
+      return kRange == Range::bytes ? q : V::min_words(V::add_words(q, zero), high);
     };
-    uint8_t* y = row.y + tile.column * row.y_column + first;
-    for (int p = 0; p < tile.pixels; p += 2) {
-      const int next = p + 1 < tile.pixels ? p + 1 : p;
-      Float t[4] = {real(p, 0), real(p, 1), real(next, 0), real(next, 1)};
-      silu<V, kRange == Range::any>(t);
-      V::store_bytes(y + p * row.y_column, y + next * row.y_column, words(t[0], t[1]),
-                     words(t[2], t[3]), count);
-    }
+    silu<V, kRange, (V::group + 1) / 2>(
+        (tile.pixels + 1) / 2, real, [&](int turn, const Float(&t)[4]) {
+          const int p = 2 * turn, next = p < last ? p + 1 : p;
+          V::store_bytes(y + p * row.y_column, y + next * row.y_column, words(t[0], t[1]),
+                         words(t[2], t[3]), count);
+        });
   }
 }
 
@@ -337,6 +371,7 @@ static inline void finish_silu(const Row& row, const Tile& tile) {
   switch (row.range) {
     case Range::bytes: return finish_silu<V, Range::bytes>(row, tile);
     case Range::words: return finish_silu<V, Range::words>(row, tile);
+    case Range::limits: return finish_silu<V, Range::limits>(row, tile);
     case Range::any: return finish_silu<V, Range::any>(row, tile);
   }
 }
@@ -363,9 +398,8 @@ static void multiply(const Row& row, const int8_t* weight, int column, int chann
   const int32_t* start = row.start + channel;
   if constexpr (V::kNarrow) {
     if (row.stretches) {
-      for (int p = 0; p < P; ++p) __builtin_memcpy(sums + p * C * V::lanes, start, C * V::lanes * 4);
       const uint16_t* stretch = row.stretches[channel / (V::vectors * V::lanes)];
-      return accumulate_narrow<V, P, C>(sums, row, x, weight, stretch);
+      return accumulate_narrow<V, P, C>(sums, row, x, weight, stretch, start);
     }
   }
   typename V::Int acc[P][C];
@@ -413,17 +447,19 @@ static void multiply_group_by_pairs(const Row& row, const Tile& tile, const int8
     job.pairs = (paired < 0 ? 0 : paired < quads ? paired : quads) / 2;
     job.singles = quads - 2 * job.pairs;
     job.sums = sums;
+    job.from = begin ? sums : row.start + tile.channel;
     job.from_step = begin ? pixel : 0;
     const uint8_t* x = row.x + tile.column * row.x_column;
-    for (int t = 0; t < tiles; ++t) {
-      const int size = narrow + (t < wide);
-      job.from = begin ? job.sums : row.start + tile.channel;
+    const auto some = [&](MultiplyPairs multiply, int size, int count) {
       job.ahead = tile.pixels * row.x_column + begin * size * row.ahead;
       job.ahead_step = 2 * size * row.ahead;
-      (t < wide ? of_wide : of_narrow)(job, x, row.x_column);
-      x += size * row.x_column;
-      job.sums += size * pixel;
-    }
+      multiply(job, x, row.x_column, count);
+      x += count * size * row.x_column;
+      job.sums += count * size * pixel;
+      job.from += count * size * job.from_step;
+    };
+    if (wide > 0) some(of_wide, narrow + 1, wide);
+    if (tiles > wide) some(of_narrow, narrow, tiles - wide);
     job.offset += quads;
     job.weight += quads * pixel * 4;
   }

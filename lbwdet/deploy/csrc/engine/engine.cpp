@@ -84,6 +84,7 @@ const std::vector<Detection>& Engine::run(const Image& image, bool keep) {
   detections_.clear();
   costs_.clear();
   pool_.allow();
+  const ThreadPool::Image awake(pool_);
   const MemoryPlan& plan = plan_for(image.size, keep);
   reserve(plan.bytes);
   const Scratch scratch(arena_.get() + plan.bytes - plan.scratch, plan.scratch);

@@ -32,6 +32,19 @@ class ThreadPool {
   using Work = std::function<void(std::int64_t begin, std::int64_t end, int thread)>;
   void parallel(std::int64_t count, std::int64_t grain, const Work& work);
 
+  // While one lives, jobs of one image follow each other: workers wake up at its beginning and
+  // stay awake.
+  class Image {
+   public:
+    explicit Image(ThreadPool& pool);
+    ~Image();
+    Image(const Image&) = delete;
+    Image& operator=(const Image&) = delete;
+
+   private:
+    ThreadPool& pool_;
+  };
+
   // From any thread: until allow(), every piece of work that would begin throws Cancelled.
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
   void allow() { cancelled_.store(false, std::memory_order_relaxed); }
@@ -48,7 +61,10 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::atomic<std::uint32_t> generation_{0};  // one more for every job, and for the end
+  // One more for every image, for every job, and for the end.
+  std::atomic<std::uint32_t> generation_{0};
+  std::atomic<bool> in_image_{false};
+  int caller_cpu_ = -1;  // where the thread runs that has the work done
   bool ending_ = false;
   bool open_ = false;  // whether workers may still join the current job
   std::atomic<int> joined_{0};
