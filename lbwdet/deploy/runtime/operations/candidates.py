@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -40,9 +40,11 @@ class Candidates(Operation):
        in theirs, the ``pre_nms`` best do (ties: the lower level).
     4. Unless ``factor_first`` or ``unweighted``, times the sigmoid of the factor.
     5. Boxes are decoded by ``coder``; those whose width or height is not more than ``min_size``
-       are dropped (unless min_size < 0).
+       are dropped (unless min_size < 0). Without ``deltas`` there are no boxes: all are 0.
 
-    Output: candidates [n, 7], level after level: x1, y1, x2, y2, score, class, level.
+    Output: candidates [n, 7], level after level: x1, y1, x2, y2, score, class, level; with
+    ``numbered``, in the place of the level the anchor's number among those of all levels, which
+    count in the order y, x, a, level after level; there are at most 2**24 of them.
     """
 
     float32: ClassVar[str] = "scores and boxes"
@@ -67,9 +69,11 @@ class Candidates(Operation):
     factor_threshold: Annotated[float, Range(-1, 1)] = -1.0
     together: bool = False
     unweighted: bool = False
+    numbered: bool = False
 
     def infer(self, shapes: Shapes) -> Rows:
-        shapes.per_level(self.scores, self.deltas, self.strides, self.base_anchors)
+        per_level = (self.scores, self.strides, self.base_anchors)
+        shapes.per_level(*per_level, *([self.deltas] if self.deltas else []))
         shapes.expect(
             len(self.factors) in (0, len(self.scores)),
             f"{len(self.factors)} factors for {len(self.scores)} levels",
@@ -93,17 +97,20 @@ class Candidates(Operation):
         )
         for level, boxes in enumerate(self.base_anchors):
             scores = shapes.image_map(self.scores[level])
-            deltas = shapes.image_map(self.deltas[level])
             shapes.expect(
-                scores.size == deltas.size,
-                f"{shown(self.scores[level])} and {shown(self.deltas[level])} differ in size",
+                0 < len(boxes) * self._score_channels == scores.channels,
+                f"{len(boxes)} anchors of {self.num_classes} classes, {scores.channels} scores",
             )
-            shapes.expect(
-                0 < len(boxes) * self._score_channels == scores.channels
-                and deltas.channels == self.coder.numbers * len(boxes),
-                f"{len(boxes)} anchors of {self.num_classes} classes, {scores.channels} scores, "
-                f"{deltas.channels} deltas",
-            )
+            for name in self.deltas[level : level + 1]:
+                deltas = shapes.image_map(name)
+                shapes.expect(
+                    scores.size == deltas.size,
+                    f"{shown(self.scores[level])} and {shown(name)} differ in size",
+                )
+                shapes.expect(
+                    deltas.channels == self.coder.numbers * len(boxes),
+                    f"{len(boxes)} anchors of {deltas.channels} deltas",
+                )
             shapes.expect(
                 all(x1 <= x2 and y1 <= y2 for x1, y1, x2, y2 in boxes),
                 f"an anchor of level {level} ends before it begins",
@@ -150,19 +157,29 @@ class Candidates(Operation):
 
     def _rows(self, level: int, run: Run, chosen: Array, kept: Array) -> Array:
         """Candidates from the numbers of pairs and their scores."""
-        size, stride = run.values[self.scores[level]].shape[1:3], self.strides[level]
-        deltas = run.values[self.deltas[level]].reshape(-1, self.coder.numbers)
         anchor, label = chosen // self.num_classes, chosen % self.num_classes
         if self.factors and not (self.factor_first or self.unweighted):
             kept = kept * self._factor(level, run)[anchor]
-        start = anchors(self.base_anchors[level], stride, *size)[anchor]
-        boxes = self.coder.decode(start, deltas[anchor], *run.bounds, stride)
-        rows = np.concatenate(
-            [boxes, np.stack([kept, label, np.full(len(kept), level)], 1)], 1, dtype=np.float32
-        )
+        boxes = self._boxes(level, run, anchor)
+        last = self._first(level, run) + anchor if self.numbered else np.full(len(kept), level)
+        rows = np.concatenate([boxes, np.stack([kept, label, last], 1)], 1, dtype=np.float32)
         if self.min_size < 0:
             return rows
         return rows[((boxes[:, 2:] - boxes[:, :2]) > np.float32(self.min_size)).all(1)]
+
+    def _boxes(self, level: int, run: Run, anchor: Array) -> Array:
+        """Of the anchors of a level with these numbers: float32 [n, 4]."""
+        if not self.deltas:
+            return np.zeros((len(anchor), 4), np.float32)
+        size, stride = run.values[self.scores[level]].shape[1:3], self.strides[level]
+        deltas = run.values[self.deltas[level]].reshape(-1, self.coder.numbers)
+        start = anchors(self.base_anchors[level], stride, *size)[anchor]
+        return self.coder.decode(start, deltas[anchor], *run.bounds, stride)
+
+    def _first(self, level: int, run: Run) -> int:
+        """Number of a level's first anchor among all."""
+        numbers = sum(run.values[name].size for name in self.scores[:level])
+        return numbers // self._score_channels
 
     def _chosen(self, scores: Array, counts: Array | None) -> Array:
         """Numbers of the pairs that survive, of scores [anchors, classes].
@@ -247,7 +264,10 @@ class Candidates(Operation):
             factor_threshold=threshold,
             together=together,
             unweighted=factors and not first and threshold >= 0 and bool(random.integers(2)),
+            numbered=bool(random.integers(2)),
         )
+        if random.random() < 0.15:
+            operation = replace(operation, deltas=(), min_size=-1.0)
         image = np.zeros((64, 96, 3), np.uint8)
         read = {name: values[name] for name, _ in operation.reads()}
         return Example(operation, read, image=image, resized=(60, 90))
