@@ -20,7 +20,8 @@ def _(x: Tensor, height: int, width: int) -> Tensor:
 @torch.library.custom_op("lbwdet::aligned", mutates_args=())
 def aligned(x: Tensor, factor: int) -> Tensor:
     """A map ``factor`` times as large, as MMDetection's ``aligned_bilinear`` makes it."""
-    return aligned_bilinear(x, factor).clone()
+    found: Tensor = aligned_bilinear(x, factor).clone()
+    return found
 
 
 @aligned.register_fake

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mmdet.models.dense_heads import DecoupledSOLOHead, DecoupledSOLOLightHead, SOLOHead
+from mmdet.models.dense_heads import DecoupledSOLOHead, DecoupledSOLOLightHead
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -13,11 +13,11 @@ class Taps(NamedTuple):
     """Of each pixel of a line, the four of another that it is made of, and what each counts.
 
     Attributes:
-        index: int64 [n, 4].
+        source: int64 [n, 4].
         share: float32 [n, 4].
     """
 
-    index: Array
+    source: Array
     share: Array
 
 
@@ -51,14 +51,14 @@ def taps(mask: int, factor: int, source: int, target: int, count: int, aligned: 
     else:
         place = np.maximum((np.arange(source) + 0.5) / factor - 0.5, 0)
     low, high, part = _neighbours(place, mask)
-    index = np.stack([low[first], high[first], low[second], high[second]], -1)
+    sources = np.stack([low[first], high[first], low[second], high[second]], -1)
     shares = [
         (1 - share) * (1 - part[first]),
         (1 - share) * part[first],
         share * (1 - part[second]),
         share * part[second],
     ]
-    return Taps(index, np.stack(shares, -1).astype(np.float32))
+    return Taps(sources, np.stack(shares, -1).astype(np.float32))
 
 
 def spread(mask: Array, rows: Taps, columns: Taps) -> Array:
@@ -68,16 +68,16 @@ def spread(mask: Array, rows: Taps, columns: Taps) -> Array:
 
 def _summed(lines: Array, taps: Taps) -> Array:
     """Along the last axis."""
-    total = lines[:, taps.index[:, 0]] * taps.share[:, 0]
+    total = lines[:, taps.source[:, 0]] * taps.share[:, 0]
     for tap in range(1, 4):
-        total = total + lines[:, taps.index[:, tap]] * taps.share[:, tap]
+        total = total + lines[:, taps.source[:, tap]] * taps.share[:, tap]
     return np.asarray(total)
 
 
 def _places(source: int, target: int, count: int | None = None) -> Array:
     """Where the first pixels of ``target`` lie among those of ``source``, float64."""
     index = np.arange(target if count is None else count)
-    return np.maximum((index + 0.5) * (source / target) - 0.5, 0)
+    return np.asarray(np.maximum((index + 0.5) * (source / target) - 0.5, 0))
 
 
 def _neighbours(place: Array, size: int) -> tuple[Array, Array, Array]:

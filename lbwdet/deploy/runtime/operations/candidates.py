@@ -72,8 +72,8 @@ class Candidates(Operation):
     numbered: bool = False
 
     def infer(self, shapes: Shapes) -> Rows:
-        per_level = (self.scores, self.strides, self.base_anchors)
-        shapes.per_level(*per_level, *([self.deltas] if self.deltas else []))
+        as_many = self.deltas or self.scores
+        shapes.per_level(self.scores, as_many, self.strides, self.base_anchors)
         shapes.expect(
             len(self.factors) in (0, len(self.scores)),
             f"{len(self.factors)} factors for {len(self.scores)} levels",
@@ -97,20 +97,19 @@ class Candidates(Operation):
         )
         for level, boxes in enumerate(self.base_anchors):
             scores = shapes.image_map(self.scores[level])
+            delta_name = self.deltas[level] if self.deltas else ""
+            deltas = shapes.image_map(delta_name) if delta_name else None
             shapes.expect(
-                0 < len(boxes) * self._score_channels == scores.channels,
-                f"{len(boxes)} anchors of {self.num_classes} classes, {scores.channels} scores",
+                deltas is None or scores.size == deltas.size,
+                f"{shown(self.scores[level])} and {shown(delta_name)} differ in size",
             )
-            for name in self.deltas[level : level + 1]:
-                deltas = shapes.image_map(name)
-                shapes.expect(
-                    scores.size == deltas.size,
-                    f"{shown(self.scores[level])} and {shown(name)} differ in size",
-                )
-                shapes.expect(
-                    deltas.channels == self.coder.numbers * len(boxes),
-                    f"{len(boxes)} anchors of {deltas.channels} deltas",
-                )
+            numbers = self.coder.numbers * len(boxes) if deltas is None else deltas.channels
+            shapes.expect(
+                0 < len(boxes) * self._score_channels == scores.channels
+                and numbers == self.coder.numbers * len(boxes),
+                f"{len(boxes)} anchors of {self.num_classes} classes, {scores.channels} scores, "
+                f"{numbers} deltas",
+            )
             shapes.expect(
                 all(x1 <= x2 and y1 <= y2 for x1, y1, x2, y2 in boxes),
                 f"an anchor of level {level} ends before it begins",

@@ -95,7 +95,7 @@ class DynamicMasks(Operation):
                 last = index == len(layers) - 1
                 made.append(total if last else np.where(total < 0, np.float32(0), total))
             inputs = made
-        return inputs[0]
+        return np.asarray(inputs[0])
 
     def _places(self, places: Array, height: int, width: int) -> list[Array]:
         """x and y of every pixel as the candidates see it: [n, pixels] each."""

@@ -89,9 +89,8 @@ class MatrixSuppress(Operation):
         iou = np.where(better, iou, 0)
         covered = iou.max(0, initial=0)
         least = np.where(better, covered[:, None] ** 2 - iou**2, 0).min(0, initial=0)
-        return np.asarray(exp(np.maximum(np.float64(np.float32(self.sigma)) * least, -700))).astype(
-            np.float32
-        )
+        powers = np.maximum(np.float64(np.float32(self.sigma)) * least, -700)
+        return np.asarray(exp(powers).astype(np.float32))
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

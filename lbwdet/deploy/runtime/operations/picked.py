@@ -56,13 +56,13 @@ class Picked(Operation):
             found = tanh(found.astype(np.float64)).astype(np.float32)
         if self.strides:
             levels = zip(maps, self.strides, strict=True)
-            places = [self._places(*each.shape[1:3], stride) for each, stride in levels]
+            places = [self._places(each.shape, stride) for each, stride in levels]
             found = np.concatenate([found, np.concatenate(places)[number]], 1)
         return np.ascontiguousarray(found[:, None, None])
 
-    def _places(self, height: int, width: int, stride: int) -> Array:
-        """float32 [anchors of a level, 3]."""
-        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    def _places(self, shape: tuple[int, ...], stride: int) -> Array:
+        """float32 [anchors of a level, 3], of a map of this shape."""
+        y, x = np.mgrid[0 : shape[1], 0 : shape[2]].astype(np.float32)
         step, offset = np.float32(stride), np.float32(self.offset)
         places = [(x + offset) * step, (y + offset) * step, np.full_like(x, step)]
         return np.stack(places, -1).reshape(-1, 3).repeat(self.anchors, 0)

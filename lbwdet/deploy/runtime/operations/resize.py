@@ -98,6 +98,7 @@ class Resize(Operation):
     def _taps(self, axis: int, source: int, target: int, whole: bool) -> tuple[Array, Array, Array]:
         """Indices of the two neighbours of each target index, and the second one's weight."""
         index = np.arange(target)
+        place: Array
         if self.aligned:
             place = np.maximum(index - self.factor[axis] // 2, 0) / self.factor[axis]
         elif self.align_corners:
@@ -117,9 +118,7 @@ class Resize(Operation):
         align = bool(random.integers(2))
         if random.random() < 0.2:
             size = (int(random.integers(1, 30)), int(random.integers(1, 30)))
-            return Example(
-                cls("x", "y", align_corners=align, size=size), values, quantizations
-            )
+            return Example(cls("x", "y", align_corners=align, size=size), values, quantizations)
         if random.integers(2):
             factor, divisor = (
                 (int(random.integers(1, 5)), int(random.integers(1, 5))) for _ in range(2)

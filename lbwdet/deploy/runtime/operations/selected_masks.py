@@ -93,7 +93,9 @@ class SelectedMasks(Operation):
             for name in ("x", "y")[: 1 + apart]:
                 shape = (1, *sides, grid if apart else grid**2)
                 values[f"{name}{level}"] = random_cases.codes(random, shape)
-        quantizations = {name: random_cases.quantization_of(random, x) for name, x in values.items()}
+        quantizations = {
+            name: random_cases.quantization_of(random, x) for name, x in values.items()
+        }
         # Not one: a single map could then be that candidate's as well as the image's.
         rows = random_cases.candidates(random, int(random.choice([0, 2, 5, 19])))
         rows[:, 6] = random.integers(0, sum(grid**2 for grid in grids) + 2, len(rows))

@@ -39,3 +39,24 @@ def test_as_many_masks_as_candidates():
     )
     with pytest.raises(ArtifactError, match="'m' has not one mask for each of 'x'"):
         check_alone(case)
+
+
+def test_masks_of_the_whole_image():
+    """A left half in a canvas of 8 x 8 pixels, of which the image's are 6 x 4."""
+    mask = np.zeros((1, 2, 2, 1), np.float32)
+    mask[:, :, 0] = 1.0
+    values, image = {"x": np.zeros((1, 7), np.float32), "m": mask}, np.zeros((6, 8, 3), np.uint8)
+    runs = {
+        extent: compute_alone(
+            Example(
+                Detections("x", 3, "m", 0.5, mask_extent=extent, mask_factor=4),
+                values,
+                image=image,
+                resized=(6, 4),
+            )
+        )[3][0].tolist()
+        for extent in ("bounds", "canvas", "scaled")
+    }
+    assert runs["bounds"] == [0, 48]  # the first four columns of the canvas are all of the image
+    assert runs["canvas"] == [0, 24, 24]  # the image's half
+    assert runs["scaled"] == [0, 24, 24] or runs["scaled"] == [0, 48]
