@@ -116,6 +116,16 @@ class OneStage(Head):
         factors = maps[2 * levels :] if self.has_factors else ()
         return BoxMaps(tuple(maps[:levels]), tuple(maps[levels : 2 * levels]), tuple(factors))
 
+    def detections(self, program: Building, maps: Sequence[str], kept: str) -> Detections:
+        """The program's last operation.
+
+        Args:
+            program: what it needs besides is added to it.
+            maps: what ``dense`` returns.
+            kept: name of the candidates that are left.
+        """
+        return Detections(kept, self._candidates.num_classes)
+
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         outputs = model.bbox_head(model.extract_feat(image))
@@ -133,5 +143,6 @@ class OneStage(Head):
             Rescale(CANDIDATES, RESCALED),
             self._suppress,
             *refined,
-            Detections(refined[-1].written if refined else KEPT, self._candidates.num_classes),
         )
+        kept = refined[-1].written if refined else KEPT
+        program.add(self.detections(program, maps, kept))

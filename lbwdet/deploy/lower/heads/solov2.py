@@ -10,6 +10,7 @@ from torch import Tensor
 from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.grid_masks import GridMasks, cat, resized_features, through
 from lbwdet.deploy.lower.head import head
+from lbwdet.deploy.lower.kernel_masks import KernelMasks
 from lbwdet.deploy.lower.places import coordinates
 from lbwdet.deploy.lower.resizing import resized
 from lbwdet.deploy.lower.settings import check_type
@@ -53,11 +54,8 @@ class SOLOv2(GridMasks):
         self, program: Building, maps: Sequence[str], candidates: str, output: str
     ) -> None:
         shared, *kernels = maps
-        picked = f"{output}.kernels"
-        program.add(
-            Picked(tuple(kernels), candidates, picked),
-            DynamicMasks(picked, shared, output, probabilities=True),
-        )
+        one_layer = KernelMasks(Picked((), "", ""), DynamicMasks("", "", "", probabilities=True))
+        one_layer.add_to(program, kernels, shared, candidates, output)
 
 
 def _mask_features(module: MaskFeatModule, features: Sequence[Tensor]) -> Tensor:

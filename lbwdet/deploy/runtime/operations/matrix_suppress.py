@@ -77,7 +77,7 @@ class MatrixSuppress(Operation):
         rows = rows[best]
         rows[:, 4] *= self._decay(rows[:, 5], covers[best])
         kept = rows[rows[:, 4] >= np.float32(self.score_threshold)]
-        return kept[best_first(kept[:, 4])[: self.max_boxes]]
+        return np.asarray(kept[best_first(kept[:, 4])[: self.max_boxes]])
 
     def _decay(self, labels: Array, covers: Array) -> Array:
         """float32 [n]: the factors of the scores."""
