@@ -26,11 +26,14 @@ Neighbours resized_neighbours(std::int64_t index, int source, std::int64_t targe
   return neighbours(std::max((static_cast<double>(index) + 0.5) * ratio - 0.5, 0.0), source);
 }
 
+Neighbours aligned_neighbours(int index, int source, int factor) {
+  return neighbours(std::max(index - factor / 2, 0) / static_cast<double>(factor), source);
+}
+
 Taps Enlargement::taps(std::int64_t pixel) const {
   const auto of_mask = [&](int index) {
-    const double place = aligned ? std::max(index - factor / 2, 0) / static_cast<double>(factor)
-                                 : std::max((index + 0.5) / factor - 0.5, 0.0);
-    return neighbours(place, mask);
+    return aligned ? aligned_neighbours(index, mask, factor)
+                   : neighbours(std::max((index + 0.5) / factor - 0.5, 0.0), mask);
   };
   const Neighbours outer = resized_neighbours(pixel, source, target);
   const Neighbours a = of_mask(outer.first), b = of_mask(outer.second);

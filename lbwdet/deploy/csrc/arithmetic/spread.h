@@ -19,6 +19,9 @@ Neighbours neighbours(double place, int size);
 // Of pixel `index` of a line of `target` pixels, among those of `source`.
 Neighbours resized_neighbours(std::int64_t index, int source, std::int64_t target);
 
+// Of pixel `index` of a line that is `factor` times as long, as CondInst has it.
+Neighbours aligned_neighbours(int index, int source, int factor);
+
 // Of a pixel: the four of a mask that it is made of, and what each counts.
 struct Taps {
   int index[4];

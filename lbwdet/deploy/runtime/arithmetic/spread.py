@@ -25,13 +25,14 @@ def enlarged(masks: Array, size: Pair) -> Array:
     """float32 [n, h, w] by bilinear interpolation to [n, *size], with the places of ``Resize``."""
     if masks.shape[1:] == size:
         return masks
-    one = np.float32(1)
-    left, right, across = _neighbours(_places(masks.shape[2], size[1]), masks.shape[2])
-    across = across.astype(np.float32)
-    lines = masks[:, :, left] * (one - across) + masks[:, :, right] * across
-    top, bottom, down = _neighbours(_places(masks.shape[1], size[0]), masks.shape[1])
-    down = down.astype(np.float32)[:, None]
-    return np.asarray(lines[:, top] * (one - down) + lines[:, bottom] * down)
+    down, across = (_places(*sides) for sides in zip(masks.shape[1:], size, strict=True))
+    return _at(masks, down, across)
+
+
+def aligned(masks: Array, factor: int) -> Array:
+    """float32 [n, h, w], ``factor`` times as large, with the places of an aligned ``Resize``."""
+    down, across = (_aligned_places(side * factor, factor) for side in masks.shape[1:])
+    return _at(masks, down, across)
 
 
 def taps(mask: int, factor: int, source: int, target: int, count: int, aligned: bool) -> Taps:
@@ -47,7 +48,7 @@ def taps(mask: int, factor: int, source: int, target: int, count: int, aligned: 
     """
     first, second, share = _neighbours(_places(source, target, count), source)
     if aligned:
-        place = np.maximum(np.arange(source) - factor // 2, 0) / factor
+        place = _aligned_places(source, factor)
     else:
         place = np.maximum((np.arange(source) + 0.5) / factor - 0.5, 0)
     low, high, part = _neighbours(place, mask)
@@ -72,6 +73,22 @@ def _summed(lines: Array, taps: Taps) -> Array:
     for tap in range(1, 4):
         total = total + lines[:, taps.source[:, tap]] * taps.share[:, tap]
     return np.asarray(total)
+
+
+def _at(masks: Array, down: Array, across: Array) -> Array:
+    """Between the pixels of masks, first along the width."""
+    one = np.float32(1)
+    left, right, share = _neighbours(across, masks.shape[2])
+    share = share.astype(np.float32)
+    lines = masks[:, :, left] * (one - share) + masks[:, :, right] * share
+    top, bottom, share = _neighbours(down, masks.shape[1])
+    share = share.astype(np.float32)[:, None]
+    return np.asarray(lines[:, top] * (one - share) + lines[:, bottom] * share)
+
+
+def _aligned_places(count: int, factor: int) -> Array:
+    """Where the first pixels of a line lie that is ``factor`` times as long."""
+    return np.asarray(np.maximum(np.arange(count) - factor // 2, 0) / factor)
 
 
 def _places(source: int, target: int, count: int | None = None) -> Array:
