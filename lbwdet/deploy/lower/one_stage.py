@@ -62,9 +62,7 @@ class OneStage(Head):
             )
         config = TestConfig("test_cfg", head.test_cfg)
         self._candidates = self.candidates(head, config)
-        self._suppress = Suppress(
-            RESCALED, KEPT, config.nms_threshold(), self.max_boxes(config), "class"
-        )
+        self._suppress = self.suppression(config)
 
     @abstractmethod
     def priors(self, head: Any) -> Priors:
@@ -105,6 +103,10 @@ class OneStage(Head):
     def max_boxes(self, config: TestConfig) -> int:
         """Detections of an image."""
         return config.positive("max_per_img")
+
+    def suppression(self, config: TestConfig) -> Suppress:
+        """Which candidates are left; raises ConfigError if no operation finds them."""
+        return Suppress(RESCALED, KEPT, config.nms_threshold(), self.max_boxes(config), "class")
 
     def refined(self) -> Sequence[Operation]:
         """What is done to the candidates that are left; the last operation writes the result."""

@@ -149,7 +149,8 @@ def _anchors(operation: Candidates, level: int, values: Values, anchor: str) -> 
     cell = graph("Div", anchor, len(base))
     x, y = graph("Mod", cell, width), graph("Div", cell, width)
     point = graph("Concat", *(graph("Unsqueeze", side, [1]) for side in (x, y, x, y)), axis=1)
-    corner = graph("Mul", graph.cast(point, TensorProto.FLOAT), float(operation.strides[level]))
+    strides = operation.exact_strides or operation.strides
+    corner = graph("Mul", graph.cast(point, TensorProto.FLOAT), float(strides[level]))
     return graph("Add", graph("Gather", base, graph("Mod", anchor, len(base))), corner)
 
 

@@ -87,6 +87,8 @@ class CandidatesOperation : public Operation {
 
     const auto strides = fields.integers("strides"), anchors = fields.integers("anchors_per_level");
     const auto base = fields.floats("base_anchors");
+    std::vector<float> steps(strides.begin(), strides.end());
+    if (fields.has("exact_strides")) steps = fields.floats("exact_strides", strides.size);
     const std::size_t levels = strides.size;
     expect(levels > 0 && anchors.size == levels &&
                fields.values("scores", Kind::floats).size() == levels &&
@@ -100,7 +102,7 @@ class CandidatesOperation : public Operation {
              "base_anchors are not those of anchors_per_level");
       Level level{inputs[l], has_deltas_ ? inputs[levels + l] : -1,
                   has_factors_ ? inputs[(1 + has_deltas_) * levels + l] : -1,
-                  static_cast<float>(strides.data[l]), {}};
+                  static_cast<float>(strides.data[l]), steps[l], {}};
       for (int a = 0; a < count; ++a, next += 4)
         level.anchors.push_back({base[next], base[next + 1], base[next + 2], base[next + 3]});
       levels_.push_back(std::move(level));
@@ -212,7 +214,7 @@ class CandidatesOperation : public Operation {
  private:
   struct Level {
     int scores, deltas, factors;  // values; -1 for none
-    float stride;
+    float stride, step;  // of anchors
     std::vector<Box> anchors;  // of the cell (0, 0)
   };
 
@@ -405,8 +407,8 @@ class CandidatesOperation : public Operation {
       for (int i = 0; i < count; ++i) {
         const std::int64_t anchor = ranked_index(best.ranks[at + i]) / classes_;
         const std::int64_t cell = anchor / anchors;
-        const float x = static_cast<float>(cell % logits.w) * level.stride;
-        const float y = static_cast<float>(cell / logits.w) * level.stride;
+        const float x = static_cast<float>(cell % logits.w) * level.step;
+        const float y = static_cast<float>(cell / logits.w) * level.step;
         const Box& base = level.anchors[anchor % anchors];
         boxes[i] = {0, 0, 0, 0};
         if (has_deltas_) {

@@ -22,7 +22,8 @@ class Detections : public Operation {
       : Operation(inputs_of(fields), -1),
         threshold_(fields.real("mask_threshold")),
         factor_(fields.integer("mask_factor")),
-        aligned_(fields.flag("mask_aligned")) {
+        aligned_(fields.flag("mask_aligned")),
+        cropped_(fields.flag("mask_cropped")) {
     const std::string extent = fields.text("mask_extent");
     of_boxes_ = extent == "box", bounds_ = extent == "bounds", scaled_ = extent == "scaled";
     if (!of_boxes_ && !bounds_ && !scaled_ && extent != "canvas")
@@ -49,7 +50,7 @@ class Detections : public Operation {
     const Shape& masks = sizes[inputs[1]];
     const double runs = (masks.h + 3.0) * sizes.image.width;
     const double lines = of_boxes_ ? paste_scratch(masks.h, sizes.image.height)
-                                   : spread_scratch(masks.h, sizes.image.height);
+                                   : of_thread(masks.h, masks.w, sizes.image.height);
     return lines * sizes.threads +
            scratch_bytes<std::uint32_t>(runs) * masks.n;
   }
@@ -103,13 +104,50 @@ class Detections : public Operation {
     const Enlargement across = enlargement(masks.w, size.width, frame.bounds.width,
                                            static_cast<double>(resized.height) / size.height);
     const auto scratch =
-        frame.scratch.parts(spread_scratch(masks.h, size.height), frame.pool.threads());
+        frame.scratch.parts(of_thread(masks.h, masks.w, size.height), frame.pool.threads());
     frame.pool.parallel(rows.count, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
-      for (std::int64_t i = begin; i < end; ++i)
-        frame.detections[i].mask = spread(masks.data + i * masks.image_stride, down, across,
-                                          threshold_, size.height, size.width, scratch.of(thread));
+      for (std::int64_t i = begin; i < end; ++i) {
+        Scratch room = scratch.of(thread);
+        const float* mask = masks.data + i * masks.image_stride;
+        if (cropped_) mask = crop(mask, masks, rows.data[i].box, size, room);
+        frame.detections[i].mask =
+            spread(mask, down, across, threshold_, size.height, size.width, room);
+      }
     });
   }
+
+  double of_thread(std::int64_t height, std::int64_t width, int image_height) const {
+    const double pixels = static_cast<double>(height) * static_cast<double>(width);
+    return spread_scratch(static_cast<double>(height), image_height) +
+           (cropped_ ? scratch_bytes<float>(pixels) : 0);
+  }
+
+  // A mask with zeros outside of a box, which is in pixels of the image.
+  static const float* crop(const float* mask, const conv::FloatMap& like, const Box& box,
+                           Size image, Scratch& memory) {
+    float* const out = memory.take<float>(like.image_stride);
+    const Range columns(box.x1, box.x2, like.w, image.width);
+    const Range rows(box.y1, box.y2, like.h, image.height);
+    for (int y = 0; y < like.h; ++y)
+      for (int x = 0; x < like.w; ++x) {
+        const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(y) * like.w + x;
+        out[at] = rows.holds(y) && columns.holds(x) ? mask[at] : 0.0f;
+      }
+    return out;
+  }
+
+  // Pixels of a side of a mask that belong to a box.
+  struct Range {
+    Range(float first, float second, int pixels, int original) {
+      const auto ratio = static_cast<float>(static_cast<double>(pixels) / original);
+      const float a = first * ratio, b = second * ratio;
+      low = std::min(a, b) - 1, high = std::max(a, b) + 1;
+    }
+    bool holds(int pixel) const {
+      return static_cast<float>(pixel) >= low && static_cast<float>(pixel) < high;
+    }
+    float low, high;
+  };
 
   // Of a side; `scale`: resized / original of the other one.
   Enlargement enlargement(int pixels, int original, int bound, double scale) const {
@@ -122,7 +160,7 @@ class Detections : public Operation {
 
   float threshold_;
   int factor_;
-  bool aligned_, of_boxes_, bounds_, scaled_;
+  bool aligned_, cropped_, of_boxes_, bounds_, scaled_;
 };
 
 const Registered<Detections> registered("Detections");

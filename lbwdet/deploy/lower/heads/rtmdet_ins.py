@@ -24,7 +24,7 @@ REACH = 8.0  # as MMDetection has it
 
 @head("RTMDetInsHead", ("RTMDet", "SingleStageDetector"))
 class RTMDetIns(RTMDet):
-    """Scores, distances and kernels of all levels, and the map that all kernels meet."""
+    """Scores and distances of all levels; with masks, kernels, and the map that all of them meet."""
 
     base = RTMDetInsHead
     methods = (
@@ -57,7 +57,10 @@ class RTMDetIns(RTMDet):
 
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
-        scores, distances, kernels, shared = model.bbox_head(model.extract_feat(image))
+        head, features = model.bbox_head, model.extract_feat(image)
+        if not _has_masks(head):
+            return _boxes(head, features)
+        scores, distances, kernels, shared = head(features)
         return (*scores, *distances, *kernels, shared)
 
     def box_maps(self, program: Building, maps: Sequence[str]) -> BoxMaps:
@@ -65,6 +68,8 @@ class RTMDetIns(RTMDet):
         return BoxMaps(tuple(maps[:levels]), tuple(maps[levels : 2 * levels]))
 
     def detections(self, program: Building, maps: Sequence[str], kept: str) -> Detections:
+        if len(maps) == 2 * len(self._candidates.strides):
+            return super().detections(program, maps, kept)
         *kernels, shared = maps[2 * len(self._candidates.strides) :]
         self._masks.add_to(program, kernels, shared, kept)
         return Detections(
@@ -75,3 +80,17 @@ class RTMDetIns(RTMDet):
             mask_extent="scaled",
             mask_factor=self._masks.masks.step,
         )
+
+
+def _has_masks(head: Any) -> bool:
+    return "mask_head" in head._modules
+
+
+def _boxes(head: Any, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """What the head says of boxes, where its part for masks was taken away."""
+    head.__dict__["mask_head"] = lambda levels: levels[0]  # something that nobody reads
+    try:
+        scores, distances, *_ = head(features)
+    finally:
+        del head.__dict__["mask_head"]
+    return (*scores, *distances)

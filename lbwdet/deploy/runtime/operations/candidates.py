@@ -21,7 +21,8 @@ class Candidates(Operation):
     Per level l, with A anchors and C classes: ``scores[l]`` float32 [1, h, w, A * C] (of softmax,
     A * (C + 1), the background last), ``deltas[l]`` float32 [1, h, w, A * ``coder.numbers``], and,
     if there are factors, ``factors[l]`` float32 [1, h, w, A]. Anchor a at (y, x) is
-    ``base_anchors[l][a] + (x, y, x, y) * stride``; every product and sum in float32.
+    ``base_anchors[l][a] + (x, y, x, y) * stride``; every product and sum in float32. Strides that
+    are no whole numbers are ``exact_strides``.
 
     1. Scores by ``activation``: ``none`` (logits), ``sigmoid``:
        ``f32(1 / (1 + exp(min(max(-x, -700), 700))))`` in float64, or ``softmax`` over an anchor's
@@ -70,6 +71,7 @@ class Candidates(Operation):
     together: bool = False
     unweighted: bool = False
     numbered: bool = False
+    exact_strides: Annotated[tuple[float, ...], Range(1e-3, 1 << 15)] = ()
 
     def infer(self, shapes: Shapes) -> Rows:
         as_many = self.deltas or self.scores
@@ -95,6 +97,8 @@ class Candidates(Operation):
         shapes.expect(
             bool(self.factors) or self.factor_threshold < 0, "factor_threshold, without factors"
         )
+        if self.exact_strides:
+            shapes.per_level(self.strides, self.exact_strides)
         for level, boxes in enumerate(self.base_anchors):
             scores = shapes.image_map(self.scores[level])
             delta_name = self.deltas[level] if self.deltas else ""
@@ -172,7 +176,8 @@ class Candidates(Operation):
             return np.zeros((len(anchor), 4), np.float32)
         size, stride = run.values[self.scores[level]].shape[1:3], self.strides[level]
         deltas = run.values[self.deltas[level]].reshape(-1, self.coder.numbers)
-        start = anchors(self.base_anchors[level], stride, *size)[anchor]
+        step = self.exact_strides[level] if self.exact_strides else stride
+        start = anchors(self.base_anchors[level], step, *size)[anchor]
         return self.coder.decode(start, deltas[anchor], *run.bounds, stride)
 
     def _first(self, level: int, run: Run) -> int:
@@ -264,6 +269,7 @@ class Candidates(Operation):
             together=together,
             unweighted=factors and not first and threshold >= 0 and bool(random.integers(2)),
             numbered=bool(random.integers(2)),
+            exact_strides=tuple(s - 0.1 for s in strides) if random.integers(4) == 0 else (),
         )
         if random.random() < 0.15:
             operation = replace(operation, deltas=(), min_size=-1.0)

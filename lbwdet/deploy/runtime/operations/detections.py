@@ -51,7 +51,10 @@ class Detections(Operation):
     between j = floor(p) and j + 1, both at most the last pixel, with the shares 1 - (p - j) and
     p - j. So each pixel is a sum of four of the mask's, two of either neighbour's, first's first,
     whose shares are f32 of the products of the two steps'; the four products are summed in this
-    order in float32, first along the width.
+    order in float32, first along the width. With ``mask_cropped`` pixels of the mask outside of the
+    candidate's box count as 0: its columns j (rows alike) that are not at least ``min(x1 * r, x2 *
+    r) - 1`` and below ``max(x1 * r, x2 * r) + 1``, in float32, with ``r = f32(w / W)`` of an image
+    of W columns.
     """
 
     input: Annotated[str, Reads(Kind.CANDIDATES)]
@@ -61,6 +64,7 @@ class Detections(Operation):
     mask_extent: Literal["box", "bounds", "canvas", "scaled"] = "box"
     mask_factor: Annotated[int, Range(1, 64)] = 1
     mask_aligned: bool = False
+    mask_cropped: bool = False
 
     def infer(self, shapes: Shapes) -> None:
         classes = shapes.candidates(self.input).classes
@@ -83,6 +87,8 @@ class Detections(Operation):
         if self.mask_extent != "box":
             down, across = (self._taps(run, axis, masks.shape[1 + axis]) for axis in (0, 1))
             threshold = np.float32(self.mask_threshold)
+            if self.mask_cropped:
+                masks = _cropped(masks, rows[:, :4], size)
             return *found, tuple(
                 runs_of(spread(mask, down, across) >= threshold, (0, 0), size) for mask in masks
             )
@@ -118,9 +124,22 @@ class Detections(Operation):
             mask_extent=("bounds", "canvas", "scaled")[int(random.integers(3))],
             mask_factor=int(random.choice([1, 4, 5])),
             mask_aligned=bool(random.integers(2)),
+            mask_cropped=bool(random.integers(2)),
         )
         resized = (int(random.integers(1, 60)), int(random.integers(1, 60)))
         return Example(operation, {"x": rows, "m": masks}, image=image, resized=resized)
+
+
+def _cropped(masks: Array, boxes: Array, size: tuple[int, int]) -> Array:
+    """Masks [n, h, w] of an image of this size, 0 outside of boxes [n, 4] in its pixels."""
+    inside = []
+    for axis, original in ((1, size[1]), (0, size[0])):
+        pixels = masks.shape[1 + axis]
+        ends = boxes[:, 1 - axis :: 2] * np.float32(pixels / original)
+        low, high = ends.min(1) - np.float32(1), ends.max(1) + np.float32(1)
+        place = np.arange(pixels, dtype=np.float32)
+        inside.append((place >= low[:, None]) & (place < high[:, None]))
+    return np.where(inside[1][:, :, None] & inside[0][:, None], masks, np.float32(0))
 
 
 def _smooth(random: np.random.Generator, count: int, height: int, width: int) -> Array:

@@ -32,7 +32,8 @@ class Preprocess(Operation):
        sizes differ, of pixels i and target index t, in float64 as written::
 
            step = source / target;  reach = max(step, 1);  center = (t + 0.5) * step
-           i from max(trunc(center - reach + 0.5), 0), before min(trunc(center + reach + 0.5), source)
+           first = max(trunc(center - reach + 0.5), 0)
+           end   = min(trunc(center + reach + 0.5), source)             # i from first, before end
            share[i]  = max(1 - abs((i - center + 0.5) * (1 / reach)), 0)
            weight[i] = trunc(0.5 + share[i] / sum of all, in order * 2**22)
 

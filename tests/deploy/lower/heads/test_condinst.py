@@ -85,5 +85,5 @@ def test_distances_whose_exponential_is_taken(tiny, one_stage):
 
 def test_masks_of_a_stride_that_is_no_whole_part(tiny, one_stage):
     model = condinst(one_stage, dict(MASK_HEAD, mask_out_stride=3))
-    with pytest.raises(ConfigError, match="mask_out_stride=3 cannot be lowered; .* features', 8"):
+    with pytest.raises(ConfigError, match=r"mask_out_stride=3 cannot be lowered; .* features', 8"):
         lower(model, tiny.pipeline)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from lbwdet.deploy.lower import lower
@@ -58,6 +59,11 @@ def test_equals_mmdetection_and_the_engines_each_other(whole, tiny, one_stage, k
     (masks,) = (op for op in lowered.program.operations if type(op).__name__ == "DynamicMasks")
     assert masks.channels == (5, 5, 1) and masks.reach == 8 and masks.step == 4
     whole.check_engines(lowered, tiny.image)
+    boxes = lower(model, tiny.pipeline, boxes_only=True)
+    assert boxes.program.operations[-1].masks is None and len(boxes.maps) == 6
+    wanted, found = (whole.in_reals(each, tiny.image)[1] for each in (lowered, boxes))
+    for one, other in zip(wanted[:3], found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_a_threshold_that_is_no_probability(tiny, one_stage):

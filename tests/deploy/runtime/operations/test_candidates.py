@@ -211,7 +211,8 @@ def plain_candidates(operation, values, resized):
             late = not (operation.factor_first or operation.unweighted)
             if factor is not None and late:
                 score = f32(score * factor)
-            shift = f32(x) * f32(stride), f32(y) * f32(stride)
+            step = operation.exact_strides[level] if operation.exact_strides else stride
+            shift = f32(x) * f32(step), f32(y) * f32(step)
             anchor = [f32(f32(base[a][side]) + shift[side % 2]) for side in range(4)]
             box = np.zeros(4, f32)
             if operation.deltas:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lbwdet.deploy.runtime.alone import check_alone, compute_alone
+from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.errors import ArtifactError
@@ -59,4 +60,15 @@ def test_masks_of_the_whole_image():
     }
     assert runs["bounds"] == [0, 48]  # the first four columns of the canvas are all of the image
     assert runs["canvas"] == [0, 24, 24]  # the image's half
-    assert runs["scaled"] == [0, 24, 24] or runs["scaled"] == [0, 48]
+    # The canvas becomes 16 rows, of which 6 count, and 8 columns: each side by the other's factor.
+    assert runs["scaled"] == [0, 24, 24]
+
+
+def test_masks_cropped_by_their_boxes():
+    masks, image = np.ones((1, 8, 8, 1), np.float32), np.zeros((8, 16, 3), np.uint8)
+    rows = np.float32([[8, 3, 10, 4, 0.5, 0, 0]])
+    operation = Detections("x", 3, "m", 0.5, mask_extent="canvas", mask_cropped=True)
+    *_, (runs,) = compute_alone(Example(operation, {"x": rows, "m": masks}, image=image))
+    pixels = Mask((8, 16), runs).pixels()
+    assert np.array_equal(pixels.any(1), [False, False, True, True, True, False, False, False])
+    assert pixels.any(0).nonzero()[0].tolist() == [6, 7, 8, 9, 10, 11]
