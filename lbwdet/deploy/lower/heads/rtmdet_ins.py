@@ -24,7 +24,7 @@ REACH = 8.0  # as MMDetection has it
 
 @head("RTMDetInsHead", ("RTMDet", "SingleStageDetector"))
 class RTMDetIns(RTMDet):
-    """Scores and distances of all levels; with masks, kernels, and the map that all of them meet."""
+    """Scores and distances of all levels; with masks, kernels and the map that all of them meet."""
 
     base = RTMDetInsHead
     methods = (
