@@ -65,8 +65,8 @@ def head(name: str, detectors: Sequence[str]) -> Callable[[H], H]:
     """Registers a :class:`Head`.
 
     Args:
-        name: of the module ``roi_head``, or ``bbox_head`` where there is none, as it is registered
-            in MMDetection.
+        name: of the module ``roi_head``, or ``bbox_head`` where there is none, or ``mask_head``
+            without either, as it is registered in MMDetection.
         detectors: names of the detectors whose head it may be.
     """
 
@@ -85,7 +85,8 @@ def head_of(model: Any) -> type[Head]:
     Raises:
         ConfigError: there is none.
     """
-    module = getattr(model, "roi_head", None) or getattr(model, "bbox_head", None)
+    parts = (getattr(model, part, None) for part in ("roi_head", "bbox_head", "mask_head"))
+    module = next((part for part in parts if part is not None), None)
     supported = f"heads that can be are {', '.join(sorted(HEADS))}"
     for kind in type(module).__mro__:
         found = HEADS.get(kind.__name__)

@@ -62,9 +62,7 @@ class OneStage(Head):
             )
         config = TestConfig("test_cfg", head.test_cfg)
         self._candidates = self.candidates(head, config)
-        self._suppress = Suppress(
-            RESCALED, KEPT, config.nms_threshold(), self.max_boxes(config), "class"
-        )
+        self._suppress = self.suppression(config)
 
     @abstractmethod
     def priors(self, head: Any) -> Priors:
@@ -106,6 +104,10 @@ class OneStage(Head):
         """Detections of an image."""
         return config.positive("max_per_img")
 
+    def suppression(self, config: TestConfig) -> Suppress:
+        """Which candidates are left; raises ConfigError if no operation finds them."""
+        return Suppress(RESCALED, KEPT, config.nms_threshold(), self.max_boxes(config), "class")
+
     def refined(self) -> Sequence[Operation]:
         """What is done to the candidates that are left; the last operation writes the result."""
         return ()
@@ -115,6 +117,16 @@ class OneStage(Head):
         levels = len(self._candidates.strides)
         factors = maps[2 * levels :] if self.has_factors else ()
         return BoxMaps(tuple(maps[:levels]), tuple(maps[levels : 2 * levels]), tuple(factors))
+
+    def detections(self, program: Building, maps: Sequence[str], kept: str) -> Detections:
+        """The program's last operation.
+
+        Args:
+            program: what it needs besides is added to it.
+            maps: what ``dense`` returns.
+            kept: name of the candidates that are left.
+        """
+        return Detections(kept, self._candidates.num_classes)
 
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
@@ -133,5 +145,6 @@ class OneStage(Head):
             Rescale(CANDIDATES, RESCALED),
             self._suppress,
             *refined,
-            Detections(refined[-1].written if refined else KEPT, self._candidates.num_classes),
         )
+        kept = refined[-1].written if refined else KEPT
+        program.add(self.detections(program, maps, kept))

@@ -1,4 +1,4 @@
-"""What a network knows before it sees an image: maps that it has learned, and places as sines."""
+"""What a network knows before it sees an image: maps that it has learned, and where pixels are."""
 
 from typing import Any
 
@@ -48,6 +48,20 @@ def sine_encoding(
 @sine_encoding.register_fake
 def _(like: Tensor, channels: int, *_: Any) -> Tensor:
     return like.new_empty(like.shape[0], 2 * channels, *like.shape[2:])
+
+
+@torch.library.custom_op("lbwdet::coordinates", mutates_args=())
+def coordinates(like: Tensor) -> Tensor:
+    """Where each pixel of a map is, as the operation ``Coordinates`` has it."""
+    height, width = like.shape[2:]
+    x, y = torch.linspace(-1, 1, width), torch.linspace(-1, 1, height)
+    places = torch.stack([x[None].expand(height, -1), y[:, None].expand(-1, width)])
+    return places[None].repeat(len(like), 1, 1, 1)
+
+
+@coordinates.register_fake
+def _(like: Tensor) -> Tensor:
+    return like.new_empty(like.shape[0], 2, *like.shape[2:])
 
 
 def sine_encoding_of(module: Any, like: Tensor) -> Tensor:

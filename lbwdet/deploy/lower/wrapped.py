@@ -9,7 +9,7 @@ from mmdet.models.mot import BaseMOTModel
 from torch import nn
 
 BESIDES_BOXES = ("mask_head", "mask_iou_head")
-"""Modules of a detector, or of its region head, that predict something else of each box."""
+"""Modules of a detector, or of its head, that predict something else of each box."""
 
 
 def detector_in(model: Any) -> tuple[Any, Any]:
@@ -31,7 +31,7 @@ def detector_in(model: Any) -> tuple[Any, Any]:
 @contextlib.contextmanager
 def without_masks(detector: nn.Module) -> Iterator[None]:
     """Inside the block the detector is one of boxes alone, as MMDetection sees it."""
-    owners = [detector, getattr(detector, "roi_head", None)]
+    owners = [detector, *(getattr(detector, name, None) for name in ("roi_head", "bbox_head"))]
     taken = [
         (owner, name, owner._modules.pop(name))
         for owner in owners

@@ -51,13 +51,35 @@ def _level(operation: Candidates, level: int, values: Values) -> tuple[str, str]
         anchor = graph("Gather", counts, anchor)
     if factor is not None and not (operation.factor_first or operation.unweighted):
         score = graph("Mul", score, graph("Gather", factor, anchor))
-    deltas = _per_anchor(graph, values.read(operation.deltas[level]), operation.coder.numbers)
-    deltas = graph("Gather", deltas, anchor)
-    start = _anchors(operation, level, values, anchor)
-    boxes = decode(operation.coder, values, start, deltas, operation.strides[level])
+    boxes = _boxes(operation, level, values, anchor)
     label = graph.cast(label, TensorProto.FLOAT)
     number = graph("Add", graph("Mul", label, 0.0), float(level))
+    if operation.numbered:
+        number = graph("Add", anchor, _first(operation, level, values))
+        number = graph.cast(number, TensorProto.FLOAT)
     return rows.join(graph, boxes, score, label, number), chosen_by
+
+
+def _boxes(operation: Candidates, level: int, values: Values, anchor: str) -> str:
+    """Boxes [n, 4] of the anchors with these numbers."""
+    graph = values.graph
+    start = _anchors(operation, level, values, anchor)
+    if not operation.deltas:
+        return graph("Mul", start, 0.0)
+    deltas = _per_anchor(graph, values.read(operation.deltas[level]), operation.coder.numbers)
+    deltas = graph("Gather", deltas, anchor)
+    return decode(operation.coder, values, start, deltas, operation.strides[level])
+
+
+def _first(operation: Candidates, level: int, values: Values) -> str:
+    """Number of a level's first anchor among those of all levels."""
+    graph = values.graph
+    first = graph.constant(np.int64(0))
+    for before, boxes in zip(operation.scores[:level], operation.base_anchors, strict=False):
+        sides = graph("Slice", graph("Shape", values.tensors[before]), [2], [4])
+        pixels = graph("ReduceProd", sides, keepdims=0)
+        first = graph("Add", first, graph("Mul", pixels, len(boxes)))
+    return first
 
 
 def _scores(operation: Candidates, level: int, values: Values) -> str:
@@ -127,7 +149,8 @@ def _anchors(operation: Candidates, level: int, values: Values, anchor: str) -> 
     cell = graph("Div", anchor, len(base))
     x, y = graph("Mod", cell, width), graph("Div", cell, width)
     point = graph("Concat", *(graph("Unsqueeze", side, [1]) for side in (x, y, x, y)), axis=1)
-    corner = graph("Mul", graph.cast(point, TensorProto.FLOAT), float(operation.strides[level]))
+    strides = operation.exact_strides or operation.strides
+    corner = graph("Mul", graph.cast(point, TensorProto.FLOAT), float(strides[level]))
     return graph("Add", graph("Gather", base, graph("Mod", anchor, len(base))), corner)
 
 

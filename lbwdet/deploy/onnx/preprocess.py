@@ -7,6 +7,7 @@ from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.operation import export
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
+from lbwdet.errors import ConfigError
 
 
 @export.register
@@ -16,6 +17,8 @@ def preprocess(operation: Preprocess, values: Values) -> str:
     Resizing is ONNX's linear interpolation in float32, rounded: now and then a pixel (of noise,
     one in ten) comes out one grey level away from the integer arithmetic of ``Preprocess``.
     """
+    if operation.antialias:
+        raise ConfigError("ONNX export knows no images that are resized as Pillow does")
     graph = values.graph
     graph.input("image", TensorProto.UINT8, ["height", "width", 3])
     original = graph("Slice", graph("Shape", "image"), [0], [2])

@@ -5,6 +5,7 @@ from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.operation import export
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.operations.suppress import Suppress
+from lbwdet.errors import ConfigError
 
 _COLUMN = {"class": 5, "level": 6}
 _NONE = np.array([-np.inf], np.float32)
@@ -14,6 +15,8 @@ _TOUCH = 1e-30  # at 0 OpenVINO drops boxes that do not overlap, too
 
 @export.register
 def suppress(operation: Suppress, values: Values) -> str:
+    if operation.fast or operation.most_of_group:
+        raise ConfigError("ONNX export knows no suppression by boxes that were dropped")
     graph, found = values.graph, values.read(operation.input)
     scores = rows.column(graph, found, 4)
     if operation.group == "all":

@@ -19,7 +19,6 @@ from lbwdet.deploy.lower.trace import trace
 from lbwdet.deploy.lower.weights import outputs_first
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.context import LayerNumbers, Run
-from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.deploy.runtime.native import NativeEngine
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine, run_program
@@ -120,7 +119,7 @@ class Whole:
         """The maps that boxes are made from, and the boxes, are those of MMDetection."""
         values, (boxes, scores, labels, *masks) = self.in_reals(lowered, image)
         maps, found = self._mmdet_values(model, pipeline, image)
-        for name, expected in zip(_dense_outputs(lowered.program), maps, strict=True):
+        for name, expected in zip(lowered.maps, maps, strict=True):
             found_map = torch.from_numpy(values[name])
             if expected.shape != found_map.shape:  # not tokens, which are channels last, too
                 found_map = found_map.permute(0, 3, 1, 2)
@@ -156,10 +155,10 @@ class Whole:
         reference = ReferenceEngine(artifact)
         with NativeEngine(artifact) as engine:
             for part in (image, image[:, :31], image[:20]):
-                found, expected = engine.detect(part), reference.detect(part)
-                assert len(expected[0]) > 0
+                found, expected = engine.instances(part), reference.instances(part)
+                assert len(found) == len(expected) and len(expected[0]) > 0
                 for one, other in zip(found, expected, strict=True):
-                    assert one.tobytes() == other.tobytes()
+                    assert _bytes(one) == _bytes(other)
 
     @torch.no_grad()
     def _mmdet_values(self, model, pipeline, image):
@@ -171,21 +170,9 @@ class Whole:
         return head_of(model).dense(model, model.data_preprocessor(batch)["inputs"]), found
 
 
-def _dense_outputs(program):
-    """Names of what the dense part gives, in the head's order: what regions are cut from first."""
-    regions, boxes, made_of = [], [], {}
-    for operation in program.operations:
-        reads = {name: role.kind for name, role in operation.reads()}
-        writes = {role.kind for _, role in operation.writes()}
-        if writes == {Kind.CANDIDATES} and set(reads.values()) == {Kind.FLOAT}:
-            boxes += [source for name in reads for source in made_of.get(name, [name])]
-        elif writes == set(reads.values()) == {Kind.FLOAT}:
-            made_of[operation.written] = [
-                source for name in reads for source in made_of.get(name, [name])
-            ]
-        elif writes <= {Kind.UINT8, Kind.FLOAT} and Kind.BOXES in reads.values():
-            regions += [name for name, kind in reads.items() if kind is not Kind.BOXES]
-    return [*dict.fromkeys(regions), *dict.fromkeys(boxes)]
+def _bytes(found):
+    """Of an array, or of several."""
+    return [each.tobytes() for each in found] if isinstance(found, tuple) else found.tobytes()
 
 
 @pytest.fixture(scope="package")
@@ -215,6 +202,59 @@ def two_stage(tiny):
         torch.manual_seed(0)
         built = build_model(config).eval()
         tiny.randomize_(built)
+        return built
+
+    return build
+
+
+GN = dict(type="GN", num_groups=4)
+
+
+@pytest.fixture(scope="package")
+def grid_masks(tiny):
+    """Builds a SOLO or SOLOv2 of three levels; ``head`` are settings of its mask head."""
+
+    def build(detector, test=None, **head):
+        config = tiny_config(
+            "unused", "unused", model="retinanet_r50_fpn", quant=dict(weight=dict(bit_width=5))
+        )
+        model = config.model
+        model.pop("bbox_head")
+        model.detector = detector
+        model.backbone.out_indices = (0, 1, 2)
+        model.neck = dict(type="FPN", in_channels=[8, 16, 32], out_channels=8, num_outs=3)
+        model.mask_head = dict(
+            num_classes=2,
+            in_channels=8,
+            feat_channels=8,
+            stacked_convs=2,
+            strides=[8, 8, 16],
+            scale_ranges=((1, 32), (16, 64), (32, 128)),
+            num_grids=[7, 5, 3],
+            norm_cfg=GN,
+            **head,
+        )
+        model.test_cfg = dict(
+            dict(
+                nms_pre=40,
+                score_thr=0.2,
+                mask_thr=0.5,
+                filter_thr=0.01,
+                kernel="gaussian",
+                sigma=2.0,
+                max_per_img=20,
+            ),
+            **(test or {}),
+        )
+        torch.manual_seed(0)
+        built = build_model(config).eval()
+        tiny.randomize_(built)
+        with torch.no_grad():
+            for name, parameter in built.mask_head.named_parameters():
+                if parameter.dim() >= 2:
+                    parameter.normal_(0, 0.3)
+                elif name.endswith("conv_cls.bias"):
+                    parameter.fill_(-1.0)
         return built
 
     return build

@@ -2,9 +2,11 @@ import pytest
 import torch
 from mmdet.models import SinePositionalEncoding
 from mmdet.models.backbones.pvt import AbsolutePositionEmbedding
+from mmdet.models.utils import generate_coordinate
 from torch import nn
 
-from lbwdet.deploy.lower.places import embedding, sine_encoding_of
+from lbwdet.deploy.lower.places import coordinates, embedding, sine_encoding_of
+from lbwdet.deploy.runtime.operations.coordinates import Coordinates
 from lbwdet.deploy.runtime.operations.embedding import Embedding
 from lbwdet.deploy.runtime.operations.sine_encoding import SineEncoding
 
@@ -39,3 +41,10 @@ def test_learned_places_of_another_size(lowering):
 
     part = lowering.check(compute, torch.randn(1, 3, 8, 10), net=module)
     assert [type(o).__name__ for o in part.operations] == ["Embedding", "Resize", "Add"]
+
+
+def test_coordinates(lowering):
+    x = torch.randn(1, 3, 5, 7)
+    (operation,) = lowering.check(lambda n, x: coordinates(x), x).operations
+    assert isinstance(operation, Coordinates)
+    torch.testing.assert_close(coordinates(x), generate_coordinate(x.shape, x.device))

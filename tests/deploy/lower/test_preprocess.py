@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from mmcv.transforms import Compose
@@ -63,7 +65,8 @@ def test_a_single_mean_goes_for_all_channels():
         ([LOAD, RESIZE, dict(type="RandomFlip", prob=0.5)], "RandomFlip cannot be lowered"),
         ([LOAD, dict(type="Resize", scale_factor=2.0)], r"Resize\(scale_factor=2.0\) cannot"),
         ([LOAD, dict(RESIZE, interpolation="bicubic")], "interpolation='bicubic'"),
-        ([LOAD, dict(RESIZE, backend="pillow")], "backend='pillow'"),
+        ([LOAD, dict(RESIZE, backend="tifffile")], "backend='tifffile'"),
+        ([LOAD, dict(RESIZE, backend="pillow", keep_ratio=False)], "keeping the ratio, by Pillow"),
     ],
 )
 def test_pipelines_that_cannot_be_lowered(pipeline, message):
@@ -101,3 +104,9 @@ def test_pads_as_mmdetection_does(pad, scale, pad_value):
     found = torch.from_numpy(operation.compute(run)).permute(0, 3, 1, 2)
     torch.testing.assert_close(found, expected["inputs"], atol=1e-5, rtol=1e-5)
     assert run.bounds == expected["data_samples"][0].img_shape
+
+
+def test_as_pillow_resizes():
+    pillow = read_preprocess([LOAD, dict(RESIZE, backend="pillow")], preprocessor())
+    plain = read_preprocess([LOAD, RESIZE], preprocessor())
+    assert pillow == dataclasses.replace(plain, antialias=True)

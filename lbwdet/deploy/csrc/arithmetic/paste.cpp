@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runs.h"
+
 namespace lbw {
 namespace {
 
@@ -32,25 +34,6 @@ PasteTap tap(int pixel, float first, float second, int count) {
   return {has_first ? j : 0, has_second ? j + 1 : 0, has_first ? 1.0f - share : 0.0f,
           has_second ? share : 0.0f};
 }
-
-// Collects runs, given where the mask begins and ends.
-class Runs {
- public:
-  void change(std::int64_t position, bool inside) {
-    if (inside == inside_) return;
-    lengths.push_back(static_cast<std::uint32_t>(position - begin_));
-    begin_ = position, inside_ = inside;
-  }
-  void end(std::int64_t position) {
-    lengths.push_back(static_cast<std::uint32_t>(position - begin_));
-  }
-
-  std::vector<std::uint32_t> lengths;
-
- private:
-  std::int64_t begin_ = 0;
-  bool inside_ = false;
-};
 
 }  // namespace
 

@@ -11,6 +11,7 @@ namespace lbw {
 namespace {
 
 constexpr std::int64_t kPieceScores = 8192;  // that one thread looks through at once, about
+constexpr std::int64_t kMostNumbers = 1 << 24;  // whole numbers that a float32 can be, from 0 on
 constexpr int kBlock = 64;                   // scores or boxes that are computed together
 
 std::vector<int> inputs_of(const Fields& fields) {
@@ -66,7 +67,9 @@ class CandidatesOperation : public Operation {
         plain_factors_(fields.flag("plain_factors")),
         together_(fields.flag("together")),
         unweighted_(fields.flag("unweighted")),
+        numbered_(fields.flag("numbered")),
         factor_threshold_(fields.real("factor_threshold")),
+        has_deltas_(fields.has("deltas")),
         has_factors_(fields.has("factors")) {
     if (has_threshold_) threshold_ = fields.real("score_threshold");
     const std::string activation = fields.text("activation");
@@ -84,19 +87,22 @@ class CandidatesOperation : public Operation {
 
     const auto strides = fields.integers("strides"), anchors = fields.integers("anchors_per_level");
     const auto base = fields.floats("base_anchors");
+    std::vector<float> steps(strides.begin(), strides.end());
+    if (fields.has("exact_strides")) steps = fields.floats("exact_strides", strides.size);
     const std::size_t levels = strides.size;
     expect(levels > 0 && anchors.size == levels &&
                fields.values("scores", Kind::floats).size() == levels &&
-               fields.values("deltas", Kind::floats).size() == levels &&
-               inputs.size() == (has_factors_ ? 3 : 2) * levels,
-           "every level needs a stride, anchors, scores, deltas, and a factor if others have one");
+               inputs.size() == (1 + has_deltas_ + has_factors_) * levels,
+           "every level needs a stride, anchors, scores, and deltas and a factor if others have "
+           "them");
     std::size_t next = 0;
     for (std::size_t l = 0; l < levels; ++l) {
       const int count = anchors.data[l];
       expect(count > 0 && next + 4 * static_cast<std::size_t>(count) <= base.size(),
              "base_anchors are not those of anchors_per_level");
-      Level level{inputs[l], inputs[levels + l], has_factors_ ? inputs[2 * levels + l] : -1,
-                  static_cast<float>(strides.data[l]), {}};
+      Level level{inputs[l], has_deltas_ ? inputs[levels + l] : -1,
+                  has_factors_ ? inputs[(1 + has_deltas_) * levels + l] : -1,
+                  static_cast<float>(strides.data[l]), steps[l], {}};
       for (int a = 0; a < count; ++a, next += 4)
         level.anchors.push_back({base[next], base[next + 1], base[next + 2], base[next + 3]});
       levels_.push_back(std::move(level));
@@ -105,20 +111,24 @@ class CandidatesOperation : public Operation {
   }
 
   Shape shape(const Sizes& sizes) const override {
-    std::int64_t most = 0;
+    std::int64_t most = 0, all = 0;
     for (const Level& level : levels_) {
-      const Shape &scores = sizes[level.scores], &deltas = sizes[level.deltas];
+      const Shape& scores = sizes[level.scores];
       const auto anchors = static_cast<std::int64_t>(level.anchors.size());
+      const Shape deltas{1, scores.h, scores.w, coder_.numbers() * anchors};
       const bool fits =
           scores == Shape{1, scores.h, scores.w, anchors * columns()} &&
-          deltas == Shape{1, scores.h, scores.w, coder_.numbers() * anchors} &&
+          (level.deltas < 0 || sizes[level.deltas] == deltas) &&
           (level.factors < 0 || sizes[level.factors] == Shape{1, scores.h, scores.w, anchors});
       if (!fits)
-        throw Error("scores of " + scores.text() + " and deltas of " + deltas.text() + " for " +
-                    std::to_string(anchors) + " anchors of " + std::to_string(classes_) +
-                    " classes, or factors of another size");
+        throw Error("scores of " + scores.text() + " for " + std::to_string(anchors) +
+                    " anchors of " + std::to_string(classes_) +
+                    " classes, or deltas or factors of another size");
       most += rows(scores.h * scores.w * anchors);
+      all += scores.h * scores.w * anchors;
     }
+    if (numbered_ && all > kMostNumbers)
+      throw Error(std::to_string(all) + " anchors are more than a float32 can number");
     return {most, 1, 1, kCandidateColumns};
   }
 
@@ -203,8 +213,8 @@ class CandidatesOperation : public Operation {
 
  private:
   struct Level {
-    int scores, deltas, factors;  // values; factors: -1 for none
-    float stride;
+    int scores, deltas, factors;  // values; -1 for none
+    float stride, step;  // of anchors
     std::vector<Box> anchors;  // of the cell (0, 0)
   };
 
@@ -383,27 +393,35 @@ class CandidatesOperation : public Operation {
     double* const terms = memory.take<double>(columns());
     float* const scores = memory.take<float>(columns());
     const conv::FloatMap& logits = frame.floats(level.scores);
-    const float* const deltas = frame.floats(level.deltas).data;
+    const float* const deltas = has_deltas_ ? frame.floats(level.deltas).data : nullptr;
     const auto anchors = static_cast<std::int64_t>(level.anchors.size());
+    std::int64_t first = 0;  // number of this level's first anchor
+    for (std::int64_t k = 0; k < l; ++k) first += anchors_of(frame, k);
     std::int64_t written = 0;
     for (std::size_t at = 0; at < best.count; at += kBlock) {
       const int count = static_cast<int>(std::min<std::size_t>(kBlock, best.count - at));
       Box boxes[kBlock];
       const float* box_deltas[kBlock];
       double factors[kBlock];
+      float numbers[kBlock];  // or the level's
       for (int i = 0; i < count; ++i) {
         const std::int64_t anchor = ranked_index(best.ranks[at + i]) / classes_;
         const std::int64_t cell = anchor / anchors;
-        const float x = static_cast<float>(cell % logits.w) * level.stride;
-        const float y = static_cast<float>(cell / logits.w) * level.stride;
+        const float x = static_cast<float>(cell % logits.w) * level.step;
+        const float y = static_cast<float>(cell / logits.w) * level.step;
         const Box& base = level.anchors[anchor % anchors];
-        boxes[i] = {x + base.x1, y + base.y1, x + base.x2, y + base.y2};
-        box_deltas[i] = deltas + coder_.numbers() * anchor;
+        boxes[i] = {0, 0, 0, 0};
+        if (has_deltas_) {
+          boxes[i] = {x + base.x1, y + base.y1, x + base.x2, y + base.y2};
+          box_deltas[i] = deltas + coder_.numbers() * anchor;
+        }
         if (has_factors_) factors[i] = frame.floats(level.factors).data[anchor];
+        numbers[i] = static_cast<float>(numbered_ ? first + anchor : l);
       }
       if (has_factors_ && !plain_factors_) sigmoid(factors, count, frame.loops);
-      coder_.decode(boxes, box_deltas, count, frame.bounds.height, frame.bounds.width, frame.loops,
-                    level.stride);
+      if (has_deltas_)
+        coder_.decode(boxes, box_deltas, count, frame.bounds.height, frame.bounds.width,
+                      frame.loops, level.stride);
       for (int i = 0; i < count; ++i) {
         const Box& box = boxes[i];
         if (min_size_ >= 0 && !(box.x2 - box.x1 > min_size_ && box.y2 - box.y1 > min_size_))
@@ -416,7 +434,7 @@ class CandidatesOperation : public Operation {
             const float score = weighted_by(scores[c], factor_first_ ? factors[i] : 1);
             if (has_threshold_ && !(score > threshold_)) continue;
             const float late = weighted_late() ? static_cast<float>(factors[i]) : 1;
-            rows[written++] = {box, score * late, static_cast<float>(c), static_cast<float>(l)};
+            rows[written++] = {box, score * late, static_cast<float>(c), numbers[i]};
           }
           continue;
         }
@@ -426,7 +444,7 @@ class CandidatesOperation : public Operation {
         if (raw && factor_first_) score = weighted_by(score, factors[i]);
         if (weighted_late()) score *= static_cast<float>(factors[i]);
         const auto label = static_cast<float>(ranked_index(rank) % classes_);
-        rows[written++] = {box, score, label, static_cast<float>(l)};
+        rows[written++] = {box, score, label, numbers[i]};
       }
     }
     return written;
@@ -437,9 +455,9 @@ class CandidatesOperation : public Operation {
   std::int64_t classes_, pre_nms_;
   float min_size_, threshold_ = 0;
   bool has_threshold_, factor_first_, best_class_, root_, whole_anchors_, plain_factors_, together_;
-  bool unweighted_;
+  bool unweighted_, numbered_;
   float factor_threshold_;
-  bool has_factors_, sigmoid_, softmax_;
+  bool has_deltas_, has_factors_, sigmoid_, softmax_;
 };
 
 const Registered<CandidatesOperation> registered("Candidates");

@@ -1,6 +1,10 @@
 // Class Detections: candidates, and their masks in the image, as the result.
+#include <algorithm>
+#include <cmath>
+
 #include "../arithmetic/candidates.h"
 #include "../arithmetic/paste.h"
+#include "../arithmetic/spread.h"
 #include "operation.h"
 
 namespace lbw {
@@ -15,7 +19,17 @@ std::vector<int> inputs_of(const Fields& fields) {
 class Detections : public Operation {
  public:
   explicit Detections(const Fields& fields)
-      : Operation(inputs_of(fields), -1), threshold_(fields.real("mask_threshold")) {}
+      : Operation(inputs_of(fields), -1),
+        threshold_(fields.real("mask_threshold")),
+        factor_(fields.integer("mask_factor")),
+        aligned_(fields.flag("mask_aligned")),
+        cropped_(fields.flag("mask_cropped")) {
+    const std::string extent = fields.text("mask_extent");
+    of_boxes_ = extent == "box", bounds_ = extent == "bounds", scaled_ = extent == "scaled";
+    if (!of_boxes_ && !bounds_ && !scaled_ && extent != "canvas")
+      throw Error("this build has no masks of the extent " + extent);
+    expect(factor_ > 0, "mask_factor must be positive");
+  }
 
   Shape shape(const Sizes& sizes) const override {
     const std::int64_t count = candidates(sizes, inputs[0]);
@@ -23,6 +37,8 @@ class Detections : public Operation {
       const Shape& masks = sizes[inputs[1]];
       if (masks.n != count || masks.c != 1 || masks.h < 1 || masks.w < 1)
         throw Error("masks of " + masks.text() + " for " + std::to_string(count) + " candidates");
+      if (masks.h > kMostPixels / factor_ || masks.w > kMostPixels / factor_)
+        throw Error("masks of " + masks.text() + " are too large");
     }
     return {};
   }
@@ -33,7 +49,9 @@ class Detections : public Operation {
     // two of the mask's rows are a straight line, which crosses the threshold once.
     const Shape& masks = sizes[inputs[1]];
     const double runs = (masks.h + 3.0) * sizes.image.width;
-    return paste_scratch(masks.h, sizes.image.height) * sizes.threads +
+    const double lines = of_boxes_ ? paste_scratch(masks.h, sizes.image.height)
+                                   : of_thread(masks.h, masks.w, sizes.image.height);
+    return lines * sizes.threads +
            scratch_bytes<std::uint32_t>(runs) * masks.n;
   }
 
@@ -54,10 +72,13 @@ class Detections : public Operation {
                                   is_label ? static_cast<std::int64_t>(row.label) : -1,
                                   {}});
     }
-    if (has_masks()) paste_masks(frame, rows);
+    if (has_masks() && of_boxes_) paste_masks(frame, rows);
+    if (has_masks() && !of_boxes_) spread_masks(frame, rows);
   }
 
  private:
+  static constexpr std::int64_t kMostPixels = 1 << 28;  // of a side
+
   bool has_masks() const { return inputs.size() > 1; }
 
   void paste_masks(Frame& frame, const Candidates& rows) const {
@@ -74,7 +95,72 @@ class Detections : public Operation {
     });
   }
 
+  void spread_masks(Frame& frame, const Candidates& rows) const {
+    const conv::FloatMap& masks = frame.floats(inputs[1]);
+    expect(masks.n == rows.count, "masks and candidates differ in number");
+    const Size size = frame.image.size, resized = frame.resized;
+    const Enlargement down = enlargement(masks.h, size.height, frame.bounds.height,
+                                         static_cast<double>(resized.width) / size.width);
+    const Enlargement across = enlargement(masks.w, size.width, frame.bounds.width,
+                                           static_cast<double>(resized.height) / size.height);
+    const auto scratch =
+        frame.scratch.parts(of_thread(masks.h, masks.w, size.height), frame.pool.threads());
+    frame.pool.parallel(rows.count, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        Scratch room = scratch.of(thread);
+        const float* mask = masks.data + i * masks.image_stride;
+        if (cropped_) mask = crop(mask, masks, rows.data[i].box, size, room);
+        frame.detections[i].mask =
+            spread(mask, down, across, threshold_, size.height, size.width, room);
+      }
+    });
+  }
+
+  double of_thread(std::int64_t height, std::int64_t width, int image_height) const {
+    const double pixels = static_cast<double>(height) * static_cast<double>(width);
+    return spread_scratch(static_cast<double>(height), image_height) +
+           (cropped_ ? scratch_bytes<float>(pixels) : 0);
+  }
+
+  // A mask with zeros outside of a box, which is in pixels of the image.
+  static const float* crop(const float* mask, const conv::FloatMap& like, const Box& box,
+                           Size image, Scratch& memory) {
+    float* const out = memory.take<float>(like.image_stride);
+    const Range columns(box.x1, box.x2, like.w, image.width);
+    const Range rows(box.y1, box.y2, like.h, image.height);
+    for (int y = 0; y < like.h; ++y)
+      for (int x = 0; x < like.w; ++x) {
+        const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(y) * like.w + x;
+        out[at] = rows.holds(y) && columns.holds(x) ? mask[at] : 0.0f;
+      }
+    return out;
+  }
+
+  // Pixels of a side of a mask that belong to a box.
+  struct Range {
+    Range(float first, float second, int pixels, int original) {
+      const auto ratio = static_cast<float>(static_cast<double>(pixels) / original);
+      const float a = first * ratio, b = second * ratio;
+      low = std::min(a, b) - 1, high = std::max(a, b) + 1;
+    }
+    bool holds(int pixel) const {
+      return static_cast<float>(pixel) >= low && static_cast<float>(pixel) < high;
+    }
+    float low, high;
+  };
+
+  // Of a side; `scale`: resized / original of the other one.
+  Enlargement enlargement(int pixels, int original, int bound, double scale) const {
+    const int whole = pixels * factor_;
+    Enlargement made{pixels, factor_, whole, original, aligned_};
+    if (bounds_) made.source = std::min(bound, whole);
+    if (scaled_) made.target = static_cast<std::int64_t>(std::ceil(whole * (1 / scale)));
+    return made;
+  }
+
   float threshold_;
+  int factor_;
+  bool aligned_, cropped_, of_boxes_, bounds_, scaled_;
 };
 
 const Registered<Detections> registered("Detections");

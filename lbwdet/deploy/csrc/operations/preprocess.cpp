@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "../arithmetic/resample.h"
 #include "operation.h"
 
 namespace lbw {
@@ -61,6 +62,7 @@ class Preprocess : public Operation {
         keep_ratio_(fields.flag("keep_ratio")),
         to_rgb_(fields.flag("to_rgb")),
         pad_to_square_(fields.flag("pad_to_square")),
+        antialias_(fields.flag("antialias")),
         divisor_(fields.integer("size_divisor")),
         pad_divisor_(fields.integer("pad_divisor")),
         least_(divisor_ * fields.integer("least_multiple")) {
@@ -94,18 +96,21 @@ class Preprocess : public Operation {
   }
 
   double scratch(const Sizes& sizes) const override {
-    const double width = resized(sizes.image).width;
-    return scratch_bytes<ResizeTap>(width) + of_thread(width) * sizes.threads;
+    const Size size = resized(sizes.image);
+    const double width = size.width;
+    return (antialias_ ? resampling(sizes.image, size) : 0) + scratch_bytes<ResizeTap>(width) + of_thread(width) * sizes.threads;
   }
 
   double work(const Sizes& sizes) const override {
     // Rows are resized along the width once or twice per row of the output.
-    return 4 * sizes[output].size();
+    const Size size = resized(sizes.image);
+    const double source = 6.0 * sizes.image.height * (sizes.image.width + 2.0 * size.width);
+    return 4 * sizes[output].size() + (antialias_ ? 2 * source : 0);
   }
 
   void run(Frame& frame) const override {
-    const Image& image = frame.image;
-    const Size size = frame.resized = resized(image.size);
+    const Size size = frame.resized = resized(frame.image.size);
+    const Image image = antialias_ ? resampled(frame, size) : frame.image;
     const conv::Map& out = frame.begin_bytes(output, 1);
     const Size bounds = frame.bounds = padded(size);
     const bool resize = size.height != image.size.height || size.width != image.size.width;
@@ -161,6 +166,42 @@ class Preprocess : public Operation {
     return {side(pad_size_.height, size.height), side(pad_size_.width, size.width)};
   }
 
+  // Bytes that `resampled` needs.
+  static double resampling(Size from, Size to) {
+    return Resampling::scratch(from.width, to.width) + Resampling::scratch(from.height, to.height) +
+           scratch_bytes<std::uint8_t>(3.0 * from.height * to.width) +
+           scratch_bytes<std::uint8_t>(3.0 * to.height * to.width);
+  }
+
+  // The image in another size, first along the width.
+  static Image resampled(Frame& frame, Size to) {
+    const Size from = frame.image.size;
+    const std::int64_t line = 3 * std::int64_t{to.width};
+    const std::uint8_t* pixels = frame.image.data;
+    if (from.width != to.width) {
+      const Resampling across(from.width, to.width, frame.scratch);
+      auto* const out = frame.scratch.take<std::uint8_t>(from.height * line);
+      frame.pool.parallel(from.height, 16, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t y = begin; y < end; ++y)
+          for (std::int64_t i = 0; i < line; ++i)
+            out[y * line + i] = across.pixel(static_cast<int>(i / 3),
+                                             pixels + 3 * y * from.width + i % 3, 3);
+      });
+      pixels = out;
+    }
+    if (from.height != to.height) {
+      const Resampling down(from.height, to.height, frame.scratch);
+      auto* const out = frame.scratch.take<std::uint8_t>(to.height * line);
+      frame.pool.parallel(to.height, 16, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t y = begin; y < end; ++y)
+          for (std::int64_t i = 0; i < line; ++i)
+            out[y * line + i] = down.pixel(static_cast<int>(y), pixels + i, line);
+      });
+      pixels = out;
+    }
+    return {pixels, to};
+  }
+
   static std::int64_t multiple(std::int64_t side, std::int64_t divisor) {
     return (side + divisor - 1) / divisor * divisor;
   }
@@ -191,7 +232,7 @@ class Preprocess : public Operation {
 
   Size size_{};  // of the resized image, or the box it has to fit with keep_ratio
   Size pad_size_{};
-  bool keep_ratio_, to_rgb_, pad_to_square_;
+  bool keep_ratio_, to_rgb_, pad_to_square_, antialias_;
   std::int64_t divisor_, pad_divisor_, least_;
   bool as_they_are_;  // pixels, in the output
   std::array<std::uint8_t, 3 * 256> table_;  // of channel, pixel: channels in output order

@@ -21,7 +21,9 @@ class Resize : public Operation {
       : Operation(inputs_of(fields), fields.value("output", Kind::bytes)),
         factor_(fields.pair("factor")),
         divisor_(fields.pair("divisor")),
-        align_corners_(fields.flag("align_corners")) {
+        size_(fields.pair("size")),
+        align_corners_(fields.flag("align_corners")),
+        aligned_(fields.flag("aligned")) {
     expect(factor_.h > 0 && factor_.w > 0 && divisor_.h > 0 && divisor_.w > 0,
            "factor and divisor must be positive");
     expect(fields.description(output).maximum >= fields.description(inputs[0]).maximum,
@@ -31,6 +33,7 @@ class Resize : public Operation {
   Shape shape(const Sizes& sizes) const override {
     const Shape& in = sizes[inputs[0]];
     Shape out{in.n, in.h * factor_.h / divisor_.h, in.w * factor_.w / divisor_.w, in.c};
+    if (size_.h > 0) out.h = size_.h, out.w = size_.w;
     if (inputs.size() > 1) out.h = sizes[inputs[1]].h, out.w = sizes[inputs[1]].w;
     if (in.h < 1 || in.w < 1 || out.h < 1 || out.w < 1)
       throw Error("a map of " + in.text() + " that becomes one of " + out.text());
@@ -48,12 +51,12 @@ class Resize : public Operation {
     const conv::Map& out = frame.begin_bytes(output, in.n);
     const std::ptrdiff_t channels = in.c;
     Tap* const columns = frame.scratch.take<Tap>(out.w);
-    for (int x = 0; x < out.w; ++x) columns[x] = tap(x, in.w, out.w);
+    for (int x = 0; x < out.w; ++x) columns[x] = tap(x, in.w, out.w, factor_.w);
     const std::int64_t rows = static_cast<std::int64_t>(in.n) * out.h;
     frame.pool.parallel(rows, 4, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t index = begin; index < end; ++index) {
         const std::int64_t image = index / out.h;
-        const Tap row = tap(static_cast<int>(index % out.h), in.h, out.h);
+        const Tap row = tap(static_cast<int>(index % out.h), in.h, out.h, factor_.h);
         const std::uint8_t* const map = in.data + image * in.image_stride;
         const std::uint8_t* const top = map + row.first * in.row_stride;
         const std::uint8_t* const bottom = map + row.second * in.row_stride;
@@ -74,9 +77,11 @@ class Resize : public Operation {
   };
 
   // Where a pixel of an axis comes from.
-  Tap tap(int index, int source, int target) const {
+  Tap tap(int index, int source, int target, int factor) const {
     double place;
-    if (align_corners_)
+    if (aligned_)
+      place = static_cast<double>(std::max(index - factor / 2, 0)) / factor;
+    else if (align_corners_)
       place = index * (static_cast<double>(source - 1) / std::max(target - 1, 1));
     else
       place = std::max((index + 0.5) * (static_cast<double>(source) / target) - 0.5, 0.0);
@@ -96,8 +101,8 @@ class Resize : public Operation {
     }
   }
 
-  Pair factor_, divisor_;
-  bool align_corners_;
+  Pair factor_, divisor_, size_;
+  bool align_corners_, aligned_;
 };
 
 const Registered<Resize> registered("Resize");

@@ -20,7 +20,9 @@ class Suppress : public Operation {
   explicit Suppress(const Fields& fields)
       : Operation({fields.value("input", Kind::floats)}, fields.value("output", Kind::floats)),
         iou_threshold_(fields.real("iou_threshold")),
-        max_boxes_(fields.integer("max_boxes")) {
+        max_boxes_(fields.integer("max_boxes")),
+        most_of_group_(fields.integer("most_of_group")),
+        fast_(fields.flag("fast")) {
     expect(max_boxes_ > 0, "max_boxes must be positive");
     const std::string group = fields.text("group");
     by_class_ = group == "class";
@@ -43,7 +45,9 @@ class Suppress : public Operation {
   double work(const Sizes& sizes) const override {
     // Each kept box meets the rest of its group; no group needs to keep more than max_boxes.
     const auto count = static_cast<double>(sizes[inputs[0]].n);
-    const double kept = std::min(count, static_cast<double>(max_boxes_));
+    const double most = static_cast<double>(most_of_group_);
+    if (most_of_group_ > 0) return count * (std::min(count, most) + std::log2(count + 1));
+    const double kept = fast_ ? count : std::min(count, static_cast<double>(max_boxes_));
     return kept * (count - kept / 2) + count * std::log2(count + 1);
   }
 
@@ -105,23 +109,28 @@ class Suppress : public Operation {
                 std::int32_t* dropped) const {
     const BoxColumns view{columns[0] + begin, columns[1] + begin, columns[2] + begin,
                           columns[3] + begin, columns[4] + begin};
-    const std::size_t count = end - begin;
+    std::size_t count = end - begin;
     dropped += begin;
+    if (most_of_group_ > 0 && count > static_cast<std::size_t>(most_of_group_)) {
+      std::fill(dropped + most_of_group_, dropped + count, 1);
+      count = static_cast<std::size_t>(most_of_group_);
+    }
     std::int64_t kept = 0;
     for (std::size_t i = 0; i < count; ++i) {
-      if (dropped[i]) continue;
+      if (dropped[i] && !fast_) continue;
       if (kept == max_boxes_) {
         std::fill(dropped + i, dropped + count, 1);
         return;
       }
-      ++kept;
+      kept += !dropped[i];
       frame.pool.check();
       frame.loops.mark_overlaps(view, i, count, iou_threshold_, dropped);
     }
   }
 
   float iou_threshold_;
-  std::int64_t max_boxes_;
+  std::int64_t max_boxes_, most_of_group_;
+  bool fast_;
   bool by_class_, by_level_;
 };
 

@@ -1,6 +1,7 @@
 """What does not depend on the image; see :mod:`lbwdet.deploy.lower.places`."""
 
 from lbwdet.deploy.lower.rule import Site, rule
+from lbwdet.deploy.runtime.operations.coordinates import Coordinates
 from lbwdet.deploy.runtime.operations.embedding import Embedding
 from lbwdet.deploy.runtime.operations.sine_encoding import SineEncoding
 
@@ -23,3 +24,8 @@ def sine_encoding(site: Site) -> SineEncoding:
         offset=float(site.argument("offset")),
         epsilon=float(site.argument("eps")),
     )
+
+
+@rule("coordinates")
+def coordinates(site: Site) -> Coordinates:
+    return Coordinates(site.value("like"), site.output)

@@ -25,6 +25,19 @@ def upsample_bilinear(site: Site) -> Resize:
     return Resize(source, site.output, factor, divisor, like, align)
 
 
+@rule("resized")
+def to_size(site: Site) -> Resize:
+    """To the same size, whatever the image's is."""
+    size = int(site.argument("height")), int(site.argument("width"))
+    return Resize(site.value("x"), site.output, size=size)
+
+
+@rule("aligned")
+def aligned(site: Site) -> Resize:
+    factor = int(site.argument("factor"))
+    return Resize(site.value("x"), site.output, (factor, factor), aligned=True)
+
+
 @rule("expand_as")
 def expand_as(site: Site) -> Result:
     """One pixel for all that another map has."""

@@ -51,7 +51,14 @@ def overlaps(sides: Array) -> Array:
     return quotient
 
 
-def suppress(boxes: Array, scores: Array, groups: Array, iou_threshold: float) -> Array:
+def suppress(
+    boxes: Array,
+    scores: Array,
+    groups: Array,
+    iou_threshold: float,
+    fast: bool = False,
+    most: int = 0,
+) -> Array:
     """Which boxes survive, best first (ties: the lower index).
 
     Args:
@@ -59,6 +66,8 @@ def suppress(boxes: Array, scores: Array, groups: Array, iou_threshold: float) -
         scores: float32 [n].
         groups: int [n]; only boxes of one group suppress one another.
         iou_threshold: a box is dropped if its overlap with a kept one is above.
+        fast: or with one that was dropped.
+        most: of a group that count; 0: all.
 
     Returns:
         int64 indices.
@@ -67,13 +76,17 @@ def suppress(boxes: Array, scores: Array, groups: Array, iou_threshold: float) -
     dropped = np.zeros(len(order), bool)
     for group in np.unique(groups):
         members = order[groups[order] == group]
+        if most:
+            dropped[members[most:]] = True
+            members = members[:most]
         sides = np.ascontiguousarray(boxes[members].T)
         while len(members):
             close = overlaps(sides) > np.float32(iou_threshold)
             members, sides = members[1:], sides[:, 1:]
             if close.any():
                 dropped[members[close]] = True
-                members, sides = members[~close], sides[:, ~close]
+                if not fast:
+                    members, sides = members[~close], sides[:, ~close]
     return order[~dropped[order]]
 
 
@@ -98,7 +111,7 @@ def best_first(scores: Array) -> Array:
     return np.argsort(-scores, kind="stable")
 
 
-def anchors(base: Sequence[Sequence[float]], stride: int, height: int, width: int) -> Array:
+def anchors(base: Sequence[Sequence[float]], stride: float, height: int, width: int) -> Array:
     """float32 [height * width * A, 4], in the order y, x, a."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) * np.float32(stride)
     shift = np.stack([x, y, x, y], -1)[:, :, None]

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -21,7 +21,8 @@ class Candidates(Operation):
     Per level l, with A anchors and C classes: ``scores[l]`` float32 [1, h, w, A * C] (of softmax,
     A * (C + 1), the background last), ``deltas[l]`` float32 [1, h, w, A * ``coder.numbers``], and,
     if there are factors, ``factors[l]`` float32 [1, h, w, A]. Anchor a at (y, x) is
-    ``base_anchors[l][a] + (x, y, x, y) * stride``; every product and sum in float32.
+    ``base_anchors[l][a] + (x, y, x, y) * stride``; every product and sum in float32. Strides that
+    are no whole numbers are ``exact_strides``.
 
     1. Scores by ``activation``: ``none`` (logits), ``sigmoid``:
        ``f32(1 / (1 + exp(min(max(-x, -700), 700))))`` in float64, or ``softmax`` over an anchor's
@@ -40,9 +41,11 @@ class Candidates(Operation):
        in theirs, the ``pre_nms`` best do (ties: the lower level).
     4. Unless ``factor_first`` or ``unweighted``, times the sigmoid of the factor.
     5. Boxes are decoded by ``coder``; those whose width or height is not more than ``min_size``
-       are dropped (unless min_size < 0).
+       are dropped (unless min_size < 0). Without ``deltas`` there are no boxes: all are 0.
 
-    Output: candidates [n, 7], level after level: x1, y1, x2, y2, score, class, level.
+    Output: candidates [n, 7], level after level: x1, y1, x2, y2, score, class, level; with
+    ``numbered``, in the place of the level the anchor's number among those of all levels, which
+    count in the order y, x, a, level after level; there are at most 2**24 of them.
     """
 
     float32: ClassVar[str] = "scores and boxes"
@@ -67,9 +70,12 @@ class Candidates(Operation):
     factor_threshold: Annotated[float, Range(-1, 1)] = -1.0
     together: bool = False
     unweighted: bool = False
+    numbered: bool = False
+    exact_strides: Annotated[tuple[float, ...], Range(1e-3, 1 << 15)] = ()
 
     def infer(self, shapes: Shapes) -> Rows:
-        shapes.per_level(self.scores, self.deltas, self.strides, self.base_anchors)
+        as_many = self.deltas or self.scores
+        shapes.per_level(self.scores, as_many, self.strides, self.base_anchors)
         shapes.expect(
             len(self.factors) in (0, len(self.scores)),
             f"{len(self.factors)} factors for {len(self.scores)} levels",
@@ -91,18 +97,22 @@ class Candidates(Operation):
         shapes.expect(
             bool(self.factors) or self.factor_threshold < 0, "factor_threshold, without factors"
         )
+        if self.exact_strides:
+            shapes.per_level(self.strides, self.exact_strides)
         for level, boxes in enumerate(self.base_anchors):
             scores = shapes.image_map(self.scores[level])
-            deltas = shapes.image_map(self.deltas[level])
+            delta_name = self.deltas[level] if self.deltas else ""
+            deltas = shapes.image_map(delta_name) if delta_name else None
             shapes.expect(
-                scores.size == deltas.size,
-                f"{shown(self.scores[level])} and {shown(self.deltas[level])} differ in size",
+                deltas is None or scores.size == deltas.size,
+                f"{shown(self.scores[level])} and {shown(delta_name)} differ in size",
             )
+            numbers = self.coder.numbers * len(boxes) if deltas is None else deltas.channels
             shapes.expect(
                 0 < len(boxes) * self._score_channels == scores.channels
-                and deltas.channels == self.coder.numbers * len(boxes),
+                and numbers == self.coder.numbers * len(boxes),
                 f"{len(boxes)} anchors of {self.num_classes} classes, {scores.channels} scores, "
-                f"{deltas.channels} deltas",
+                f"{numbers} deltas",
             )
             shapes.expect(
                 all(x1 <= x2 and y1 <= y2 for x1, y1, x2, y2 in boxes),
@@ -150,19 +160,30 @@ class Candidates(Operation):
 
     def _rows(self, level: int, run: Run, chosen: Array, kept: Array) -> Array:
         """Candidates from the numbers of pairs and their scores."""
-        size, stride = run.values[self.scores[level]].shape[1:3], self.strides[level]
-        deltas = run.values[self.deltas[level]].reshape(-1, self.coder.numbers)
         anchor, label = chosen // self.num_classes, chosen % self.num_classes
         if self.factors and not (self.factor_first or self.unweighted):
             kept = kept * self._factor(level, run)[anchor]
-        start = anchors(self.base_anchors[level], stride, *size)[anchor]
-        boxes = self.coder.decode(start, deltas[anchor], *run.bounds, stride)
-        rows = np.concatenate(
-            [boxes, np.stack([kept, label, np.full(len(kept), level)], 1)], 1, dtype=np.float32
-        )
+        boxes = self._boxes(level, run, anchor)
+        last = self._first(level, run) + anchor if self.numbered else np.full(len(kept), level)
+        rows = np.concatenate([boxes, np.stack([kept, label, last], 1)], 1, dtype=np.float32)
         if self.min_size < 0:
             return rows
         return rows[((boxes[:, 2:] - boxes[:, :2]) > np.float32(self.min_size)).all(1)]
+
+    def _boxes(self, level: int, run: Run, anchor: Array) -> Array:
+        """Of the anchors of a level with these numbers: float32 [n, 4]."""
+        if not self.deltas:
+            return np.zeros((len(anchor), 4), np.float32)
+        size, stride = run.values[self.scores[level]].shape[1:3], self.strides[level]
+        deltas = run.values[self.deltas[level]].reshape(-1, self.coder.numbers)
+        step = self.exact_strides[level] if self.exact_strides else stride
+        start = anchors(self.base_anchors[level], step, *size)[anchor]
+        return self.coder.decode(start, deltas[anchor], *run.bounds, stride)
+
+    def _first(self, level: int, run: Run) -> int:
+        """Number of a level's first anchor among all."""
+        numbers = sum(run.values[name].size for name in self.scores[:level])
+        return numbers // self._score_channels
 
     def _chosen(self, scores: Array, counts: Array | None) -> Array:
         """Numbers of the pairs that survive, of scores [anchors, classes].
@@ -247,7 +268,11 @@ class Candidates(Operation):
             factor_threshold=threshold,
             together=together,
             unweighted=factors and not first and threshold >= 0 and bool(random.integers(2)),
+            numbered=bool(random.integers(2)),
+            exact_strides=tuple(s - 0.1 for s in strides) if random.integers(4) == 0 else (),
         )
+        if random.random() < 0.15:
+            operation = replace(operation, deltas=(), min_size=-1.0)
         image = np.zeros((64, 96, 3), np.uint8)
         read = {name: values[name] for name, _ in operation.reads()}
         return Example(operation, read, image=image, resized=(60, 90))

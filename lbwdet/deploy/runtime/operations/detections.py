@@ -1,10 +1,12 @@
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+import math
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
 from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.arithmetic.paste import paste, runs_of
+from lbwdet.deploy.runtime.arithmetic.spread import Taps, spread, taps
 from lbwdet.deploy.runtime.context import Array, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads
 from lbwdet.deploy.runtime.operation import Example, Operation
@@ -28,6 +30,31 @@ class Detections(Operation):
 
     Pixels outside of ``floor(x1) - 1 .. ceil(x2) + 1`` (y alike) have no part in it. The masks
     are runs: see :mod:`lbwdet.deploy.runtime.masks`.
+
+    With another ``mask_extent`` masks are not those of boxes, but of the network's whole input, of
+    which a pixel of the mask is ``mask_factor`` (f) pixels wide and high. They become the image's
+    in two steps along each axis, from h to m = h * f pixels, of which the first s become t. The
+    place of pixel i in the first step and in the second, in float64 as written::
+
+        max((i + 0.5) / f - 0.5, 0)                 # or, if mask_aligned, max(i - f // 2, 0) / f
+        max((i + 0.5) * (s / t) - 0.5, 0)
+
+    ========= ====================================== ===============================================
+    extent    s                                      t
+    ========= ====================================== ===============================================
+    bounds    what boxes are clipped to, at most m   the image's side
+    canvas    m                                      the image's side
+    scaled    m                                      ceil(m * (1 / (resized / original)))
+    ========= ====================================== ===============================================
+
+    ``resized / original`` is that of the other axis, as MMDetection's RTMDet has it. A place p lies
+    between j = floor(p) and j + 1, both at most the last pixel, with the shares 1 - (p - j) and
+    p - j. So each pixel is a sum of four of the mask's, two of either neighbour's, first's first,
+    whose shares are f32 of the products of the two steps'; the four products are summed in this
+    order in float32, first along the width. With ``mask_cropped`` pixels of the mask outside of the
+    candidate's box count as 0: its columns j (rows alike) that are not at least ``min(x1 * r, x2 *
+    r) - 1`` and below ``max(x1 * r, x2 * r) + 1``, in float32, with ``r = f32(w / W)`` of an image
+    of W columns.
     """
 
     float32: ClassVar[str] = "masks in the image's pixels"
@@ -35,7 +62,11 @@ class Detections(Operation):
     input: Annotated[str, Reads(Kind.CANDIDATES)]
     num_classes: Annotated[int, Range(1, 100_000)]
     masks: Annotated[str, Reads(Kind.FLOAT)] | None = None
-    mask_threshold: Annotated[float, Range(0, 1)] = 0.5
+    mask_threshold: Annotated[float, Range(-100, 100)] = 0.5
+    mask_extent: Literal["box", "bounds", "canvas", "scaled"] = "box"
+    mask_factor: Annotated[int, Range(1, 64)] = 1
+    mask_aligned: bool = False
+    mask_cropped: bool = False
 
     def in_float32(self) -> str:
         return self.float32 if self.masks is not None else ""
@@ -57,11 +88,29 @@ class Detections(Operation):
         found = rows[:, :4].copy(), rows[:, 4].copy(), rows[:, 5].astype(np.int64)
         if self.masks is None:
             return found
-        size = run.image.shape[:2]
+        size, masks = run.image.shape[:2], run.values[self.masks][..., 0]
+        if self.mask_extent != "box":
+            down, across = (self._taps(run, axis, masks.shape[1 + axis]) for axis in (0, 1))
+            threshold = np.float32(self.mask_threshold)
+            if self.mask_cropped:
+                masks = _cropped(masks, rows[:, :4], size)
+            return *found, tuple(
+                runs_of(spread(mask, down, across) >= threshold, (0, 0), size) for mask in masks
+            )
         return *found, tuple(
-            runs_of(*paste(mask[..., 0], box, self.mask_threshold, size), size)
-            for mask, box in zip(run.values[self.masks], rows[:, :4], strict=True)
+            runs_of(*paste(mask, box, self.mask_threshold, size), size)
+            for mask, box in zip(masks, rows[:, :4], strict=True)
         )
+
+    def _taps(self, run: Run, axis: int, pixels: int) -> Taps:
+        """How a mask's height or width becomes that of the image."""
+        original, whole = run.image.shape[axis], pixels * self.mask_factor
+        source, target = whole, original
+        if self.mask_extent == "bounds":
+            source = min(run.bounds[axis], whole)
+        elif self.mask_extent == "scaled":
+            target = math.ceil(whole * (1 / (run.resized[1 - axis] / run.image.shape[1 - axis])))
+        return taps(pixels, self.mask_factor, source, target, original, self.mask_aligned)
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
@@ -72,7 +121,30 @@ class Detections(Operation):
         height, width = (int(side) for side in random.integers(1, 110, 2))
         threshold = float(random.choice([0.0, 0.5, 0.5, 1.0]))
         image = np.zeros((height, width, 3), np.uint8)
-        return Example(cls("x", 3, "m", threshold), {"x": rows, "m": masks}, image=image)
+        operation = cls("x", 3, "m", threshold)
+        if random.random() < 0.4:
+            return Example(operation, {"x": rows, "m": masks}, image=image)
+        operation = replace(
+            operation,
+            mask_extent=("bounds", "canvas", "scaled")[int(random.integers(3))],
+            mask_factor=int(random.choice([1, 4, 5])),
+            mask_aligned=bool(random.integers(2)),
+            mask_cropped=bool(random.integers(2)),
+        )
+        resized = (int(random.integers(1, 60)), int(random.integers(1, 60)))
+        return Example(operation, {"x": rows, "m": masks}, image=image, resized=resized)
+
+
+def _cropped(masks: Array, boxes: Array, size: tuple[int, int]) -> Array:
+    """Masks [n, h, w] of an image of this size, 0 outside of boxes [n, 4] in its pixels."""
+    inside = []
+    for axis, original in ((1, size[1]), (0, size[0])):
+        pixels = masks.shape[1 + axis]
+        ends = boxes[:, 1 - axis :: 2] * np.float32(pixels / original)
+        low, high = ends.min(1) - np.float32(1), ends.max(1) + np.float32(1)
+        place = np.arange(pixels, dtype=np.float32)
+        inside.append((place >= low[:, None]) & (place < high[:, None]))
+    return np.where(inside[1][:, :, None] & inside[0][:, None], masks, np.float32(0))
 
 
 def _smooth(random: np.random.Generator, count: int, height: int, width: int) -> Array:

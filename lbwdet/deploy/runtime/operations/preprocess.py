@@ -3,6 +3,7 @@ from typing import Annotated
 
 import numpy as np
 
+from lbwdet.deploy.runtime.arithmetic.resample import resample
 from lbwdet.deploy.runtime.arithmetic.resize import resize
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Writes
@@ -27,6 +28,16 @@ class Preprocess(Operation):
        indices are clamped to the image. Along the width: ``r = p[j] * (2048 - a) + p[j+1] * a``;
        then along the height: ``((r[j] >> 4) * (2048 - a) >> 16) + ((r[j+1] >> 4) * a >> 16)``,
        plus 2, ``>> 2``. All integers, and the bytes of ``cv2.resize``, which training used.
+       With ``antialias`` the bytes of Pillow's ``resize``: along an axis, first the width, where
+       sizes differ, of pixels i and target index t, in float64 as written::
+
+           step = source / target;  reach = max(step, 1);  center = (t + 0.5) * step
+           first = max(trunc(center - reach + 0.5), 0)
+           end   = min(trunc(center + reach + 0.5), source)             # i from first, before end
+           share[i]  = max(1 - abs((i - center + 0.5) * (1 / reach)), 0)
+           weight[i] = trunc(0.5 + share[i] / sum of all, in order * 2**22)
+
+       and in integers ``min((2**21 + sum of weight[i] * p[i]) >> 22, 255)``.
     2. Reverse the channels if ``to_rgb`` (images come as BGR).
     3. ``q = clamp(rint((pixel - mean[c]) / std[c] / scale) + zero_point, 0, maximum)``
        in float64: one table of 256 entries per channel.
@@ -55,6 +66,7 @@ class Preprocess(Operation):
     pad_value: Annotated[float, Range(-1e6, 1e6)] = 0.0
     pad_divisor: Annotated[int, Range(1, 1 << 10)] = 1
     least_multiple: Annotated[int, Range(1, 64)] = 1
+    antialias: bool = False
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the network's input before padding."""
@@ -124,7 +136,7 @@ class Preprocess(Operation):
     def compute(self, run: Run) -> Array:
         run.resized = height, width = self.resized(*run.image.shape[:2])
         run.bounds = bottom, right = self.padded(height, width)
-        image = resize(run.image, *run.resized)
+        image = (resample if self.antialias else resize)(run.image, *run.resized)
         if self.to_rgb:
             image = image[:, :, ::-1]
         quantization = run.quantizations.get(self.output)
@@ -158,6 +170,7 @@ class Preprocess(Operation):
             pad_value=float(random.choice([0.0, 1.5])),
             pad_divisor=int(random.choice([1, 4, 48])),
             least_multiple=int(random.choice([1, 1, 3])),
+            antialias=bool(random.integers(2)),
         )
         image = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
         quantization = Quantization(0.015625, int(random.integers(256)))

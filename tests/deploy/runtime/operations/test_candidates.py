@@ -163,7 +163,7 @@ def plain_scores(operation, logits):
 
 def plain_candidates(operation, values, resized):
     """The page's words, one pair of an anchor and a class at a time."""
-    f32, rows, survivors = np.float32, [], []
+    f32, rows, survivors, counts = np.float32, [], [], []
     for level, base in enumerate(operation.base_anchors):
         logits = values[operation.scores[level]]
         _, height, width, channels = logits.shape
@@ -195,6 +195,7 @@ def plain_candidates(operation, values, resized):
         else:
             pairs = sorted(pairs, key=lambda pair: -pair[0])[: operation.pre_nms]  # stable
         survivors.append(pairs)
+        counts.append(height * width * len(base))
     if operation.together:
         every = [pair[0] for pairs in survivors for pair in pairs]
         left = sorted(range(len(every)), key=lambda index: -every[index])[: operation.pre_nms]
@@ -205,23 +206,23 @@ def plain_candidates(operation, values, resized):
         ]
     for level, pairs in enumerate(survivors):
         base, stride = operation.base_anchors[level], operation.strides[level]
-        deltas = values[operation.deltas[level]]
-        numbers = deltas.shape[3] // len(base)
+        width = values[operation.scores[level]].shape[2]
         for score, factor, label, y, x, a in pairs:
             late = not (operation.factor_first or operation.unweighted)
             if factor is not None and late:
                 score = f32(score * factor)
-            shift = f32(x) * f32(stride), f32(y) * f32(stride)
+            step = operation.exact_strides[level] if operation.exact_strides else stride
+            shift = f32(x) * f32(step), f32(y) * f32(step)
             anchor = [f32(f32(base[a][side]) + shift[side % 2]) for side in range(4)]
-            box = operation.coder.decode(
-                np.array([anchor], f32),
-                deltas[0, y, x, numbers * a : numbers * (a + 1)][None],
-                *resized,
-                stride,
-            )[0]
+            box = np.zeros(4, f32)
+            if operation.deltas:
+                deltas = values[operation.deltas[level]][0, y, x].reshape(len(base), -1)[a]
+                start = np.array([anchor], f32)
+                box = operation.coder.decode(start, deltas[None], *resized, stride)[0]
             sides = box[2] - box[0], box[3] - box[1]
             if operation.min_size < 0 or min(sides) > f32(operation.min_size):
-                rows.append([*box, score, label, level])
+                number = sum(counts[:level]) + (y * width + x) * len(base) + a
+                rows.append([*box, score, label, number if operation.numbered else level])
     return np.array(rows, f32).reshape(-1, 7)
 
 
@@ -251,8 +252,10 @@ def test_the_random_cases_meet_everything():
         "plain_factors",
         "together",
         "unweighted",
+        "numbered",
     ):
         assert {getattr(operation, setting) for operation in operations} == {True, False}
+    assert {bool(operation.deltas) for operation in operations} == {True, False}
     assert {operation.factor_threshold for operation in operations} == {-1, 0.4}
     assert {operation.coder.clip for operation in operations} == {True, False}
     assert {operation.score_threshold is None for operation in operations} == {True, False}
@@ -386,3 +389,23 @@ def test_a_head_that_fits():
     values = {"s": map_of(9), "d": map_of(12), "f": map_of(3)}
     one = operation(**ONE_LEVEL, num_classes=2, activation="softmax", factors=("f",))
     assert check_alone(Example(one, values)) == Rows(Kind.CANDIDATES, 2)
+
+
+def test_numbered_by_anchor_in_the_place_of_the_level():
+    scores, deltas = random_heads()
+    settings = dict(pre_nms=40, min_size=-1.0)
+    plain = candidates(operation(**settings), scores, deltas)
+    found = candidates(operation(**settings, numbered=True), scores, deltas)
+    assert np.array_equal(found[:, :6], plain[:, :6])
+    every = np.concatenate([each.reshape(-1) for each in scores])
+    numbers = found[:, 6].astype(int)
+    assert np.array_equal(every[numbers], found[:, 4])
+    firsts = np.cumsum([0, *(each.size for each in scores)])
+    assert np.array_equal(np.searchsorted(firsts, numbers, "right") - 1, plain[:, 6])
+
+
+def test_without_deltas_there_are_no_boxes():
+    scores, deltas = random_heads()
+    plain = candidates(operation(min_size=-1.0), scores, deltas)
+    found = candidates(operation(min_size=-1.0, deltas=()), scores, ())
+    assert not found[:, :4].any() and np.array_equal(found[:, 4:], plain[:, 4:])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lbwdet.deploy.runtime.alone import check_alone, compute_alone
+from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.errors import ArtifactError
@@ -39,3 +40,35 @@ def test_as_many_masks_as_candidates():
     )
     with pytest.raises(ArtifactError, match="'m' has not one mask for each of 'x'"):
         check_alone(case)
+
+
+def test_masks_of_the_whole_image():
+    """A left half in a canvas of 8 x 8 pixels, of which the image's are 6 x 4."""
+    mask = np.zeros((1, 2, 2, 1), np.float32)
+    mask[:, :, 0] = 1.0
+    values, image = {"x": np.zeros((1, 7), np.float32), "m": mask}, np.zeros((6, 8, 3), np.uint8)
+    runs = {
+        extent: compute_alone(
+            Example(
+                Detections("x", 3, "m", 0.5, mask_extent=extent, mask_factor=4),
+                values,
+                image=image,
+                resized=(6, 4),
+            )
+        )[3][0].tolist()
+        for extent in ("bounds", "canvas", "scaled")
+    }
+    assert runs["bounds"] == [0, 48]  # the first four columns of the canvas are all of the image
+    assert runs["canvas"] == [0, 24, 24]  # the image's half
+    # The canvas becomes 16 rows, of which 6 count, and 8 columns: each side by the other's factor.
+    assert runs["scaled"] == [0, 24, 24]
+
+
+def test_masks_cropped_by_their_boxes():
+    masks, image = np.ones((1, 8, 8, 1), np.float32), np.zeros((8, 16, 3), np.uint8)
+    rows = np.float32([[8, 3, 10, 4, 0.5, 0, 0]])
+    operation = Detections("x", 3, "m", 0.5, mask_extent="canvas", mask_cropped=True)
+    *_, (runs,) = compute_alone(Example(operation, {"x": rows, "m": masks}, image=image))
+    pixels = Mask((8, 16), runs).pixels()
+    assert np.array_equal(pixels.any(1), [False, False, True, True, True, False, False, False])
+    assert pixels.any(0).nonzero()[0].tolist() == [6, 7, 8, 9, 10, 11]

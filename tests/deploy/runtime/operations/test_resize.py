@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from mmdet.models.utils import aligned_bilinear
+from torch.nn import functional as F
 
 from lbwdet.deploy.runtime.alone import check_alone, compute_alone
 from lbwdet.deploy.runtime.operation import Example
@@ -62,5 +64,34 @@ def test_a_factor_or_a_map():
         {"x": x, "like": x},
         dict.fromkeys(["x", "y", "like"], Quantization(1.0)),
     )
-    with pytest.raises(ArtifactError, match="it has a factor beside the size of another map"):
+    with pytest.raises(ArtifactError, match="a factor, or another map's size, of which one"):
+        check_alone(example)
+
+
+def test_to_the_same_size_for_every_image():
+    random = np.random.default_rng(0)
+    x = random.normal(0, 1, (1, 9, 4, 3)).astype(np.float32)
+    found = compute_alone(Example(Resize("x", "y", size=(5, 7)), {"x": x}))
+    tensor = torch.from_numpy(x).permute(0, 3, 1, 2)
+    expected = F.interpolate(tensor, size=(5, 7), mode="bilinear").permute(0, 2, 3, 1)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
+
+
+def test_aligned_as_condinst_has_it():
+    random = np.random.default_rng(0)
+    x = random.normal(0, 1, (1, 4, 5, 2)).astype(np.float32)
+    tensor = torch.from_numpy(x).permute(0, 3, 1, 2)
+    for factor in (1, 2, 4, 5):
+        found = compute_alone(Example(Resize("x", "y", (factor, factor), aligned=True), {"x": x}))
+        expected = aligned_bilinear(tensor, factor).permute(0, 2, 3, 1)
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+def test_aligned_by_no_whole_factor():
+    example = Example(
+        Resize("x", "y", (3, 3), (2, 2), aligned=True),
+        {"x": np.zeros((1, 2, 2, 1), np.uint8)},
+        dict.fromkeys(["x", "y"], Quantization(1.0)),
+    )
+    with pytest.raises(ArtifactError, match="aligned, but not by a whole factor alone"):
         check_alone(example)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from mmdet.models.layers import fast_nms
 
 from lbwdet.deploy.runtime.alone import compute_alone
 from lbwdet.deploy.runtime.operation import Example
@@ -41,15 +42,21 @@ def test_it_is_that_of_torchvision(group, seed):
 def test_against_a_plain_loop(seed):
     """Ties, empty boxes and small limits included."""
     case = Suppress.example(np.random.default_rng(seed))
-    operation, rows, kept = case.operation, case.values["x"], []
+    operation, rows, kept, met = case.operation, case.values["x"], [], []
     column = {"class": 5, "level": 6}.get(operation.group)
     for row in sorted(rows, key=lambda row: -row[4]):  # stable
-        if not any(
-            (column is None or row[column] == other[column])
-            and plain_overlap(other, row) > np.float32(operation.iou_threshold)
-            for other in kept
-        ):
-            kept.append(row)
+        group = 0 if column is None else row[column]
+        before = [other for of, other, is_kept in met if of == group]
+        if operation.most_of_group and len(before) >= operation.most_of_group:
+            continue
+        droppers = [
+            other for of, other, is_kept in met if of == group and (is_kept or operation.fast)
+        ]
+        is_kept = not any(
+            plain_overlap(other, row) > np.float32(operation.iou_threshold) for other in droppers
+        )
+        met.append((group, row, is_kept))
+        kept += [row] * is_kept
     expected = np.array(kept, np.float32).reshape(-1, 7)[: operation.max_boxes]
     assert np.array_equal(compute_alone(case), expected)
 
@@ -68,6 +75,25 @@ def test_the_random_cases_meet_everything():
     assert {operation.group for operation in operations} == {"class", "level", "all"}
     assert {operation.max_boxes for operation in operations} == {1, 10, 1000}
     assert {operation.iou_threshold for operation in operations} == {0, 0.3, 0.7, 1}
+    assert {operation.fast for operation in operations} == {True, False}
+    assert {operation.most_of_group for operation in operations} == {0, 5, 40}
+
+
+def test_yolact_finds_the_same():
+    random = np.random.default_rng(0)
+    corners = np.sort(random.uniform(0, 40, (60, 2, 2)), 1).reshape(-1, 4).astype(np.float32)
+    scores = random.permutation(180).reshape(60, 3).astype(np.float32) / 180
+    anchors, labels = np.divmod(np.arange(180), 3)
+    rows = rows_of(corners[anchors], scores.reshape(-1), labels)
+    operation = Suppress("x", "y", 0.4, 40, "class", fast=True, most_of_group=25)
+    found = compute_alone(Example(operation, {"x": rows[rows[:, 4] > 0.1]}))
+    background = torch.from_numpy(np.column_stack([scores, np.zeros(60, np.float32)]))
+    boxes, classes, _ = fast_nms(
+        torch.from_numpy(corners), background, torch.zeros(60, 1), 0.1, 0.4, 25, 40
+    )
+    assert len(found) == len(boxes) == 40
+    assert np.array_equal(found[:, :5], boxes.numpy())
+    assert np.array_equal(found[:, 5], classes.numpy())
 
 
 def test_the_best_remain():
