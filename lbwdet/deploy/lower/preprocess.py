@@ -45,6 +45,7 @@ def read_preprocess(pipeline: Sequence[Mapping[str, Any]], preprocessor: Any) ->
         to_rgb=bool(preprocessor._channel_conversion),
         size_divisor=int(preprocessor.pad_size_divisor),
         pad_value=float(preprocessor.pad_value),
+        antialias=resize.get("backend") == "pillow",
         **({} if pad is None else _pad(pad)),
     )
 
@@ -73,15 +74,13 @@ def _resize_and_pad(
         raise ConfigError(f"test pipeline: one Resize is needed, not {len(resizes)}")
     (resize,) = resizes
     others = set(resize) - {"type", "scale", "keep_ratio", "backend", "interpolation"}
-    plain = resize.get("backend", "cv2") == "cv2" and resize.get("interpolation") in (
-        None,
-        "bilinear",
-    )
+    interpolation, backend = resize.get("interpolation"), resize.get("backend", "cv2")
+    plain = interpolation in (None, "bilinear") and backend in ("cv2", "pillow")
     scale = resize.get("scale")
     if others or not plain or not isinstance(scale, Sequence) or len(scale) != 2:
         raise ConfigError(
             f"test pipeline: Resize({_settings(resize)}) cannot be lowered; supported are "
-            "scale=(width, height) and keep_ratio, bilinear by OpenCV"
+            "scale=(width, height) and keep_ratio, bilinear by OpenCV or Pillow"
         )
     return resize, pads[0] if pads else None
 

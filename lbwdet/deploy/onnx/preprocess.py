@@ -7,6 +7,7 @@ from lbwdet.deploy.onnx.graph import Graph
 from lbwdet.deploy.onnx.operation import export
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
+from lbwdet.errors import ConfigError
 
 
 @export.register
@@ -18,6 +19,11 @@ def preprocess(operation: Preprocess, values: Values) -> str:
     """
     graph = values.graph
     graph.input("image", TensorProto.UINT8, ["height", "width", 3])
+    if operation.antialias:
+        raise ConfigError(
+            "ONNX export knows no resizing as Pillow does it; the native engine runs it, or give "
+            "backend='cv2' to Resize"
+        )
     original = graph("Slice", graph("Shape", "image"), [0], [2])
     resized = _resized(graph, operation, original)
     values.factor = graph(

@@ -63,7 +63,7 @@ def test_a_single_mean_goes_for_all_channels():
         ([LOAD, RESIZE, dict(type="RandomFlip", prob=0.5)], "RandomFlip cannot be lowered"),
         ([LOAD, dict(type="Resize", scale_factor=2.0)], r"Resize\(scale_factor=2.0\) cannot"),
         ([LOAD, dict(RESIZE, interpolation="bicubic")], "interpolation='bicubic'"),
-        ([LOAD, dict(RESIZE, backend="pillow")], "backend='pillow'"),
+        ([LOAD, dict(RESIZE, backend="tifffile")], "backend='tifffile'"),
     ],
 )
 def test_pipelines_that_cannot_be_lowered(pipeline, message):
@@ -87,11 +87,12 @@ def test_preprocessors_that_cannot_be_lowered():
         (dict(size_divisor=48, pad_to_square=True), (100, 300)),
     ],
 )
-@pytest.mark.parametrize("pad_value", [0, 1.25])
-def test_pads_as_mmdetection_does(pad, scale, pad_value):
+@pytest.mark.parametrize(("pad_value", "backend"), [(0, "cv2"), (1.25, "cv2"), (0, "pillow")])
+def test_pads_as_mmdetection_does(pad, scale, pad_value, backend):
     image = random_image(0, 60, 90)
     pack = dict(PACK, meta_keys=("img_shape",))
-    steps = [dict(RESIZE, scale=scale), dict(pad, type="Pad"), pack]
+    resize = dict(RESIZE, scale=scale, backend=backend)
+    steps = [resize, dict(pad, type="Pad"), pack]
     steps = [dict(step, type=f"mmdet.{step['type'].rpartition('.')[2]}") for step in steps]
     data = Compose([dict(type="mmdet.LoadImageFromNDArray"), *steps])(dict(img=image))
     own = preprocessor(pad_value=pad_value)

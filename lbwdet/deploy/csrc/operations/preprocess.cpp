@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "../arithmetic/antialias.h"
 #include "operation.h"
 
 namespace lbw {
@@ -61,6 +62,7 @@ class Preprocess : public Operation {
         keep_ratio_(fields.flag("keep_ratio")),
         to_rgb_(fields.flag("to_rgb")),
         pad_to_square_(fields.flag("pad_to_square")),
+        antialias_(fields.flag("antialias")),
         divisor_(fields.integer("size_divisor")),
         pad_divisor_(fields.integer("pad_divisor")),
         least_(divisor_ * fields.integer("least_multiple")) {
@@ -94,8 +96,10 @@ class Preprocess : public Operation {
   }
 
   double scratch(const Sizes& sizes) const override {
-    const double width = resized(sizes.image).width;
-    return scratch_bytes<ResizeTap>(width) + of_thread(width) * sizes.threads;
+    const Size size = resized(sizes.image);
+    const double width = size.width;
+    const double all = antialias_ ? of_coverage(sizes.image, size) : scratch_bytes<ResizeTap>(width);
+    return all + of_thread(width) * sizes.threads;
   }
 
   double work(const Sizes& sizes) const override {
@@ -110,6 +114,10 @@ class Preprocess : public Operation {
     const Size bounds = frame.bounds = padded(size);
     const bool resize = size.height != image.size.height || size.width != image.size.width;
     const std::size_t width = size.width, line = 3 * width;
+    if (antialias_ && resize) {
+      run_antialiased(frame, size, out, bounds);
+      return;
+    }
     auto* const columns = frame.scratch.take<ResizeTap>(width);
     if (resize)
       for (int x = 0; x < size.width; ++x) {
@@ -136,8 +144,7 @@ class Preprocess : public Operation {
           quantize(pixels, line, target);
           at += line;
         }
-        if (y < bounds.height) at = fill(at, target + 3 * std::int64_t{bounds.width}, fill_.data());
-        fill(at, target + 3 * out.w, fill_.data() + 3);
+        surround(at, target, y, out, bounds);
       }
     });
   }
@@ -163,6 +170,55 @@ class Preprocess : public Operation {
 
   static std::int64_t multiple(std::int64_t side, std::int64_t divisor) {
     return (side + divisor - 1) / divisor * divisor;
+  }
+
+  // What is right of a row's pixels, or all of a row below them.
+  void surround(std::uint8_t* at, std::uint8_t* row, int y, const conv::Map& out,
+                Size bounds) const {
+    if (y < bounds.height) at = fill(at, row + 3 * std::int64_t{bounds.width}, fill_.data());
+    fill(at, row + 3 * out.w, fill_.data() + 3);
+  }
+
+  static double of_coverage(Size from, Size to) {
+    return Coverage::scratch(from.width, to.width) + Coverage::scratch(from.height, to.height) +
+           scratch_bytes<std::uint8_t>(3.0 * from.height * to.width);
+  }
+
+  // First all rows of the image along the width, unless that stays, then along the height.
+  void run_antialiased(Frame& frame, Size size, const conv::Map& out, Size bounds) const {
+    const Image& image = frame.image;
+    const Coverage columns(image.size.width, size.width, frame.scratch);
+    const Coverage rows(image.size.height, size.height, frame.scratch);
+    const std::size_t line = 3 * static_cast<std::size_t>(size.width);
+    const std::uint8_t* narrow = image.data;
+    if (size.width != image.size.width) {
+      auto* const made = frame.scratch.take<std::uint8_t>(line * image.size.height);
+      frame.pool.parallel(image.size.height, 16, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t y = begin; y < end; ++y)
+          for (int x = 0; x < size.width; ++x)
+            columns.blend(x, image.data + 3 * y * image.size.width, 3, 3, made + y * line + 3 * x);
+      });
+      narrow = made;
+    }
+    const auto scratch = frame.scratch.parts(of_thread(size.width), frame.pool.threads());
+    frame.pool.parallel(out.h, 16, [&](std::int64_t begin, std::int64_t end, int thread) {
+      Scratch memory = scratch.of(thread);
+      auto* const blended = memory.take<std::uint8_t>(line);
+      for (int y = static_cast<int>(begin); y < end; ++y) {
+        std::uint8_t* const target = out.data + y * out.row_stride;
+        std::uint8_t* at = target;
+        if (y < size.height) {
+          const std::uint8_t* pixels = narrow + y * line;
+          if (size.height != image.size.height) {
+            rows.blend(y, narrow, line, line, blended);
+            pixels = blended;
+          }
+          quantize(pixels, line, target);
+          at += line;
+        }
+        surround(at, target, y, out, bounds);
+      }
+    });
   }
 
   static std::uint8_t* fill(std::uint8_t* at, std::uint8_t* end, const std::uint8_t* pixel) {
@@ -191,7 +247,7 @@ class Preprocess : public Operation {
 
   Size size_{};  // of the resized image, or the box it has to fit with keep_ratio
   Size pad_size_{};
-  bool keep_ratio_, to_rgb_, pad_to_square_;
+  bool keep_ratio_, to_rgb_, pad_to_square_, antialias_;
   std::int64_t divisor_, pad_divisor_, least_;
   bool as_they_are_;  // pixels, in the output
   std::array<std::uint8_t, 3 * 256> table_;  // of channel, pixel: channels in output order

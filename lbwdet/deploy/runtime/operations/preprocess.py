@@ -3,6 +3,7 @@ from typing import Annotated
 
 import numpy as np
 
+from lbwdet.deploy.runtime.arithmetic.antialias import antialiased
 from lbwdet.deploy.runtime.arithmetic.resize import resize
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Writes
@@ -26,7 +27,8 @@ class Preprocess(Operation):
        ``j = floor(f)``, weight of pixel j+1: ``a = rint((f - j) * 2048)``, of j: ``2048 - a``;
        indices are clamped to the image. Along the width: ``r = p[j] * (2048 - a) + p[j+1] * a``;
        then along the height: ``((r[j] >> 4) * (2048 - a) >> 16) + ((r[j+1] >> 4) * a >> 16)``,
-       plus 2, ``>> 2``. All integers, and the bytes of ``cv2.resize``, which training used.
+       plus 2, ``>> 2``. All integers, and the bytes of ``cv2.resize``, which training used. With
+       ``antialias``, all as in :mod:`lbwdet.deploy.runtime.arithmetic.antialias`: Pillow's bytes.
     2. Reverse the channels if ``to_rgb`` (images come as BGR).
     3. ``q = clamp(rint((pixel - mean[c]) / std[c] / scale) + zero_point, 0, maximum)``
        in float64: one table of 256 entries per channel.
@@ -55,6 +57,7 @@ class Preprocess(Operation):
     pad_value: Annotated[float, Range(-1e6, 1e6)] = 0.0
     pad_divisor: Annotated[int, Range(1, 1 << 10)] = 1
     least_multiple: Annotated[int, Range(1, 64)] = 1
+    antialias: bool = False
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the network's input before padding."""
@@ -124,7 +127,7 @@ class Preprocess(Operation):
     def compute(self, run: Run) -> Array:
         run.resized = height, width = self.resized(*run.image.shape[:2])
         run.bounds = bottom, right = self.padded(height, width)
-        image = resize(run.image, *run.resized)
+        image = (antialiased if self.antialias else resize)(run.image, *run.resized)
         if self.to_rgb:
             image = image[:, :, ::-1]
         quantization = run.quantizations.get(self.output)
@@ -158,6 +161,7 @@ class Preprocess(Operation):
             pad_value=float(random.choice([0.0, 1.5])),
             pad_divisor=int(random.choice([1, 4, 48])),
             least_multiple=int(random.choice([1, 1, 3])),
+            antialias=bool(random.integers(2)),
         )
         image = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
         quantization = Quantization(0.015625, int(random.integers(256)))
