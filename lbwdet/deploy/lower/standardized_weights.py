@@ -104,7 +104,8 @@ def _switched(layer: Any, input: Tensor, gain: Tensor, offset: Tensor) -> Tensor
     near, far = (_atrous(layer, input, around, times) for times in (1, 3))
     far_product = standardized(far) + far(layer.weight_diff)
     mean = switch * standardized(near) + (1 - switch) * far_product
-    return mean + layer.post_context(F.adaptive_avg_pool2d(mean, 1))
+    found: Tensor = mean + layer.post_context(F.adaptive_avg_pool2d(mean, 1))
+    return found
 
 
 def _atrous(layer: Any, input: Tensor, around: Tensor, times: int) -> Callable[[Tensor], Tensor]:

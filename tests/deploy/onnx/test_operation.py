@@ -42,6 +42,8 @@ TOLERANCES = {
     "Conv": Tolerance(share=1 / 50, real=2e-3),
     # one grey level, in the channel whose deviation is 1; of noise, a resized pixel in ten
     "Preprocess": Tolerance(steps=64, share=1 / 10, real=1),
+    # numbers of one map alone are often halves, of which the last bit of a factor decides
+    "Maximum": Tolerance(share=1 / 50),
     # a share next to nothing, rounded up
     "SoftmaxOfParts": Tolerance(share=1 / 30),
     # the place of a neighbour is computed in float32

@@ -1,5 +1,6 @@
-"""RepPoints: boxes around points, which are predicted twice."""
+"""RepPoints: boxes around points, which are predicted twice; or boxes, with points in a grid."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,17 +13,23 @@ from lbwdet.deploy.lower.head import head
 from lbwdet.deploy.lower.mixing import Mixing
 from lbwdet.deploy.lower.one_stage import BoxMaps, OneStage
 from lbwdet.deploy.lower.settings import Priors, read_points
-from lbwdet.deploy.runtime.coders import DistanceCoder
+from lbwdet.deploy.runtime.coders import Coder, DeltaCoder, DistanceCoder
 from lbwdet.deploy.runtime.operations.mix import Mix
+from lbwdet.deploy.runtime.operations.next_deltas import NextDeltas
 from lbwdet.deploy.runtime.operations.point_boxes import PointBoxes
 from lbwdet.errors import ConfigError
 
 PARTIAL = 4  # points that count for a "partial" box
+LEAST_SIDE = 1e-6  # of a box that is predicted first, in strides
+MAX_RATIO = 1e6
 
 
 @head("RepPointsHead", ("RepPointsDetector", "SingleStageDetector"))
 class RepPoints(OneStage):
-    """Scores of all levels, then of each level the places of points, and what is added to them."""
+    """Scores of all levels, then of each level the places of points, and what is added to them.
+
+    With ``use_grid_points``, the deltas of a box and those of the box that these give.
+    """
 
     base = RepPointsHead
     methods = (*OneStage.methods, "forward_single", "points2bbox", "_bbox_decode")
@@ -30,12 +37,15 @@ class RepPoints(OneStage):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         head = model.bbox_head
-        if head.use_grid_points:
-            raise ConfigError(
-                "bbox_head: use_grid_points=True cannot be lowered; supported are points "
-                "(use_grid_points=False)"
-            )
         places, method = 2 * int(head.num_points), head.transform_method
+        self._next: NextDeltas | None = None
+        if head.use_grid_points:
+            if method != "minmax":
+                raise ConfigError(
+                    f"bbox_head: transform_method={method!r} of points in a grid cannot be "
+                    "lowered; give 'minmax'"
+                )
+            self._next = NextDeltas("", "", "", math.log(LEAST_SIDE / head.point_base_scale))
         rows = tuple(map(tuple, _identity(places, times=2)))
         self._sum = Mix((), "", rows, tuple(_first_places(head)))
         points = PARTIAL if method == "partial_minmax" else int(head.num_points)
@@ -43,21 +53,21 @@ class RepPoints(OneStage):
         self._boxes = PointBoxes("", "", points, tuple(spread))
 
     def priors(self, head: Any) -> Priors:
-        """A box as large as the stride around each point."""
+        """A box around each point, as large as the stride; of a grid, as the first box."""
         points = read_points("bbox_head.prior_generator", head.prior_generator)
-        return points.with_sides(points.strides)
+        scale = float(head.point_base_scale) if head.use_grid_points else 1.0
+        return points.with_sides([scale * stride for stride in points.strides])
 
-    def coder(self, head: Any) -> DistanceCoder:
+    def coder(self, head: Any) -> Coder:
+        if head.use_grid_points:
+            return DeltaCoder((0.0,) * 4, (1.0,) * 4, MAX_RATIO)
         return DistanceCoder(of_prior=True)
 
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         """As ``RepPointsHead.forward_single``, but for the last sum and the box around it."""
         head = model.bbox_head
-        from_taps = [
-            place - tap for place, tap in zip(_first_places(head), _taps(head), strict=True)
-        ]
-        shift = Mixing(_identity(len(from_taps)), from_taps)
+        shift = _from_taps(head)
         scores, places = [], []
         for of_class in model.extract_feat(image):
             of_box = of_class
@@ -77,14 +87,35 @@ class RepPoints(OneStage):
     def box_maps(self, program: Building, maps: Sequence[str]) -> BoxMaps:
         levels, boxes = len(maps) // 3, []
         for level in range(levels):
-            pair = tuple(maps[levels + 2 * level : levels + 2 * level + 2])
+            pair = maps[levels + 2 * level : levels + 2 * level + 2]
+            if self._next is not None:
+                boxes.append(f"detections.deltas.{level}")
+                program.add(replace(self._next, first=pair[0], second=pair[1], output=boxes[-1]))
+                continue
             places = f"detections.places.{level}"
             boxes.append(f"detections.sides.{level}")
             program.add(
-                replace(self._sum, inputs=pair, output=places),
+                replace(self._sum, inputs=tuple(pair), output=places),
                 replace(self._boxes, input=places, output=boxes[-1]),
             )
         return BoxMaps(tuple(maps[:levels]), tuple(boxes))
+
+
+def _from_taps(head: Any) -> Mixing:
+    """How far the first points are from the taps of a kernel."""
+    taps = _taps(head)
+    if not head.use_grid_points:
+        places = _first_places(head)
+        bias = [place - tap for place, tap in zip(places, taps, strict=True)]
+        return Mixing(_identity(len(taps)), bias)
+    # A place of the box's middle, in units of its side, that the exponential is of.
+    side, last = float(head.point_base_scale), head.dcn_kernel - 1
+    line = [index / last - 0.5 for index in range(head.dcn_kernel)]
+    rows = []
+    for down in line:
+        for right in line:
+            rows += [[0.0, side, 0.0, side * down], [side, 0.0, side * right, 0.0]]
+    return Mixing(rows, [-tap for tap in taps], exponential=(2, 3))
 
 
 def _taps(head: Any) -> list[float]:

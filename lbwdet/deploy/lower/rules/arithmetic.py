@@ -4,6 +4,7 @@ from lbwdet.deploy.lower.rule import Result, Site, as_numbers, rule
 from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.operations.affine import Affine
 from lbwdet.deploy.runtime.operations.lookup import Lookup
+from lbwdet.deploy.runtime.operations.maximum import Maximum
 from lbwdet.deploy.runtime.operations.multiply import Multiply
 
 Shape = tuple[int, int, int]
@@ -63,6 +64,22 @@ def multiply(site: Site) -> Result:
         if _is_gate(site, site.map(other), site.map(value)):
             return Multiply(value, other, site.output)
     raise site.refused(f"of maps of {site.map(first)} and {site.map(second)}")
+
+
+@rule("maximum")
+def maximum(site: Site) -> Maximum:
+    first, second = site.value("self"), site.value("other")
+    if site.map(first) != site.map(second):
+        raise site.refused(f"of maps of {site.map(first)} and {site.map(second)}")
+    return Maximum(first, second, site.output)
+
+
+@rule("max")
+def larger(site: Site) -> Maximum:
+    """Of two maps; that along an axis is none of them."""
+    if "other" not in site.call.arguments:
+        raise site.refused("of one map")
+    return maximum(site)
 
 
 def _channels(site: Site, first: str, second: str) -> bool:

@@ -1,10 +1,13 @@
 """Deformable convolutions: samples at places of their own, and a convolution of one pixel."""
 
+from dataclasses import replace
+
 from lbwdet.deploy.lower.rule import Site, rule
 from lbwdet.deploy.runtime.operations.concat import Concat
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.deformed_samples import DeformedSamples
 from lbwdet.deploy.runtime.operations.lookup import Lookup
+from lbwdet.deploy.runtime.operations.refold import Refold
 from lbwdet.deploy.runtime.operations.slice import Slice
 
 
@@ -39,11 +42,15 @@ def deformable_convolution(site: Site) -> Conv:
             strict=True,
         )
     ]
-    if list(site.shape("offset")[2:]) != wanted:
-        raise site.refused(
-            f"with offsets for {list(site.shape('offset')[2:])} pixels; supported are offsets for "
-            f"those of its output, {wanted}"
-        )
+    given = list(site.shape("offset")[2:])
+    if given != wanted:
+        # mmcv's kernels read larger ones of the modulated kind as if they were of the output's.
+        if not operation.modulated or wanted != sides or not _is_larger(given, wanted):
+            raise site.refused(
+                f"with offsets for {given} pixels; supported are offsets for those of its output, "
+                f"{wanted}"
+            )
+        operation = replace(operation, offsets=_refolded(site, operation, source))
     size = (channels * operation.taps, wanted[0], wanted[1])
     return Conv(
         layer=site.add_layer((1, 1), outputs, sampled=True),
@@ -52,6 +59,18 @@ def deformable_convolution(site: Site) -> Conv:
         kernel=(1, 1),
         groups=groups,
     )
+
+
+def _is_larger(sides: list[int], others: list[int]) -> bool:
+    return all(side >= other for side, other in zip(sides, others, strict=True))
+
+
+def _refolded(site: Site, operation: DeformedSamples, like: str) -> str:
+    """Offsets, and the logits of masks, as those of a smaller map; see class Refold."""
+    shifts = operation.deform_groups * operation.taps
+    parts = (2 * shifts, shifts)
+    refold = Refold(operation.offsets, like, f"{site.output}.offsets", parts)
+    return site.add_step(refold, (sum(parts), *site.map(like)[1:]))
 
 
 def _sides(site: Site, name: str) -> tuple[int, int]:

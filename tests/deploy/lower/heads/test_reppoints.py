@@ -40,7 +40,17 @@ def test_equals_mmdetection_and_runs_in_integers(whole, tiny, build, method, cen
     assert boxes.points == points and bool(boxes.spread) == (method == "moment")
 
 
-def test_points_in_a_grid_are_refused(tiny, build):
-    model = build(transform_method="minmax", use_grid_points=True)
-    with pytest.raises(ConfigError, match="use_grid_points=True cannot be lowered"):
+@pytest.mark.parametrize("center", [True, False])
+def test_points_in_a_grid(whole, tiny, build, center):
+    model = build(transform_method="minmax", use_grid_points=True, center_init=center)
+    lowered = lower(model, tiny.pipeline)
+    whole.check(model, tiny.pipeline, lowered, tiny.image)
+    whole.check_engines(lowered, tiny.image)
+    kinds = [type(operation).__name__ for operation in lowered.program.operations]
+    assert kinds.count("NextDeltas") == kinds.count("Mix") == 5
+
+
+def test_other_boxes_of_a_grid_are_refused(tiny, build):
+    model = build(transform_method="moment", use_grid_points=True)
+    with pytest.raises(ConfigError, match="transform_method='moment' of points in a grid"):
         lower(model, tiny.pipeline)

@@ -5,6 +5,7 @@ from torch.nn.functional import max_pool2d
 from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.operations.affine import Affine
 from lbwdet.deploy.runtime.operations.lookup import Lookup
+from lbwdet.deploy.runtime.operations.maximum import Maximum
 from lbwdet.deploy.runtime.operations.multiply import Multiply
 from lbwdet.errors import ConfigError
 
@@ -76,6 +77,12 @@ def test_products_of_maps(lowering, compute):
     assert part.operations[-1].input == "input"
 
 
+@pytest.mark.parametrize("compute", [torch.max, torch.maximum])
+def test_the_larger_of_two_maps(lowering, compute):
+    part = lowering.check(lambda n, x: compute(x, x.tanh() * 2))
+    assert isinstance(part.operations[-1], Maximum)
+
+
 @pytest.mark.parametrize(
     ("compute", "message"),
     [
@@ -84,6 +91,8 @@ def test_products_of_maps(lowering, compute):
         (lambda x: x / x.relu(), "div by a map"),
         (lambda x: x / 0, "div by zero"),
         (lambda x: x - x.relu(), "sub of two maps"),
+        (lambda x: torch.max(x, x[:, :1]), r"max of maps of \(3, 16, 16\) and \(1, 16, 16\)"),
+        (lambda x: torch.max(x, 1, keepdim=True)[0], "max of one map"),
     ],
 )
 def test_what_has_no_operation_is_named(lowering, compute, message):

@@ -17,6 +17,7 @@ from lbwdet.deploy.lower.fusions import FUSIONS
 from lbwdet.deploy.runtime.context import LayerNumbers, Run
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.deformed_samples import DeformedSamples
+from lbwdet.deploy.runtime.operations.refold import Refold
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.errors import ConfigError
 from lbwdet.layers import calibration, quantize_
@@ -53,6 +54,35 @@ def test_packs(lowering, kind, settings, fusions):
             *("Conv", "Conv", "DeformedSamples", "Conv")
         ]
         assert operations[-1].relu
+
+
+def of_a_finer_map(modulated):
+    """As DyHead does: offsets of a map, for another of half its size."""
+    torch.manual_seed(0)
+    kind = ModulatedDeformConv2d if modulated else DeformConv2d
+    layers = [nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 27, 1), kind(4, 5, 3, padding=1)]
+
+    def compute(n, x):
+        x = n[0](x)
+        both = n[1](x)
+        coarse = nn.functional.avg_pool2d(x, 2)
+        offset = both[:, :18]
+        return n[2](coarse, offset, both[:, 18:].sigmoid()) if modulated else n[2](coarse, offset)
+
+    return nn.ModuleList(layers).eval(), compute
+
+
+def test_offsets_of_a_finer_map(lowering):
+    layers, compute = of_a_finer_map(modulated=True)
+    part = lowering.check(compute, torch.randn(1, 3, 8, 8), net=layers)
+    (refold,) = [each for each in part.operations if isinstance(each, Refold)]
+    assert refold.parts == (18, 9)
+
+
+def test_plain_offsets_of_a_finer_map_are_refused(lowering):
+    layers, compute = of_a_finer_map(modulated=False)
+    with pytest.raises(ConfigError, match=r"with offsets for \[8, 8\] pixels"):
+        lowering.part(compute, torch.randn(1, 3, 8, 8), net=layers)
 
 
 def test_maps_smaller_than_the_kernel(lowering):
