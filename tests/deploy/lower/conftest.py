@@ -200,7 +200,7 @@ def two_stage(tiny):
     def build(detector="FasterRCNN", roi_head=None, model=None, mask=None, box_head=None):
         config = tiny_config("unused", "unused", quant=dict(weight=dict(bit_width=4)))
         config.model.detector = detector
-        config.model.update(model or {})
+        config.merge_from_dict({f"model.{key}": value for key, value in (model or {}).items()})
         changes = dict(roi_head or {})
         if mask is not None:
             changes = dict(
