@@ -1,5 +1,6 @@
 """Faster and Mask R-CNN: RoIAlign from the pyramid's levels, then networks for each region."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.cutting import cut, cut_levels, read_align, sample_of
-from lbwdet.deploy.lower.head import RegionHead, head
+from lbwdet.deploy.lower.head import Head, RegionHead, head
 from lbwdet.deploy.lower.mask_branch import MaskBranch
 from lbwdet.deploy.lower.settings import check_type
 from lbwdet.deploy.lower.two_stage import (
@@ -21,8 +22,7 @@ from lbwdet.deploy.lower.two_stage import (
 )
 
 
-@head("StandardRoIHead", DETECTORS)
-class FasterRCNN(RegionHead):
+class StandardRegions(Head):
     """``dense``: the maps that regions are cut from, then the proposal head's maps."""
 
     base: ClassVar[type] = StandardRoIHead
@@ -30,7 +30,7 @@ class FasterRCNN(RegionHead):
 
     def __init__(self, model: Any) -> None:
         roi_head, name = model.roi_head, "roi_head.bbox_head"
-        check_type("roi_head", roi_head, StandardRoIHead, "predict_bbox", "_bbox_forward")
+        check_type("roi_head", roi_head, self.base, "predict_bbox", "_bbox_forward")
         check_box_head(name, roi_head.bbox_head)
         align = read_align("roi_head.bbox_roi_extractor", roi_head.bbox_roi_extractor)
         self._align = replace(align, output="roi_features")
@@ -45,6 +45,21 @@ class FasterRCNN(RegionHead):
         proposals = proposal_maps(model.rpn_head, features)
         return (*features[: cut_levels(model.roi_head)], *proposals)
 
+    def add_to(self, program: Building, maps: Sequence[str]) -> None:
+        levels = maps[: self._levels]
+        self._two_stage.add_proposals(program, maps[self._levels :])
+        scores, deltas = self.add_regions(program, levels)
+        self._two_stage.add_detections(program, scores, deltas, PROPOSALS, levels)
+
+    @abstractmethod
+    def add_regions(self, program: Building, levels: Sequence[str]) -> tuple[str, str]:
+        """Names of the scores and the deltas of the proposals."""
+
+
+@head("StandardRoIHead", DETECTORS)
+class FasterRCNN(StandardRegions, RegionHead):
+    """One network for each region."""
+
     @staticmethod
     def region(model: Any, features: Tensor) -> tuple[Tensor, ...]:
         if model.roi_head.with_shared_head:
@@ -52,9 +67,7 @@ class FasterRCNN(RegionHead):
         scores, deltas = model.roi_head.bbox_head(features)
         return scores, deltas
 
-    def add_to(self, program: Building, maps: Sequence[str]) -> None:
-        levels = maps[: self._levels]
-        self._two_stage.add_proposals(program, maps[self._levels :])
+    def add_regions(self, program: Building, levels: Sequence[str]) -> tuple[str, str]:
         features = cut(program, self._align, PROPOSALS, levels)
         scores, deltas = program.trace(self.region, self._sample, features)
-        self._two_stage.add_detections(program, scores, deltas, PROPOSALS, levels)
+        return scores, deltas
