@@ -151,7 +151,7 @@ class Site:
             kernel: height and width.
             outputs: number of output channels.
             value: that the layer's convolution writes, if it is not ``site.output``.
-            arrangement: ``transposed`` or ``sampled``, see
+            arrangement: ``transposed``, ``sampled`` or ``channels_last``, see
                 :class:`~lbwdet.deploy.lower.draft.LayerParameters`.
         """
         weight, bias = self.call.arguments["weight"], self.argument("bias")

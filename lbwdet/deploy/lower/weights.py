@@ -109,6 +109,8 @@ def outputs_first(weight: Array, layer: LayerParameters) -> Array:
     """A layer's weight with its output channels first, as its convolution has them."""
     if layer.sampled:
         weight = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1, 1, 1)
+    elif layer.channels_last:
+        weight = weight.reshape(len(weight), *layer.kernel, -1).transpose(0, 3, 1, 2)
     elif layer.transposed:
         weight = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight), 1, 1)
     return np.ascontiguousarray(_only(weight, layer))

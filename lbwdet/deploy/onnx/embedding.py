@@ -11,5 +11,10 @@ def embedding(operation: Embedding, values: Values) -> str:
     factors = layer.factors.reshape(len(layer.factors), -1).astype(np.float64)
     gain, bias = (x.astype(np.float64)[:, None] for x in (layer.gain, layer.bias))
     reals = (factors * layer.scale[:, None] * gain + bias).astype(np.float32)
+    if operation.boxes is not None:
+        graph = values.graph
+        count = graph("Slice", graph("Shape", values.read(operation.boxes)), [0], [1])
+        rows = graph("Slice", reals.reshape(*reals.shape, 1, 1), [0], count, [0])
+        return values.store(operation.output, rows)
     planes = reals.T.reshape(1, -1, operation.height, operation.width)
     return values.store(operation.output, values.graph.constant(planes))

@@ -85,7 +85,8 @@ class Lowering:
             for name, layer in part.layers.items()
         }
         run = Run({}, layers, np.zeros((1, 1, 3), np.uint8))
-        run.values["input"] = sample.permute(0, 2, 3, 1).numpy()
+        pixels = sample if sample.dim() == 4 else sample[..., None, None]
+        run.values["input"] = pixels.permute(0, 2, 3, 1).numpy()
         for operation in part.operations:
             run.values[operation.written] = operation.compute(run)
         with torch.no_grad():

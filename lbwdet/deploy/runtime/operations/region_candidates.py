@@ -55,7 +55,8 @@ class RegionCandidates(Operation):
             f"{scores.channels} scores and {deltas.channels} deltas per box; "
             f"{self._num_scores} and {num_deltas} are expected",
         )
-        return Rows(Kind.CANDIDATES, self.num_classes)
+        numbered = shapes.origin(self.boxes) if self.numbered else ""
+        return Rows(Kind.CANDIDATES, self.num_classes, numbered=numbered)
 
     def compute(self, run: Run) -> Array:
         boxes = run.values[self.boxes]

@@ -58,7 +58,7 @@ class RoIAlign(Operation):
         # Twice: weights of a bin sum up to one, but for their rounding.
         shapes.expect_reach(2 * max(shapes.ratio(name, self.output) for name in self.inputs))
         side = Side(0, self.size)
-        return Map(channels.pop(), side, side, rows=self.boxes)
+        return Map(channels.pop(), side, side, rows=shapes.origin(self.boxes))
 
     def compute(self, run: Run) -> Array:
         boxes, size = run.values[self.boxes], self.size
