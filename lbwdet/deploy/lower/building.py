@@ -68,6 +68,10 @@ class Building:
         """Operations after all others."""
         self.operations.extend(operations)
 
+    def rename(self, value: str, name: str) -> None:
+        """Calls a value otherwise, wherever it is written and read."""
+        self.operations = [operation.renamed({value: name}) for operation in self.operations]
+
     def trace(
         self,
         compute: Callable[..., Any],

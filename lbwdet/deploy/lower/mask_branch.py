@@ -10,12 +10,11 @@ from mmdet.models import FCNMaskHead
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
-from lbwdet.deploy.lower.cutting import Cut, cut, read_align, sample_of
+from lbwdet.deploy.lower.cutting import Align, Cut, cut, read_align, sample_of
 from lbwdet.deploy.lower.settings import TestConfig, check_type
 from lbwdet.deploy.runtime.operations.masks import Masks
 from lbwdet.deploy.runtime.operations.mean import Mean
 from lbwdet.deploy.runtime.operations.regions import Regions
-from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.errors import ConfigError
 
 MASKS = "masks"
@@ -34,7 +33,7 @@ class Stage:
 
     name: str
     network: Callable[..., tuple[Tensor]]
-    align: RoIAlign
+    align: Align
     sample: Tensor
 
 

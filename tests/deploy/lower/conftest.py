@@ -204,9 +204,8 @@ def two_stage(tiny):
         config.merge_from_dict({f"model.{key}": value for key, value in (model or {}).items()})
         changes = dict(roi_head or {})
         if mask is not None:
-            changes = dict(
-                mask_roi_extractor=MASK_EXTRACTOR, mask_head={**MASK_HEAD, **mask}, **changes
-            )
+            of_masks = dict(mask_roi_extractor=MASK_EXTRACTOR, mask_head={**MASK_HEAD, **mask})
+            changes = of_masks | changes
             config.model.test_cfg.rcnn.mask_thr_binary = 0.5
         if "num_stages" in changes:
             config.model.train_cfg.rcnn = [config.model.train_cfg.rcnn] * changes["num_stages"]

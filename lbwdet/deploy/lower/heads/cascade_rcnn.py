@@ -9,14 +9,13 @@ from mmdet.models import CascadeRoIHead
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
-from lbwdet.deploy.lower.cutting import cut, cut_levels, read_align, sample_of
+from lbwdet.deploy.lower.cutting import Align, cut, cut_levels, read_align, sample_of
 from lbwdet.deploy.lower.head import Head, head
 from lbwdet.deploy.lower.mask_branch import MaskBranch
 from lbwdet.deploy.lower.settings import check_type, read_coder
 from lbwdet.deploy.lower.two_stage import PROPOSALS, TwoStage, check_box_head, proposal_maps
 from lbwdet.deploy.runtime.operations.mean import Mean
 from lbwdet.deploy.runtime.operations.refine import Refine
-from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 
 
 @head("CascadeRoIHead", ("CascadeRCNN", "TwoStageDetector"))
@@ -47,7 +46,7 @@ class CascadeRCNN(Head):
         self._two_stage = TwoStage(model, self.base, name, heads[last], self.cut, self.masks)
         self._levels = cut_levels(roi_head)
 
-    def cut(self, program: Building, align: RoIAlign, boxes: str, levels: Sequence[str]) -> str:
+    def cut(self, program: Building, align: Align, boxes: str, levels: Sequence[str]) -> str:
         """Adds the features of regions; see :func:`~lbwdet.deploy.lower.cutting.cut`."""
         return cut(program, align, boxes, levels)
 

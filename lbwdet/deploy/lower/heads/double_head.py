@@ -14,6 +14,8 @@ from lbwdet.deploy.lower.head import head
 from lbwdet.deploy.lower.heads.faster_rcnn import StandardRegions
 from lbwdet.deploy.lower.settings import check_type
 from lbwdet.deploy.lower.two_stage import DETECTORS, PROPOSALS
+from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
+from lbwdet.errors import ConfigError
 
 
 @head("DoubleHeadRoIHead", DETECTORS)
@@ -26,8 +28,13 @@ class DoubleHead(StandardRegions):
         super().__init__(model)
         roi_head = model.roi_head
         check_type("roi_head.bbox_head", roi_head.bbox_head, DoubleConvFCBBoxHead, "forward")
-        factor = float(roi_head.reg_roi_scale_factor)
-        self._larger = replace(self._align, output="larger_roi_features", box_scale=factor)
+        factor, align = float(roi_head.reg_roi_scale_factor), self._align
+        if not isinstance(align, RoIAlign):
+            raise ConfigError(
+                "roi_head.bbox_roi_extractor: larger regions of all levels cannot be lowered; "
+                "supported is SingleRoIExtractor"
+            )
+        self._larger = replace(align, output="larger_roi_features", box_scale=factor)
 
     def add_regions(self, program: Building, levels: Sequence[str]) -> tuple[str, str]:
         features = cut(program, self._align, PROPOSALS, levels)

@@ -6,6 +6,7 @@ from lbwdet.deploy.lower.rule import Site, rule
 from lbwdet.deploy.lower.rules.attention import attention
 from lbwdet.deploy.runtime.operations.attention import Attention
 from lbwdet.deploy.runtime.operations.embedding import Embedding
+from lbwdet.deploy.runtime.operations.place_attention import PlaceAttention
 from lbwdet.deploy.runtime.operations.region_product import RegionProduct
 
 
@@ -19,6 +20,19 @@ def of_boxes(site: Site) -> Embedding:
 @rule("attention_across")
 def attention_across(site: Site) -> Attention:
     return replace(attention(site), across=True)
+
+
+@rule("place_attention")
+def place_attention(site: Site) -> PlaceAttention:
+    return PlaceAttention(
+        site.value("query"),
+        site.value("value"),
+        site.output,
+        across=tuple(site.argument("across")),
+        down=tuple(site.argument("down")),
+        heads=int(site.argument("heads")),
+        step=int(site.argument("step")),
+    )
 
 
 @rule("region_product")
