@@ -29,7 +29,8 @@ class PlaceAttention(Operation):
         logit[j, i] = d[j] + a[i]
 
     where q is the query itself, and p the one at (x, y): so mmcv's attention, of which this is a
-    part, has been trained. The weights, and the mean of the values in the order j, i, are those of ``Attention``.
+    part, has been trained. The weights, and the mean of the values in the order j, i, are those of
+    ``Attention``.
     """
 
     float32: ClassVar[str] = "attention: products with places, a softmax, sums with its weights"
