@@ -183,6 +183,11 @@ class Site:
         self._draft.layers[name] = self._draft.layers[conv.layer].only(tuple(outputs))
         return name
 
+    def repeat_output(self, layer: str, count: int) -> str:
+        """Gives a layer of one output channel ``count`` of them, all alike; returns its name."""
+        self._draft.layers[layer] = self._draft.layers[layer].only((0,) * count)
+        return layer
+
     def divide_by_length(self, value: str, eps: float) -> None:
         """Of the layer whose convolution writes ``value``; see ``LayerParameters.length_eps``."""
         conv = self.writer(value)

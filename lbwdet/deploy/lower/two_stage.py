@@ -7,6 +7,7 @@ from typing import Any, Literal
 from mmdet.models import BBoxHead, RPNHead
 from mmdet.models.dense_heads import FCOSHead, GARPNHead
 from mmdet.models.losses import CrossEntropyCustomLoss, SeesawLoss
+from mmdet.models.roi_heads.bbox_heads import SABLHead
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
@@ -14,6 +15,12 @@ from lbwdet.deploy.lower.cutting import Cut, cut
 from lbwdet.deploy.lower.guided_anchors import Guided, guided_maps
 from lbwdet.deploy.lower.mask_branch import MaskBranch
 from lbwdet.deploy.lower.points import point_maps, read_point_coder
+from lbwdet.deploy.lower.region_buckets import (
+    add_buckets,
+    bucket_maps,
+    check_bucket_head,
+    read_bucket_coder,
+)
 from lbwdet.deploy.lower.settings import (
     TestConfig,
     check_type,
@@ -22,6 +29,7 @@ from lbwdet.deploy.lower.settings import (
     read_points,
 )
 from lbwdet.deploy.lower.suppression import read_suppress
+from lbwdet.deploy.runtime.coders import Coder
 from lbwdet.deploy.runtime.operations.candidates import Candidates
 from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
@@ -191,6 +199,7 @@ class TwoStage:
         deltas: str,
         boxes: str = PROPOSALS,
         levels: Sequence[str] = (),
+        factors: str | None = None,
     ) -> None:
         """The result.
 
@@ -199,10 +208,12 @@ class TwoStage:
             scores, deltas: of the region head.
             boxes: that it was given.
             levels: maps that regions are cut from, where there are masks.
+            factors: of the scores of each box, if there are some.
         """
         candidates, rescaled = self._region_candidates.output, "detections.rescaled"
         classes = self._region_candidates.num_classes
-        program.add(replace(self._region_candidates, scores=scores, deltas=deltas, boxes=boxes))
+        read = replace(self._region_candidates, scores=scores, deltas=deltas, boxes=boxes)
+        program.add(replace(read, factors=factors))
         if self._masks is None:
             program.add(
                 Rescale(candidates, rescaled),
@@ -237,7 +248,7 @@ def _read_regions(name: str, head: Any, config: TestConfig) -> RegionCandidates:
         output="detections.candidates",
         num_classes=int(head.num_classes),
         class_agnostic=bool(head.reg_class_agnostic),
-        coder=read_coder(f"{name}.bbox_coder", head.bbox_coder),
+        coder=read_region_coder(name, head),
         score_threshold=config.number("score_thr"),
         activation=activation,
     )
@@ -245,6 +256,44 @@ def _read_regions(name: str, head: Any, config: TestConfig) -> RegionCandidates:
 
 def check_box_head(name: str, head: Any) -> None:
     """Raises ConfigError if a region head makes boxes in another way."""
+    if isinstance(head, SABLHead):
+        return check_bucket_head(name, head)
     check_type(name, head, BBoxHead, "_predict_by_feat_single", "regress_by_class")
     if not (head.with_cls and head.with_reg):
         raise ConfigError(f"{name}: scores without boxes cannot be lowered")
+
+
+def read_region_coder(name: str, head: Any) -> Coder:
+    """How a region head's boxes are coded; raises ConfigError if no operation has it."""
+    place = f"{name}.bbox_coder"
+    if isinstance(head, SABLHead):
+        return read_bucket_coder(place, head.bbox_coder)
+    return read_coder(place, head.bbox_coder)
+
+
+def region_maps(head: Any, features: Tensor) -> tuple[Tensor, ...]:
+    """What a region head predicts: scores and deltas, or what :func:`add_deltas` takes."""
+    if isinstance(head, SABLHead):
+        return bucket_maps(head, features)
+    scores, deltas = head(features)
+    return scores, deltas
+
+
+def add_deltas(
+    program: Building, head: Any, maps: Sequence[str], name: str
+) -> tuple[str, str | None]:
+    """Adds what boxes are decoded from, of :func:`region_maps` without the scores.
+
+    Args:
+        program: has the maps.
+        head: the region head.
+        maps: names of the maps.
+        name: that values begin with.
+
+    Returns:
+        Names of the deltas, and of the factors of scores, if there are some.
+    """
+    if isinstance(head, SABLHead):
+        return add_buckets(program, head, tuple(maps), name)
+    (deltas,) = maps
+    return deltas, None

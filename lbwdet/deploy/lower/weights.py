@@ -112,6 +112,7 @@ def outputs_first(weight: Array, layer: LayerParameters) -> Array:
     elif layer.channels_last:
         weight = weight.reshape(len(weight), *layer.kernel, -1).transpose(0, 3, 1, 2)
     elif layer.transposed:
+        weight = weight if weight.ndim == 4 else weight[:, :, None]  # of lines
         weight = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight), 1, 1)
     return np.ascontiguousarray(_only(weight, layer))
 

@@ -26,6 +26,9 @@ def region_candidates(operation: RegionCandidates, values: Values) -> str:
     )
     kept = graph("Gather", graph("Reshape", scores, [-1]), pair)
     label = graph.cast(label, TensorProto.FLOAT)
+    if operation.factors is not None:
+        factors = graph("Reshape", values.read(operation.factors), [-1])
+        kept = graph("Mul", kept, graph("Gather", factors, box))
     number = graph.cast(box, TensorProto.FLOAT)
     level = number if operation.numbered else graph("Mul", label, 0.0)
     return rows.join(graph, decoded, kept, label, level)

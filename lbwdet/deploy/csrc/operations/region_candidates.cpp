@@ -8,12 +8,18 @@
 namespace lbw {
 namespace {
 
+std::vector<int> inputs_of(const Fields& fields) {
+  std::vector<int> inputs{fields.value("scores", Kind::floats),
+                          fields.value("deltas", Kind::floats),
+                          fields.value("boxes", Kind::floats)};
+  if (fields.has("factors")) inputs.push_back(fields.value("factors", Kind::floats));
+  return inputs;
+}
+
 class RegionCandidates : public Operation {
  public:
   explicit RegionCandidates(const Fields& fields)
-      : Operation({fields.value("scores", Kind::floats), fields.value("deltas", Kind::floats),
-                   fields.value("boxes", Kind::floats)},
-                  fields.value("output", Kind::floats)),
+      : Operation(inputs_of(fields), fields.value("output", Kind::floats)),
         classes_(fields.integer("num_classes")),
         class_agnostic_(fields.flag("class_agnostic")),
         coder_(fields),
@@ -37,6 +43,8 @@ class RegionCandidates : public Operation {
       throw Error("scores of " + scores.text() + ", deltas of " + deltas.text() +
                   " and boxes of " + boxes.text() + " for " + std::to_string(classes_) +
                   " classes");
+    if (inputs.size() > 3 && sizes[inputs[3]] != Shape{boxes.n, 1, 1, 1})
+      throw Error("factors of " + sizes[inputs[3]].text() + " for boxes of " + boxes.text());
     return {rows(boxes.n), 1, 1, kCandidateColumns};
   }
 
@@ -57,6 +65,8 @@ class RegionCandidates : public Operation {
                          &boxes = frame.floats(inputs[2]);
     const int count = boxes.n;
     expect(logits.n == count && deltas.n == count, "scores, deltas and boxes differ in number");
+    if (inputs.size() > 3)
+      expect(frame.floats(inputs[3]).n == count, "factors and boxes differ in number");
     const std::int64_t columns = this->columns();
     auto* const scores = frame.scratch.take<float>(count * columns);
     auto* const begins = frame.scratch.take<std::int64_t>(count);  // rows of a box; the first one
@@ -132,6 +142,10 @@ class RegionCandidates : public Operation {
   void add(Block& block, std::int64_t i, std::int64_t label, float score,
            const Frame& frame) const {
     const conv::FloatMap &deltas = frame.floats(inputs[1]), &boxes = frame.floats(inputs[2]);
+    if (inputs.size() > 3) {
+      const conv::FloatMap& factors = frame.floats(inputs[3]);
+      score *= factors.data[i * factors.image_stride];
+    }
     block.boxes[block.count] = reinterpret_cast<const Box*>(boxes.data)[i];
     block.deltas[block.count] =
         deltas.data + i * deltas.image_stride + (class_agnostic_ ? 0 : coder_.numbers() * label);

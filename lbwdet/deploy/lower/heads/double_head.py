@@ -36,12 +36,12 @@ class DoubleHead(StandardRegions):
             )
         self._larger = replace(align, output="larger_roi_features", box_scale=factor)
 
-    def add_regions(self, program: Building, levels: Sequence[str]) -> tuple[str, str]:
+    def add_regions(self, program: Building, levels: Sequence[str]) -> tuple[str, str, str | None]:
         features = cut(program, self._align, PROPOSALS, levels)
         (scores,) = program.trace(_scores, self._sample, features)
         larger = cut(program, self._larger, PROPOSALS, levels)
         (deltas,) = program.trace(_deltas, self._sample, larger)
-        return scores, deltas
+        return scores, deltas, None
 
 
 def _scores(model: Any, features: Tensor) -> tuple[Tensor]:

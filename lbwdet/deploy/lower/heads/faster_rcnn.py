@@ -17,8 +17,10 @@ from lbwdet.deploy.lower.two_stage import (
     DETECTORS,
     PROPOSALS,
     TwoStage,
+    add_deltas,
     check_box_head,
     proposal_maps,
+    region_maps,
 )
 
 
@@ -35,7 +37,8 @@ class StandardRegions(Head):
         align = read_align("roi_head.bbox_roi_extractor", roi_head.bbox_roi_extractor)
         self._align = replace(align, output="roi_features")
         self._sample = sample_of(roi_head.bbox_roi_extractor, align)
-        box_head, masks = roi_head.bbox_head, self.masks
+        self._box_head = box_head = roi_head.bbox_head
+        masks = self.masks
         self._two_stage = TwoStage(model, self.base, name, box_head, masks=masks)
         self._levels = cut_levels(roi_head)
 
@@ -48,12 +51,12 @@ class StandardRegions(Head):
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
         levels = maps[: self._levels]
         self._two_stage.add_proposals(program, maps[self._levels :])
-        scores, deltas = self.add_regions(program, levels)
-        self._two_stage.add_detections(program, scores, deltas, PROPOSALS, levels)
+        scores, deltas, factors = self.add_regions(program, levels)
+        self._two_stage.add_detections(program, scores, deltas, PROPOSALS, levels, factors)
 
     @abstractmethod
-    def add_regions(self, program: Building, levels: Sequence[str]) -> tuple[str, str]:
-        """Names of the scores and the deltas of the proposals."""
+    def add_regions(self, program: Building, levels: Sequence[str]) -> tuple[str, str, str | None]:
+        """Names of the scores and the deltas of the proposals, and of factors of the scores."""
 
 
 @head("StandardRoIHead", DETECTORS)
@@ -64,10 +67,9 @@ class FasterRCNN(StandardRegions, RegionHead):
     def region(model: Any, features: Tensor) -> tuple[Tensor, ...]:
         if model.roi_head.with_shared_head:
             features = model.roi_head.shared_head(features)
-        scores, deltas = model.roi_head.bbox_head(features)
-        return scores, deltas
+        return region_maps(model.roi_head.bbox_head, features)
 
-    def add_regions(self, program: Building, levels: Sequence[str]) -> tuple[str, str]:
+    def add_regions(self, program: Building, levels: Sequence[str]) -> tuple[str, str, str | None]:
         features = cut(program, self._align, PROPOSALS, levels)
-        scores, deltas = program.trace(self.region, self._sample, features)
-        return scores, deltas
+        scores, *maps = program.trace(self.region, self._sample, features)
+        return scores, *add_deltas(program, self._box_head, maps, "detections")

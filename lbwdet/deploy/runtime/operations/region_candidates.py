@@ -28,7 +28,8 @@ class RegionCandidates(Operation):
 
     With ``best`` above 0, the ``best`` highest of these scores alone are left, in descending order
     (ties: the earlier pair). Output: candidates [m, 7], their level 0; with ``numbered``, it is the
-    number of the box.
+    number of the box. At last, the scores are multiplied by the ``factors`` float32 [n, 1, 1, 1] of
+    their boxes, if there are some, in float32.
     """
 
     float32: ClassVar[str] = "scores and boxes"
@@ -44,6 +45,7 @@ class RegionCandidates(Operation):
     activation: Literal["softmax", "seesaw", "sigmoid"] = "softmax"
     best: Annotated[int, Range(0, 1 << 20)] = 0
     numbered: bool = False
+    factors: Annotated[str, Reads(Kind.FLOAT)] | None = None
 
     def infer(self, shapes: Shapes) -> Rows:
         scores, deltas = (
@@ -55,6 +57,9 @@ class RegionCandidates(Operation):
             f"{scores.channels} scores and {deltas.channels} deltas per box; "
             f"{self._num_scores} and {num_deltas} are expected",
         )
+        if self.factors is not None:
+            factors = shapes.map_of_rows(self.factors, self.boxes).channels
+            shapes.expect(factors == 1, f"{factors} factors per box; one is expected")
         numbered = shapes.origin(self.boxes) if self.numbered else ""
         return Rows(Kind.CANDIDATES, self.num_classes, numbered=numbered)
 
@@ -65,14 +70,17 @@ class RegionCandidates(Operation):
         scores = self._activated(run.values[self.scores].reshape(len(boxes), -1))
         box, label = np.nonzero(scores > np.float32(self.score_threshold))
         if self.best:
-            kept = best_first(scores[box, label])[: self.best]
-            box, label = box[kept], label[kept]
+            best = best_first(scores[box, label])[: self.best]
+            box, label = box[best], label[best]
         deltas = run.values[self.deltas].reshape(len(boxes), -1, self.coder.numbers)
         decoded = self.coder.decode(
             boxes[box], deltas[box, 0 if self.class_agnostic else label], *run.bounds
         )
         level = box if self.numbered else np.zeros(len(box))
-        rest = np.stack([scores[box, label], label, level], 1)
+        kept = scores[box, label]
+        if self.factors is not None:
+            kept = kept * run.values[self.factors].reshape(-1)[box]
+        rest = np.stack([kept, label, level], 1)
         return np.concatenate([decoded, rest], 1, dtype=np.float32)
 
     @property
@@ -103,6 +111,9 @@ class RegionCandidates(Operation):
             "boxes": random_cases.boxes(random, count, 60, 90),
         }
         coder = DeltaCoder((0.0,) * 4, (0.1, 0.1, 0.2, 0.2), 16 / 1000, bool(random.integers(2)))
+        factors = "factors" if random.integers(2) else None
+        if factors:
+            values["factors"] = random.uniform(0, 1, (count, 1, 1, 1)).astype(np.float32)
         operation = cls(
             scores="scores",
             deltas="deltas",
@@ -115,5 +126,6 @@ class RegionCandidates(Operation):
             activation=("softmax", "seesaw", "sigmoid")[kind],
             best=int(random.choice([0, 0, 7, 1000])),
             numbered=bool(random.integers(2)),
+            factors=factors,
         )
         return Example(operation, values, image=np.zeros((64, 96, 3), np.uint8), resized=(60, 90))

@@ -97,8 +97,13 @@ def test_against_a_plain_loop(seed):
                 deltas = values["deltas"][box, 0, 0, first : first + 4]
                 decoded = one.coder.decode(prior[None], deltas[None], *case.resized)[0]
                 rows.append([*decoded, scores[label], label, box if one.numbered else 0])
+                rows[-1].append(box)
     if one.best:
         rows = sorted(rows, key=lambda row: -row[4])[: one.best]  # stable
+    rows = [
+        [*row[:4], row[4] * (values["factors"][box, 0, 0, 0] if one.factors else 1), *row[5:]]
+        for *row, box in rows
+    ]
     assert np.array_equal(compute_alone(case), np.array(rows, np.float32).reshape(-1, 7))
 
 
