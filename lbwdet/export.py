@@ -1,6 +1,7 @@
 """``lbwdet export``: from a config and a checkpoint to an artifact file."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def export(
         artifact = export_detector(
             model,
             test_dataset(cfg)["pipeline"],
-            model.dataset_meta["classes"],
+            _names(model),
             ((path.name, loader(path)) for path in paths),
             method,
             info,
@@ -121,6 +122,12 @@ def export(
         )
     file_bytes = write_artifact(out, artifact, settings.entropy_coding)
     return Exported(file_bytes, len(artifact.weights), artifact.info)
+
+
+def _names(model: Any) -> Sequence[str]:
+    """Of what is found; of panoptic segmentors, whose things come before all else, the things."""
+    names: Sequence[str] = model.dataset_meta["classes"]
+    return names[: getattr(model, "num_things_classes", None)]
 
 
 def deployability(config: str | Path, checkpoint: str | Path | None = None) -> str:

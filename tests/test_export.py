@@ -14,7 +14,7 @@ from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.errors import ConfigError
-from lbwdet.export import ExportSettings, deployability, export
+from lbwdet.export import ExportSettings, _names, deployability, export
 from lbwdet.testing import TINY_CLASSES, tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model
 
@@ -64,6 +64,13 @@ class TestDeployability:
         assert "cannot be deployed yet: " in deployability("missing.py")
         monkeypatch.setattr("lbwdet.export.lower", lambda *_: 1 / 0)
         assert "was not found out: ZeroDivisionError" in deployability(files.config)
+
+
+def test_names_of_things_alone():
+    model = SimpleNamespace(dataset_meta=dict(classes=("cat", "dog", "sky")))
+    assert _names(model) == ("cat", "dog", "sky")
+    model.num_things_classes = 2  # a panoptic segmentor, which finds no sky
+    assert _names(model) == ("cat", "dog")
 
 
 def test_from_files_to_the_same_file_each_time(files, capsys):

@@ -9,6 +9,7 @@ from torch import nn
 
 from lbwdet.deploy.calibration import calibrate
 from lbwdet.deploy.lower import Lowered, lower
+from lbwdet.deploy.lower.wrapped import detector_in
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.validate import check_artifact
 from lbwdet.deploy.runtime.weights import Array
@@ -45,6 +46,13 @@ def export_detector(
         ArtifactError: a layer's accumulator could overflow.
     """
     lowered = lower(model, pipeline, boxes_only=boxes_only)
+    if detector_in(model)[0] is not model:
+        print_log(
+            f"of {type(model).__name__}, what finds instances in a single image is exported, and "
+            "nothing else",
+            logger="current",
+            level=logging.INFO,
+        )
     return finish(lowered, model, classes, images, method, info, on_image)
 
 

@@ -1,6 +1,7 @@
 import logging
 
 import pytest
+from mmdet.models.detectors import PanopticFPN
 
 from lbwdet.deploy.export import export_detector
 from lbwdet.errors import DataError
@@ -33,6 +34,16 @@ def test_an_artifact_that_explains_itself(tiny, monkeypatch):
     assert dropped and all(name.startswith("neck.") for name in dropped)
     ((level, text),) = said
     assert level == logging.INFO and "1 of 35 layers are float in training" in text
+
+
+def test_of_more_than_a_detector_it_is_said_what_is_exported(tiny, monkeypatch):
+    said = []
+    monkeypatch.setattr("lbwdet.deploy.export.print_log", lambda text, **_: said.append(text))
+    monkeypatch.setattr(tiny.model, "__class__", PanopticFPN)
+    with pytest.raises(DataError, match="no images"):
+        export_detector(tiny.model, tiny.pipeline, CLASSES, [])
+    (text,) = said
+    assert text.startswith("of PanopticFPN, what finds instances in a single image is exported")
 
 
 def test_without_images(tiny):

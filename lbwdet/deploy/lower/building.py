@@ -68,10 +68,17 @@ class Building:
         """Operations after all others."""
         self.operations.extend(operations)
 
+    def rename(self, value: str, name: str) -> None:
+        """Calls a value otherwise, wherever it is written and read."""
+        self.operations = [operation.renamed({value: name}) for operation in self.operations]
+
     def trace(
-        self, compute: Callable[[Any, Tensor], Any], sample: Tensor, source: str
+        self,
+        compute: Callable[..., Any],
+        sample: Tensor | Sequence[Tensor],
+        source: str | Sequence[str],
     ) -> tuple[str, ...]:
-        """The operations of ``compute(model, sample)``.
+        """The operations of ``compute(model, sample)``, or of several samples.
 
         Args:
             compute: a part of the model.
@@ -84,10 +91,13 @@ class Building:
         Raises:
             ConfigError: names the module and the call that cannot be lowered.
         """
-        graph = tokens_as_maps(find_idioms(trace(self._model, compute, sample)))
+        samples = (sample,) if isinstance(sample, Tensor) else tuple(sample)
+        sources = (source,) if isinstance(source, str) else tuple(source)
+        graph = tokens_as_maps(find_idioms(trace(self._model, compute, *samples)))
         draft = apply_rules(graph)
         fuse(draft, self._fusions)
-        part = self._apart(draft.finished(dict.fromkeys(graph.inputs, source)), source)
+        named = dict(zip(graph.inputs, sources, strict=True))
+        part = self._apart(draft.finished(named), sources[0])
         self.weights |= store_weights(self._model, part.layers, graph)
         self.floats |= float_weights(self._model, part.layers, graph)
         activations = trained_activations(self._model, part.layers)

@@ -6,27 +6,35 @@ from typing import Any
 
 import torch
 from mmcv.ops import RoIAlign as MMCVRoIAlign
-from mmdet.models import SingleRoIExtractor
+from mmdet.models import GenericRoIExtractor, SingleRoIExtractor
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
+from lbwdet.deploy.lower.every_level import EveryLevel
 from lbwdet.deploy.lower.settings import check_exactly, check_type, one_of_pair
 from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.errors import ConfigError
 
-Cut = Callable[[Building, RoIAlign, str, Sequence[str]], str]
+Align = RoIAlign | EveryLevel
+"""How regions are cut."""
+
+Cut = Callable[[Building, Align, str, Sequence[str]], str]
 """Adds the features of regions; see :func:`cut`."""
 
 NUM_SAMPLES = 2  # any number of regions to trace with; a program has none
 
 
-def read_align(name: str, extractor: Any) -> RoIAlign:
+def read_align(name: str, extractor: Any) -> Align:
     """How regions are cut out; the names come later.
 
     Raises:
         ConfigError: in a way that no operation has.
     """
-    check_type(name, extractor, SingleRoIExtractor, "forward", "map_roi_levels")
+    generic = isinstance(extractor, GenericRoIExtractor)
+    if generic:
+        check_type(name, extractor, GenericRoIExtractor, "forward")
+    else:
+        check_type(name, extractor, SingleRoIExtractor, "forward", "map_roi_levels")
     layers = list(extractor.roi_layers)
     for layer in layers:
         check_exactly(f"{name}.roi_layer", layer, MMCVRoIAlign)
@@ -35,19 +43,22 @@ def read_align(name: str, extractor: Any) -> RoIAlign:
                 f"{name}: RoIAlign(pool_mode={layer.pool_mode!r}) cannot be lowered; supported is "
                 "pool_mode='avg'"
             )
-    return RoIAlign(
+    align = RoIAlign(
         inputs=(),
         boxes="",
         output="",
         strides=tuple(int(stride) for stride in extractor.featmap_strides),
         size=one_of_pair(f"{name}.output_size", layers[0].output_size),
         sampling_ratio=int(layers[0].sampling_ratio),
-        finest_scale=float(extractor.finest_scale),
+        finest_scale=1.0 if generic else float(extractor.finest_scale),
         aligned=bool(layers[0].aligned),
     )
+    if generic and len(layers) > 1:
+        return EveryLevel.of(name, extractor, align, sample_of(extractor, align))
+    return align
 
 
-def cut(program: Building, align: RoIAlign, boxes: str, levels: Sequence[str]) -> str:
+def cut(program: Building, align: Align, boxes: str, levels: Sequence[str]) -> str:
     """Adds the features of regions.
 
     Args:
@@ -59,6 +70,8 @@ def cut(program: Building, align: RoIAlign, boxes: str, levels: Sequence[str]) -
     Returns:
         Name of the features.
     """
+    if isinstance(align, EveryLevel):
+        return align.add_to(program, boxes, levels)
     program.add(replace(align, inputs=tuple(levels[: len(align.strides)]), boxes=boxes))
     return align.output
 
@@ -72,6 +85,6 @@ def cut_levels(roi_head: Any) -> int:
     return max(int(extractor.num_inputs) for extractor in extractors)
 
 
-def sample_of(extractor: Any, align: RoIAlign) -> Tensor:
+def sample_of(extractor: Any, align: Align) -> Tensor:
     """Features of some regions, to trace with."""
     return torch.zeros(NUM_SAMPLES, extractor.out_channels, align.size, align.size)

@@ -26,6 +26,8 @@ class LayerParameters:
             ``DeformedSamples`` gives them.
         in_two: whether the layer of a weight [o, i] has as many rows again, to be added to the
             first: what 8 bits leave of these.
+        channels_last: whether the weight has the numbers of a pixel of the kernel together, as
+            tokens have them, where others have those of a channel.
         outputs: numbers of the output channels that it has of the weight's; empty: all.
         length_eps: if given, every output's gain is still to be divided by the length of its
             weight plus this number: that of the low-bit weight.
@@ -39,6 +41,7 @@ class LayerParameters:
     transposed: bool = False
     sampled: bool = False
     in_two: bool = False
+    channels_last: bool = False
     outputs: tuple[int, ...] = ()
     length_eps: float | None = None
 

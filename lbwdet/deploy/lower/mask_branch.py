@@ -10,12 +10,11 @@ from mmdet.models import FCNMaskHead
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
-from lbwdet.deploy.lower.cutting import Cut, cut, read_align, sample_of
+from lbwdet.deploy.lower.cutting import Align, Cut, cut, read_align, sample_of
 from lbwdet.deploy.lower.settings import TestConfig, check_type
 from lbwdet.deploy.runtime.operations.masks import Masks
 from lbwdet.deploy.runtime.operations.mean import Mean
 from lbwdet.deploy.runtime.operations.regions import Regions
-from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.errors import ConfigError
 
 MASKS = "masks"
@@ -27,14 +26,14 @@ class Stage:
 
     Attributes:
         name: what follows "masks" in the names of its values.
-        network: from the model and features of regions to logits.
+        network: from the model and features of regions, and what else it is given, to logits.
         align: how its regions are cut.
         sample: features to trace it with.
     """
 
     name: str
-    network: Callable[[Any, Tensor], tuple[Tensor]]
-    align: RoIAlign
+    network: Callable[..., tuple[Tensor]]
+    align: Align
     sample: Tensor
 
 
@@ -97,9 +96,8 @@ class MaskBranch:
         regions = f"{MASKS}.regions"
         program.add(Regions(candidates, regions))
         for stage in self._stages:
-            features = self._cut(program, stage.align, regions, levels)
             with _hint():
-                (scores,) = program.trace(stage.network, stage.sample, features)
+                scores = self.add_scores(program, stage, regions, levels)
             program.add(Masks(scores, candidates, f"{MASKS}{stage.name}"))
         every = tuple(f"{MASKS}{stage.name}" for stage in self._stages)
         if len(every) == 1:
@@ -107,9 +105,17 @@ class MaskBranch:
         program.add(Mean(every, MASKS))
         return MASKS, candidates
 
+    def add_scores(
+        self, program: Building, stage: Stage, regions: str, levels: Sequence[str]
+    ) -> str:
+        """Adds what a mask head makes of the features of regions; returns its name."""
+        features = self._cut(program, stage.align, regions, levels)
+        (scores,) = program.trace(stage.network, stage.sample, features)
+        return scores
+
 
 def read_stage(
-    part: str, head: Any, extractor: Any, network: Callable[[Any, Tensor], tuple[Tensor]]
+    part: str, head: Any, extractor: Any, network: Callable[..., tuple[Tensor]]
 ) -> Stage:
     """A mask head, ``part`` of a cascade; raises ConfigError if no operation stands for it."""
     name = f"roi_head.mask_head{part}"

@@ -158,7 +158,7 @@ class Site:
             kernel: height and width.
             outputs: number of output channels.
             value: that the layer's convolution writes, if it is not ``site.output``.
-            arrangement: ``transposed``, ``sampled`` or ``in_two``, see
+            arrangement: ``transposed``, ``sampled``, ``in_two`` or ``channels_last``, see
                 :class:`~lbwdet.deploy.lower.draft.LayerParameters`.
         """
         weight, bias = self.call.arguments["weight"], self.argument("bias")
@@ -189,6 +189,11 @@ class Site:
         assert isinstance(conv, Conv)
         self._draft.layers[name] = self._draft.layers[conv.layer].only(tuple(outputs))
         return name
+
+    def repeat_output(self, layer: str, count: int) -> str:
+        """Gives a layer of one output channel ``count`` of them, all alike; returns its name."""
+        self._draft.layers[layer] = self._draft.layers[layer].only((0,) * count)
+        return layer
 
     def divide_by_length(self, value: str, eps: float) -> None:
         """Of the layer whose convolution writes ``value``; see ``LayerParameters.length_eps``."""

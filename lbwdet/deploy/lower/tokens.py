@@ -155,6 +155,11 @@ class _Reader:
         source = next(name for name in _names(call) if name in self._tokens)
         axes = self._tokens[source].axes
         last = axes[-1] in (("c",), ()) and "c" not in {n for axis in axes[:-1] for n in axis}
+        if call.op == "linear" and axes == self._pixels_first(source):
+            # All pixels at once, each with its channels together: no token is left.
+            arguments.update(input=self._tokens[source].map, channels_last=True)
+            self._shapes[call.output] = call.shape
+            return [_changed(call, "linear", arguments, call.shape)]
         if call.op in ("linear", "layer_norm") and last:
             arguments.update(input=self._tokens[source].map, per_pixel=True)
             if len(given.get("normalized_shape", [1])) != 1:
@@ -221,6 +226,11 @@ class _Reader:
 
     def _is_plain(self, name: str) -> bool:
         return self._tokens[name].axes == self._plain(self._tokens[name].map)
+
+    def _pixels_first(self, name: str) -> Axes:
+        """The axes of tokens [n, pixels, channels] after ``flatten(1)``."""
+        n, c, *pixels = self._plain(self._tokens[name].map)
+        return n, (*(axis for each in pixels for axis in each), *c)
 
     def _map_shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._sizes[name][axis] for axis in MAP)

@@ -72,17 +72,17 @@ class Graph:
 class Part(nn.Module):
     """Some computation of a model as a module, for parameters keep their names in the model."""
 
-    def __init__(self, model: nn.Module, compute: Callable[[Any, Tensor], Any]) -> None:
+    def __init__(self, model: nn.Module, compute: Callable[..., Any]) -> None:
         super().__init__()
         self.model = model
         self.compute = compute
 
-    def forward(self, sample: Tensor) -> Any:
-        return self.compute(self.model, sample)
+    def forward(self, sample: Tensor, *others: Tensor) -> Any:
+        return self.compute(self.model, sample, *others)
 
 
-def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tensor) -> Graph:
-    """The operations of ``compute(model, sample)``, layers taken as float.
+def trace(model: nn.Module, compute: Callable[..., Any], *samples: Tensor) -> Graph:
+    """The operations of ``compute(model, *samples)``, layers taken as float.
 
     Changes in place become operations with results of their own; what is inside of ``autocast`` is
     there like everything else.
@@ -90,7 +90,7 @@ def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tenso
     Args:
         model: in eval mode; unchanged afterwards.
         compute: returns a tensor, or tuples and lists of tensors.
-        sample: only its shape and type matter.
+        samples: only their shapes and types matter.
 
     Raises:
         ConfigError: the computation depends on values, or is otherwise no plain graph.
@@ -98,7 +98,7 @@ def trace(model: nn.Module, compute: Callable[[Any, Tensor], Any], sample: Tenso
     part = Part(model, compute).eval()
     try:
         with standardized_weights(model), float_layers(model), single_calls(), torch.no_grad():
-            program = torch.export.export(part, (sample,), strict=False)
+            program = torch.export.export(part, samples, strict=False)
             if not all(_is_plain(node) for node in program.graph.nodes):
                 # Takes longer than all the rest, so only where it changes something.
                 program = program.run_decompositions({})

@@ -115,7 +115,10 @@ def outputs_first(weight: Array, layer: LayerParameters) -> Array:
     """A layer's weight with its output channels first, as its convolution has them."""
     if layer.sampled:
         weight = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1, 1, 1)
+    elif layer.channels_last:
+        weight = weight.reshape(len(weight), *layer.kernel, -1).transpose(0, 3, 1, 2)
     elif layer.transposed:
+        weight = weight if weight.ndim == 4 else weight[:, :, None]  # of lines
         weight = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight), 1, 1)
     if layer.in_two:
         weight = np.concatenate([weight, np.zeros_like(weight)])

@@ -16,13 +16,18 @@ def attention(operation: Attention, values: Values) -> str:
     graph = values.graph
 
     def heads(name: str) -> str:
-        depth = _channels(values, name) // operation.heads
-        return graph("Reshape", values.read(name), [0, operation.heads, depth, -1])
+        depth, source = _channels(values, name) // operation.heads, values.read(name)
+        if operation.across:  # the boxes' pixels as those of one image
+            source = graph("Transpose", source, perm=[2, 1, 0, 3])
+        return graph("Reshape", source, [0, operation.heads, depth, -1])
 
     query = graph("Transpose", heads(operation.query), perm=[0, 1, 3, 2])
     logits = graph("Mul", graph("MatMul", query, heads(operation.key)), float(operation.scale))
     weights = graph("Transpose", graph("Softmax", logits, axis=-1), perm=[0, 1, 3, 2])
     mean = graph("MatMul", heads(operation.value), weights)
+    if operation.across:
+        mean = graph("Reshape", mean, [1, _channels(values, operation.value), 1, -1])
+        return values.store(operation.output, graph("Transpose", mean, perm=[3, 1, 2, 0]))
     shape = graph("Shape", values.tensors[operation.query])
     sides = graph("Slice", shape, [2], [4])
     shape = graph("Concat", [0, _channels(values, operation.value)], sides, axis=0)

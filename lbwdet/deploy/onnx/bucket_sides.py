@@ -26,8 +26,8 @@ def by_side(graph: Graph, maps: str, buckets: int) -> str:
 
 
 def as_map(graph: Graph, numbers: str, maps: str) -> str:
-    """Numbers in the order y, x, channel as a map [1, channels, h, w] of the size of ``maps``."""
+    """Numbers in the order n, y, x, channel as a map [n, channels, h, w], the size of ``maps``."""
     shape = graph("Shape", maps)
-    size = graph("Slice", shape, [2], [4])
-    shape = graph("Concat", [1], size, [-1], axis=0)
+    count, size = graph("Slice", shape, [0], [1]), graph("Slice", shape, [2], [4])
+    shape = graph("Concat", count, size, [-1], axis=0)
     return graph("Transpose", graph("Reshape", numbers, shape), perm=(0, 3, 1, 2))

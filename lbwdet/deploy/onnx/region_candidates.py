@@ -13,6 +13,9 @@ def region_candidates(operation: RegionCandidates, values: Values) -> str:
     scores = _scores(operation, values)
     above = graph("Greater", graph("Reshape", scores, [-1]), float(operation.score_threshold))
     pair = rows.where(graph, above)
+    if operation.best:
+        found = graph("Gather", graph("Reshape", scores, [-1]), pair)
+        pair = graph("Gather", pair, rows.best_first(graph, found, operation.best)[1])
     box, label = graph("Div", pair, classes), graph("Mod", pair, classes)
     deltas = graph("Reshape", values.read(operation.deltas), [-1, 4])
     decoded = decode(
@@ -23,12 +26,19 @@ def region_candidates(operation: RegionCandidates, values: Values) -> str:
     )
     kept = graph("Gather", graph("Reshape", scores, [-1]), pair)
     label = graph.cast(label, TensorProto.FLOAT)
-    return rows.join(graph, decoded, kept, label, graph("Mul", label, 0.0))
+    if operation.factors is not None:
+        factors = graph("Reshape", values.read(operation.factors), [-1])
+        kept = graph("Mul", kept, graph("Gather", factors, box))
+    number = graph.cast(box, TensorProto.FLOAT)
+    level = number if operation.numbered else graph("Mul", label, 0.0)
+    return rows.join(graph, decoded, kept, label, level)
 
 
 def _scores(operation: RegionCandidates, values: Values) -> str:
     """float32 [n, C]."""
     graph, classes = values.graph, operation.num_classes
+    if operation.activation == "sigmoid":
+        return graph("Sigmoid", graph("Reshape", values.read(operation.scores), [-1, classes]))
     if operation.activation == "softmax":
         logits = graph("Reshape", values.read(operation.scores), [-1, classes + 1])
         return graph("Slice", graph("Softmax", logits, axis=1), [0], [classes], [1])

@@ -15,6 +15,8 @@ def roi_align(operation: RoIAlign, values: Values) -> str:
     graph, boxes = values.graph, values.read(operation.boxes)
     mode = "half_pixel" if operation.aligned else "output_half_pixel"
     level = _level(graph, operation, boxes)
+    if operation.box_scale != 1:
+        boxes = _scaled(graph, boxes, operation.box_scale)
     features, origin = [], []
     for index, name in enumerate(operation.inputs):
         members = rows.where(graph, graph("Equal", level, index))
@@ -38,6 +40,13 @@ def roi_align(operation: RoIAlign, values: Values) -> str:
     _, order = graph.several("TopK", 2, places, graph("Shape", places), axis=0, largest=0)
     pooled = graph("Gather", graph("Concat", *features, axis=0), order)
     return values.store(operation.output, pooled)
+
+
+def _scaled(graph: Graph, boxes: str, factor: float) -> str:
+    first, second = graph.several("Split", 2, boxes, [2, 2], axis=1)
+    middle = graph("Mul", graph("Add", first, second), 0.5)
+    reach = graph("Mul", graph("Mul", graph("Sub", second, first), float(factor)), 0.5)
+    return graph("Concat", graph("Sub", middle, reach), graph("Add", middle, reach), axis=1)
 
 
 def _level(graph: Graph, operation: RoIAlign, boxes: str) -> str:

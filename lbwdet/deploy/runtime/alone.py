@@ -46,7 +46,7 @@ def check_alone(example: Example) -> Value | None:
         kind = roles[name].kind
         if kind in (Kind.BOXES, Kind.CANDIDATES):
             classes = getattr(example.operation, "num_classes", random_cases.CLASSES)
-            given[name] = Rows(kind, classes)
+            given[name] = Rows(kind, classes, count=len(array))
         else:
             n, h, w, c = array.shape
             # Of boxes alone one could not tell the maps that are cut from.

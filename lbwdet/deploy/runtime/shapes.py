@@ -92,11 +92,15 @@ class Rows:
         kind: BOXES or CANDIDATES.
         classes: of candidates: how many classes their labels name.
         origin: names the rows of which these are others' versions, one for each; '' if of none.
+        count: how many there are, if that does not depend on the image; else 0.
+        numbered: names the boxes whose numbers are the levels of candidates; '' if levels are none.
     """
 
     kind: Kind
     classes: int = 1
     origin: str = ""
+    count: int = 0
+    numbered: str = ""
 
     @property
     def columns(self) -> int:
@@ -175,6 +179,12 @@ class Shapes:
         """The rows that others are versions of: two have as many if these are the same."""
         value = self.values.get(rows)
         return value.origin or rows if isinstance(value, Rows) else rows
+
+    def count(self, rows: str) -> int:
+        """How many rows there are in every image; 0 if that depends on it."""
+        value = self.values[rows]
+        assert isinstance(value, Rows)
+        return value.count
 
     def map_of_rows(self, name: str, rows: str) -> Map:
         """A map of one pixel for each of some boxes."""

@@ -9,6 +9,7 @@ import torch
 from mmcv.transforms import Compose
 from mmdet.models import SSDHead
 from mmdet.models.data_preprocessors import DetDataPreprocessor
+from mmdet.models.roi_heads.mask_heads import fcn_mask_head
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -62,7 +63,7 @@ def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
         report: gets also ``real_error``, ``map_error``, ``matched`` and ``score_difference``, see
             :mod:`.agreement`.
     """
-    with _telling(report):
+    with _telling(report), _masks_beside_the_image():
         report("doing", "build")
         settings = subject["model"].get("data_preprocessor", {})
         model: Any = _able_to_predict(_alone(build(subject["model"]), settings))
@@ -127,6 +128,25 @@ def _able_to_predict(model: Any) -> Any:
         if isinstance(part, SSDHead) and not hasattr(part, "loss_cls"):
             part.loss_cls = None
     return model
+
+
+@contextlib.contextmanager
+def _masks_beside_the_image() -> Iterator[None]:
+    """Inside the block, masks of boxes beside the image are empty; MMDetection 3.3 fails at them.
+
+    Random weights lead to such boxes where none is clipped. All pixels are looked at in the place
+    of those of the box, of which there are less than none.
+    """
+    paste = fcn_mask_head._do_paste_mask
+
+    def of_all_pixels(masks: Tensor, boxes: Tensor, height: int, width: int, **_: Any) -> Any:
+        return paste(masks, boxes, height, width, skip_empty=False)
+
+    fcn_mask_head._do_paste_mask = of_all_pixels
+    try:
+        yield
+    finally:
+        fcn_mask_head._do_paste_mask = paste
 
 
 @contextlib.contextmanager

@@ -84,7 +84,8 @@ class Lowering:
             for name, layer in part.layers.items()
         }
         run = Run({}, layers, np.zeros((1, 1, 3), np.uint8))
-        run.values["input"] = sample.permute(0, 2, 3, 1).numpy()
+        pixels = sample if sample.dim() == 4 else sample[..., None, None]
+        run.values["input"] = pixels.permute(0, 2, 3, 1).numpy()
         for operation in part.operations:
             run.values[operation.written] = operation.compute(run)
         with torch.no_grad():
@@ -187,12 +188,11 @@ def two_stage(tiny):
     def build(detector="FasterRCNN", roi_head=None, model=None, mask=None, box_head=None):
         config = tiny_config("unused", "unused", quant=dict(weight=dict(bit_width=4)))
         config.model.detector = detector
-        config.model.update(model or {})
+        config.merge_from_dict({f"model.{key}": value for key, value in (model or {}).items()})
         changes = dict(roi_head or {})
         if mask is not None:
-            changes = dict(
-                mask_roi_extractor=MASK_EXTRACTOR, mask_head={**MASK_HEAD, **mask}, **changes
-            )
+            of_masks = dict(mask_roi_extractor=MASK_EXTRACTOR, mask_head={**MASK_HEAD, **mask})
+            changes = of_masks | changes
             config.model.test_cfg.rcnn.mask_thr_binary = 0.5
         if "num_stages" in changes:
             config.model.train_cfg.rcnn = [config.model.train_cfg.rcnn] * changes["num_stages"]

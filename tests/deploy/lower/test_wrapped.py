@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.models.data_preprocessors import MultiBranchDataPreprocessor, TrackDataPreprocessor
-from mmdet.models.detectors import SoftTeacher
+from mmdet.models.detectors import PanopticFPN, SoftTeacher, TwoStageDetector
 from mmdet.models.mot import QDTrack
 from torch import nn
 
@@ -57,6 +57,24 @@ def test_what_finds_boxes_in_a_tracker(tiny):
     lowered = lower(model, [*pipeline, dict(type="PackTrackInputs")])
     same_program_but_pixels(lowered, tiny.lowered)
     assert lowered.program.operations[0].std == (50.0, 60.0, 70.0)
+
+
+def test_instances_of_a_panoptic_segmentor(tiny, two_stage):
+    """What it segments besides, and fuses with them, is no part of the detector."""
+    mask_rcnn = two_stage("MaskRCNN", mask={})
+    parts = {
+        name: getattr(mask_rcnn, name) for name in ("backbone", "neck", "rpn_head", "roi_head")
+    }
+    model = shell(
+        PanopticFPN, mask_rcnn.data_preprocessor, semantic_head=nn.Conv2d(1, 1, 1), **parts
+    )
+    detector, preprocessor = detector_in(model)
+    assert type(detector) is TwoStageDetector and preprocessor is mask_rcnn.data_preprocessor
+    assert detector.roi_head is model.roi_head and not hasattr(detector, "semantic_head")
+    lowered, expected = (lower(each, tiny.pipeline) for each in (model, mask_rcnn))
+    assert lowered.program == expected.program and lowered.program.has_masks
+    assert isinstance(model, PanopticFPN) and model.with_semantic_head
+    assert not lower(model, tiny.pipeline, boxes_only=True).program.has_masks
 
 
 def test_masks_are_gone_for_a_while(two_stage):

@@ -8,9 +8,10 @@ import torch
 from mmdet.models import SSDHead
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.models.mot import QDTrack
+from mmdet.models.roi_heads.mask_heads import fcn_mask_head
 
 from lbwdet.studies.zoo import deployment
-from lbwdet.studies.zoo.deployment import try_deployment, try_lowering
+from lbwdet.studies.zoo.deployment import _masks_beside_the_image, try_deployment, try_lowering
 from lbwdet.studies.zoo.shipped import load_deployed
 
 
@@ -106,3 +107,14 @@ def test_runs_of_masks_are_compared():
     assert deployment._are_same((one, (one, two)), (one, (one, two)))
     assert not deployment._are_same((one, (one, two)), (one, (one, one)))
     assert not deployment._are_same((one, two), (one,))
+
+
+def test_masks_of_boxes_beside_the_image_are_empty():
+    given = torch.ones(1, 1, 4, 4), torch.tensor([[500.0, 5.0, 600.0, 9.0]]), 20, 30
+    with pytest.raises(RuntimeError, match="bound"):
+        fcn_mask_head._do_paste_mask(*given, skip_empty=True)
+    with _masks_beside_the_image():
+        found, places = fcn_mask_head._do_paste_mask(*given, skip_empty=True)
+    assert found.shape == (1, 20, 30) and not found.any() and places == ()
+    with pytest.raises(RuntimeError, match="bound"):
+        fcn_mask_head._do_paste_mask(*given, skip_empty=True)

@@ -35,9 +35,11 @@ class Attention : public Operation {
         heads_(fields.integer("heads")),
         window_(fields.integer("window")),
         shift_(fields.integer("shift")),
+        across_(fields.flag("across")),
         factor_(fields.real("factor")),
         ratio_(fields.real("ratio")) {
     expect(heads_ > 0 && window_ >= 0 && shift_ >= 0, "no such heads and windows");
+    expect(!across_ || window_ == 0, "windows across boxes");
     if (window_ == 0) return;
     expect(shift_ < window_, "the shift is as large as the window");
     if (fields.has("bias"))
@@ -53,7 +55,8 @@ class Attention : public Operation {
                       key.h >= 1 && key.w >= 1 && query.c / heads_ <= 1 << 14;
     const bool in_windows = window_ == 0 || (query == key && size(key_padding_) == key.c &&
                                              size(value_padding_) == value.c);
-    if (!fits || !in_windows)
+    const bool of_boxes = !across_ || (query.h == 1 && query.w == 1 && key.h == 1 && key.w == 1);
+    if (!fits || !in_windows || !of_boxes)
       throw Error("attention of " + query.text() + " to " + key.text() + " and " + value.text());
     return {query.n, query.h, query.w, value.c};
   }
@@ -132,12 +135,13 @@ class Attention : public Operation {
   // How many keys a query has; a Shape or a Map.
   template <class T>
   std::size_t keys_of(const T& map) const {
+    if (across_) return static_cast<std::size_t>(map.n);
     return window_ ? static_cast<std::size_t>(window_) * window_
                    : static_cast<std::size_t>(map.h) * map.w;
   }
 
   double of_thread(const Shape& key, std::int64_t value_channels) const {
-    const double keys = window_ ? 1.0 * window_ * window_ : 1.0 * key.h * key.w;
+    const double keys = static_cast<double>(keys_of(key));
     const double gathered =
         window_ ? scratch_bytes<std::uint8_t>(keys * static_cast<double>(key.c)) +
                       scratch_bytes<std::uint8_t>(keys * static_cast<double>(value_channels))
@@ -152,7 +156,9 @@ class Attention : public Operation {
              const conv::Map& out, std::int64_t index) const {
     const std::int64_t x = index % query.w, y = index / query.w % query.h;
     const std::int64_t image = index / query.w / query.h;
-    const Keys keys = {key.data + image * key.image_stride,
+    const Keys keys =
+        across_ ? Keys{key.data, value.data, key.image_stride, value.image_stride, key.n, 1}
+                : Keys{key.data + image * key.image_stride,
                        value.data + image * value.image_stride,
                        key.row_stride,
                        value.row_stride,
@@ -250,6 +256,7 @@ class Attention : public Operation {
   }
 
   int heads_, window_, shift_;
+  bool across_;
   float factor_, ratio_;
   std::vector<float> bias_;  // [heads][down][across]
   std::vector<std::uint8_t> key_padding_, value_padding_;

@@ -20,9 +20,9 @@ class BucketConfidence : public Operation {
 
   Shape shape(const Sizes& sizes) const override {
     const Shape& scores = sizes[inputs[0]];
-    if (scores.n != 1 || scores.c % (4 * buckets_) != 0)
+    if (scores.c % (4 * buckets_) != 0)
       throw Error("scores of " + scores.text() + " for " + std::to_string(buckets_) + " buckets");
-    return {1, scores.h, scores.w, scores.c / (4 * buckets_)};
+    return {scores.n, scores.h, scores.w, scores.c / (4 * buckets_)};
   }
 
   double work(const Sizes& sizes) const override {
@@ -32,11 +32,13 @@ class BucketConfidence : public Operation {
 
   void run(Frame& frame) const override {
     const conv::FloatMap& scores = frame.floats(inputs[0]);
-    const conv::FloatMap& out = frame.begin_floats(output, 1);
-    frame.pool.parallel(scores.h, 1, [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t y = begin; y < end; ++y) {
-        const float* from = scores.data + y * scores.row_stride;
-        float* const to = out.data + y * out.row_stride;
+    const conv::FloatMap& out = frame.begin_floats(output, scores.n);
+    const std::int64_t rows = static_cast<std::int64_t>(scores.n) * scores.h;
+    frame.pool.parallel(rows, 1, [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        const std::int64_t image = row / scores.h, y = row % scores.h;
+        const float* from = scores.data + image * scores.image_stride + y * scores.row_stride;
+        float* const to = out.data + image * out.image_stride + y * out.row_stride;
         for (int anchor = 0; anchor < out.w * out.c; ++anchor) {
           float total = 0;
           for (int side = 0; side < 4; ++side, from += buckets_) total += sure(from, frame.loops);

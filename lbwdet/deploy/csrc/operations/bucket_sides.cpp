@@ -20,22 +20,26 @@ class BucketSides : public Operation {
 
   Shape shape(const Sizes& sizes) const override {
     const Shape &scores = sizes[inputs[0]], &offsets = sizes[inputs[1]];
-    if (scores != offsets || scores.n != 1 || scores.c % (4 * buckets_) != 0)
+    if (scores != offsets || scores.c % (4 * buckets_) != 0)
       throw Error("scores of " + scores.text() + " and offsets of " + offsets.text() + " for " +
                   std::to_string(buckets_) + " buckets");
-    return {1, scores.h, scores.w, scores.c / buckets_};
+    return {scores.n, scores.h, scores.w, scores.c / buckets_};
   }
 
   double work(const Sizes& sizes) const override { return sizes[inputs[0]].size(); }
 
   void run(Frame& frame) const override {
     const conv::FloatMap &scores = frame.floats(inputs[0]), &offsets = frame.floats(inputs[1]);
-    const conv::FloatMap& out = frame.begin_floats(output, 1);
-    frame.pool.parallel(scores.h, 4, [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t y = begin; y < end; ++y) {
-        const float* score = scores.data + y * scores.row_stride;
-        const float* offset = offsets.data + y * offsets.row_stride;
-        float* to = out.data + y * out.row_stride;
+    expect(scores.n == offsets.n, "scores and offsets differ in number");
+    const conv::FloatMap& out = frame.begin_floats(output, scores.n);
+    const std::int64_t rows = static_cast<std::int64_t>(scores.n) * scores.h;
+    frame.pool.parallel(rows, 4, [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        const std::int64_t image = row / scores.h, y = row % scores.h;
+        const float* score = scores.data + image * scores.image_stride + y * scores.row_stride;
+        const float* offset =
+            offsets.data + image * offsets.image_stride + y * offsets.row_stride;
+        float* to = out.data + image * out.image_stride + y * out.row_stride;
         const int sides = out.w * out.c;
         for (int side = 0; side < sides; ++side, score += buckets_, offset += buckets_) {
           const auto best = std::max_element(score, score + buckets_) - score;

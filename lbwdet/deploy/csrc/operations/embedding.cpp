@@ -6,11 +6,17 @@
 namespace lbw {
 namespace {
 
+std::vector<int> inputs_of(const Fields& fields) {
+  if (!fields.has("boxes")) return {};
+  return {fields.value("boxes", Kind::floats)};
+}
+
 class Embedding : public Operation {
  public:
   explicit Embedding(const Fields& fields)
-      : Operation({}, fields.value("output", Kind::bytes)),
+      : Operation(inputs_of(fields), fields.value("output", Kind::bytes)),
         shape_{1, fields.integer("height"), fields.integer("width"), fields.integer("channels")} {
+    if (!inputs.empty()) shape_ = {shape_.h * shape_.w, 1, 1, shape_.c};
     const auto bytes = fields.bytes("bytes");
     bytes_.assign(bytes.begin(), bytes.end());
     expect(shape_.size() == static_cast<double>(bytes_.size()), "there is not a number for each");
@@ -19,13 +25,21 @@ class Embedding : public Operation {
       expect(byte <= fields.description(output).maximum, "a number is above the maximum");
   }
 
-  Shape shape(const Sizes&) const override { return shape_; }
+  Shape shape(const Sizes& sizes) const override {
+    if (!inputs.empty() && sizes[inputs[0]].n != shape_.n)
+      throw Error("pixels of " + shape_.text() + " for boxes of " + sizes[inputs[0]].text());
+    return shape_;
+  }
 
   void run(Frame& frame) const override {
-    const conv::Map& out = frame.begin_bytes(output, 1);
+    const int count = static_cast<int>(shape_.n);
+    if (!inputs.empty()) expect(frame.floats(inputs[0]).n == count, "boxes differ in number");
+    const conv::Map& out = frame.begin_bytes(output, count);
     const std::size_t line = static_cast<std::size_t>(out.w) * out.c;
-    for (std::int64_t y = 0; y < out.h; ++y)
-      std::memcpy(out.data + y * out.row_stride, bytes_.data() + y * line, line);
+    const std::uint8_t* from = bytes_.data();
+    for (std::int64_t image = 0; image < count; ++image)
+      for (std::int64_t y = 0; y < out.h; ++y, from += line)
+        std::memcpy(out.data + image * out.image_stride + y * out.row_stride, from, line);
   }
 
  private:

@@ -28,7 +28,8 @@ class RoIAlign : public Operation {
         size_(fields.integer("size")),
         sampling_ratio_(fields.integer("sampling_ratio")),
         finest_scale_(fields.real("finest_scale")),
-        aligned_(fields.flag("aligned")) {
+        aligned_(fields.flag("aligned")),
+        box_scale_(fields.real("box_scale")) {
     expect(levels_ > 0, "it reads no map");
     expect(size_ > 0, "size must be positive");
   }
@@ -76,8 +77,9 @@ class RoIAlign : public Operation {
       RoiGrid x(size_, width, memory), y(size_, height, memory);
       float* const lines = memory.take<float>(static_cast<std::size_t>(height) * size_ * kRoiLanes);
       for (std::int64_t i = begin; i < end; ++i) {
-        const float* const box = boxes.data + 4 * i;
-        const std::size_t level = level_of(box);
+        const std::size_t level = level_of(boxes.data + 4 * i);
+        float box[4];
+        scale(boxes.data + 4 * i, box);
         const conv::Map& map = frame.bytes(inputs[level]);
         std::uint8_t* const target = out.data + i * out.image_stride;
         if (!x.compute(box[0], box[2], scales_[level], sampling_ratio_, map.w, aligned_) ||
@@ -119,12 +121,26 @@ class RoIAlign : public Operation {
     return level;
   }
 
+  // What is read of a box.
+  void scale(const float* box, float* scaled) const {
+    for (int axis = 0; axis < 2; ++axis) {
+      const float first = box[axis], second = box[axis + 2];
+      scaled[axis] = first;
+      scaled[axis + 2] = second;
+      if (box_scale_ == 1) continue;
+      const float middle = (first + second) * 0.5f, reach = (second - first) * box_scale_ * 0.5f;
+      scaled[axis] = middle - reach;
+      scaled[axis + 2] = middle + reach;
+    }
+  }
+
   int boxes_;
   std::size_t levels_;
   std::vector<float> scales_, ratios_;  // 1 / stride; scale of the map over that of the output
   int size_, sampling_ratio_;
   float finest_scale_;
   bool aligned_;
+  float box_scale_;
 };
 
 const Registered<RoIAlign> registered("RoIAlign");

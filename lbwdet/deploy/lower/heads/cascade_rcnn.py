@@ -9,14 +9,21 @@ from mmdet.models import CascadeRoIHead
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
-from lbwdet.deploy.lower.cutting import cut, cut_levels, read_align, sample_of
+from lbwdet.deploy.lower.cutting import Align, cut, cut_levels, read_align, sample_of
 from lbwdet.deploy.lower.head import Head, head
 from lbwdet.deploy.lower.mask_branch import MaskBranch
-from lbwdet.deploy.lower.settings import check_type, read_coder
-from lbwdet.deploy.lower.two_stage import PROPOSALS, TwoStage, check_box_head, proposal_maps
+from lbwdet.deploy.lower.settings import check_type
+from lbwdet.deploy.lower.two_stage import (
+    PROPOSALS,
+    TwoStage,
+    add_deltas,
+    check_box_head,
+    proposal_maps,
+    read_region_coder,
+    region_maps,
+)
 from lbwdet.deploy.runtime.operations.mean import Mean
 from lbwdet.deploy.runtime.operations.refine import Refine
-from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 
 
 @head("CascadeRoIHead", ("CascadeRCNN", "TwoStageDetector"))
@@ -34,6 +41,7 @@ class CascadeRCNN(Head):
         roi_head = model.roi_head
         check_type("roi_head", roi_head, self.base, *self.methods)
         heads, extractors = list(roi_head.bbox_head), list(roi_head.bbox_roi_extractor)
+        self._box_heads = heads
         self._aligns, self._samples, self._refines = [], [], []
         for stage, (box_head, extractor) in enumerate(zip(heads, extractors, strict=True)):
             name = f"roi_head.bbox_head.{stage}"
@@ -47,7 +55,7 @@ class CascadeRCNN(Head):
         self._two_stage = TwoStage(model, self.base, name, heads[last], self.cut, self.masks)
         self._levels = cut_levels(roi_head)
 
-    def cut(self, program: Building, align: RoIAlign, boxes: str, levels: Sequence[str]) -> str:
+    def cut(self, program: Building, align: Align, boxes: str, levels: Sequence[str]) -> str:
         """Adds the features of regions; see :func:`~lbwdet.deploy.lower.cutting.cut`."""
         return cut(program, align, boxes, levels)
 
@@ -61,7 +69,7 @@ class CascadeRCNN(Head):
         levels = maps[: self._levels]
         boxes = self._two_stage.add_proposals(program, maps[self._levels :])
         every: list[str] = []
-        deltas = ""
+        deltas, factors = "", None
         for stage, align in enumerate(self._aligns):
             if stage:
                 refine = self._refines[stage - 1]
@@ -70,18 +78,20 @@ class CascadeRCNN(Head):
                 boxes = refine.output
             features = self.cut(program, align, boxes, levels)
             compute = functools.partial(_network, stage)
-            found, deltas = program.trace(compute, self._samples[stage], features)
+            found, *predicted = program.trace(compute, self._samples[stage], features)
+            deltas, factors = add_deltas(
+                program, self._box_heads[stage], predicted, f"detections.{stage}"
+            )
             every.append(found)
         program.add(Mean(tuple(every), "scores"))
-        self._two_stage.add_detections(program, "scores", deltas, boxes, levels)
+        self._two_stage.add_detections(program, "scores", deltas, boxes, levels, factors)
 
 
 def _read_refine(name: str, box_head: Any, output: str) -> Refine:
     classes = 1 if box_head.reg_class_agnostic else int(box_head.num_classes)
-    coder = read_coder(f"{name}.bbox_coder", box_head.bbox_coder)
+    coder = read_region_coder(name, box_head)
     return Refine(deltas="", boxes="", output=output, coder=coder, num_classes=classes)
 
 
 def _network(stage: int, model: Any, features: Tensor) -> tuple[Tensor, ...]:
-    scores, deltas = model.roi_head.bbox_head[stage](features)
-    return scores, deltas
+    return region_maps(model.roi_head.bbox_head[stage], features)

@@ -8,14 +8,13 @@ from mmdet.models.roi_heads import HybridTaskCascadeRoIHead
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
-from lbwdet.deploy.lower.cutting import cut, cut_levels, read_align
+from lbwdet.deploy.lower.cutting import Align, cut, cut_levels, read_align
 from lbwdet.deploy.lower.head import head
 from lbwdet.deploy.lower.heads.cascade_rcnn import CascadeRCNN
 from lbwdet.deploy.lower.mask_branch import MaskBranch, Stage, read_stage
 from lbwdet.deploy.lower.two_stage import proposal_maps
 from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.operations.average_pool import AveragePool
-from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.errors import ConfigError
 
 BOXES, MASKS = "bbox", "mask"  # of MMDetection's semantic_fusion
@@ -56,9 +55,9 @@ class HybridTaskCascade(CascadeRCNN):
         """The kinds of heads whose regions have semantic features, too."""
         return _fused(roi_head)
 
-    def cut(self, program: Building, align: RoIAlign, boxes: str, levels: Sequence[str]) -> str:
+    def cut(self, program: Building, align: Align, boxes: str, levels: Sequence[str]) -> str:
         features = cut(program, align, boxes, levels)
-        if (MASKS if features.startswith("masks") else BOXES) not in self._fused:
+        if (MASKS if align.output.startswith("masks") else BOXES) not in self._fused:
             return features
         semantic, fused = f"{features}.semantic", f"{features}.fused"
         cut(program, replace(self._semantic, output=semantic), boxes, levels[-1:])

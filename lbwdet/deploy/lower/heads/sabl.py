@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from mmdet.models.dense_heads import SABLRetinaHead
-from mmdet.models.task_modules import BucketingBBoxCoder
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.head import head
 from lbwdet.deploy.lower.one_stage import BoxMaps, OneStage
-from lbwdet.deploy.lower.settings import Priors, TestConfig, check_exactly, read_anchors
+from lbwdet.deploy.lower.region_buckets import read_bucket_coder
+from lbwdet.deploy.lower.settings import Priors, TestConfig, read_anchors
 from lbwdet.deploy.runtime.coders import DistanceCoder
 from lbwdet.deploy.runtime.operations.bucket_confidence import BucketConfidence
 from lbwdet.deploy.runtime.operations.bucket_sides import BucketSides
@@ -34,10 +34,7 @@ class SABL(OneStage):
 
     def coder(self, head: Any) -> DistanceCoder:
         """Buckets divide a box that is ``scale_factor`` times as large as the anchor."""
-        coder = head.bbox_coder
-        check_exactly("bbox_head.bbox_coder", coder, BucketingBBoxCoder)
-        size = float(coder.scale_factor) / int(coder.num_buckets)
-        return DistanceCoder(size, bool(coder.clip_border), inset=1.0, of_prior=True)
+        return read_bucket_coder("bbox_head.bbox_coder", head.bbox_coder)
 
     def candidates(self, head: Any, config: TestConfig) -> Candidates:
         return replace(super().candidates(head, config), plain_factors=True)

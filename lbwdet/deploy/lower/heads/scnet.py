@@ -8,14 +8,13 @@ from mmdet.models.roi_heads import SCNetRoIHead
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
-from lbwdet.deploy.lower.cutting import Cut, cut_levels, read_align, sample_of
+from lbwdet.deploy.lower.cutting import Align, Cut, cut_levels, read_align, sample_of
 from lbwdet.deploy.lower.head import head
 from lbwdet.deploy.lower.heads.htc import BOXES, HybridTaskCascade
 from lbwdet.deploy.lower.heads.htc import MASKS as OF_MASKS
 from lbwdet.deploy.lower.mask_branch import MASKS, MaskBranch
 from lbwdet.deploy.lower.two_stage import proposal_maps
 from lbwdet.deploy.runtime.operations.add import Add
-from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.errors import ConfigError
 
 RELAY = f"{MASKS}.relay"
@@ -32,9 +31,7 @@ class RelayedMasks(MaskBranch):
         self._cut_regions = cut
         super().__init__(model, base, self._relayed)
 
-    def _relayed(
-        self, program: Building, align: RoIAlign, boxes: str, levels: Sequence[str]
-    ) -> str:
+    def _relayed(self, program: Building, align: Align, boxes: str, levels: Sequence[str]) -> str:
         features = self._cut_regions(program, align, boxes, levels)
         of_boxes = self._cut_regions(program, self._box_align, boxes, levels)
         (relay,) = program.trace(_relay, self._box_sample, of_boxes)

@@ -64,8 +64,9 @@ def linear(site: Site) -> Conv:
         raise site.refused(f"to a tensor of shape {list(site.call.shape)}")
     _, height, width = site.map(source)
     kernel = (1, 1) if per_pixel else (height, width)
+    pixels_first = bool(site.argument("channels_last"))
     return Conv(
-        layer=site.add_layer(kernel, site.call.shape[1]),
+        layer=site.add_layer(kernel, site.call.shape[1], channels_last=pixels_first),
         input=source,
         output=site.output,
         kernel=kernel,

@@ -45,18 +45,18 @@ def group_norm(site: Site) -> GroupNorm:
 
 @rule("layer_norm", "native_layer_norm")
 def layer_norm(site: Site) -> GroupNorm:
-    """One group of all channels: of tokens, pixel by pixel; of gates, maps of one pixel."""
+    """One group of all channels: of tokens, pixel by pixel; of gates and vectors, their pixel."""
     shape, axes = list(site.shape("input")), list(site.argument("normalized_shape"))
     if site.argument("per_pixel"):
         return replace(_group_norm(site, 1), per_pixel=True)
-    if shape[2:] != [1, 1] or axes != shape[1:]:
+    if shape[2:] not in ([1, 1], []) or axes != shape[1:]:
         raise site.refused(f"over {axes} of a tensor of shape {shape}")
     return _group_norm(site, 1)
 
 
 def _group_norm(site: Site, groups: int) -> GroupNorm:
-    source = site.value("input")
-    if len(site.shape("input")) != 4:
+    source, rank = site.value("input"), len(site.shape("input"))
+    if rank != 4 and not (rank == 2 and site.map(source)[1:] == (1, 1)):
         raise site.refused(f"of a tensor of shape {list(site.shape('input'))}")
 
     def read(name: str, default: float) -> tuple[float, ...]:

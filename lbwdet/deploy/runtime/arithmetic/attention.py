@@ -53,7 +53,7 @@ def attend(
                 logits = logits + bias[:, part]
             if regions is not None:
                 logits = logits + regions[image % len(regions), part]
-            weights = _softmax(logits)
+            weights = softmax_in_order(logits)
             if exact:
                 for j in range(keys):
                     found[image, part] += value[j] * weights[:, :, j].T[:, :, None]
@@ -62,7 +62,7 @@ def attend(
     return found.reshape(n, queries, heads * depth)
 
 
-def _softmax(logits: Array) -> Array:
+def softmax_in_order(logits: Array) -> Array:
     """Over the last axis, in float64; sums one after the other, as cumsum adds them."""
     rows = logits.astype(np.float64)
     powers = exp(np.maximum(rows - rows.max(-1, keepdims=True), -700))

@@ -20,6 +20,16 @@ def levels_of(boxes: Array, finest_scale: float, count: int) -> Array:
     return level
 
 
+def scaled(boxes: Array, factor: float) -> Array:
+    """Boxes [n, 4] whose sides are longer by a factor, around the same middles."""
+    if factor == 1:
+        return boxes
+    half = np.float32(0.5)
+    first, second = boxes[:, :2], boxes[:, 2:]
+    middle, reach = (first + second) * half, (second - first) * np.float32(factor) * half
+    return np.concatenate([middle - reach, middle + reach], 1)
+
+
 def axis_weights(
     first: np.float32,
     second: np.float32,

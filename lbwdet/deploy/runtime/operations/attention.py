@@ -10,7 +10,7 @@ from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Length, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.quantization import rounded
-from lbwdet.deploy.runtime.shapes import Map, Shapes
+from lbwdet.deploy.runtime.shapes import ONE, Map, Shapes
 
 MAX_DEPTH = 1 << 14  # channels of a head: sums of so many products fit 32 bits
 OTHER_REGION = np.float32(-100)
@@ -52,6 +52,8 @@ class Attention(Operation):
     places fall into windows. Of a side, places before the last window, those of the last window's
     first w - s, and the others are three regions; a key whose region (down or right) is not the
     query's has ``logit = logit + -100``, after the bias.
+
+    With ``across``, maps are those of boxes, of one pixel each, and all boxes' pixels are keys.
     """
 
     float32: ClassVar[str] = "attention: a softmax of products, and sums with its weights"
@@ -67,6 +69,7 @@ class Attention(Operation):
     bias: Numbers = ()
     key_padding: Numbers = ()
     value_padding: Numbers = ()
+    across: bool = False
 
     def infer(self, shapes: Shapes) -> Map:
         query, key, value = (shapes.map(name) for name in (self.query, self.key, self.value))
@@ -83,6 +86,10 @@ class Attention(Operation):
         shapes.expect(
             query.channels // self.heads <= MAX_DEPTH,
             f"a head has {query.channels // self.heads} channels; allowed are {MAX_DEPTH}",
+        )
+        shapes.expect(
+            not self.across or (query.size == key.size == (ONE, ONE) and not self.window),
+            "attention across boxes is one of maps of one pixel",
         )
         if self.window:
             self._expect_windows(shapes, query, key, value)
@@ -116,7 +123,9 @@ class Attention(Operation):
         exact = self.output in run.quantizations
         query, key, value = (run.centered(name) for name in (self.query, self.key, self.value))
         factor, ratio = np.float32(self._factor(run)), np.float32(self._ratio(run))
-        if not self.window:
+        if not query.size:
+            result = np.zeros((*query.shape[:3], value.shape[-1]), np.float32)
+        elif not self.window:
             found = attend(Tokens(*map(self._tokens, (query, key, value))), factor, exact=exact)
             result = found.reshape(*query.shape[:3], value.shape[-1])
         else:
@@ -126,7 +135,8 @@ class Attention(Operation):
     def _tokens(self, x: Array) -> Array:
         """[n, height, width, channels] as [n, pixels, heads, channels of a head]."""
         n, height, width, channels = x.shape
-        return x.reshape(n, height * width, self.heads, channels // self.heads)
+        images, pixels = (1, n) if self.across else (n, height * width)
+        return x.reshape(images, pixels, self.heads, channels // self.heads)
 
     def _windows(
         self, run: Run, query: Array, key: Array, value: Array, factor: np.float32, exact: bool
@@ -220,8 +230,9 @@ class Attention(Operation):
     def example(cls, random: np.random.Generator) -> Example:
         heads, window = int(random.integers(1, 4)), int(random.choice([0, 0, 1, 3, 4]))
         channels = [heads * int(count) for count in random.integers(1, 20, 2)]
-        n = int(random.integers(1, 3))
-        sides = random.integers(1, 11, (2, 2)).tolist()
+        across = not window and bool(random.random() < 0.4)
+        n = int(random.integers(1, 9 if across else 3))
+        sides = [[1, 1], [1, 1]] if across else random.integers(1, 11, (2, 2)).tolist()
         if window:
             sides[1] = sides[0]
         values = {
@@ -237,7 +248,8 @@ class Attention(Operation):
             name: random_cases.quantization_of(random, x) for name, x in values.items()
         }
         quantizations["y"] = random_cases.output_quantization(random)
-        operation = cls("q", "k", "v", "y", heads, float(random.choice([0.001, 0.02, 1.0])))
+        scale = float(random.choice([0.001, 0.02, 1.0]))
+        operation = cls("q", "k", "v", "y", heads, scale, across=across)
         if window:
             offsets = heads * (2 * window - 1) ** 2 if random.integers(2) else 0
             key, value = (tuple(random.normal(0, 1, count).tolist()) for count in channels)

@@ -22,7 +22,7 @@ class BucketConfidence(Operation):
         sure       = p + q if the two are neighbours, else p
         confidence = (((sure_0 + sure_1) + sure_2) + sure_3) * 0.25
 
-    in float32. Output: float32 [1, h, w, A].
+    in float32. Output: float32 [1, h, w, A], or of regions [m, 1, 1, 1].
     """
 
     float32: ClassVar[str] = "a softmax over buckets"
@@ -32,7 +32,7 @@ class BucketConfidence(Operation):
     buckets: Annotated[int, Range(2, 256)]
 
     def infer(self, shapes: Shapes) -> Map:
-        scores = shapes.image_map(self.scores)
+        scores = shapes.map(self.scores)
         return replace(
             scores, channels=check_sides(shapes, scores, self.buckets) // 4, quantization=None
         )
@@ -54,6 +54,6 @@ class BucketConfidence(Operation):
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
-        buckets, shape = int(random.integers(2, 8)), (1, *random.integers(1, 6, 2).tolist())
+        buckets, shape = int(random.integers(2, 8)), tuple(random.integers(1, 6, 3).tolist())
         channels = 4 * buckets * int(random.integers(1, 3))
         return Example(cls("s", "y", buckets), {"s": random_logits(random, (*shape, channels))})

@@ -18,15 +18,16 @@ class BucketSides(Operation):
     """Where each side of a box is, by the best of its buckets: SABL's distances.
 
     Each anchor has four sides, in the order left, right, top, bottom, each n ``buckets``, counted
-    from the outside to the middle. ``scores`` and ``offsets`` are float32 [1, h, w, A * 4 * n]. Of
-    the bucket k with the highest score of its side (ties: the lower)::
+    from the outside to the middle. ``scores`` and ``offsets`` are float32 [1, h, w, A * 4 * n], or
+    of regions [m, 1, 1, 4 * n]. Of the bucket k with the highest score of its side (ties: the
+    lower)::
 
         distance = n_half - ((f32(k) + 0.5) - offset[k])        # of left and top
         distance = n_half - ((f32(k) + 0.5) + offset[k])        # of right and bottom
 
     in float32: from the middle of the anchor, in buckets; ``n_half`` is ``whole / 2``.
 
-    Output: float32 [1, h, w, A * 4], in the order left, top, right, bottom.
+    Output: float32 [1 or m, h, w, A * 4], in the order left, top, right, bottom.
     """
 
     float32: ClassVar[str] = "distances from buckets"
@@ -38,7 +39,7 @@ class BucketSides(Operation):
     whole: Annotated[int, Range(1, 512)]
 
     def infer(self, shapes: Shapes) -> Map:
-        scores, offsets = shapes.image_map(self.scores), shapes.image_map(self.offsets)
+        scores, offsets = shapes.map(self.scores), shapes.map(self.offsets)
         shapes.expect(
             scores == offsets, f"{shown(self.scores)} and {shown(self.offsets)} differ in size"
         )
@@ -58,7 +59,7 @@ class BucketSides(Operation):
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
-        buckets, shape = int(random.integers(1, 8)), (1, *random.integers(1, 6, 2).tolist())
+        buckets, shape = int(random.integers(1, 8)), tuple(random.integers(1, 6, 3).tolist())
         channels = 4 * buckets * int(random.integers(1, 3))
         values = {name: random_logits(random, (*shape, channels)) for name in ("s", "o")}
         return Example(cls("s", "o", "y", buckets, 2 * buckets), values)

@@ -5,10 +5,11 @@ import numpy as np
 
 from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.context import Array, Context, LayerNumbers, Run
-from lbwdet.deploy.runtime.declaration import Kind, Layer, Range, Writes
+from lbwdet.deploy.runtime.declaration import Kind, Layer, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.quantization import rounded
-from lbwdet.deploy.runtime.shapes import Map, Shapes, Side
+from lbwdet.deploy.runtime.shapes import ONE, Map, Shapes, Side
+from lbwdet.errors import shown
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Embedding(Operation):
     float64::
 
         y = clamp(round(f32(real / s_y)) + zp_y, 0, maximum)
+
+    With ``boxes``, of which every image has as many, the pixels are theirs: [n, 1, 1, channels].
     """
 
     layer: Annotated[str, Layer()]
@@ -30,6 +33,7 @@ class Embedding(Operation):
     height: Annotated[int, Range(1, 1 << 15)]
     width: Annotated[int, Range(1, 1 << 15)]
     in_two: bool = False
+    boxes: Annotated[str, Reads(Kind.BOXES)] | None = None
 
     def infer(self, shapes: Shapes) -> Map:
         pixels, channels, *kernel = shapes.weights[self.layer].codes.shape
@@ -38,11 +42,18 @@ class Embedding(Operation):
             f"a weight of {pixels} pixels and a kernel of {tuple(kernel)} is no map of "
             f"{self.height} x {self.width}{', in two terms' if self.in_two else ''}",
         )
-        return Map(channels, Side(0, self.height), Side(0, self.width))
+        if self.boxes is None:
+            return Map(channels, Side(0, self.height), Side(0, self.width))
+        shapes.expect(
+            shapes.count(self.boxes) == self.height * self.width,
+            f"{shown(self.boxes)} are not {self.height * self.width} boxes in every image",
+        )
+        return Map(channels, ONE, ONE, rows=shapes.origin(self.boxes))
 
     def compute(self, run: Run) -> Array:
         stored = self._stored(run)
-        return stored.reshape(1, self.height, self.width, -1)
+        size = (1, self.height, self.width) if self.boxes is None else (len(stored), 1, 1)
+        return stored.reshape(*size, -1)
 
     def constants(self, context: Context) -> dict[str, Constant]:
         stored = self._stored(context)
@@ -72,5 +83,9 @@ class Embedding(Operation):
         in_two = bool(random.integers(2))
         weight = random_cases.weight(random, (height * width * (1 + in_two), channels, 1, 1))
         quantizations = {"y": random_cases.output_quantization(random)}
-        operation = cls("layer", "y", height, width, in_two)
-        return Example(operation, {}, quantizations, {"layer": weight})
+        if random.integers(2):
+            operation = cls("layer", "y", height, width, in_two)
+            return Example(operation, {}, quantizations, {"layer": weight})
+        values = {"boxes": random_cases.boxes(random, height * width, 60, 90)}
+        operation = cls("layer", "y", height, width, in_two, "boxes")
+        return Example(operation, values, quantizations, {"layer": weight})

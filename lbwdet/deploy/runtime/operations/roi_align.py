@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from lbwdet.deploy.runtime import random_cases
-from lbwdet.deploy.runtime.arithmetic.roi_axis import axis_weights, levels_of, pool
+from lbwdet.deploy.runtime.arithmetic.roi_axis import axis_weights, levels_of, pool, scaled
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Length, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
@@ -17,6 +17,10 @@ class RoIAlign(Operation):
 
     Level of a box: with ``s = sqrt(w * h) / finest_scale + 1e-6`` in float32, the number
     of l >= 1 with s >= 2**l, at most the last one.
+
+    With a ``box_scale`` other than 1, what is read is larger than the box by that factor, in
+    float32: ``x1' = (x1 + x2) * 0.5 - ((x2 - x1) * box_scale) * 0.5``, ``x2'`` alike with a sum,
+    and so are y1' and y2'.
 
     Along each axis, in float32, with ``scale = 1 / stride`` of the level: ``start = x1 *
     scale - 0.5``, ``extent = x2 * scale - 0.5 - start``, ``bin = extent / size``, ``grid =
@@ -44,6 +48,7 @@ class RoIAlign(Operation):
     sampling_ratio: Annotated[int, Range(0, 64)]
     finest_scale: Annotated[float, Range(1e-3, 1e6)]
     aligned: bool = True
+    box_scale: Annotated[float, Range(1e-3, 1e3)] = 1.0
 
     def infer(self, shapes: Shapes) -> Map:
         shapes.per_level(self.inputs, self.strides)
@@ -53,13 +58,14 @@ class RoIAlign(Operation):
         # Twice: weights of a bin sum up to one, but for their rounding.
         shapes.expect_reach(2 * max(shapes.ratio(name, self.output) for name in self.inputs))
         side = Side(0, self.size)
-        return Map(channels.pop(), side, side, rows=self.boxes)
+        return Map(channels.pop(), side, side, rows=shapes.origin(self.boxes))
 
     def compute(self, run: Run) -> Array:
         boxes, size = run.values[self.boxes], self.size
         first = run.values[self.inputs[0]]
         pooled = np.zeros((len(boxes), size, size, first.shape[-1]), np.float32)
         levels, ratios = levels_of(boxes, self.finest_scale, len(self.inputs)), self._ratios(run)
+        boxes = scaled(boxes, self.box_scale)
         for level in np.unique(levels):
             features, stride = run.centered(self.inputs[level])[0], self.strides[level]
             for index in np.flatnonzero(levels == level):
@@ -103,6 +109,7 @@ class RoIAlign(Operation):
             sampling_ratio=int(random.integers(0, 3)),
             finest_scale=16.0,
             aligned=bool(random.random() < 0.7),
+            box_scale=float(random.choice([1, 1, 1.3])),
         )
         values["boxes"] = random_cases.boxes(random, int(random.integers(0, 9)), height, width)
         quantizations["y"] = random_cases.output_quantization(random)

@@ -129,7 +129,7 @@ def set_mask_head(model):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: set_nms(m, type="soft_nms"), r"test_cfg.rcnn.nms=.*'soft_nms'.* cannot"),
+        (lambda m: set_nms(m, type="nms_match"), r"test_cfg.rcnn.nms=.*'nms_match'.* cannot"),
         (lambda m: set_nms(m, iou_threshold=0.5, max_num=7), "'max_num': 7"),
         (set_softmax, "rpn_head: softmax scores"),
         (set_unlimited, "test_cfg.rpn.max_per_img=-1 cannot be lowered"),
@@ -175,6 +175,15 @@ def test_seesaw_scores(whole, tiny, two_stage):
     lowered = lower(model, tiny.pipeline)
     whole.check(model, tiny.pipeline, lowered, tiny.image)
     assert lowered.program.operations[-4].activation == "seesaw"
+
+
+@pytest.mark.parametrize("sigmoid", [True, False])
+def test_scores_of_v3det(whole, tiny, two_stage, sigmoid):
+    loss = dict(_delete_=True, type="CrossEntropyCustomLoss", num_classes=2, use_sigmoid=sigmoid)
+    model = two_stage(box_head=dict(loss_cls=loss))
+    lowered = lower(model, tiny.pipeline)
+    whole.check(model, tiny.pipeline, lowered, tiny.image)
+    assert lowered.program.operations[-4].activation == ("sigmoid" if sigmoid else "softmax")
 
 
 def test_layers_of_unit_vectors(whole, tiny, two_stage):

@@ -3,6 +3,7 @@ import pytest
 from lbwdet.deploy.lower import lower
 from lbwdet.deploy.runtime.coders import DistanceCoder
 from lbwdet.errors import ConfigError
+from tests.deploy.lower.test_region_buckets import BOX_HEAD
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +36,17 @@ def test_deltas_are_no_buckets(tiny, sabl, monkeypatch):
     monkeypatch.setattr(sabl.bbox_head, "bbox_coder", object())
     with pytest.raises(ConfigError, match=r"bbox_coder: object .* BucketingBBoxCoder"):
         lower(sabl, tiny.pipeline)
+
+
+def test_stages_of_regions(whole, tiny, two_stage, cascade):
+    settings = cascade()
+    settings["bbox_head"] = [
+        dict(BOX_HEAD, bbox_coder=dict(BOX_HEAD["bbox_coder"], scale_factor=factor))
+        for factor in (1.7, 1.5, 1.3)
+    ]
+    model = two_stage("CascadeRCNN", settings)
+    lowered = lower(model, tiny.pipeline)
+    whole.check(model, tiny.pipeline, lowered, tiny.image)
+    names = [type(operation).__name__ for operation in lowered.program.operations]
+    assert names.count("BucketSides") == 3
+    assert "detections.0.confidence" not in lowered.program.operations[-4].factors

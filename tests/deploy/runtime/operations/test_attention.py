@@ -73,9 +73,20 @@ def test_windows_are_those_of_mmdetection(shift):
         torch.testing.assert_close(attention.proj(found), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_across_boxes_their_pixels_are_those_of_one_map():
+    random = np.random.default_rng(0)
+    values = {n: random.integers(0, 256, (9, 1, 1, 6)).astype(np.uint8) for n in "qkv"}
+    across = Example(dataclasses.replace(OPERATION, across=True), values, CODES)
+    one = {name: x.reshape(1, 1, 9, 6) for name, x in values.items()}
+    expected = compute_alone(Example(OPERATION, one, CODES))
+    assert np.array_equal(compute_alone(across).reshape(expected.shape), expected)
+    assert len(np.unique(expected)) > 5
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (dict(across=True), "attention across boxes is one of maps of one pixel"),
         (dict(heads=4), "6 and 4 channels are no 4 heads"),
         (dict(shift=1), "belong to a window, and there is none"),
         (dict(window=3), "in windows there are as many queries as keys"),

@@ -20,10 +20,22 @@ def test_number_by_number(seed):
     reals = reals / quantization.scale
     whole = np.rint(reals) if quantization.rounding == "nearest" else np.ceil(reals)
     expected = np.clip(whole + quantization.zero_point, 0, quantization.maximum)
-    assert found.shape == (1, case.operation.height, case.operation.width, reals.shape[1])
+    size = (1, case.operation.height, case.operation.width)
+    if case.operation.boxes:
+        size = (len(reals), 1, 1)
+    assert found.shape == (*size, reals.shape[1])
     differ = found.reshape(reals.shape) != expected
     assert differ.mean() < 0.05  # where the last bit of a real decides
     assert np.abs(found.reshape(reals.shape) - expected).max() <= 1
+
+
+def test_pixels_of_other_boxes():
+    cases = (Embedding.example(np.random.default_rng(seed)) for seed in range(20))
+    case = next(case for case in cases if case.operation.boxes)
+    assert check_alone(case).rows == "boxes"
+    values = {"boxes": case.values["boxes"][1:]}
+    with pytest.raises(ArtifactError, match=r"'boxes' are not .* boxes in every image"):
+        check_alone(dataclasses.replace(case, values=values))
 
 
 def test_a_weight_of_another_size():

@@ -4,13 +4,14 @@ import torch
 from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
 
 from lbwdet.deploy.runtime.alone import compute_alone
-from lbwdet.deploy.runtime.arithmetic.boxes import softmax
+from lbwdet.deploy.runtime.arithmetic.boxes import sigmoid, softmax
 from lbwdet.deploy.runtime.coders import DeltaCoder
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
 from lbwdet.deploy.runtime.operations.rescale import Rescale
 from lbwdet.deploy.runtime.operations.suppress import Suppress
 
+SEEDS = 30
 STDS = (0.1, 0.1, 0.2, 0.2)
 
 
@@ -78,13 +79,15 @@ def test_they_are_those_of_mmdetection(seed, class_agnostic):
     assert np.allclose(found[:, 4], expected[:, 4].numpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_against_a_plain_loop(seed):
     case = RegionCandidates.example(np.random.default_rng(seed))
     one, values, rows = case.operation, case.values, []
     for box, prior in enumerate(values["boxes"]):
         logits, classes = values["scores"][box].reshape(1, -1), one.num_classes
-        if one.activation == "seesaw":
+        if one.activation == "sigmoid":
+            scores = sigmoid(logits)[0]
+        elif one.activation == "seesaw":
             scores = softmax(logits[:, :classes])[0] * softmax(logits[:, classes:])[0, 0]
         else:
             scores = softmax(logits)[0]
@@ -93,8 +96,22 @@ def test_against_a_plain_loop(seed):
                 first = 0 if one.class_agnostic else 4 * label
                 deltas = values["deltas"][box, 0, 0, first : first + 4]
                 decoded = one.coder.decode(prior[None], deltas[None], *case.resized)[0]
-                rows.append([*decoded, scores[label], label, 0])
+                rows.append([*decoded, scores[label], label, box if one.numbered else 0])
+                rows[-1].append(box)
+    if one.best:
+        rows = sorted(rows, key=lambda row: -row[4])[: one.best]  # stable
+    rows = [
+        [*row[:4], row[4] * (values["factors"][box, 0, 0, 0] if one.factors else 1), *row[5:]]
+        for *row, box in rows
+    ]
     assert np.array_equal(compute_alone(case), np.array(rows, np.float32).reshape(-1, 7))
+
+
+def test_the_random_cases_meet_everything():
+    cases = [RegionCandidates.example(np.random.default_rng(seed)) for seed in range(SEEDS)]
+    assert {case.operation.activation for case in cases} == {"softmax", "seesaw", "sigmoid"}
+    limited = [c for c in cases if 0 < c.operation.best < len(c.values["boxes"])]
+    assert limited and any(c.operation.numbered for c in limited)
 
 
 def test_the_order_is_that_of_the_boxes_then_of_the_classes():

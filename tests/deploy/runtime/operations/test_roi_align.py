@@ -63,6 +63,21 @@ def test_before_rounding_it_is_torchvisions(ratio):
         assert np.allclose(found, expected[0].permute(1, 2, 0).numpy(), atol=2e-3)
 
 
+def test_larger_boxes_keep_the_level_of_their_own():
+    operation, maps, boxes, quantizations = random_case(2)
+    found = roi_align(replace(operation, box_scale=1.3), maps, boxes, quantizations)
+    middle = (boxes[:, :2] + boxes[:, 2:]) * f32(0.5)
+    reach = (boxes[:, 2:] - boxes[:, :2]) * f32(1.3) * f32(0.5)
+    larger = np.concatenate([middle - reach, middle + reach], 1)
+    # On one map alone there is one level.
+    levels = levels_of(boxes, operation.finest_scale, len(maps))
+    assert (levels != levels_of(larger, operation.finest_scale, len(maps))).any()
+    for level in range(3):
+        one = replace(operation, inputs=(f"p{level}",), strides=STRIDES[level : level + 1])
+        expected = roi_align(one, maps, larger, quantizations)
+        assert np.array_equal(found[levels == level], expected[levels == level])
+
+
 @pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("ratio", [0, 2])
 def test_number_by_number(ratio, aligned):
