@@ -221,7 +221,7 @@ def settings(case: Case, prepared: Prepared, args: Mapping[str, Any]) -> Benchma
         also=[str(artifact) for artifact in prepared.artifacts[1:]],
         profile=True,
         quiet_check=True,
-        throughput=True,
+        throughput=not args["no_throughput"],
     )
 
 
@@ -237,6 +237,7 @@ def main() -> None:
     add("--rounds", type=int, default=7)
     add("--num-calibrate", type=int, default=64, help="images for the int8 of others [64]")
     add("--num-images", type=int, help="only the first N test images for the mAP [all]")
+    add("--no-throughput", action="store_true", help="leave out images per second: half the time")
     add("--isa", help="instruction set of the native engine [the best]")
     add("--work-dir", type=Path, help="[work_dirs/NAME]")
     add("--out", help="[docs/results/NAME_benchmark.json]")

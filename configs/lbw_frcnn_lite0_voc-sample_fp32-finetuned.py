@@ -1,7 +1,2 @@
-# The float model trained on by the schedule of the low-bit ones: their fair opponent.
-_base_ = [
-    './_base_/models/frcnn_lite0_fpn_small.py', './_base_/datasets/voc-sample.py',
-    './_base_/schedules/finetune_2e.py', './_base_/default_runtime.py'
-]
-model = dict(roi_head=dict(bbox_head=dict(num_classes=15)))
-load_from = 'work_dirs/lbw_frcnn_lite0_voc-sample_fp32/epoch_12.pth'
+# The float model trained on, by labels: the low-bit ones' opponent.
+_base_ = ['./_base_/starts/frcnn_lite0_voc-sample.py', './_base_/schedules/pretrained_1e.py']

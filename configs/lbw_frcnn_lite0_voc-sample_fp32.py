@@ -1,5 +1,5 @@
 _base_ = [
-    './_base_/models/frcnn_lite0_fpn_small.py', './_base_/datasets/voc-sample.py',
-    './_base_/schedules/scratch_12e.py', './_base_/default_runtime.py'
+    './_base_/models/frcnn_lite0_fpn_small.py', './_base_/datasets/voc-sample_varied.py',
+    './_base_/schedules/imagenet_8e.py', './_base_/default_runtime.py'
 ]
 model = dict(roi_head=dict(bbox_head=dict(num_classes=15)))

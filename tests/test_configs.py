@@ -24,6 +24,7 @@ from lbwdet.layers import (
     quantized_layers,
     unquantized_weights,
 )
+from lbwdet.layers.quantizable import has_one_input
 from lbwdet.studies.experiment import EXPERIMENTS
 from lbwdet.studies.trained_zoo import SUBJECTS
 from lbwdet.training.build import build_model
@@ -32,7 +33,7 @@ from lbwdet.training.scheme_hook import configured_scheme
 CONFIGS = Path(__file__).parents[1] / "configs"
 NAME = re.compile(
     r"(?P<family>lbw_(?:frcnn(?:_lite0)?|rfcn(?:_r\d+)?|yolox_nano"
-    r"|retinanet|fcos|rtmdet_tiny|mask_rcnn)_"
+    r"|retinanet|fcos|rtmdet_tiny|mask_rcnn|detr)_"
     r"(?P<data>voc|bccd|voc-sample|toy))_(?P<variant>.+)"
 )
 VOC = ("voc", "voc-sample")
@@ -51,12 +52,13 @@ FAMILIES = {
 # detector needs; the others keep the paper's.
 CODES = {"4": "dense", "3": "dense"}
 COMPACT_CODES = CODES | {"6": "two-term", "5": "two-term"}
+TAUGHT = ("lbw_yolox_nano_voc", "lbw_yolox_nano_voc-sample", "lbw_frcnn_lite0_voc-sample")
 ALL = sorted(path.stem for path in CONFIGS.glob("*.py"))
 SCHEMES = {"bcgd": "bcgd", "binary-relax": "binary_relax"}
 # Weights of 4 bits, activations of 8: w4a8; then the estimator of their gradient.
 WIDTHS = re.compile(
     r"(w(?P<weight>\d)a(?P<activation>\d)(_(?P<ste>relu|identity))?"
-    r"|(?P<bits>\d)bit(-(?P<code>paper|two-term)|-nearest)?(_(?P<scheme>bcgd|binary-relax))?)"
+    r"|(?P<bits>\d)bit(-(?P<code>paper|two-term)|-nearest|-moving)?(_(?P<scheme>bcgd|binary-relax))?)"
 )
 LOW_BIT = [name for name in ALL if "fp32" not in name]
 
@@ -93,7 +95,7 @@ def data_of(name: str) -> str:
 def counterpart(name: str) -> str:
     """The float model that is trained by the same schedule."""
     family = family_of(name)
-    if "yolox" in family:  # whose low-bit ones have a teacher
+    if family in TAUGHT:  # the low-bit ones have a teacher
         return f"_base_/starts/{family.removeprefix('lbw_')}_taught"
     return f"{family}_{'fp32' if data_of(name) == 'voc' else 'fp32-finetuned'}"
 
@@ -137,7 +139,7 @@ def test_low_bit_minus_float_is_quantization_only(name):
     }
     start = {"load_from"} if counterpart(name).endswith("_fp32") else set()
     others = {key for key in changed - start if not key.startswith("model.quant.")}
-    others = {key for key in others if key.split(".")[0] not in ("scheme", "custom_hooks")}
+    others = {key for key in others if key.split(".")[0] not in ("scheme", "hooks", "custom_hooks")}
     assert others == {"model.type", "model.detector"}
     assert low["model.type"] == "LBWDetector" and low["model.detector"] == reference["model.type"]
     lines = (CONFIGS / f"{name}.py").read_text().splitlines()
@@ -175,18 +177,20 @@ def test_layers_have_the_bit_width_of_the_name(name):
     said = WIDTHS.fullmatch(NAME.fullmatch(name)["variant"])
     width = said["weight"] or said["bits"]
     layers = quantized_layers(model(name))
-    codes = COMPACT_CODES if "yolox" in name else CODES
+    codes = COMPACT_CODES if re.search("yolox|lite0", name) else CODES
     expected = (int(width), said["code"] or codes.get(width, "paper"))
     assert {(q.bit_width, q.code) for q in (layer.quantizer for layer in layers.values())} == {
         expected
     }
-    assert unquantized_weights(model(name)) == {}
+    assert set(unquantized_weights(model(name))) <= {"query_embedding.weight"}  # of DETR
     inputs = {path.removesuffix(".input_quantizer"): q for path, q in quantizers(name).items()}
-    assert set(inputs) == (set(layers) if said["activation"] else set())
+    read = {path for path, layer in layers.items() if has_one_input(layer)}
+    assert set(inputs) == (read if said["activation"] else set())
     for path, quantizer in inputs.items():
         settings = quantizer.settings
         assert settings.ste == (said["ste"] or "clipped_relu")
-        assert settings.signed_bit_width == 8
+        signed = said["activation"] if "yolox" in name else 8  # it has no ReLU
+        assert settings.signed_bit_width == int(signed)
         image = path == "backbone.conv1"
         assert settings.bit_width == (8 if image else int(said["activation"]))
 
@@ -202,9 +206,10 @@ def test_scheme_of_the_name(name):
     assert scheme.type == SCHEMES.get(said, "projection")
     if scheme.type == "binary_relax":
         # lambda is in the hundreds when the second phase starts.
-        last_relaxed = int(0.75 * 2 * 63) - 1
-        assert 100 < scheme.relax(last_relaxed, 63, 2 * 63) < 1000
-        assert config(name).train_cfg.max_epochs == 2
+        epochs = config(name).train_cfg.max_epochs
+        last_relaxed = int(0.75 * epochs * 63) - 1
+        assert 100 < scheme.relax(last_relaxed, 63, epochs * 63) < 1000
+        assert epochs == (4 if "yolox" in name else 2)
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if "fp32" in name])

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from lbwdet.benchmark.engines import TORCH, engine_specs
 from lbwdet.benchmark.report import markdown, write_plots
 from lbwdet.benchmark.settings import Bench, BenchmarkSettings
-from lbwdet.benchmark.timing import engine_accuracy, time_engines
+from lbwdet.benchmark.timing import Timed, engine_accuracy, time_engines
 from lbwdet.deploy.runtime.artifact import read_artifact
 from lbwdet.files import write_json, write_text
 from lbwdet.images import find_images, read_image
@@ -58,34 +58,40 @@ def benchmark(
     images = _images(settings.source, test_set)
     source, calibration = _calibration(settings, cfg, images)
     specs = list(engine_specs(bench, calibration))
-    parts, details, quiet = time_engines(bench, specs, images)
+
+    def told(timed: Timed, accuracy_set: str | None = None) -> dict[str, Any]:
+        parts, details, quiet = timed
+        result = dict(
+            **_conditions(bench),
+            images=dict(source=settings.source if test_set is None else "test", count=len(images)),
+            calibration=dict(source=source, count=len(calibration)),
+            rounds=settings.rounds,
+            quiet=quiet,
+            accuracy_set=accuracy_set,
+            part={
+                part: dict(
+                    engines={
+                        name: times | dict(mAP_11point=None) | details[name]
+                        for name, times in engines.items()
+                    },
+                    ratio_to_torch_fp32=_ratios(engines),
+                )
+                for part, engines in parts.items()
+            },
+            unavailable=bench.unavailable,
+        )
+        write_json(bench.folder / "benchmark.json", result)
+        return result
+
+    timed = time_engines(bench, specs, images, told)
     accuracy_set = None
     if settings.accuracy and test_set is not None:
         measured = test_set.first(settings.num_accuracy_images)
         for spec in specs:
-            if spec.name in details:
-                details[spec.name] |= engine_accuracy(bench, spec, measured)
+            if spec.name in timed[1]:
+                timed[1][spec.name] |= engine_accuracy(bench, spec, measured)
         accuracy_set = f"{test_set.description}, {len(measured)} images"
-    result = dict(
-        **_conditions(bench),
-        images=dict(source=settings.source if test_set is None else "test", count=len(images)),
-        calibration=dict(source=source, count=len(calibration)),
-        rounds=settings.rounds,
-        quiet=quiet,
-        accuracy_set=accuracy_set,
-        part={
-            part: dict(
-                engines={
-                    name: times | dict(mAP_11point=None) | details[name]
-                    for name, times in engines.items()
-                },
-                ratio_to_torch_fp32=_ratios(engines),
-            )
-            for part, engines in parts.items()
-        },
-        unavailable=bench.unavailable,
-    )
-    write_json(bench.folder / "benchmark.json", result)
+    result = told(timed, accuracy_set)
     write_text(bench.folder / "benchmark.md", markdown(result))
     write_plots(bench.folder / "plots", result)
     return result

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,22 @@ from lbwdet.progress import Progress
 THROUGHPUT_ROUNDS = 5
 THROUGHPUT_SECONDS = 2.0  # of each engine in a round
 Details = dict[str, dict[str, Any]]  # of each engine, by its name
+Timed = tuple[dict[str, Details], Details, dict[str, Any] | None]
 
 
 def time_engines(
-    bench: Bench, specs: Sequence[EngineSpec], images: Sequence[np.ndarray]
-) -> tuple[dict[str, Details], Details, dict[str, Any] | None]:
+    bench: Bench,
+    specs: Sequence[EngineSpec],
+    images: Sequence[np.ndarray],
+    on_timed: Callable[[Timed], object],
+) -> Timed:
     """Latencies by part and engine; what else is known of each engine; whether it was quiet.
+
+    Args:
+        bench, specs: what runs, and how.
+        images: given to each engine.
+        on_timed: gets what is known when latencies are, and throughput, which takes as long
+            again, is still to be measured.
 
     Raises:
         LBWError: no engine can run.
@@ -44,7 +54,7 @@ def time_engines(
             name: dict(load_s=one.load_s, file_bytes=one.spec.file_bytes)
             for name, one in processes.items()
         }
-        quiet = None
+        quiet = noise = None
         if bench.settings.quiet_check:
             quiet = QuietCheck(process.pid for process in processes.values())
         parts = _parts(
@@ -54,16 +64,16 @@ def time_engines(
         )
         if quiet is not None:
             quiet.finish()
+            noise = quiet.report(_samples(parts["end_to_end"], len(files)))
         if bench.settings.throughput:
+            on_timed((parts, details, noise))
             for name, rates in _throughput(bench, processes, files).items():
                 details[name]["images_per_second"] = rates
         for name, process in processes.items():
             details[name]["peak_rss_mb"] = process.ask("memory")["peak_rss_mb"]
         if bench.settings.profile and NATIVE in processes:
             details[NATIVE]["profile"] = processes[NATIVE].ask("profile", files[0])["operations"]
-    if quiet is None:
-        return parts, details, None
-    return parts, details, quiet.report(_samples(parts["end_to_end"], len(files)))
+    return parts, details, noise
 
 
 def _samples(engines: Details, images: int) -> dict[str, np.ndarray]:

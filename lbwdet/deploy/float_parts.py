@@ -43,11 +43,11 @@ def float_parts(program: Program, costs: list[Cost] | None) -> list[FloatPart]:
             index,
             type(operation).__name__,
             operation.written,
-            operation.float32,
+            operation.in_float32(),
             None if costs is None else costs[index].nanoseconds / total,
         )
         for index, operation in enumerate(program.operations)
-        if operation.float32
+        if operation.in_float32()
     ]
 
 

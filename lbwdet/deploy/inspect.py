@@ -173,7 +173,13 @@ def _float_lines(found: Mapping[str, Any]) -> list[str]:
     for part in parts:
         share = "" if part["share"] is None else f"{part['share']:.1%}"
         rows.append(
-            [str(part["index"]), part["operation"], part["output"], part["computes"], share]
+            [
+                str(part["index"]),
+                part["operation"],
+                part["output"] or "detections",
+                part["computes"],
+                share,
+            ]
         )
     return [
         f"float32, apart from scaling and rounding: {len(parts)} operations{total} "

@@ -8,7 +8,7 @@ from lbwdet.layers.calibration import (
     limit_resolutions,
 )
 from lbwdet.layers.input_quantizer import InputQuantizer, ResolutionError, UncalibratedError
-from lbwdet.layers.quant_layer import QuantConv2d, QuantLayer, QuantLinear
+from lbwdet.layers.quant_layer import QuantConv2d, QuantLayer, QuantLinear, project_together
 from lbwdet.layers.quant_relu import QuantReLU
 from lbwdet.layers.quantizable import quantizable_layers, register_quantizable
 from lbwdet.layers.quantize import (
@@ -34,6 +34,7 @@ __all__ = [
     "described_settings",
     "input_quantizers",
     "limit_resolutions",
+    "project_together",
     "quantizable_layers",
     "quantize_",
     "quantize_as_built_",

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 import torch
@@ -89,26 +89,36 @@ class QuantLayer(nn.Module):
         """The weight that the forward pass uses, with the straight-through gradient."""
         if self.quantizer is None:
             return self.weight
-        relax = self.relax if self.training and self.weight.requires_grad else math.inf
-        steps = getattr(self.input_quantizer, "exponents", None)
-        version = 0 if steps is None else steps._version
-        key = (self.quantizer, relax, self.weight.data_ptr(), self.weight._version, version)
+        key = self._projection_key()
         if self._cache is None or self._cache[0] != key:
             # Not an inference tensor, even in inference mode: autograd may meet it later.
             with torch.inference_mode(False), torch.no_grad(), _untraced():
-                quantized = self.in_ones(
-                    self.quantizer.fake_quantize(
-                        self.in_units(self.weight), self._name(), self.channel_axis
-                    )
+                projected = self.quantizer.fake_quantize(
+                    self.in_units(self.weight), self._name(), self.channel_axis
                 )
-                if relax < math.inf:
-                    quantized = torch.lerp(self.weight, quantized, relax / (1 + relax))
-            self._cache = (key, quantized)
+                self._remember(projected)
+        assert self._cache is not None
         quantized = self._cache[1]
         trained = torch.is_grad_enabled() and self.weight.requires_grad
         if trained and torch._C._get_tracing_state() is None:
             quantized = StraightThrough.apply(self.weight, quantized, self.forget_projection)
         return quantized
+
+    def _projection_key(self) -> tuple[WeightQuantizer, float, int, int, int]:
+        """All that the forward pass's weight depends on."""
+        assert self.quantizer is not None
+        relax = self.relax if self.training and self.weight.requires_grad else math.inf
+        steps = getattr(self.input_quantizer, "exponents", None)
+        version = 0 if steps is None else steps._version
+        return self.quantizer, relax, self.weight.data_ptr(), self.weight._version, version
+
+    def _remember(self, projected: Tensor) -> None:
+        """Takes the projection, in :attr:`unit`, for the forward passes that come."""
+        key = self._projection_key()
+        quantized = self.in_ones(projected)
+        if key[1] < math.inf:
+            quantized = torch.lerp(self.weight, quantized, key[1] / (1 + key[1]))
+        self._cache = (key, quantized)
 
     @property
     def input_quantizer(self) -> InputQuantizer | None:
@@ -175,6 +185,33 @@ class QuantLayer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, quantizer={self.quantizer}"
+
+
+def project_together(layers: Iterable[QuantLayer]) -> None:
+    """Computes at once what the forward pass of each layer would compute by itself.
+
+    Raises:
+        NonFiniteWeightError: a weight holds NaN or infinity.
+    """
+    classes: dict[tuple[Any, ...], list[QuantLayer]] = {}
+    for layer in layers:
+        if layer.quantizer is None:
+            continue
+        if layer._cache is None or layer._cache[0] != layer._projection_key():
+            settings = sorted(vars(layer.quantizer).items())
+            key = (type(layer.quantizer), layer.weight.device, *settings)
+            classes.setdefault(key, []).append(layer)
+    for found in classes.values():
+        with torch.inference_mode(False), torch.no_grad():
+            quantizer = found[0].quantizer
+            assert quantizer is not None
+            projected = quantizer.fake_quantize_all(
+                [layer.in_units(layer.weight) for layer in found],
+                [layer._name() for layer in found],
+                [layer.channel_axis for layer in found],
+            )
+            for layer, each in zip(found, projected, strict=True):
+                layer._remember(each)
 
 
 @contextlib.contextmanager

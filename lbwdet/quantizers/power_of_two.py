@@ -31,6 +31,7 @@ from torch import Tensor
 
 from lbwdet.quantizers.base import NonFiniteWeightError, WeightQuantizer
 from lbwdet.quantizers.float_bits import BIAS, exp2
+from lbwdet.quantizers.packing import Packed
 
 _MAGNITUDE_BITS = 0x7FFFFFFF
 _SIGN_BIT = -(1 << 31)
@@ -186,9 +187,20 @@ class PowerOfTwoQuantizer(WeightQuantizer):
     """
 
     solver = "exact"
+    pads_groups = cuts_groups = True  # sums per key are exact in any order
 
     def scale(self, groups: Tensor) -> Tensor:
-        count, total = half_octave_histogram(groups)
+        return self._best(*half_octave_histogram(groups))
+
+    def scale_packed(self, packed: Packed) -> Tensor:
+        count, total = (
+            each.new_zeros(packed.num_groups, _KEYS).index_add_(0, packed.group, each)
+            for each in half_octave_histogram(packed.rows)
+        )
+        return self._best(count, total)
+
+    def _best(self, count: Tensor, total: Tensor) -> Tensor:
+        """The scales whose squared error is least."""
         lowest, highest = used_exponents(count)
         error = squared_error_by_exponent(count, total, self.num_magnitudes, lowest, highest)
         # flip: argmin returns the first minimum, and of equals the larger s is wanted

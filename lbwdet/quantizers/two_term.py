@@ -1,11 +1,13 @@
 """Exact projection onto sums of two powers of two, by search over the scale exponent."""
 
+import functools
+
 import torch
 from torch import Tensor
 
 from lbwdet.quantizers.base import WeightQuantizer, check_finite
 from lbwdet.quantizers.float_bits import exp2, floor_log2
-from lbwdet.quantizers.levels import TWO_TERM
+from lbwdet.quantizers.levels import TWO_TERM, magnitudes
 
 _LOWEST_EXPONENT, _HIGHEST_EXPONENT = -126, 127  # of normal float32
 
@@ -28,6 +30,7 @@ class TwoTermQuantizer(WeightQuantizer):
 
     solver = "exact"
     codes = ("two-term",)
+    pads_groups = True
 
     def __init__(self, bit_width: int, code: str = "two-term", granularity: str = "tensor") -> None:
         super().__init__(bit_width, code, granularity)
@@ -62,7 +65,14 @@ class TwoTermQuantizer(WeightQuantizer):
 
     def _nearest(self, groups: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Zero and the magnitudes, and which of them is each weight's."""
-        values = torch.cat([groups.new_zeros(1), self.magnitudes.to(groups.device)])
-        middles = (values[1:] + values[:-1]) / 2
+        values, middles = _table(self.bit_width, groups.device)
         # A power of two divides exactly, except what is too small for any level.
         return values, torch.bucketize(groups.abs() / scale[:, None], middles, right=True)
+
+
+@functools.cache
+def _table(bit_width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Zero and the magnitudes, and what lies half way between them."""
+    with torch.inference_mode(False):
+        values = torch.tensor([0.0, *magnitudes(bit_width, "two-term")], device=device)
+        return values, (values[1:] + values[:-1]) / 2

@@ -5,13 +5,16 @@ same extra schedule, every low-bit variant and the float model itself are
 trained on. Rows of rounded models show the float detector's weights projected
 without any retraining.
 
-A published detector is there already, the same for every seed. Its low-bit
-variants start from weights that training images without labels chose, which
-have a row of their own, and have a schedule of their own towards its outputs.
+A published detector is there already, the same for every seed, and its low-bit
+variants have a schedule of their own towards its outputs.
+
+Where an experiment says so, low-bit variants start from weights that training
+images without labels chose, which have a row of their own.
 """
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +23,7 @@ from typing import Any
 from lbwdet.bit_plan.post_training import post_train_detector
 from lbwdet.configs import OWN_CONFIGS, load_config
 from lbwdet.errors import ConfigError
-from lbwdet.files import locked, write_json
+from lbwdet.files import atomic_write, locked, write_json
 from lbwdet.measuring.accuracy import detect_all, evaluate
 from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.environment import commit, cpu_name
@@ -28,7 +31,20 @@ from lbwdet.measuring.speed import pinned_threads
 from lbwdet.measuring.testset import load_test_set
 from lbwdet.posttraining import PostTraining
 from lbwdet.studies.weight_settings import with_weight_settings
-from lbwdet.training.jobs import TrainingJob
+from lbwdet.training.jobs import NEVER, TrainingJob
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Low-bit weights chosen by training images without their labels.
+
+    Attributes:
+        images: how many of them.
+        settings: of the choice.
+    """
+
+    images: int = 64
+    settings: PostTraining = dataclasses.field(default_factory=PostTraining)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +58,7 @@ class Experiment:
         rounded: name to quantizer settings, evaluated without retraining.
         more: further variants, trained only when asked for by name.
         published: the base is not trained; its weights are what the first variant loads.
+        start: how images choose what low-bit variants start from; None: from the float weights.
     """
 
     dataset: str
@@ -51,6 +68,7 @@ class Experiment:
     more: tuple[str, ...] = ()
     detector: str = "frcnn"
     published: bool = False
+    start: "Start | None" = None
 
     def config(self, variant: str) -> str:
         return str(OWN_CONFIGS / f"lbw_{self.detector}_{self.dataset}_{variant}.py")
@@ -77,6 +95,13 @@ EXPERIMENTS = {
             *(f"{widths}_{ste}" for widths in ("w4a8", "w4a4") for ste in ("relu", "identity")),
         ),
     ),
+    "bccd_projected": Experiment(
+        dataset="bccd",
+        base="fp32",
+        variants=("fp32-finetuned", "6bit", "4bit"),
+        rounded={},
+        start=Start(),
+    ),
     "voc-sample": Experiment(
         dataset="voc-sample",
         base="fp32",
@@ -92,30 +117,33 @@ EXPERIMENTS = {
         more=(
             *("6bit-paper", "6bit-nearest", "5bit", "4bit-two-term", "2bit"),
             *("w6a8", "w4a8"),
+            *(
+                f"{bits}bit{how}"
+                for bits in (3, 2)
+                for how in ("-moving", "_bcgd", "_binary-relax")
+            ),
+            *(f"w{bits}a4{ste}" for bits in (3, 2) for ste in ("", "_relu", "_identity")),
         ),
         published=True,
+        # More images and positions than lbwdet quantize takes: what low-bit variants of a
+        # published detector start from matters more than their training. It takes 5 GB.
+        start=Start(192, PostTraining(positions=60_000, waiting_bytes=6_000_000_000)),
     ),
     "voc-sample_frcnn_lite0": Experiment(
         dataset="voc-sample",
         detector="frcnn_lite0",
         base="fp32",
         variants=("fp32-finetuned", "6bit", "4bit", "3bit"),
-        rounded={
-            "6bit": dict(bit_width=6),
-            "4bit": dict(bit_width=4, code="dense"),
-            "3bit": dict(bit_width=3, code="dense"),
-        },
+        rounded={},
         more=("w4a8",),
+        start=Start(32),
     ),
 }
 
 
-# Variants that start from the levels nearest to the published weights, for comparison.
-_NEAREST = "-nearest"
-# More images and positions than lbwdet quantize takes: what low-bit variants of a published
-# detector start from matters more than their training. It takes 5 GB of memory.
-_START_IMAGES = 192
-_START = PostTraining(positions=60_000, waiting_bytes=6_000_000_000)
+# Variants that start from the float weights, for comparison: to be trained as they are, or by
+# schemes that move levels.
+_FROM_FLOAT = re.compile(r".*(-nearest|-moving|_bcgd|_binary-relax|a4(_.*)?)")
 
 
 def width_options(width: int) -> dict[str, Any]:
@@ -182,40 +210,49 @@ def run_experiment(
     results = _Results(Path(out or f"docs/results/{name}.json"), experiment, settings.width)
     runs = Path(work_dir or f"work_dirs/experiment/{name}")
 
-    def job(variant: str, seed: int, **options: Any) -> TrainingJob:
+    def job(variant: str, seed: int, teacher: Path | None = None, **options: Any) -> TrainingJob:
         options |= results.overrides | {"randomness.seed": seed}
-        options["train_cfg.val_interval"] = 100  # measured here, once
+        options["train_cfg.val_begin"] = NEVER  # measured here, once
+        if teacher is not None:
+            options |= _taught_by(teacher, experiment.config(variant))
         return TrainingJob(experiment.config(variant), runs / f"seed{seed}" / variant, options)
 
-    def train_all(kind: str, jobs: Mapping[tuple[str, int], TrainingJob]) -> None:
+    def measure(kind: str, key: tuple[str, int], task: TrainingJob) -> None:
+        results.measure(kind, *key, task.config, task.checkpoint)
+
+    def train_all(jobs: Mapping[tuple[str, int], TrainingJob], measured: bool) -> None:
         for task in jobs.values():
             _ = task.checkpoint  # reads the config: not a thing to do in several threads
         with ThreadPoolExecutor(settings.jobs) as pool:
             finished = pool.map(lambda task: task.run(settings.threads), jobs.values())
             try:
-                for (key, task), checkpoint in zip(jobs.items(), finished, strict=True):
-                    results.measure(kind, *key, task.config, checkpoint)
+                for (key, task), _ in zip(jobs.items(), finished, strict=True):
+                    if measured:
+                        measure("trained", key, task)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)  # start no more of them
                 raise
 
-    def start(variant: str, published: Path) -> str:
-        """The published weights as this variant starts from them."""
-        quant = load_config(experiment.config(variant)).model.get("quant")
-        if quant is None or variant.endswith(_NEAREST):
-            return str(published)
+    chosen: list[tuple[str, int, str, Path]] = []
+
+    def start(variant: str, floating: Path, seed: int, folder: Path) -> str:
+        """The float weights as this variant starts from them."""
+        config = experiment.config(variant)
+        quant = load_config(config).model.get("quant")
+        if experiment.start is None or quant is None or _FROM_FLOAT.fullmatch(variant):
+            return str(floating)
         found = post_train_detector(
-            experiment.config(experiment.base),
-            published,
+            results.float_config(runs),
+            floating,
             "train",
-            runs / "projected" / variant,
+            folder / "projected" / variant,
             dict(quant.weight),
-            num=_START_IMAGES,
+            num=experiment.start.images,
             measure=False,
             activation=quant.get("activation"),
-            settings=_START,
+            settings=experiment.start.settings,
         )
-        results.measure("projected", variant, 0, experiment.config(variant), found.checkpoint)
+        chosen.append((variant, seed, config, found.checkpoint))
         return str(found.checkpoint)
 
     tuned = [(variant, seed) for variant in known if variant in variants for seed in settings.seeds]
@@ -225,13 +262,28 @@ def run_experiment(
             results.measure(
                 "published", experiment.base, 0, experiment.config(experiment.base), published
             )
-            starts = {variant: start(variant, published) for variant in variants}
-            train_all("trained", {key: job(*key, load_from=starts[key[0]]) for key in tuned})
-            return results.content
-        bases = {seed: job(experiment.base, seed) for seed in settings.seeds}
-        train_all("scratch", {(experiment.base, seed): task for seed, task in bases.items()})
-        floats = {seed: str(task.checkpoint) for seed, task in bases.items()}
-        train_all("trained", {key: job(*key, load_from=floats[key[1]]) for key in tuned})
+            starts = {variant: start(variant, published, 0, runs) for variant in variants}
+            jobs = {key: job(*key, load_from=starts[key[0]]) for key in tuned}
+            bases = {}
+        else:
+            bases = {seed: job(experiment.base, seed) for seed in settings.seeds}
+            # Measured when others need not wait for it.
+            named = {(experiment.base, seed): task for seed, task in bases.items()}
+            train_all(named, measured=False)
+            jobs = {
+                (variant, seed): job(
+                    variant,
+                    seed,
+                    bases[seed].checkpoint,
+                    load_from=start(variant, bases[seed].checkpoint, seed, runs / f"seed{seed}"),
+                )
+                for variant, seed in tuned
+            }
+        train_all(jobs, measured=True)
+        for seed, task in bases.items():
+            measure("scratch", (experiment.base, seed), task)
+        for variant, seed, config, checkpoint in chosen:
+            results.measure("projected", variant, seed, config, checkpoint)
         for label, weight in experiment.rounded.items():
             for seed, task in bases.items():
                 config = experiment.config(experiment.variants[-1])
@@ -239,11 +291,21 @@ def run_experiment(
     return results.content
 
 
+def _taught_by(checkpoint: Path, config: str) -> dict[str, str]:
+    """Overrides that give a config's hooks this teacher, if they have one."""
+    hooks = load_config(config).get("custom_hooks") or []
+    return {
+        f"custom_hooks.{index}.teacher": str(checkpoint)
+        for index, hook in enumerate(hooks)
+        if "teacher" in hook
+    }
+
+
 class _Results:
     """The JSON file of one experiment: a row per (kind, variant, seed)."""
 
     def __init__(self, path: Path, experiment: Experiment, width: int) -> None:
-        self.path = path
+        self.path, self.experiment = path, experiment
         self.overrides = width_options(width)
         self.content: dict[str, Any] = dict(
             dataset=experiment.dataset, detector=experiment.detector, width=width, rows=[]
@@ -254,6 +316,15 @@ class _Results:
                 f"{path} holds results for width {self.content['width']}, not {width}; "
                 "write to another file"
             )
+
+    def float_config(self, runs: Path) -> str:
+        """The base's config, with the width in it; written below ``runs`` if that is needed."""
+        config = self.experiment.config(self.experiment.base)
+        if not self.overrides:
+            return config
+        with atomic_write(written := runs / f"width{self.content['width']}.py") as temporary:
+            load_config(config, self.overrides).dump(temporary)
+        return str(written)
 
     def _read(self) -> None:
         if self.path.is_file():

@@ -39,6 +39,7 @@ _DETECTORS = {
     "yolox_nano": "YOLOX-Nano with weights from COCO",
     "frcnn_lite0": "Faster R-CNN on EfficientNet-Lite0",
 }
+_TAUGHT = ("yolox_nano", "frcnn_lite0")  # whose low-bit variants have a teacher
 _BASES_OF = {"frcnn_lite0": {"scratch": ", from ImageNet's weights"}}
 _STUDIES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "ste": study_tables,
@@ -49,6 +50,7 @@ _STUDIES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "bulk": bulk_tables,
     "docker": docker_tables,
     "trained-zoo": trained_zoo_table,
+    "training-step": lambda content: training_step_table(content),
 }
 _SUMMARIES: dict[str, Callable[[Mapping[str, Any]], str]] = {"post-training": post_training_summary}
 # <!-- table NAME --> ... <!-- end --> in a page: what stands between is generated; of a benchmark
@@ -130,7 +132,7 @@ def experiment_tables(content: Mapping[str, Any]) -> str:
     reference = {row["seed"]: row for row in trained if row["bit_width"] == 32}
     bases = [*kinds["scratch"], *kinds["published"]]
     before = {row["seed"]: row for row in bases}
-    if kinds["published"]:
+    if content.get("detector") in _TAUGHT:
         taught = [row for row in trained if row["bit_width"] != 32]
         how = f"by labels ({_epochs(list(reference.values()))} epochs), or at low bits towards its "
         how += f"outputs ({_epochs(taught)} epochs)"
@@ -235,6 +237,28 @@ def cost_table(content: Mapping[str, Any]) -> str:
     headings = ("", "median (p10 to p90)", "against float")
     columns = {text: operator.itemgetter(place) for place, text in enumerate(headings)}
     return table(rows, columns) + "\n" + note
+
+
+def training_step_table(content: Mapping[str, Any]) -> str:
+    """What ``benchmarks/training_step.py`` measured, as Markdown."""
+    columns: dict[str, Callable[[Row], object]] = {
+        "detector": lambda row: row["detector"],
+        "": lambda row: "mixed precision" if row["amp"] else "float32",
+        "images": lambda row: " x ".join(map(str, (row["batch_size"], *row["input_size"]))),
+        "float ms (p10 to p90)": lambda row: _milliseconds(row["float_ms"]),
+        "6 bits ms (p10 to p90)": lambda row: _milliseconds(row["low_bit_ms"]),
+        "more": lambda row: f"{row['more']:+.0%}",
+    }
+    note = (
+        f"{content['device']}, {content['cpu']}, {content['threads']} threads; medians of "
+        f"{content['repeats']} iterations each, in turns; torch {content['torch']}, commit "
+        f"{_short(content['commit'])}."
+    )
+    return table(content["rows"], columns, left=2) + "\n" + note
+
+
+def _milliseconds(latency: Mapping[str, float]) -> str:
+    return f"{latency['median']:.0f} ({latency['p10']:.0f} to {latency['p90']:.0f})"
 
 
 def _seconds(latency: Mapping[str, float]) -> str:

@@ -31,7 +31,7 @@ from lbwdet.measuring.coco_accuracy import coco_accuracy
 from lbwdet.measuring.environment import commit, cpu_name
 from lbwdet.measuring.speed import pinned_threads
 from lbwdet.measuring.testset import load_test_set
-from lbwdet.training.jobs import TrainingJob
+from lbwdet.training.jobs import NEVER, TrainingJob
 
 IMAGES = 64  # that choose ranges of activations, and levels where nothing is trained
 FLOAT = "fp32"  # of every subject, the first variant
@@ -51,12 +51,14 @@ class Subject:
         projected: low-bit variant to the weights' settings, of a published detector; one without
             is trained on the toy set, and its low-bit variants have configs of their own.
         trained: those.
+        backbone: the subject whose trained backbone the float one starts from.
     """
 
     title: str
     config: str
     projected: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     trained: Sequence[str] = ()
+    backbone: str | None = None
 
     def file(self, variant: str) -> str:
         return str(OWN_CONFIGS / f"lbw_{self.config}_{variant}.py")
@@ -67,6 +69,7 @@ SUBJECTS = {
     "fcos": Subject("FCOS", "fcos_toy", trained=("w4a8",)),
     "rtmdet_tiny": Subject("RTMDet-tiny", "rtmdet_tiny_toy", trained=("w4a8",)),
     "mask_rcnn": Subject("Mask R-CNN", "mask_rcnn_toy", trained=("w4a8",)),
+    "detr": Subject("DETR", "detr_toy", trained=("w4a8",), backbone="fcos"),
     "yolox_nano": Subject(
         "YOLOX-Nano",
         "yolox_nano_voc-sample",
@@ -132,7 +135,7 @@ class _Steps:
         start: dict[str, str] = {}
         for variant in (FLOAT, *self.subject.trained):
             # Measured here, once.
-            training = options | start | {"train_cfg.val_interval": 100}
+            training = options | (start or self._backbone()) | {"train_cfg.val_begin": NEVER}
             job = TrainingJob(self.subject.file(variant), self.folder / variant, training)
             done = job.checkpoint.is_file()
             _say(f"{self.name} {variant}: {'trained already' if done else 'training'}")
@@ -145,6 +148,18 @@ class _Steps:
             if variant != FLOAT:
                 settings = ExportSettings("train", num=IMAGES, cfg_options=options)
                 self._deployed(key, job.config, cfg, checkpoint, settings)
+
+    def _backbone(self) -> dict[str, str]:
+        if self.subject.backbone is None:
+            return {}
+        config = SUBJECTS[self.subject.backbone].file(FLOAT)
+        other = TrainingJob(config, self.folder.parent / self.subject.backbone / FLOAT)
+        if not other.checkpoint.is_file():
+            raise ConfigError(
+                f"{self.name}: starts from the backbone of {self.subject.backbone}, which is not "
+                f"trained yet ({other.checkpoint}); run that first: --only {self.subject.backbone}"
+            )
+        return {"model.backbone.init_cfg.checkpoint": str(other.checkpoint)}
 
     def published(self) -> None:
         config = self.subject.file(FLOAT)

@@ -8,6 +8,7 @@ from lbwdet.training.cpu_amp import CPUAmpOptimWrapper
 from lbwdet.training.epoch_seed_hook import EpochSeedHook
 from lbwdet.training.level_step_hook import LevelStepHook
 from lbwdet.training.norm_eval_hook import NormEvalHook
+from lbwdet.training.projection_hook import ProjectionHook
 from lbwdet.training.quant_monitor_hook import QuantMonitorHook
 from lbwdet.training.quantize_hook import QuantizeHook
 from lbwdet.training.resume_hook import ResumeHook
@@ -21,6 +22,7 @@ __all__ = [
     "EpochSeedHook",
     "LevelStepHook",
     "NormEvalHook",
+    "ProjectionHook",
     "QuantMonitorHook",
     "QuantizeHook",
     "ResumeHook",

@@ -17,6 +17,10 @@ from lbwdet.errors import LBWError
 # MMEngine's own log line: "Epoch(train)  [3][40/63]  lr: ...  eta: 0:01:23  time: ..."
 _PROGRESS = re.compile(r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]")
 
+# For train_cfg.val_begin, where another measures what is trained: MMEngine validates after the
+# last epoch whatever the interval.
+NEVER = 1_000_000
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingJob:

@@ -1,8 +1,17 @@
 """Which operations of a program compute in float32, and their share of the time."""
 
+import inspect
+import re
+from dataclasses import replace
+
+import pytest
+
 from lbwdet.deploy.float_parts import float_parts, measure
 from lbwdet.deploy.runtime import native
 from lbwdet.deploy.runtime.native import Cost, NativeError
+from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations.detections import Detections
+from lbwdet.deploy.runtime.operations.lookup import Lookup
 from lbwdet.deploy.testing import tiny_artifact, tiny_rfcn_artifact
 
 
@@ -23,6 +32,21 @@ def test_each_says_what_its_class_declares():
         "RegionCandidates": "scores and boxes",
         "Rescale": "boxes",
     }
+
+
+@pytest.mark.parametrize("kind", sorted(Operation.registry.values(), key=lambda k: k.__name__))
+def test_roots_and_powers_are_declared(kind):
+    """A table is not: it is computed once."""
+    calls = re.search(
+        r"\b(exp|sqrt|sigmoid|softmax|attend|decode)\(", inspect.getsource(kind.compute)
+    )
+    assert calls is None or kind.float32 or kind is Lookup
+
+
+def test_masks_are_a_part_where_there_are_any():
+    boxes = Detections("candidates", num_classes=2)
+    assert boxes.in_float32() == ""
+    assert "masks" in replace(boxes, masks="masks").in_float32()
 
 
 def test_every_operation_is_measured():

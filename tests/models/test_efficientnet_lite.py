@@ -99,6 +99,13 @@ def test_norms_and_frozen_stages_in_training(norm_eval):
             EfficientNetLite0(pretrained=False, frozen_stages=wrong)
 
 
+def test_weights_are_loaded_where_activations_are_quantized(weights):
+    net = EfficientNetLite0()
+    quantize_(net, weight=dict(bit_width=4), activation=dict(bit_width=8, granularity="channel"))
+    net.init_weights()
+    assert net.stem.conv.weight.equal(next(iter(weights.values())))
+
+
 def test_every_convolution_is_quantized():
     net = quantize_(EfficientNetLite0(pretrained=False), weight=dict(bit_width=4))
     assert len(quantized_layers(net)) == 48 and unquantized_weights(net) == {}

@@ -86,12 +86,12 @@ def test_trains_and_measures_each_variant_from_its_own_seed(jobs, tmp_path):
     settings = ExperimentSettings(seeds=(0, 3), width=8, jobs=2)
     content = run_experiment("small", out, tmp_path / "runs", settings)
     assert keys(content) == [
-        ("scratch", "fp32", 0),
-        ("scratch", "fp32", 3),
         ("trained", "fp32-finetuned", 0),
         ("trained", "fp32-finetuned", 3),
         ("trained", "4bit", 0),
         ("trained", "4bit", 3),
+        ("scratch", "fp32", 0),
+        ("scratch", "fp32", 3),
         ("rounded", "2bit", 0),
         ("rounded", "2bit", 3),
     ]
@@ -148,13 +148,13 @@ def test_a_published_detector_is_trained_on_from_weights_that_images_chose(jobs,
     assert projected == [("lbw_yolox_nano_voc-sample_fp32", published, "train", weight, activation)]
     assert measured == [
         ("published", "fp32", 0),
-        ("projected", "w4a8", 0),
         ("trained", "fp32-finetuned", 1),
         ("trained", "fp32-finetuned", 2),
         ("trained", "6bit-nearest", 1),
         ("trained", "6bit-nearest", 2),
         ("trained", "w4a8", 1),
         ("trained", "w4a8", 2),
+        ("projected", "w4a8", 0),
     ]
     assert [(job.work_dir.as_posix(), job.options["load_from"]) for job in jobs] == [
         ("runs/seed1/fp32-finetuned", published),
@@ -164,6 +164,39 @@ def test_a_published_detector_is_trained_on_from_weights_that_images_chose(jobs,
         ("runs/seed1/w4a8", "runs/projected/w4a8/chosen.pth"),
         ("runs/seed2/w4a8", "runs/projected/w4a8/chosen.pth"),
     ]
+
+
+def test_each_seed_has_its_own_start_and_teacher(jobs, monkeypatch):
+    measured, projected = [], []
+
+    def measure(self: _Results, kind: str, variant: str, seed: int, *rest: Any) -> None:
+        measured.append((kind, variant, seed))
+
+    def post_train(config: str, checkpoint: Path, *_: Any, num: int, **__: Any):
+        widths = load_config(config).model.backbone.get("base_channels")
+        projected.append((Path(checkpoint).as_posix(), num, widths))
+        return SimpleNamespace(checkpoint=Path(checkpoint).with_name("chosen.pth"))
+
+    monkeypatch.setattr(_Results, "measure", measure)
+    monkeypatch.setattr(module, "post_train_detector", post_train)
+    settings = ExperimentSettings(seeds=(1, 2), variants=("6bit",), width=8)
+    run_experiment("bccd_projected", "o.json", "runs", settings)
+    floats = [f"runs/seed{seed}/fp32/epoch_12.pth" for seed in (1, 2)]
+    assert projected == [(path, 64, 8) for path in floats]
+    assert [job.options["load_from"] for job in jobs[2:]] == [
+        path.replace("epoch_12", "chosen") for path in floats
+    ]
+    assert measured == [
+        (kind, variant, seed)
+        for kind, variant in (("trained", "6bit"), ("scratch", "fp32"), ("projected", "6bit"))
+        for seed in (1, 2)
+    ]
+    jobs.clear()
+    settings = ExperimentSettings(seeds=(3,), variants=("fp32-finetuned", "6bit"))
+    run_experiment("voc-sample_frcnn_lite0", "l.json", "lite0", settings)
+    taught = {key: value for key, value in jobs[2].options.items() if "teacher" in key}
+    assert taught == {"custom_hooks.4.teacher": "lite0/seed3/fp32/epoch_8.pth"}
+    assert not any("teacher" in key for job in jobs[:2] for key in job.options)
 
 
 def test_published_weights_have_their_width(tmp_path):
@@ -187,21 +220,21 @@ def test_an_interrupt_starts_no_more_trainings(jobs, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         settings = ExperimentSettings(seeds=range(9), width=8)
         run_experiment("small", tmp_path / "o.json", tmp_path / "runs", settings)
-    assert 1 <= len(jobs) < 9
+    assert 9 < len(jobs) < 18  # all float ones, and a few of the eighteen others
 
 
 def test_only_some_variants(jobs, tmp_path):
     settings = ExperimentSettings(seeds=[1], variants=["4bit"], width=8)
     content = run_experiment("small", tmp_path / "o.json", tmp_path / "runs", settings)
     assert keys(content) == [
-        ("scratch", "fp32", 1),
         ("trained", "4bit", 1),
+        ("scratch", "fp32", 1),
         ("rounded", "2bit", 1),
     ]
 
 
 def test_unknown_names_list_the_known_ones(tmp_path):
-    with pytest.raises(ConfigError, match="'coco' is not known; choose from bccd, voc-sample"):
+    with pytest.raises(ConfigError, match="'coco' is not known; choose from bccd, bccd_projected"):
         run_experiment("coco", tmp_path / "o.json", tmp_path)
     with pytest.raises(ConfigError, match=r"\['7bit'\] are not of bccd: fp32-finetuned, 6bit"):
         settings = ExperimentSettings(variants=["6bit", "7bit"])

@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from lbwdet.errors import DataError
-from lbwdet.studies.results_page import cost_table, experiment_tables, update_pages
+from lbwdet.studies.results_page import (
+    cost_table,
+    experiment_tables,
+    training_step_table,
+    update_pages,
+)
 
 PAGE = """# Results
 
@@ -156,6 +161,19 @@ def test_cost_table():
         ["peak memory, float", "4.00 GB", "1"],
         ["peak memory, 6 bits", "4.40 GB", "1.10"],
     ]
+
+
+def test_training_step_table():
+    latency = dict(median=64.9, p10=57.4, p90=76.8)
+    row = dict(detector="YOLOX-Nano", amp=True, batch_size=8, input_size=[416, 416], more=0.224)
+    row |= dict(float_ms=latency, low_bit_ms=latency | dict(median=80.2))
+    common = dict(device="A GPU", cpu="A CPU", threads=8, repeats=30, commit=None, torch="2.11")
+    text = training_step_table(dict(common, rows=[row, row | dict(amp=False, more=-0.01)]))
+    assert table_rows(text)[1:] == [
+        ["YOLOX-Nano", kind, "8 x 416 x 416", "65 (57 to 77)", "80 (57 to 77)", more]
+        for kind, more in (("mixed precision", "+22%"), ("float32", "-1%"))
+    ]
+    assert "A GPU, A CPU, 8 threads; medians of 30 iterations" in text
 
 
 @pytest.fixture

@@ -68,11 +68,12 @@ def test_hooks_that_every_training_shall_have(started, make_config):
     cfg = started()
     assert [hook["type"] for hook in cfg.custom_hooks] == [
         "mmdet.ActivationHook",
+        "mmdet.ProjectionHook",
         "mmdet.ResumeHook",
     ]
     assert "lbwdet.training" in cfg.custom_imports.imports
     own = {"default_hooks.activation": dict(type="ActivationHook", num_batches=2)}
-    own["custom_hooks"] = [dict(type="mmdet.ResumeHook")]
+    own["custom_hooks"] = [dict(type="mmdet.ResumeHook"), dict(type="ProjectionHook")]
     cfg = started(own)
     assert cfg.custom_hooks == own["custom_hooks"]
     assert cfg.default_hooks.activation.num_batches == 2

@@ -6,19 +6,9 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
-from lbwdet.errors import CheckpointError, ConfigError
+from lbwdet.errors import CheckpointError
 from lbwdet.layers import quantize_
 from lbwdet.training import TeacherHook
-from lbwdet.training.teacher_hook import output_distance
-
-
-def maps(*channels):
-    return [torch.randn(2, c, n, n) for c in channels for n in (4, 2)]
-
-
-def outputs():
-    torch.manual_seed(0)
-    return maps(3), maps(4), maps(1)
 
 
 @pytest.fixture(scope="module")
@@ -43,33 +33,6 @@ def run(model, path, **settings):
     hook, runner = TeacherHook(str(path), **settings), SimpleNamespace(model=model)
     hook.before_train(runner)
     return hook, runner
-
-
-def test_the_distance_is_zero_at_the_goal_alone():
-    goal = outputs()
-    assert output_distance(goal, goal) == 0
-    for part in range(3):
-        other = copy.deepcopy(goal)
-        other[part][1].add_(0.1)
-        assert output_distance(other, goal) > 0
-
-
-def test_the_gradient_leads_to_the_goal():
-    goal = outputs()
-    found = copy.deepcopy(goal)
-    found[2][0].add_(1.0).requires_grad_(True)
-    output_distance(found, goal).backward()
-    assert (found[2][0].grad > 0).all()
-
-
-def test_classes_and_boxes_count_where_the_goal_sees_objects():
-    goal = outputs()
-    goal[2][0].fill_(-20.0)  # nothing there
-    found = copy.deepcopy(goal)
-    found[0][0].add_(1.0), found[1][0].add_(1.0)
-    assert output_distance(found, goal) < 1e-4
-    found[0][1].add_(1.0)
-    assert output_distance(found, goal) > 1e-2
 
 
 def test_a_detector_is_trained_towards_its_float_version(detector, tmp_path):
@@ -109,5 +72,3 @@ def test_a_low_bit_detector_has_a_float_teacher(detector, tmp_path):
 def test_what_cannot_be(detector, tmp_path):
     with pytest.raises(CheckpointError, match=r"gone\.pth"):
         run(copy.deepcopy(detector), tmp_path / "gone.pth")
-    with pytest.raises(ConfigError, match="classes, boxes and objectness"):
-        output_distance((maps(3), maps(4)), (maps(3), maps(4)))

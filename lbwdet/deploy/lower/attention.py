@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmcv.cnn.bricks.generalized_attention import GeneralizedAttention
 from mmcv.cnn.bricks.non_local import _NonLocalNd
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from lbwdet.deploy.lower.places import embedding
 
 
 @torch.library.custom_op("lbwdet::attention", mutates_args=())
@@ -38,6 +41,7 @@ torch.library.register_fake("lbwdet::window_attention", _in_windows, lib=_LIBRAR
 
 
 _MULTIHEAD, _NON_LOCAL = nn.MultiheadAttention.forward, _NonLocalNd.forward
+_GENERALIZED = GeneralizedAttention.forward
 
 
 def multihead_attention(
@@ -104,3 +108,18 @@ def non_local(module: Any, x: Tensor) -> Any:
     parts = [part.flatten(2).transpose(1, 2) for part in (query, key, module.g(x))]
     mean = attention(*parts, 1, scale).transpose(1, 2)
     return x + module.conv_out(mean.reshape(len(x), -1, *x.shape[2:]))
+
+
+def salient_keys(module: Any, x: Tensor) -> Any:
+    """mmcv's empirical attention of the kind 0010, in which one learned query serves all pixels."""
+    if module.attention_type != [False, False, True, False] or module.spatial_range >= 0:
+        return _GENERALIZED(module, x)
+    source = x if module.kv_downsample is None else module.kv_downsample(x)
+    query = embedding(module.appr_bias.unsqueeze(0), x, 1, 1)
+    parts = [
+        part.flatten(2).transpose(1, 2)
+        for part in (query, module.key_conv(source), module.value_conv(source))
+    ]
+    mean = attention(*parts, module.num_heads, 1.0).transpose(1, 2)
+    # However many queries it would have: their results are alike.
+    return module.gamma * module.proj_conv(mean.reshape(len(x), -1, 1, 1)) + x

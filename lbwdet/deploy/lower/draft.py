@@ -24,6 +24,8 @@ class LayerParameters:
             outputs are those of every pixel of the kernel, row by row.
         sampled: whether the layer's inputs are those of every pixel of the kernel, row by row, as
             ``DeformedSamples`` gives them.
+        in_two: whether the layer of a weight [o, i] has as many rows again, to be added to the
+            first: what 8 bits leave of these.
         outputs: numbers of the output channels that it has of the weight's; empty: all.
         length_eps: if given, every output's gain is still to be divided by the length of its
             weight plus this number: that of the low-bit weight.
@@ -36,6 +38,7 @@ class LayerParameters:
     bias: tuple[float, ...]
     transposed: bool = False
     sampled: bool = False
+    in_two: bool = False
     outputs: tuple[int, ...] = ()
     length_eps: float | None = None
 

@@ -126,17 +126,24 @@ class Site:
         found = [name for name, (_, *own) in self._draft.maps.items() if own == list(sides)]
         return sorted(found, key=lambda name: self._readers[name] < 2)
 
-    def add_step(self, operation: Operation, size: tuple[int, int, int]) -> str:
+    def add_step(
+        self, operation: Operation, size: tuple[int, int, int], shared: bool = False
+    ) -> str:
         """Puts an operation before the one that the rule returns.
 
         Args:
             operation: writes a value whose name begins with ``site.output``.
             size: channels, height and width of that value.
+            shared: whether one that is there already and computes the same may stand for it.
 
         Returns:
             The value's name.
         """
         value = operation.written
+        if shared:
+            for name, other in self._draft.operations.items():
+                if other == operation.renamed({value: name}):
+                    return name
         self._draft.operations[value] = operation
         self._draft.modules[value] = self.call.module
         self._draft.maps[value] = size
@@ -151,7 +158,7 @@ class Site:
             kernel: height and width.
             outputs: number of output channels.
             value: that the layer's convolution writes, if it is not ``site.output``.
-            arrangement: ``transposed`` or ``sampled``, see
+            arrangement: ``transposed``, ``sampled`` or ``in_two``, see
                 :class:`~lbwdet.deploy.lower.draft.LayerParameters`.
         """
         weight, bias = self.call.arguments["weight"], self.argument("bias")

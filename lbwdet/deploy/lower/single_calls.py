@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 import torchvision  # noqa: F401  (has the operator of deformable convolutions)
+from mmcv.cnn.bricks.generalized_attention import GeneralizedAttention
 from mmcv.cnn.bricks.non_local import _NonLocalNd
-from mmcv.ops import DeformConv2d
+from mmcv.ops import CARAFEPack, DeformConv2d
 from mmcv.ops.deform_conv import DeformConv2dFunction
 from mmcv.ops.modulated_deform_conv import ModulatedDeformConv2dFunction
 from mmdet.models.backbones.pvt import AbsolutePositionEmbedding
@@ -18,9 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.utils import _pair
 
-from lbwdet.deploy.lower.attention import multihead_attention, non_local, shifted_windows
+from lbwdet.deploy.lower.attention import (
+    multihead_attention,
+    non_local,
+    salient_keys,
+    shifted_windows,
+)
 from lbwdet.deploy.lower.mixing import Mixing, as_single_call
 from lbwdet.deploy.lower.places import learned_places
+from lbwdet.deploy.lower.reassembly import reassembled
 
 
 @torch.library.custom_op("lbwdet::l2_norm", mutates_args=())
@@ -143,6 +150,8 @@ _SINGLE: tuple[tuple[type, Any], ...] = (
     (Mixing, as_single_call),
     (nn.MultiheadAttention, multihead_attention),
     (_NonLocalNd, non_local),
+    (GeneralizedAttention, salient_keys),
+    (CARAFEPack, reassembled),
     (ShiftWindowMSA, shifted_windows),
     (AbsolutePositionEmbedding, learned_places),
     (DeformConv2d, _without_padding),

@@ -102,7 +102,13 @@ def _codes(
     weight = graph.constants[layer.weight]
     if not bool(torch.isfinite(weight).all()):
         raise ConfigError(f"{layer.module}: weights are NaN or infinite; use an earlier checkpoint")
-    return *uniform_codes(outputs_first(weight.detach().numpy(), layer)), "uniform", 8, 0
+    rows = outputs_first(weight.detach().numpy(), layer)
+    codes, scale = uniform_codes(rows)
+    if layer.in_two:
+        half = len(rows) // 2
+        rest = rows[:half] - codes[:half] * scale[:half, None]
+        codes[half:], scale[half:] = uniform_codes(rest)
+    return codes, scale, "uniform", 8, 0
 
 
 def outputs_first(weight: Array, layer: LayerParameters) -> Array:
@@ -111,6 +117,8 @@ def outputs_first(weight: Array, layer: LayerParameters) -> Array:
         weight = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1, 1, 1)
     elif layer.transposed:
         weight = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight), 1, 1)
+    if layer.in_two:
+        weight = np.concatenate([weight, np.zeros_like(weight)])
     return np.ascontiguousarray(_only(weight, layer))
 
 

@@ -6,5 +6,9 @@ from lbwdet.deploy.runtime.operations.pad import Pad
 @export.register
 def pad(operation: Pad, values: Values) -> str:
     pads = [0, 0, *operation.before, 0, 0, *operation.after]
-    padded = values.graph("Pad", values.read(operation.input), pads, operation.value)
+    source = values.read(operation.input)
+    if operation.reflect:
+        padded = values.graph("Pad", source, pads, mode="reflect")
+    else:
+        padded = values.graph("Pad", source, pads, operation.value)
     return values.store(operation.output, padded)

@@ -92,6 +92,10 @@ class Operation:
         """
         return {}
 
+    def in_float32(self) -> str:
+        """``float32``, unless these settings leave nothing to compute so."""
+        return self.float32
+
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
         """A random case for the contract suite; a few hundred meet all that matters."""

@@ -1,10 +1,12 @@
 import pytest
 import torch
 from mmcv.cnn import NonLocal2d
+from mmcv.cnn.bricks.generalized_attention import GeneralizedAttention
 from mmdet.models.backbones.swin import PatchMerging, ShiftWindowMSA
 from torch import nn
 
 from lbwdet.deploy.runtime.operations.attention import Attention
+from lbwdet.deploy.runtime.operations.embedding import Embedding
 from lbwdet.errors import ConfigError
 
 
@@ -23,6 +25,28 @@ def test_a_non_local_block_without_softmax(lowering):
     block = NonLocal2d(3, reduction=1, mode="dot_product", zeros_init=False)
     with pytest.raises(ConfigError, match="cannot be lowered"):
         lowering.part(lambda n, x: n(x), net=block.eval())
+
+
+def empirical(attention_type, **settings):
+    block = GeneralizedAttention(8, num_heads=2, attention_type=attention_type, **settings)
+    for parameter in block.parameters():
+        parameter.data.normal_(0, 0.5)
+    return block.eval()
+
+
+@pytest.mark.parametrize("settings", [dict(kv_stride=2), dict(q_stride=2, kv_stride=1)])
+def test_a_learned_query(lowering, settings):
+    torch.manual_seed(0)
+    block = empirical("0010", **settings)
+    part = lowering.check(lambda n, x: n(x), torch.randn(1, 8, 6, 7), net=block)
+    (attention,) = [each for each in part.operations if isinstance(each, Attention)]
+    (query,) = [each for each in part.operations if isinstance(each, Embedding)]
+    assert (attention.query, attention.heads, attention.scale) == (query.output, 2, 1.0)
+
+
+def test_other_empirical_attention(lowering):
+    with pytest.raises(ConfigError, match="cannot be lowered"):
+        lowering.part(lambda n, x: n(x), torch.randn(1, 8, 6, 7), net=empirical("1111"))
 
 
 @pytest.mark.parametrize("shift", [0, 1])

@@ -54,6 +54,22 @@ def test_decodes_to_the_very_weights_of_training(bit_width, code, granularity):
     assert (stored.gain == 1).all()
 
 
+def test_in_two_terms():
+    """Each leaves at most 2**-7 of the largest."""
+    constants = {"0.weight": torch.randn(6, 50)}
+    layer = LayerParameters("0", "0.weight", (1, 1), (1.0,) * 12, (0.0,) * 12, in_two=True)
+    net, graph = nn.Sequential(nn.Embedding(6, 50)), Graph({}, constants, {}, (), ())
+    stored = store_weights(net, {"layer": layer}, graph)["layer"]
+    assert stored.codes.shape == (12, 50, 1, 1)
+    first, second = np.split(stored.dequantize()[..., 0, 0], 2)
+    expected = constants["0.weight"].numpy()
+    largest = np.abs(expected).max(1, keepdims=True)
+    assert (np.abs(first - expected) > largest / 1000).any()
+    assert (np.abs(first + second - expected) < largest * 2**-14 * 1.01).all()
+    in_training = float_weights(net, {"layer": layer}, graph)["layer"][..., 0, 0]
+    np.testing.assert_array_equal(in_training, np.concatenate([expected, 0 * expected]))
+
+
 class Head(nn.Module):
     """Layers of the golden detector's names and sizes; ``fc`` reads flattened 5x5 maps."""
 

@@ -14,11 +14,11 @@ def deformable_convolution(site: Site) -> Conv:
     if weight is None or not site.is_constant("weight"):
         raise site.refused("with a weight that depends on the image")
     outputs, _, height, width = weight.shape
-    samples, groups = f"{site.output}.samples", int(site.argument("groups"))
+    groups = int(site.argument("groups"))
     operation = DeformedSamples(
         input=source,
         offsets=_offsets(site),
-        output=samples,
+        output=f"{site.output}.samples",
         kernel=(height, width),
         stride=_sides(site, "stride"),
         padding=_sides(site, "pad"),
@@ -47,7 +47,7 @@ def deformable_convolution(site: Site) -> Conv:
     size = (channels * operation.taps, wanted[0], wanted[1])
     return Conv(
         layer=site.add_layer((1, 1), outputs, sampled=True),
-        input=site.add_step(operation, size),
+        input=site.add_step(operation, size, shared=True),
         output=site.output,
         kernel=(1, 1),
         groups=groups,

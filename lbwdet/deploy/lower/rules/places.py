@@ -9,8 +9,8 @@ from lbwdet.deploy.runtime.operations.sine_encoding import SineEncoding
 @rule("embedding")
 def embedding(site: Site) -> Embedding:
     height, width = int(site.argument("height")), int(site.argument("width"))
-    layer = site.add_layer((1, 1), height * width)
-    return Embedding(layer, site.output, height, width)
+    layer = site.add_layer((1, 1), 2 * height * width, in_two=True)
+    return Embedding(layer, site.output, height, width, in_two=True)
 
 
 @rule("sine_encoding")

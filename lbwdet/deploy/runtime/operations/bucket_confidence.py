@@ -1,5 +1,5 @@
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ class BucketConfidence(Operation):
 
     in float32. Output: float32 [1, h, w, A].
     """
+
+    float32: ClassVar[str] = "a softmax over buckets"
 
     scores: Annotated[str, Reads(Kind.FLOAT)]
     output: Annotated[str, Writes(Kind.FLOAT)]

@@ -1,5 +1,5 @@
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class BucketSides(Operation):
 
     Output: float32 [1, h, w, A * 4], in the order left, top, right, bottom.
     """
+
+    float32: ClassVar[str] = "distances from buckets"
 
     scores: Annotated[str, Reads(Kind.FLOAT)]
     offsets: Annotated[str, Reads(Kind.FLOAT)]

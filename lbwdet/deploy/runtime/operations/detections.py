@@ -1,6 +1,6 @@
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -57,6 +57,8 @@ class Detections(Operation):
     of W columns.
     """
 
+    float32: ClassVar[str] = "masks in the image's pixels"
+
     input: Annotated[str, Reads(Kind.CANDIDATES)]
     num_classes: Annotated[int, Range(1, 100_000)]
     masks: Annotated[str, Reads(Kind.FLOAT)] | None = None
@@ -65,6 +67,9 @@ class Detections(Operation):
     mask_factor: Annotated[int, Range(1, 64)] = 1
     mask_aligned: bool = False
     mask_cropped: bool = False
+
+    def in_float32(self) -> str:
+        return self.float32 if self.masks is not None else ""
 
     def infer(self, shapes: Shapes) -> None:
         classes = shapes.candidates(self.input).classes

@@ -1,5 +1,5 @@
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class GroupNorm(Operation):
     ``low`` is zp_y with ``relu``, else 0. For a float32 output s_y = 1 and y = t (with ``relu``:
     max(t, 0)).
     """
+
+    float32: ClassVar[str] = "norms: variances and their roots"
 
     input: Annotated[str, Reads(Kind.UINT8)]
     output: Annotated[str, Writes(Kind.MAP)]

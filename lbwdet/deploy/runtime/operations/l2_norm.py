@@ -1,5 +1,5 @@
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class L2Norm(Operation):
 
     the products in float32 as written.
     """
+
+    float32: ClassVar[str] = "norms: roots of sums of squares"
 
     input: Annotated[str, Reads(Kind.UINT8)]
     output: Annotated[str, Writes(Kind.UINT8)]

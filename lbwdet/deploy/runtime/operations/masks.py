@@ -1,5 +1,5 @@
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ class Masks(Operation):
     counts; or [n, h, w, 1] whatever its class. Their sigmoid p is that of ``Candidates``. As uint8
     it is ``clamp(round(p * f32(1 / s_y)) + zp_y, 0, maximum)``.
     """
+
+    float32: ClassVar[str] = "probabilities"
 
     scores: Annotated[str, Reads(Kind.FLOAT)]
     candidates: Annotated[str, Reads(Kind.CANDIDATES)]

@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from lbwdet.errors import shown
 @dataclass(frozen=True)
 class Mean(Operation):
     """The mean of float32 maps of one size: ``((a + b) + c) / f32(count)``."""
+
+    float32: ClassVar[str] = "means of scores"
 
     inputs: Annotated[tuple[str, ...], Reads(Kind.FLOAT), Length(2, 64)]
     output: Annotated[str, Writes(Kind.FLOAT)]

@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ class Refine(Operation):
     float32 [n, 1, 1, at least C], from those of [n, 1, 1, 4C] that belong to the class with the
     highest of the first C scores (ties: the lower class).
     """
+
+    float32: ClassVar[str] = "boxes"
 
     deltas: Annotated[str, Reads(Kind.FLOAT)]
     boxes: Annotated[str, Reads(Kind.BOXES)]

@@ -1,5 +1,5 @@
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ class SoftmaxOfParts(Operation):
 
         y = clamp(round(share * ratio) + zp_y, 0, maximum)
     """
+
+    float32: ClassVar[str] = "a softmax over parts"
 
     input: Annotated[str, Reads(Kind.FLOAT)]
     output: Annotated[str, Writes(Kind.UINT8)]

@@ -1,5 +1,5 @@
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class SoftmaxPool(Operation):
         t = 0;  for each pixel p:  t = t + f32(x[p] - zp_x) * weight[p]
         y = clamp(round(t * ratio) + zp_y, 0, maximum)
     """
+
+    float32: ClassVar[str] = "attention: a softmax of pixels, and sums with its weights"
 
     input: Annotated[str, Reads(Kind.UINT8)]
     logits: Annotated[str, Reads(Kind.FLOAT)]

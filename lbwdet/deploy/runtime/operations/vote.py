@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class Vote(Operation):
 
     A box whose weights do not sum to more than 0 stays; so do score, class and level.
     """
+
+    float32: ClassVar[str] = "overlaps and means of boxes"
 
     input: Annotated[str, Reads(Kind.CANDIDATES)]
     voters: Annotated[str, Reads(Kind.CANDIDATES)]

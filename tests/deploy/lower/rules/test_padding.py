@@ -13,10 +13,15 @@ def test_pixels_around_a_map(lowering):
     assert lowering.check(lambda n, x: F.pad(x, (0, 0, 0, 0))).operations == ()
 
 
+def test_a_mirrored_map(lowering):
+    (pad,) = lowering.check(lambda n, x: F.pad(x, (2, 1, 0, 3), mode="reflect")).operations
+    assert pad == Pad("input", pad.output, (0, 2), (3, 1), reflect=True)
+
+
 @pytest.mark.parametrize(
     ("pads", "mode", "message"),
     [
-        ((1, 1, 1, 1), "reflect", r"pad \(mode='reflect'\)"),
+        ((1, 1, 1, 1), "replicate", r"pad \(mode='replicate'\)"),
         ((1, -1), "constant", r"of \[1, -1, 0, 0\] to a tensor"),
         ((0, 0, 0, 0, 1, 1), "constant", r"of \[0, 0, 0, 0, 1, 1\] to a tensor"),
     ],

@@ -1,0 +1,149 @@
+"""What low bits cost in training: time of an iteration, float against 6 bits, in turns.
+
+    python benchmarks/training_step.py --device cuda --out docs/results/training_step.json
+
+Random weights and images, eight boxes on each. Both detectors take the same steps with the
+optimizer of their config: forward, losses, backward, step, with the projection of all weights
+before each as `lbwdet train` does it. The weights are trained, levels and all.
+"""
+
+import argparse
+import copy
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.structures import InstanceData
+from torch import nn
+from torch.optim import SGD
+
+import lbwdet.compat  # before anything of mmdet
+from lbwdet.configs import OWN_CONFIGS, load_config
+from lbwdet.files import write_json
+from lbwdet.layers import project_together, quantized_layers
+from lbwdet.measuring.environment import commit, cpu_name
+from lbwdet.measuring.speed import measure
+from lbwdet.training.build import build_model
+
+DETECTORS = {
+    # name: float and low-bit config, images, their height and width
+    "Faster R-CNN R50-FPN": ("frcnn_voc_fp32", "frcnn_voc_6bit", 2, (600, 1000)),
+    "YOLOX-Nano": ("yolox_nano_voc_fp32-finetuned", "yolox_nano_voc_6bit", 8, (416, 416)),
+}
+NUM_CLASSES = 20
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--detectors", nargs="+", default=list(DETECTORS), choices=list(DETECTORS))
+    parser.add_argument("--scale", type=float, default=1.0, help="of the images' sides [1]")
+    parser.add_argument("--repeats", type=int, default=40, help="timed iterations after 5")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", help="JSON file to write")
+    return parser.parse_args()
+
+
+def random_batch(number: int, height: int, width: int) -> dict[str, list[Any]]:
+    generator = torch.Generator().manual_seed(0)
+    inputs, samples = [], []
+    for _ in range(number):
+        corners = torch.rand(8, 4, generator=generator) * torch.tensor([width, height] * 2) * 0.5
+        boxes = torch.cat([corners[:, :2], corners[:, :2] + corners[:, 2:] + 16], 1)
+        labels = torch.randint(NUM_CLASSES, (8,), generator=generator)
+        shape = dict(
+            img_shape=(height, width), ori_shape=(height, width), scale_factor=(1.0, 1.0)
+        ) | dict(batch_input_shape=(height, width), pad_shape=(height, width))
+        instances = InstanceData(bboxes=boxes, labels=labels)
+        samples.append(DetDataSample(metainfo=shape, gt_instances=instances))
+        inputs.append(
+            torch.randint(256, (3, height, width), generator=generator, dtype=torch.uint8)
+        )
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def iteration(
+    config: str, amp: bool, batch: dict[str, list[Any]], device: str
+) -> Callable[[Any], None]:
+    """One iteration of a detector's training."""
+    cfg = load_config(str(OWN_CONFIGS / f"lbw_{config}.py"))
+    torch.manual_seed(0)
+    model: nn.Module = build_model(cfg).to(device).train()
+    # So small a rate that random weights and noise do not diverge.
+    optimizer = SGD(model.parameters(), lr=1e-6, momentum=0.9, weight_decay=1e-4)
+    wrapped = dict(type="OptimWrapper", optimizer=optimizer)
+    if amp and device == "cuda":
+        wrapped |= dict(type="AmpOptimWrapper", loss_scale="dynamic")
+    elif amp:
+        wrapped |= dict(type="CPUAmpOptimWrapper")
+    wrapper = OPTIM_WRAPPERS.build(wrapped)
+    layers = list(quantized_layers(model).values()) if device == "cuda" else []
+
+    def run(_: Any) -> None:
+        project_together(layers)
+        model.train_step(copy.deepcopy(batch), wrapper)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    lbwdet.compat.install_extension()
+    torch.set_num_threads(arguments.threads)
+    gpu = torch.cuda.get_device_name() if arguments.device == "cuda" else None
+    report: dict[str, Any] = dict(
+        study="training-step",
+        device=gpu or cpu_name(),
+        cpu=cpu_name(),
+        threads=arguments.threads,
+        repeats=arguments.repeats,
+        commit=commit(),
+        torch=torch.__version__,
+        python=platform.python_version(),
+        rows=[],
+    )
+    for name in arguments.detectors:
+        floating, low_bit, number, sides = DETECTORS[name]
+        height, width = (int(side * arguments.scale) for side in sides)
+        batch = random_batch(number, height, width)
+        for amp in (False, True):
+            work = {
+                config: iteration(config, amp, batch, arguments.device)
+                for config in (floating, low_bit)
+            }
+            took = measure(work, [None], warmup=5, rounds=arguments.repeats)
+            row = dict(
+                detector=name,
+                amp=amp,
+                batch_size=number,
+                input_size=[height, width],
+                configs=[floating, low_bit],
+                float_ms=vars(took[floating]),
+                low_bit_ms=vars(took[low_bit]),
+                more=took[low_bit].median / took[floating].median - 1,
+            )
+            report["rows"].append(row)
+            show(row)
+            if arguments.out:
+                write_json(arguments.out, report)
+
+
+def show(row: dict[str, Any]) -> None:
+    full, low = row["float_ms"], row["low_bit_ms"]
+    height, width = row["input_size"]
+    print(
+        f"{row['detector']}, {row['batch_size']} x {height}x{width}, "
+        f"{'mixed precision' if row['amp'] else 'float32'}: float {full['median']:.1f} ms "
+        f"({full['p10']:.1f} .. {full['p90']:.1f}), 6 bits {low['median']:.1f} ms "
+        f"({low['p10']:.1f} .. {low['p90']:.1f}): {row['more']:+.1%}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,4 @@
+_base_ = './_base_/starts/yolox_nano_voc-sample_moving.py'
+model = dict(
+    type='LBWDetector', detector='YOLOX',
+    quant=dict(weight=dict(bit_width=3, code='dense', granularity='channel')))
