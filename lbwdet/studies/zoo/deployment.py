@@ -19,7 +19,6 @@ from lbwdet.deploy.lower import Lowered, head_of, lower
 from lbwdet.deploy.lower.preprocess import read_preprocess
 from lbwdet.deploy.lower.wrapped import detector_in
 from lbwdet.deploy.runtime.artifact import Artifact
-from lbwdet.deploy.runtime.context import LayerNumbers
 from lbwdet.deploy.runtime.native import NativeEngine
 from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine, run_program
@@ -203,9 +202,8 @@ def _are_same(one: Any, two: Any) -> bool:
 
 
 def _in_reals(lowered: Lowered, image: Array) -> list[Array]:
-    """The dense maps without quantized activations."""
-    layers = {name: LayerNumbers.real(weight) for name, weight in lowered.weights.items()}
-    values, _ = run_program(lowered.program, layers, image, convolve=convolve)
+    """The dense maps without quantized activations, and with what training leaves float."""
+    values, _ = run_program(lowered.program, lowered.numbers(), image, convolve=convolve)
     return [values[name] for name in lowered.maps]
 
 

@@ -19,7 +19,6 @@ from lbwdet.deploy.lower.trace import trace
 from lbwdet.deploy.lower.weights import outputs_first
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.context import LayerNumbers, Run
-from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.deploy.runtime.native import NativeEngine
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine, run_program
@@ -120,9 +119,11 @@ class Whole:
         """The maps that boxes are made from, and the boxes, are those of MMDetection."""
         values, (boxes, scores, labels, *masks) = self.in_reals(lowered, image)
         maps, found = self._mmdet_values(model, pipeline, image)
-        for name, expected in zip(_dense_outputs(lowered.program), maps, strict=True):
+        for name, expected in zip(lowered.maps, maps, strict=True):
             found_map = torch.from_numpy(values[name])
-            if expected.shape != found_map.shape:  # not tokens, which are channels last, too
+            if expected.dim() == 3:  # tokens are channels last, too
+                found_map = found_map.reshape(expected.shape)
+            elif expected.shape != found_map.shape:
                 found_map = found_map.permute(0, 3, 1, 2)
             difference = found_map - expected
             assert difference.abs().max() < 1e-4 * expected.abs().max(), name
@@ -169,23 +170,6 @@ class Whole:
         batch = dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
         found = model.test_step(batch)[0].pred_instances
         return head_of(model).dense(model, model.data_preprocessor(batch)["inputs"]), found
-
-
-def _dense_outputs(program):
-    """Names of what the dense part gives, in the head's order: what regions are cut from first."""
-    regions, boxes, made_of = [], [], {}
-    for operation in program.operations:
-        reads = {name: role.kind for name, role in operation.reads()}
-        writes = {role.kind for _, role in operation.writes()}
-        if writes == {Kind.CANDIDATES} and set(reads.values()) == {Kind.FLOAT}:
-            boxes += [source for name in reads for source in made_of.get(name, [name])]
-        elif writes == set(reads.values()) == {Kind.FLOAT}:
-            made_of[operation.written] = [
-                source for name in reads for source in made_of.get(name, [name])
-            ]
-        elif writes <= {Kind.UINT8, Kind.FLOAT} and Kind.BOXES in reads.values():
-            regions += [name for name, kind in reads.items() if kind is not Kind.BOXES]
-    return [*dict.fromkeys(regions), *dict.fromkeys(boxes)]
 
 
 @pytest.fixture(scope="package")
