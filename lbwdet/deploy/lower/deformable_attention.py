@@ -39,8 +39,8 @@ def deformable_attention(
         middle = torch.stack([(x + 0.5) / width, (y + 0.5) / height], -1).reshape(-1, 1, 1, 1, 2)
         box = None
     else:
-        found = references.sigmoid().flatten(2).transpose(1, 2)[:, :, None, None, None]
-        middle, box = found[..., :2], found[..., 2:]
+        shares = references.sigmoid().flatten(2).transpose(1, 2)[:, :, None, None, None]
+        middle, box = shares[..., :2], shares[..., 2:]
     if box is None or not box.shape[-1]:
         places = middle + places / sides.flip(1)[:, None]
     else:

@@ -44,6 +44,8 @@ TOLERANCES = {
     "Preprocess": Tolerance(steps=64, share=1 / 10, real=1),
     # a share next to nothing, rounded up
     "SoftmaxOfParts": Tolerance(share=1 / 30),
+    # a sine next to nothing, rounded up
+    "BoxEncoding": Tolerance(share=1 / 50),
     # the place of a neighbour is computed in float32
     # halves, of which weights of quarters make many, are rounded up here and to even there
     "Resize": Tolerance(share=1 / 10),

@@ -1,5 +1,6 @@
 """Deformable DETR: queries that sample maps of several sizes where their boxes are."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +24,9 @@ from lbwdet.deploy.lower.deformable_attention import (
 )
 from lbwdet.deploy.lower.head import Head, head
 from lbwdet.deploy.lower.places import embedding
+from lbwdet.deploy.lower.proposals import WAVES, box_encoding, check_levels, proposed
 from lbwdet.deploy.lower.queries import add_queries, read_queries
 from lbwdet.deploy.lower.settings import check_exactly, check_type
-from lbwdet.errors import ConfigError
 
 
 @head("DeformableDETRHead", ("DeformableDETR",))
@@ -55,17 +56,15 @@ class DeformableDetr(Head):
         check_exactly("decoder", model.decoder, DeformableDetrTransformerDecoder)
         check_transformer(model)
         if model.as_two_stage:
-            raise ConfigError("as_two_stage=True cannot be lowered; supported is False")
+            check_levels(model)
         self._candidates = read_queries(model)
 
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         head, memory = model.bbox_head, encoded(model, model.extract_feat(image))
-        weight = model.query_embedding.weight
-        learned = as_tokens(embedding(weight, memory[0], 1, len(weight)))
-        places, queries = learned.split(model.embed_dims, dim=2)
-        size = (1, len(weight))
-        references = as_map(model.reference_points_fc(places), size)
+        begin = _from_proposals if model.as_two_stage else _learned
+        places, queries, references = begin(model, memory)
+        size = references.shape[2:]
         for index, layer in enumerate(model.decoder.layers):
             before = references
             queries = decoder_layer(layer, queries, places, memory, references)
@@ -78,6 +77,23 @@ class DeformableDetr(Head):
 
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
         add_queries(program, self._candidates, maps)
+
+
+def _learned(model: Any, memory: Sequence[Tensor]) -> tuple[Any, Any, Tensor]:
+    """Places and queries, [1, q, channels], and logits of references, [1, 2, 1, q]."""
+    weight = model.query_embedding.weight
+    both = as_tokens(embedding(weight, memory[0], 1, len(weight)))
+    places, queries = both.split(model.embed_dims, dim=2)
+    return places, queries, as_map(model.reference_points_fc(places), (1, len(weight)))
+
+
+def _from_proposals(model: Any, memory: Sequence[Tensor]) -> tuple[Any, Any, Tensor]:
+    """The same, with references [1, 4, 1, q], where the encoder finds something."""
+    references = proposed(model, memory, classes=1)
+    encoding = box_encoding(references, WAVES, [0, 1, 2, 3], 10000.0, 2 * math.pi)
+    both = model.pos_trans_norm(model.pos_trans_fc(as_tokens(encoding)))
+    places, queries = both.split(model.embed_dims, dim=2)
+    return places, queries, references
 
 
 def check_transformer(model: Any) -> None:
