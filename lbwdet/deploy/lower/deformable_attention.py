@@ -12,6 +12,7 @@ import torch
 from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 from torch import Tensor
 
+from lbwdet.deploy.lower.attention import kept_mask
 from lbwdet.deploy.lower.mixing import mix
 from lbwdet.deploy.lower.places import sine_encoding_of
 
@@ -121,11 +122,29 @@ def encoded(model: Any, maps: Sequence[Tensor]) -> list[Tensor]:
 
 
 def decoder_layer(
-    layer: Any, queries: Tensor, places: Tensor, memory: Sequence[Tensor], references: Tensor
+    layer: Any,
+    queries: Tensor,
+    places: Tensor,
+    memory: Sequence[Tensor],
+    references: Tensor,
+    kept: Tensor | None = None,
 ) -> Any:
-    """Queries [1, q, channels] after one layer of the decoder; ``references``: [1, 2 or 4, 1, q]"""
+    """Queries [1, q, channels] after one layer of the decoder.
+
+    Args:
+        layer: the module.
+        queries, places: [1, q, channels].
+        memory: maps of the encoder.
+        references: logits of where the queries are, [1, 2 or 4, 1, q].
+        kept: numbers of queries that attend to all others, which attend to these alone.
+    """
     found = layer.self_attn(
-        query=queries, key=queries, value=queries, query_pos=places, key_pos=places
+        query=queries,
+        key=queries,
+        value=queries,
+        query_pos=places,
+        key_pos=places,
+        attn_mask=None if kept is None else kept_mask(kept, queries.shape[1]),
     )
     values = projected(layer.cross_attn, memory)
     size = references.shape[2:]

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_convert, nms
 
 from lbwdet.deploy.lower.deformable_attention import as_map, as_tokens
 from lbwdet.errors import ConfigError
@@ -57,6 +58,32 @@ def _(scores: list[Tensor], count: int, classes: int) -> Tensor:
     return scores[0].new_empty(1, 1, 1, count)
 
 
+@torch.library.custom_op("lbwdet::distinct_pixels", mutates_args=())
+def distinct_pixels(
+    scores: list[Tensor],
+    boxes: list[Tensor],
+    count: int,
+    iou_threshold: float,
+    among: Tensor | None = None,
+) -> Tensor:
+    """Numbers [1, 1, 1, count], as the operation ``DistinctPixels`` has them."""
+    best = torch.cat([x[0].amax(0).flatten() for x in scores]).sigmoid()
+    shares = torch.cat([x[0].flatten(1) for x in boxes], 1).t().sigmoid()
+    counts = torch.arange(len(best))
+    if among is not None and not (among == 0).any():
+        counts = among[among >= 0].long().sort().values
+    kept = nms(box_convert(shares, "cxcywh", "xyxy")[counts], best[counts], iou_threshold)
+    chosen = counts[kept[:count]]
+    found = torch.full((1, 1, 1, count), -1.0)
+    found[..., : len(chosen)] = chosen
+    return found
+
+
+@distinct_pixels.register_fake
+def _(scores: list[Tensor], boxes: list[Tensor], count: int, *_: Any) -> Tensor:
+    return scores[0].new_empty(1, 1, 1, count)
+
+
 @torch.library.custom_op("lbwdet::chosen_pixels", mutates_args=())
 def chosen_pixels(inputs: list[Tensor], numbers: Tensor) -> Tensor:
     """Those with these numbers, as the operation ``ChosenPixels`` has them."""
@@ -86,21 +113,27 @@ def _(input: Tensor, channels: int, order: list[int], *_: float) -> Tensor:
     return input.new_empty(len(input), channels * len(order), *input.shape[2:])
 
 
-def proposed(model: Any, memory: Sequence[Tensor], classes: int) -> Any:
-    """Logits of the boxes [1, 4, 1, q] that queries begin with.
+def proposals(model: Any, memory: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Of every pixel of the encoder's maps scores, and logits of the box that it proposes.
 
     Args:
         model: a two-stage ``DeformableDETR``.
         memory: what the encoder makes of its maps.
-        classes: how many scores of each pixel count.
     """
-    head, index, scores, boxes = model.bbox_head, model.decoder.num_layers, [], []
+    head, index = model.bbox_head, model.decoder.num_layers
+    scores, boxes = [], []
     for level, x in enumerate(memory):
         inner = as_tokens(inner_pixels(x, MARGIN))
         tokens = model.memory_trans_norm(model.memory_trans_fc(inner))
         scores.append(as_map(head.cls_branches[index](tokens), x.shape[2:]))
         deltas = as_map(head.reg_branches[index](tokens), x.shape[2:])
         boxes.append(proposal_boxes(deltas, SIDE * 2**level, MARGIN))
+    return scores, boxes
+
+
+def proposed(model: Any, memory: Sequence[Tensor], classes: int) -> Any:
+    """Logits of the boxes [1, 4, 1, q] of the best pixels, by the first ``classes`` scores."""
+    scores, boxes = proposals(model, memory)
     return chosen_pixels(boxes, best_pixels(scores, model.num_queries, classes))
 
 

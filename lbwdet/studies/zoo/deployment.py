@@ -22,6 +22,7 @@ from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.native import NativeEngine
 from lbwdet.deploy.runtime.operations.best_pixels import BestPixels
 from lbwdet.deploy.runtime.operations.detections import Detections
+from lbwdet.deploy.runtime.operations.distinct_pixels import DistinctPixels
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine, run_program
 from lbwdet.deploy.testing import random_image
 from lbwdet.errors import LBWError
@@ -35,6 +36,7 @@ from lbwdet.studies.zoo.trial import WEIGHT, build, reason
 
 Array = NDArray[Any]
 
+CHOICES = (BestPixels, DistinctPixels)
 LARGEST_ERROR = 0.5  # of maps; a part that is left out makes about 1
 LARGEST_REAL_ERROR = 1e-3  # without any rounding but that of float32
 
@@ -86,7 +88,7 @@ def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
         images = [("random image", image)]
         artifact = finish(lowered, model, _classes(lowered), images, method="minmax")
         report("doing", "run")
-        chosen = [o.written for o in lowered.program.operations if isinstance(o, BestPixels)]
+        chosen = [o.written for o in lowered.program.operations if isinstance(o, CHOICES)]
         values, found = _run(artifact, (*lowered.maps, *chosen), image)
         report("doing", "compare")
         reals = _in_reals(lowered, (*lowered.maps, *chosen), image)

@@ -45,6 +45,11 @@ class Selected(TorchFunctionMode):
             numbers = self._numbers[len(self.found)]
             self._note(best, numbers, result)
             return numbers
+        if function is torch.ops.lbwdet.distinct_pixels.default:
+            best = torch.cat([x[0].amax(0).flatten() for x in args[0]])
+            numbers = self._numbers[len(self.found)]
+            self._note(best, numbers, result)
+            return numbers
         if function is torch.topk and args[0].dim() == 2 and len(self._numbers) > len(self.found):
             numbers = self._numbers[len(self.found)]
             self._note(args[0][0], numbers, result[1])

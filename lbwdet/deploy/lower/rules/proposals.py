@@ -4,6 +4,7 @@ from lbwdet.deploy.lower.rule import Site, rule
 from lbwdet.deploy.runtime.operations.best_pixels import BestPixels
 from lbwdet.deploy.runtime.operations.box_encoding import BoxEncoding
 from lbwdet.deploy.runtime.operations.chosen_pixels import ChosenPixels
+from lbwdet.deploy.runtime.operations.distinct_pixels import DistinctPixels
 from lbwdet.deploy.runtime.operations.inner_pixels import InnerPixels
 from lbwdet.deploy.runtime.operations.proposal_boxes import ProposalBoxes
 
@@ -23,6 +24,18 @@ def proposal_boxes(site: Site) -> ProposalBoxes:
 def best_pixels(site: Site) -> BestPixels:
     count, classes = int(site.argument("count")), int(site.argument("classes"))
     return BestPixels(site.values("scores"), site.output, count, classes)
+
+
+@rule("distinct_pixels")
+def distinct_pixels(site: Site) -> DistinctPixels:
+    return DistinctPixels(
+        site.values("scores"),
+        site.values("boxes"),
+        site.output,
+        count=int(site.argument("count")),
+        iou_threshold=float(site.argument("iou_threshold")),
+        among=None if site.argument("among") is None else site.value("among"),
+    )
 
 
 @rule("chosen_pixels")
