@@ -13,16 +13,42 @@ from lbwdet.deploy.lower.places import embedding
 
 
 @torch.library.custom_op("lbwdet::attention", mutates_args=())
-def attention(query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float) -> Tensor:
-    """``softmax(scale * q k^T) v`` in each head."""
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    heads: int,
+    scale: float,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """``softmax(scale * q k^T) v`` in each head; ``mask``: a :func:`kept_mask`."""
     q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
-    found = F.scaled_dot_product_attention(q, k, v, scale=scale)
+    seen = None if mask is None else ~mask
+    found = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=scale)
     return found.transpose(1, 2).flatten(-2)
 
 
 @attention.register_fake
-def _(query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float) -> Tensor:
+def _(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> Tensor:
     return query.new_empty(*query.shape[:2], value.shape[2])
+
+
+@torch.library.custom_op("lbwdet::kept_mask", mutates_args=())
+def kept_mask(kept: Tensor, count: int) -> Tensor:
+    """Of so many queries [count, count]: True where neither of two is kept: they do not meet.
+
+    Args:
+        kept: numbers of queries, as a map [1, 1, 1, m]; -1 names none.
+        count: of queries.
+    """
+    there = torch.zeros(count, dtype=torch.bool)
+    there[kept[kept >= 0].long()] = True
+    return ~(there[:, None] | there)
+
+
+@kept_mask.register_fake
+def _(kept: Tensor, count: int) -> Tensor:
+    return torch.empty(count, count, dtype=torch.bool)
 
 
 # Only traced, never run: what it computes is the operation Attention with a window.
@@ -56,7 +82,8 @@ def multihead_attention(
     **settings: Any,
 ) -> Any:
     """PyTorch's, whose weights nobody reads."""
-    masks = (key_padding_mask, attn_mask, module.in_proj_weight is None or None, module.bias_k)
+    other = None if attn_mask is None or attn_mask.dim() == 2 else attn_mask
+    masks = (key_padding_mask, other, module.in_proj_weight is None or None, module.bias_k)
     if any(mask is not None for mask in masks) or module.add_zero_attn or query.dim() != 3:
         return _MULTIHEAD(
             module, query, key, value, key_padding_mask, need_weights, attn_mask, *arguments,
@@ -64,7 +91,7 @@ def multihead_attention(
         )  # fmt: skip
     tokens = [x if module.batch_first else x.transpose(0, 1) for x in (query, key, value)]
     parts = _projected(tokens, module.in_proj_weight, module.in_proj_bias)
-    mean = attention(*parts, module.num_heads, float(module.head_dim**-0.5))
+    mean = attention(*parts, module.num_heads, float(module.head_dim**-0.5), attn_mask)
     result = F.linear(mean, module.out_proj.weight, module.out_proj.bias)
     return result if module.batch_first else result.transpose(0, 1), None
 

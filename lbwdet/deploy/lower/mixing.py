@@ -29,13 +29,20 @@ class Mixing(nn.Module):
         self.exponential = list(exponential)
 
     def forward(self, *maps: Tensor) -> Any:
-        return _mixed(list(maps), self.factors, self.bias, self.exponential)
+        return _mixed(list(maps), self.factors, self.bias, self.exponential, ())
 
 
 def _mixed(
-    maps: list[Tensor], factors: list[list[float]], bias: list[float], exponential: list[int]
+    maps: list[Tensor],
+    factors: list[list[float]],
+    bias: list[float],
+    exponential: list[int],
+    limits: Sequence[float],
 ) -> Tensor:
     channels = torch.cat(maps, 1)
+    if limits:
+        ends = torch.tensor(limits)[:, None, None]
+        channels = channels.clamp(-ends, ends)
     if exponential:
         powers = channels[:, exponential].exp()
         channels = channels.index_copy(1, torch.tensor(exponential), powers)
@@ -45,17 +52,25 @@ def _mixed(
 
 @torch.library.custom_op("lbwdet::mix", mutates_args=())
 def mix(
-    inputs: list[Tensor], factors: list[float], bias: list[float], exponential: list[int]
+    inputs: list[Tensor],
+    factors: list[float],
+    bias: list[float],
+    exponential: list[int],
+    limits: list[float],
 ) -> Tensor:
-    """``factors``: row by row."""
+    """``factors``: row by row; ``limits``: of the inputs' channels, or none."""
     columns = len(factors) // len(bias)
     rows = [factors[start : start + columns] for start in range(0, len(factors), columns)]
-    return _mixed(inputs, rows, bias, exponential)
+    return _mixed(inputs, rows, bias, exponential, limits)
 
 
 @mix.register_fake
 def _(
-    inputs: list[Tensor], factors: list[float], bias: list[float], exponential: list[int]
+    inputs: list[Tensor],
+    factors: list[float],
+    bias: list[float],
+    exponential: list[int],
+    limits: list[float],
 ) -> Tensor:
     n, _, height, width = inputs[0].shape
     return inputs[0].new_empty(n, len(bias), height, width)
@@ -64,4 +79,4 @@ def _(
 def as_single_call(module: Mixing, *maps: Tensor) -> Any:
     """What ``Mixing`` does, as one operator."""
     factors = [factor for row in module.factors for factor in row]
-    return mix(list(maps), factors, module.bias, module.exponential)
+    return mix(list(maps), factors, module.bias, module.exponential, [])

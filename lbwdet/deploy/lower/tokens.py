@@ -152,7 +152,8 @@ class _Reader:
     def _on_map(self, call: Call) -> list[Call]:
         """A call with tokens among its arguments, on maps."""
         arguments, given = dict(call.arguments), call.arguments
-        source = next(name for name in _names(call) if name in self._tokens)
+        others = (name for name in _names(call) if name in self._tokens)
+        source = given["query"] if "query" in given else next(others)
         axes = self._tokens[source].axes
         last = axes[-1] in (("c",), ()) and "c" not in {n for axis in axes[:-1] for n in axis}
         if call.op == "linear" and axes == self._pixels_first(source):

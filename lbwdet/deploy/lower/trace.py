@@ -98,7 +98,8 @@ def trace(model: nn.Module, compute: Callable[..., Any], *samples: Tensor) -> Gr
     part = Part(model, compute).eval()
     try:
         with standardized_weights(model), float_layers(model), single_calls(), torch.no_grad():
-            program = torch.export.export(part, samples, strict=False)
+            with shared_settings(model):
+                program = torch.export.export(part, samples, strict=False)
             if not all(_is_plain(node) for node in program.graph.nodes):
                 # Takes longer than all the rest, so only where it changes something.
                 program = program.run_decompositions({})
@@ -144,6 +145,18 @@ def float_layers(model: nn.Module) -> Iterator[None]:
             layer.quantizer = weight
             if activation is not None:
                 layer._modules["input_quantizer"] = activation
+
+
+@contextlib.contextmanager
+def shared_settings(model: nn.Module) -> Iterator[None]:
+    """After the block modules that shared a dict do so again; exporting gives each its own."""
+    before = [
+        (module, {name: value for name, value in vars(module).items() if type(value) is dict})
+        for module in model.modules()
+    ]
+    yield
+    for module, found in before:
+        vars(module).update(found)
 
 
 def _read(program: torch.export.ExportedProgram) -> Graph:

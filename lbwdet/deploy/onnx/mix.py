@@ -11,6 +11,9 @@ def mix(operation: Mix, values: Values) -> str:
     maps = [values.read(name) for name in operation.inputs]
     x = maps[0] if len(maps) == 1 else graph("Concat", *maps, axis=1)
     factors = np.array(operation.factors, np.float32)
+    if operation.limits:
+        limits = np.array(operation.limits, np.float32)[:, None, None]
+        x = graph("Min", graph("Max", x, -limits), limits)
     if operation.exponential:
         powers = np.zeros((factors.shape[1], 1, 1), bool)
         powers[list(operation.exponential)] = True

@@ -4,10 +4,16 @@ from lbwdet.deploy.onnx import rows
 from lbwdet.deploy.onnx.operation import export
 from lbwdet.deploy.onnx.values import Values
 from lbwdet.deploy.runtime.operations.query_candidates import QueryCandidates
+from lbwdet.errors import ConfigError
 
 
 @export.register
 def query_candidates(operation: QueryCandidates, values: Values) -> str:
+    if operation.among is not None:
+        raise ConfigError(
+            f"{operation.output}: ONNX export knows no queries of which some count; the .lbw file "
+            "runs in the engine"
+        )
     graph, classes = values.graph, operation.num_classes
 
     def queries(name: str, columns: int) -> str:

@@ -23,7 +23,8 @@ ABOUT = (
     "which have to give the same bytes. Map error: how far the maps that boxes are made from are "
     "from those of MMDetection with the same weights, relative to how much these vary (1: no "
     "better than constants; random networks magnify what rounding does more than trained ones "
-    "do); in reals: the same without quantized activations, which has to be below 0.001. "
+    "do); in reals: the same without quantized activations and with the weights that training "
+    "leaves float, which has to be below 0.001. "
     "Boxes matched: share of the boxes that MMDetection makes of the engine's maps which the "
     "engine has, too (same label, IoU at least 0.9), and how far the scores of these are apart."
 )

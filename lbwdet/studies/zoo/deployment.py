@@ -20,9 +20,10 @@ from lbwdet.deploy.lower import Lowered, head_of, lower
 from lbwdet.deploy.lower.preprocess import read_preprocess
 from lbwdet.deploy.lower.wrapped import detector_in
 from lbwdet.deploy.runtime.artifact import Artifact
-from lbwdet.deploy.runtime.context import LayerNumbers
 from lbwdet.deploy.runtime.native import NativeEngine
+from lbwdet.deploy.runtime.operations.best_pixels import BestPixels
 from lbwdet.deploy.runtime.operations.detections import Detections
+from lbwdet.deploy.runtime.operations.distinct_pixels import DistinctPixels
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine, run_program
 from lbwdet.deploy.testing import random_image
 from lbwdet.errors import LBWError
@@ -30,11 +31,13 @@ from lbwdet.layers import quantize_
 from lbwdet.studies.zoo.agreement import map_error, match
 from lbwdet.studies.zoo.isolated import Report
 from lbwdet.studies.zoo.lively import make_lively
+from lbwdet.studies.zoo.selection import Selected
 from lbwdet.studies.zoo.substitution import places_of, substituted
 from lbwdet.studies.zoo.trial import WEIGHT, build, reason
 
 Array = NDArray[Any]
 
+CHOICES = (BestPixels, DistinctPixels)
 LARGEST_ERROR = 0.5  # of maps; a part that is left out makes about 1
 LARGEST_REAL_ERROR = 1e-3  # without any rounding but that of float32
 
@@ -86,9 +89,11 @@ def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
         images = [("random image", image)]
         artifact = finish(lowered, model, _classes(lowered), images, method="minmax")
         report("doing", "run")
-        maps, found = _run(artifact, lowered.maps, image)
+        chosen = [o.written for o in lowered.program.operations if isinstance(o, CHOICES)]
+        values, found = _run(artifact, (*lowered.maps, *chosen), image)
         report("doing", "compare")
-        real_error, error, expected = _compare(model, batch, _in_reals(lowered, image), maps)
+        reals = _in_reals(lowered, (*lowered.maps, *chosen), image)
+        real_error, error, expected = _compare(model, batch, reals, values, len(lowered.maps))
         matched, difference = match(found, expected)
         report("real_error", real_error)
         report("map_error", error)
@@ -193,7 +198,7 @@ def _batch(image: Array, pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Any
 def _run(
     artifact: Artifact, names: Sequence[str], image: Array
 ) -> tuple[list[Array], tuple[Array, Array, Array]]:
-    """The dense maps in reals, and the detections, of both engines.
+    """Some values in reals, and the detections, of both engines.
 
     Raises:
         LBWError: the engines differ in some byte of these, or of masks.
@@ -222,35 +227,42 @@ def _are_same(one: Any, two: Any) -> bool:
     return bool(one.tobytes() == two.tobytes())
 
 
-def _in_reals(lowered: Lowered, image: Array) -> list[Array]:
-    """The dense maps without quantized activations."""
-    layers = {name: LayerNumbers.real(weight) for name, weight in lowered.weights.items()}
-    values, _ = run_program(lowered.program, layers, image, convolve=convolve)
-    return [values[name] for name in lowered.maps]
+def _in_reals(lowered: Lowered, names: Sequence[str], image: Array) -> list[Array]:
+    """Some values without quantized activations, and with what training leaves float."""
+    values, _ = run_program(lowered.program, lowered.numbers(), image, convolve=convolve)
+    return [values[name] for name in names]
 
 
 @torch.no_grad()
 def _compare(
-    model: Any, batch: dict[str, Any], reals: Sequence[Array], maps: Sequence[Array]
+    model: Any,
+    batch: dict[str, Any],
+    reals: Sequence[Array],
+    values: Sequence[Array],
+    maps: int,
 ) -> tuple[float, float, tuple[Array, Array, Array]]:
-    """How far two programs' maps are from the model's, and what it makes of the second one's."""
+    """How far two programs' maps are from the model's, and what it makes of the second one's.
+
+    Behind the first ``maps`` of the values are the numbers of the pixels that become queries: the
+    model gets each program's, and how good those are in reals is compared, too.
+    """
     inputs: Tensor = model.data_preprocessor(batch)["inputs"]
     tensors: list[Tensor] = []
 
     def dense() -> list[Tensor]:
-        tensors.extend(head_of(model).dense(model, inputs))
+        tensors[:] = head_of(model).dense(model, inputs)
         return tensors
 
-    places = places_of(model, dense)
-    exact, ours = (
-        [_like(values, tensor) for values, tensor in zip(given, tensors, strict=True)]
-        for given in (reals, maps)
-    )
-    real_error, error = (
-        map_error([t.numpy() for t in found], [t.numpy() for t in tensors])
-        for found in (exact, ours)
-    )
-    with substituted(model, places, ours):
+    with Selected(reals[maps:]) as choice:
+        dense()
+    exact = [_like(real, tensor).numpy() for real, tensor in zip(reals, tensors, strict=False)]
+    expected = [tensor.numpy() for tensor in tensors]
+    real_error = map_error(exact + choice.found, expected + choice.expected)
+    with Selected(values[maps:]):
+        places = places_of(model, dense)
+    ours = [_like(value, tensor) for value, tensor in zip(values, tensors, strict=False)]
+    error = map_error([t.numpy() for t in ours], [t.numpy() for t in tensors])
+    with substituted(model, places, ours), Selected(values[maps:]):
         found = model.test_step(batch)[0].pred_instances
     return real_error, error, (found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy())
 

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree
@@ -15,8 +16,8 @@ from lbwdet.errors import LBWError
 class Place(NamedTuple):
     """A module, which of its calls, the number of a tensor that this call returns.
 
-    With ``channels``, these of the tensor's alone; with ``added``, the tensor before this was added
-    to all its positions.
+    With ``channels``, these of the tensor's alone; with ``added``, the tensor before this was
+    added, to all its positions or to each its own.
     """
 
     module: nn.Module
@@ -30,13 +31,17 @@ class Place(NamedTuple):
         return Place(self.module, self.call, self.number)
 
 
+_VIEWS = (Tensor.transpose, Tensor.reshape)
+
+
 class _Selections(TorchFunctionMode):
-    """Knows where from and how channels were selected, or one vector was added to a map."""
+    """Knows where from and how channels were selected, or something was added to a map."""
 
     def __init__(self) -> None:
         super().__init__()
         self.made: dict[int, tuple[Tensor, Tensor]] = {}
         self.added: dict[int, tuple[Tensor, Tensor]] = {}
+        self._views: dict[int, Tensor] = {}
         self._kept: list[Tensor] = []  # so that no other tensor gets an identity that was seen
 
     def __torch_function__(
@@ -49,7 +54,19 @@ class _Selections(TorchFunctionMode):
         if function is Tensor.add and isinstance(args[1], Tensor) and args[1].shape[2:] == (1, 1):
             self.added[id(result)] = args[0], args[1]
             self._kept.append(result)
+        if function is torch.ops.lbwdet.mix.default and args[0][0].shape == result.shape:
+            self.added[id(result)] = args[0][0], result - args[0][0]
+            self._kept.append(result)
+        if function in _VIEWS:
+            self._views[id(result)] = args[0]
+            self._kept.append(result)
         return result
+
+    def origin(self, tensor: Tensor) -> Tensor:
+        """The tensor of which one was but another view."""
+        while id(tensor) in self._views:
+            tensor = self._views[id(tensor)]
+        return tensor
 
 
 def places_of(model: nn.Module, compute: Callable[[], Sequence[Tensor]]) -> list[list[Place]]:
@@ -74,6 +91,7 @@ def places_of(model: nn.Module, compute: Callable[[], Sequence[Tensor]]) -> list
         added = None
         if id(source) not in seen:
             source, added = selections.added.get(id(source), (source, None))
+            source = source if id(source) in seen else selections.origin(source)
         found = [place._replace(channels=channels, added=added) for place in seen[id(source)]]
         places.append(found)
     if missing := [index for index, found in enumerate(places) if not found]:
@@ -97,6 +115,8 @@ def substituted(
         changed = list(leaves)
         for index, leaf in enumerate(leaves):
             for channels, tensor in exchanged.get(Place(module, call, index), ()):
+                if tensor.dim() == 4 and leaf.dim() == 3:  # a map in the place of tokens
+                    tensor = tensor.movedim(1, -1).reshape(leaf.shape)
                 changed[index] = (
                     tensor if channels is None else leaf.index_copy(1, channels, tensor)
                 )

@@ -146,3 +146,11 @@ def test_relus_of_the_identity_estimator_are_relus():
     quantize_(net, weight=dict(bit_width=4), activation=dict(ste="identity"))
     graph = trace(net, lambda model, x: model(x), torch.zeros(1, 3, 8, 8))
     assert [call.op for call in graph.calls] == ["conv2d", "relu", "conv2d"]
+
+
+def test_what_modules_share_they_share_afterwards():
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
+    net[0].settings = net[1].settings = dict(count=1)
+    trace(net, lambda n, x: n(x), torch.randn(1, 3, 4, 4))
+    net[0].settings["count"] = 2
+    assert net[1].settings == dict(count=2)

@@ -46,6 +46,8 @@ TOLERANCES = {
     "Maximum": Tolerance(share=1 / 50),
     # a share next to nothing, rounded up
     "SoftmaxOfParts": Tolerance(share=1 / 30),
+    # a sine next to nothing, rounded up
+    "BoxEncoding": Tolerance(share=1 / 50),
     # the place of a neighbour is computed in float32
     # halves, of which weights of quarters make many, are rounded up here and to even there
     "Resize": Tolerance(share=1 / 10),

@@ -51,8 +51,8 @@ def test_engines_that_differ_are_told(retinanet, monkeypatch):
 def test_programs_that_compute_something_else_are_told(retinanet, monkeypatch):
     right = deployment._in_reals
 
-    def wrong(lowered, image):
-        return [1.01 * values for values in right(lowered, image)]
+    def wrong(*given):
+        return [1.01 * values for values in right(*given)]
 
     monkeypatch.setattr(deployment, "_in_reals", wrong)
     found = told(try_deployment, retinanet)

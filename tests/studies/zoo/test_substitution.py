@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from lbwdet.deploy.lower.mixing import mix
 from lbwdet.errors import LBWError
 from lbwdet.studies.zoo.substitution import places_of, substituted
 
@@ -70,6 +71,20 @@ def test_a_map_to_which_a_vector_was_added():
     summed = nn.Sequential(Sum(context))
     with substituted(summed, places_of(summed, lambda: [summed(x)]), [torch.zeros_like(x)]):
         assert not summed(x).any()  # the sum itself is what a module returns
+
+
+def test_a_map_of_tokens_to_which_another_was_added():
+    net, x = nn.Sequential(nn.Identity()), torch.arange(8.0).reshape(1, 4, 2)
+    other = torch.full((1, 2, 2, 2), 100.0)
+
+    def dense():
+        deltas = net(x).transpose(1, 2).reshape(1, 2, 2, 2)
+        factors = [float(k in (row, row + 2)) for row in range(2) for k in range(4)]
+        return [mix([deltas, other], factors, [0.0, 0.0], [], [])]
+
+    (tensor,) = dense()
+    with substituted(net, places_of(net, dense), [tensor + 10]):
+        assert torch.equal(net(x), x + 10)
 
 
 class Sum(nn.Module):

@@ -2,12 +2,21 @@
 #include <algorithm>
 #include <cstring>
 
+#include "../arithmetic/proposals.h"
 #include "operation.h"
 
 namespace lbw {
 namespace {
 
-constexpr float kOtherRegion = -100;
+constexpr float kOtherRegion = -100, kNotKept = -1e30f;
+
+// Queries, keys, values, then the numbers of those that are kept, if there are any.
+std::vector<int> read(const Fields& fields) {
+  std::vector<int> inputs{fields.value("query", Kind::bytes), fields.value("key", Kind::bytes),
+                          fields.value("value", Kind::bytes)};
+  if (fields.has("kept")) inputs.push_back(fields.value("kept", Kind::floats));
+  return inputs;
+}
 
 // Keys and values of a query: `rows` of so many pixels, `columns`, whose channels lie together.
 struct Keys {
@@ -29,9 +38,7 @@ struct Side {
 class Attention : public Operation {
  public:
   explicit Attention(const Fields& fields)
-      : Operation({fields.value("query", Kind::bytes), fields.value("key", Kind::bytes),
-                   fields.value("value", Kind::bytes)},
-                  fields.value("output", Kind::bytes)),
+      : Operation(read(fields), fields.value("output", Kind::bytes)),
         heads_(fields.integer("heads")),
         window_(fields.integer("window")),
         shift_(fields.integer("shift")),
@@ -40,6 +47,8 @@ class Attention : public Operation {
         ratio_(fields.real("ratio")) {
     expect(heads_ > 0 && window_ >= 0 && shift_ >= 0, "no such heads and windows");
     expect(!across_ || window_ == 0, "windows across boxes");
+    expect(!keeps() || window_ == 0, "windows of which some is kept");
+    expect(!across_ || !keeps(), "boxes of which some are kept");
     if (window_ == 0) return;
     expect(shift_ < window_, "the shift is as large as the window");
     if (fields.has("bias"))
@@ -58,11 +67,16 @@ class Attention : public Operation {
     const bool of_boxes = !across_ || (query.h == 1 && query.w == 1 && key.h == 1 && key.w == 1);
     if (!fits || !in_windows || !of_boxes)
       throw Error("attention of " + query.text() + " to " + key.text() + " and " + value.text());
+    if (keeps() && (sizes[inputs[3]] != Shape{1, 1, sizes[inputs[3]].w, 1} || query.n != 1 ||
+                    query.h != key.h || query.w != key.w))
+      throw Error("numbers of " + sizes[inputs[3]].text() + " for " + query.text());
     return {query.n, query.h, query.w, value.c};
   }
 
   double scratch(const Sizes& sizes) const override {
-    return of_thread(sizes[inputs[1]], sizes[inputs[2]].c) * sizes.threads;
+    const Shape& query = sizes[inputs[0]];
+    const double marks = keeps() ? 1.0 * static_cast<double>(query.h * query.w) : 0;
+    return scratch_bytes<std::uint8_t>(marks) + of_thread(sizes[inputs[1]], sizes[inputs[2]].c) * sizes.threads;
   }
 
   double work(const Sizes& sizes) const override {
@@ -76,6 +90,9 @@ class Attention : public Operation {
     const conv::Map& value = frame.bytes(inputs[2]);
     expect(query.n == key.n && key.n == value.n, "queries, keys and values differ in number");
     const conv::Map& out = frame.begin_bytes(output, query.n);
+    const std::int64_t queries = static_cast<std::int64_t>(query.h) * query.w;
+    auto* const kept = frame.scratch.take<std::uint8_t>(keeps() ? queries : 0);
+    if (keeps()) mark_named(frame.floats(inputs[3]), queries, kept);
     const auto parts = frame.scratch.parts(
         of_thread({key.n, key.h, key.w, key.c}, value.c), frame.pool.threads());
     if (window_ == 0) {
@@ -83,7 +100,7 @@ class Attention : public Operation {
       frame.pool.parallel(pixels, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
         Task task(*this, frame, parts.of(thread), key, value);
         for (std::int64_t index = begin; index < end; ++index)
-          whole(task, query, key, value, out, index);
+          whole(task, query, key, value, out, kept, index);
       });
       return;
     }
@@ -130,6 +147,8 @@ class Attention : public Operation {
     return static_cast<std::int64_t>(bytes.size());
   }
 
+  bool keeps() const { return inputs.size() > 3; }
+
   int table() const { return 2 * window_ - 1; }
 
   // How many keys a query has; a Shape or a Map.
@@ -153,7 +172,7 @@ class Attention : public Operation {
   }
 
   void whole(Task& task, const conv::Map& query, const conv::Map& key, const conv::Map& value,
-             const conv::Map& out, std::int64_t index) const {
+             const conv::Map& out, const std::uint8_t* kept, std::int64_t index) const {
     const std::int64_t x = index % query.w, y = index / query.w % query.h;
     const std::int64_t image = index / query.w / query.h;
     const Keys keys =
@@ -166,7 +185,9 @@ class Attention : public Operation {
                        key.w};
     attend(task, query.data + image * query.image_stride + y * query.row_stride + x * query.c,
            keys, out.data + image * out.image_stride + y * out.row_stride + x * out.c,
-           [](int, float logit, std::size_t) { return logit; });
+           [&](int, float logit, std::size_t of_key) {
+             return !keeps() || kept[index] || kept[of_key] ? logit : logit + kNotKept;
+           });
   }
 
   void window(Task& task, const conv::Map& query, const conv::Map& key, const conv::Map& value,

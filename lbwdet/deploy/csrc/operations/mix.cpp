@@ -28,6 +28,7 @@ class Mix : public Operation {
       expect(index >= 0 && static_cast<std::size_t>(index) < channels_, "exponential");
       exponential_.push_back(index);
     }
+    if (fields.has("limits")) limits_ = fields.floats("limits", channels_);
   }
 
   Shape shape(const Sizes& sizes) const override {
@@ -95,6 +96,7 @@ class Mix : public Operation {
       const float* const from = in.data + row * in.row_stride + column * in.pixel_stride();
       next = std::copy_n(from, in.c, next);
     }
+    for (std::size_t i = 0; i < limits_.size(); ++i) x[i] = std::clamp(x[i], -limits_[i], limits_[i]);
     const std::size_t count = exponential_.size();
     for (std::size_t i = 0; i < count; ++i)
       powers[i] = std::clamp<double>(x[exponential_[i]], kLeastExponent, kLargestExponent);
@@ -107,6 +109,7 @@ class Mix : public Operation {
   std::vector<Term> terms_;        // of all outputs, one after the other
   std::vector<std::size_t> ends_;  // of each output's terms
   std::vector<int> exponential_;
+  std::vector<float> limits_;  // of the channels; empty: none
 };
 
 const Registered<Mix> registered("Mix");

@@ -1,23 +1,11 @@
 // Class SineEncoding: where a pixel is, as sines of many wave lengths.
-#include <cmath>
 #include <cstring>
 
+#include "../arithmetic/elementary.h"
 #include "operation.h"
 
 namespace lbw {
 namespace {
-
-constexpr double kPi = 3.141592653589793;
-
-// As runtime/arithmetic/sine.py has it.
-double sine(double x) {
-  const double magic = 6755399441055744.0;  // 1.5 * 2**52: the sum has no place for a fraction
-  const double k = (x * (1 / kPi) + magic) - magic;
-  const double r = x - k * kPi, q = r * r;
-  double p = 1;
-  for (int n = 10; n >= 1; --n) p = 1 - p * q / (2 * n * (2 * n + 1));
-  return std::fmod(k, 2) == 0 ? r * p : -(r * p);
-}
 
 class SineEncoding : public Operation {
  public:

@@ -1,7 +1,6 @@
 """DETR: every query becomes one box, and none is suppressed."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from mmdet.models import DETR, DETRHead, SinePositionalEncoding
@@ -10,13 +9,8 @@ from torch import Tensor
 from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.head import Head, head
 from lbwdet.deploy.lower.places import embedding, sine_encoding_of
-from lbwdet.deploy.lower.settings import TestConfig, check_exactly, check_type
-from lbwdet.deploy.runtime.operations.detections import Detections
-from lbwdet.deploy.runtime.operations.query_candidates import QueryCandidates
-from lbwdet.deploy.runtime.operations.rescale import Rescale
-from lbwdet.errors import ConfigError
-
-CANDIDATES, RESCALED = "detections.candidates", "detections.rescaled"
+from lbwdet.deploy.lower.queries import add_queries, read_queries
+from lbwdet.deploy.lower.settings import check_exactly, check_type
 
 
 @head("DETRHead", ("DETR",))
@@ -34,21 +28,7 @@ class Detr(Head):
         check_type("bbox_head", model.bbox_head, DETRHead, "forward", "predict_by_feat")
         check_type("bbox_head", model.bbox_head, DETRHead, "_predict_by_feat_single")
         check_exactly("positional_encoding", model.positional_encoding, SinePositionalEncoding)
-        divisor = model.data_preprocessor.pad_size_divisor
-        if divisor != 1:
-            raise ConfigError(
-                f"data_preprocessor.pad_size_divisor={divisor} cannot be lowered: attention would "
-                "need to know which pixels were added; give 1"
-            )
-        queries, config = int(model.num_queries), TestConfig("test_cfg", model.bbox_head.test_cfg)
-        self._candidates = QueryCandidates(
-            scores="",
-            boxes="",
-            output=CANDIDATES,
-            num_classes=int(model.bbox_head.num_classes),
-            max_boxes=int(config.number("max_per_img", queries)),
-            activation="sigmoid" if model.bbox_head.loss_cls.use_sigmoid else "softmax",
-        )
+        self._candidates = read_queries(model)
 
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
@@ -77,9 +57,4 @@ class Detr(Head):
         return last.fc_cls(hidden), last.fc_reg(last.activate(last.reg_ffn(hidden)))
 
     def add_to(self, program: Building, maps: Sequence[str]) -> None:
-        scores, boxes = maps
-        program.add(
-            replace(self._candidates, scores=scores, boxes=boxes),
-            Rescale(CANDIDATES, RESCALED),
-            Detections(RESCALED, self._candidates.num_classes),
-        )
+        add_queries(program, self._candidates, maps)

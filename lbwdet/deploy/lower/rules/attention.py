@@ -31,7 +31,14 @@ def attention(site: Site) -> Attention:
         site.output,
         heads=int(site.argument("heads")),
         scale=float(site.argument("scale")),
+        kept=None if site.argument("mask") is None else site.value("mask"),
     )
+
+
+@rule("kept_mask")
+def kept_mask(site: Site) -> str:
+    """The operation knows the mask by the numbers that it is made of."""
+    return site.value("kept")
 
 
 @rule("window_attention")

@@ -16,4 +16,5 @@ def mix(site: Site) -> Mix:
         ),
         bias=tuple(bias),
         exponential=tuple(site.argument("exponential")),
+        limits=tuple(site.argument("limits")),
     )

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -6,6 +7,7 @@ import numpy as np
 
 from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.arithmetic.attention import Tokens, attend
+from lbwdet.deploy.runtime.arithmetic.proposals import named
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Length, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
@@ -14,6 +16,7 @@ from lbwdet.deploy.runtime.shapes import ONE, Map, Shapes
 
 MAX_DEPTH = 1 << 14  # channels of a head: sums of so many products fit 32 bits
 OTHER_REGION = np.float32(-100)
+NOT_KEPT = np.float32(-1e30)
 Numbers = Annotated[tuple[float, ...], Range(-1e6, 1e6), Length(0, 1 << 20)]
 
 
@@ -54,6 +57,9 @@ class Attention(Operation):
     query's has ``logit = logit + -100``, after the bias.
 
     With ``across``, maps are those of boxes, of one pixel each, and all boxes' pixels are keys.
+
+    With ``kept``, numbers of pixels (others name none), queries and keys are the same, and where
+    neither the query's nor the key's number is among them, ``logit = logit + -1e30``.
     """
 
     float32: ClassVar[str] = "attention: a softmax of products, and sums with its weights"
@@ -70,6 +76,7 @@ class Attention(Operation):
     key_padding: Numbers = ()
     value_padding: Numbers = ()
     across: bool = False
+    kept: Annotated[str, Reads(Kind.FLOAT)] | None = None
 
     def infer(self, shapes: Shapes) -> Map:
         query, key, value = (shapes.map(name) for name in (self.query, self.key, self.value))
@@ -97,6 +104,14 @@ class Attention(Operation):
             shapes.expect(
                 not (self.shift or self.bias or self.key_padding or self.value_padding),
                 "a shift, a bias and pixels around the map belong to a window, and there is none",
+            )
+        if self.kept is not None:
+            kept = shapes.image_map(self.kept)
+            shapes.expect(
+                query.size == key.size
+                and not (query.rows or self.window)
+                and (kept.channels, kept.height) == (1, ONE),
+                "pixels are kept where queries are keys, without windows, by a row of numbers",
             )
         scales = shapes.quantized(self.query).scale * shapes.quantized(self.key).scale
         shapes.expect_reach(abs(scales * self.scale) * 2.0**31)
@@ -126,11 +141,19 @@ class Attention(Operation):
         if not query.size:
             result = np.zeros((*query.shape[:3], value.shape[-1]), np.float32)
         elif not self.window:
-            found = attend(Tokens(*map(self._tokens, (query, key, value))), factor, exact=exact)
+            tokens = Tokens(*map(self._tokens, (query, key, value)))
+            found = attend(tokens, factor, regions=self._kept(run), exact=exact)
             result = found.reshape(*query.shape[:3], value.shape[-1])
         else:
             result = self._windows(run, query, key, value, factor, exact)
         return run.store(self.output, result * ratio)
+
+    def _kept(self, run: Run) -> Array | None:
+        """[1, queries, keys]: what is added to the logits of two that are not kept."""
+        if self.kept is None:
+            return None
+        kept = named(run.values[self.kept], math.prod(run.values[self.query].shape[1:3]))
+        return np.where(kept[:, None] | kept, np.float32(0), NOT_KEPT)[None]
 
     def _tokens(self, x: Array) -> Array:
         """[n, height, width, channels] as [n, pixels, heads, channels of a head]."""
@@ -231,9 +254,10 @@ class Attention(Operation):
         heads, window = int(random.integers(1, 4)), int(random.choice([0, 0, 1, 3, 4]))
         channels = [heads * int(count) for count in random.integers(1, 20, 2)]
         across = not window and bool(random.random() < 0.4)
-        n = int(random.integers(1, 9 if across else 3))
+        kept = None if window or across or random.integers(2) else "kept"
+        n = int(random.integers(1, 9 if across else 3)) if kept is None else 1
         sides = [[1, 1], [1, 1]] if across else random.integers(1, 11, (2, 2)).tolist()
-        if window:
+        if window or kept:
             sides[1] = sides[0]
         values = {
             name: random_cases.codes(random, (n, *side, count))
@@ -250,6 +274,10 @@ class Attention(Operation):
         quantizations["y"] = random_cases.output_quantization(random)
         scale = float(random.choice([0.001, 0.02, 1.0]))
         operation = cls("q", "k", "v", "y", heads, scale, across=across)
+        if kept is not None:
+            operation = dataclasses.replace(operation, kept=kept)
+            numbers = random.integers(-1, math.prod(sides[0]) + 1, (1, 1, 7, 1))
+            values[kept] = numbers.astype(np.float32)
         if window:
             offsets = heads * (2 * window - 1) ** 2 if random.integers(2) else 0
             key, value = (tuple(random.normal(0, 1, count).tolist()) for count in channels)

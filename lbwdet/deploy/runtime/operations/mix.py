@@ -17,8 +17,9 @@ Row = Annotated[tuple[float, ...], Length(1, 4096), Range(-(2.0**60), 2.0**60)]
 class Mix(Operation):
     """Sums of float32 channels, pixel by pixel: offsets made of what a head predicts.
 
-    ``x[0], x[1], ...`` are the channels of all inputs, one map after the other; those with their
-    number in ``exponential`` are ``f32(exp(min(max(x, -700), 40)))`` instead, with the ``exp`` of
+    ``x[0], x[1], ...`` are the channels of all inputs, one map after the other, with ``limits``
+    ``min(max(x[i], -limits[i]), limits[i])`` of each; those with their number in ``exponential``
+    are ``f32(exp(min(max(x, -700), 40)))`` instead, with the ``exp`` of
     :mod:`lbwdet.deploy.runtime.coders`. Channel o of the output is, in float32 as written::
 
         t = bias[o]
@@ -32,6 +33,7 @@ class Mix(Operation):
     factors: Annotated[tuple[Row, ...], Length(1, 4096)]
     bias: Row
     exponential: Annotated[tuple[int, ...], Range(0, 4095), Length(0, 4096)] = ()
+    limits: Annotated[tuple[float, ...], Range(0, 2.0**60), Length(0, 4096)] = ()
 
     def infer(self, shapes: Shapes) -> Map:
         first, *others = (shapes.image_map(name) for name in self.inputs)
@@ -47,10 +49,17 @@ class Mix(Operation):
             f"{len(self.factors)} rows of factors, {len(self.bias)} biases and exponentials of "
             f"{list(self.exponential)} for {channels} channels",
         )
+        shapes.expect(
+            len(self.limits) in (0, channels),
+            f"{len(self.limits)} limits of {channels} channels",
+        )
         return replace(first, channels=len(self.factors), quantization=None)
 
     def compute(self, run: Run) -> Array:
         x = np.concatenate([run.values[name] for name in self.inputs], -1)
+        if self.limits:
+            limits = np.array(self.limits, np.float32)
+            x = np.minimum(np.maximum(x, -limits), limits)
         chosen = list(self.exponential)
         x[..., chosen] = exp(np.clip(x[..., chosen], LEAST, LARGEST)).astype(np.float32)
         channels = []
@@ -76,4 +85,5 @@ class Mix(Operation):
         bias = random.normal(0, 1, outputs)
         exponential = tuple(np.flatnonzero(random.random(channels) < 0.3).tolist())
         rows = tuple(map(tuple, factors.tolist()))
-        return Example(cls(names, "y", rows, tuple(bias.tolist()), exponential), values)
+        limits = tuple(random.uniform(0, 3, channels).tolist()) if random.integers(2) else ()
+        return Example(cls(names, "y", rows, tuple(bias.tolist()), exponential, limits), values)

@@ -4,10 +4,11 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 
 from lbwdet.deploy.runtime.arithmetic.boxes import best_first, sigmoid, softmax
+from lbwdet.deploy.runtime.arithmetic.proposals import counted
 from lbwdet.deploy.runtime.context import Array, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Example, Operation
-from lbwdet.deploy.runtime.shapes import Rows, Shapes
+from lbwdet.deploy.runtime.shapes import ONE, Rows, Shapes
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,9 @@ class QueryCandidates(Operation):
 
         x1 = min(max((x - 0.5 * w) * W, 0), W)     x2 = min(max((x + 0.5 * w) * W, 0), W)
 
-    y1 and y2 alike, with h and H. Output: candidates [m, 7], their level 0.
+    y1 and y2 alike, with h and H. With ``among``, numbers of queries (others name none), no other
+    query counts, unless the first is one of them: then all do (DDQ, arXiv 2303.12776). Output:
+    candidates [m, 7], their level 0.
     """
 
     float32: ClassVar[str] = "scores and boxes"
@@ -34,6 +37,7 @@ class QueryCandidates(Operation):
     num_classes: Annotated[int, Range(1, 100_000)]
     max_boxes: Annotated[int, Range(1, 1 << 20)]
     activation: Literal["softmax", "sigmoid"] = "softmax"
+    among: Annotated[str, Reads(Kind.FLOAT)] | None = None
 
     def infer(self, shapes: Shapes) -> Rows:
         scores, boxes = shapes.image_map(self.scores), shapes.image_map(self.boxes)
@@ -44,6 +48,11 @@ class QueryCandidates(Operation):
             f"{scores.channels} scores and {boxes.channels} numbers of a box per query; {wanted} "
             "and 4 are expected",
         )
+        if self.among is not None:
+            among = shapes.image_map(self.among)
+            shapes.expect(
+                (among.channels, among.height) == (1, ONE), "queries are named by a row of numbers"
+            )
         return Rows(Kind.CANDIDATES, self.num_classes)
 
     def compute(self, run: Run) -> Array:
@@ -53,11 +62,11 @@ class QueryCandidates(Operation):
             scores = softmax(logits)[:, :-1]
             label = scores.argmax(1)
             best = scores[np.arange(len(scores)), label]
-            kept = query = best_first(best)[: self.max_boxes]
+            kept = query = self._best(run, best, 1)
             label = label[kept]
         else:
             best = sigmoid(logits).reshape(-1)
-            kept = best_first(best)[: self.max_boxes]
+            kept = self._best(run, best, self.num_classes)
             query, label = np.divmod(kept, self.num_classes)
         x, y, w, h = sigmoid(run.values[self.boxes].reshape(-1, 4)[query]).T
         half, (height, width) = np.float32(0.5), (np.float32(side) for side in run.bounds)
@@ -73,6 +82,14 @@ class QueryCandidates(Operation):
         columns = [*sides, best[kept], label, np.zeros(len(kept))]
         return np.stack(columns, 1).astype(np.float32)
 
+    def _best(self, run: Run, scores: Array, of_query: int) -> Array:
+        """Numbers of the best scores, of which every query has so many."""
+        found = best_first(scores)
+        if self.among is not None:
+            counts = counted(run.values[self.among], len(scores) // of_query)
+            found = found[counts[found // of_query]]
+        return found[: self.max_boxes]
+
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:
         classes, sides = int(random.integers(1, 6)), random.integers(1, 8, 2).tolist()
@@ -82,5 +99,10 @@ class QueryCandidates(Operation):
             "scores": random.normal(0, 2, (1, *sides, columns)).astype(np.float32),
             "boxes": random.normal(0, 2, (1, *sides, 4)).astype(np.float32),
         }
-        operation = cls("scores", "boxes", "y", classes, int(random.integers(1, 60)), kind)
+        among = None
+        if random.integers(2):
+            among = "among"
+            numbers = random.integers(-1, sides[0] * sides[1] + 1, (1, 1, 5, 1))
+            values[among] = numbers.astype(np.float32)
+        operation = cls("scores", "boxes", "y", classes, int(random.integers(1, 60)), kind, among)
         return Example(operation, values, image=np.zeros((64, 96, 3), np.uint8), resized=(60, 90))

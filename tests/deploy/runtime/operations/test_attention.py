@@ -114,3 +114,27 @@ def test_what_is_no_window(changes, message):
 def test_queries_and_keys_have_the_same_channels():
     with pytest.raises(ArtifactError, match="queries, keys and values do not fit together"):
         check_alone(example(channels=8))
+
+
+def test_queries_that_are_not_kept_see_those_that_are():
+    random = np.random.default_rng(0)
+    reals = {name: random.normal(0, 2, (1, 2, 4, 6)).astype(np.float32) for name in "qkv"}
+    kept = np.array([5, -1, 2], np.float32).reshape(1, 1, 3, 1)
+    operation = dataclasses.replace(OPERATION, kept="kept")
+    found = compute_alone(Example(operation, reals | {"kept": kept}))
+    heads = [
+        torch.from_numpy(x).flatten(1, 2).unflatten(-1, (2, -1)).transpose(1, 2)
+        for x in reals.values()
+    ]
+    there = torch.zeros(8, dtype=torch.bool)
+    there[[5, 2]] = True
+    seen = there[:, None] | there
+    expected = F.scaled_dot_product_attention(*heads, attn_mask=seen, scale=0.5).transpose(1, 2)
+    np.testing.assert_allclose(found, expected.reshape(1, 2, 4, 6).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_kept_are_queries_that_are_keys():
+    given = example(dataclasses.replace(OPERATION, kept="kept"))
+    values = given.values | {"kept": np.zeros((2, 1, 3, 1), np.float32)}
+    with pytest.raises(ArtifactError, match="pixels are kept where queries are keys"):
+        check_alone(dataclasses.replace(given, values=values))

@@ -54,3 +54,16 @@ def test_fewer_queries_than_boxes():
 def test_other_numbers_of_a_query(changes, message):
     with pytest.raises(ArtifactError, match=message):
         check_alone(example("softmax", **changes))
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("numbers", [[3, -1, 8, 40], [3, 0]])
+def test_queries_that_count(activation, numbers):
+    given = example(activation)
+    among = np.array(numbers, np.float32).reshape(1, 1, -1, 1)
+    operation = dataclasses.replace(given.operation, among="among")
+    values = given.values | {"among": among}
+    found = compute_alone(dataclasses.replace(given, operation=operation, values=values))
+    counts = [3, 8] if 0 not in numbers else list(range(12))
+    some = {name: x[:, :, counts] for name, x in given.values.items()}
+    np.testing.assert_array_equal(found, compute_alone(dataclasses.replace(given, values=some)))

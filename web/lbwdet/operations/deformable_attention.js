@@ -1,0 +1,5 @@
+import { register } from '../constants.js';
+
+register('DeformableAttention', ({ values, output }, context) => ({
+  ratios: context.ratios(values, output),
+}));
