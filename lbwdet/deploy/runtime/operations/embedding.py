@@ -41,8 +41,8 @@ class Embedding(Operation):
         if self.boxes is None:
             return Map(channels, Side(0, self.height), Side(0, self.width))
         shapes.expect(
-            shapes.count(self.boxes) == pixels,
-            f"{shown(self.boxes)} are not {pixels} boxes in every image",
+            shapes.count(self.boxes) == self.height * self.width,
+            f"{shown(self.boxes)} are not {self.height * self.width} boxes in every image",
         )
         return Map(channels, ONE, ONE, rows=shapes.origin(self.boxes))
 
@@ -74,5 +74,5 @@ class Embedding(Operation):
         if random.integers(2):
             return Example(cls("layer", "y", height, width), {}, quantizations, {"layer": weight})
         values = {"boxes": random_cases.boxes(random, height * width, 60, 90)}
-        operation = cls("layer", "y", height, width, "boxes")
+        operation = cls("layer", "y", height, width, boxes="boxes")
         return Example(operation, values, quantizations, {"layer": weight})
