@@ -87,5 +87,5 @@ class Embedding(Operation):
             operation = cls("layer", "y", height, width, in_two)
             return Example(operation, {}, quantizations, {"layer": weight})
         values = {"boxes": random_cases.boxes(random, height * width, 60, 90)}
-        operation = cls("layer", "y", height, width, in_two, "boxes")
+        operation = cls("layer", "y", height, width, in_two, boxes="boxes")
         return Example(operation, values, quantizations, {"layer": weight})
