@@ -133,15 +133,20 @@ def experiment_tables(content: Mapping[str, Any]) -> str:
     bases = [*kinds["scratch"], *kinds["published"]]
     before = {row["seed"]: row for row in bases}
     if content.get("detector") in _TAUGHT:
-        taught = [row for row in trained if row["bit_width"] != 32]
-        how = f"by labels ({_epochs(list(reference.values()))} epochs), or at low bits towards its "
-        how += f"outputs ({_epochs(taught)} epochs)"
+        how = f"by labels ({_epochs(list(reference.values()))} epochs)"
+        if taught := [row for row in trained if row["bit_width"] != 32]:
+            how += f", or at low bits towards its outputs ({_epochs(taught)} epochs)"
     else:
         how = f"by one and the same schedule ({_epochs(trained)} epochs after the float model's "
         how += f"{_epochs(bases)})"
-    parts = [
+    said = (
         f"Trained on from the float model {how}; "
-        "difference: to the float model trained on likewise, seed by seed.\n",
+        "difference: to the float model trained on likewise, seed by seed.\n"
+        if trained
+        else f"The float model ({_epochs(bases)} epochs), not trained on.\n"
+    )
+    parts = [
+        said,
         _table(
             [*bases, *trained], reference, _BASES | _BASES_OF.get(str(content.get("detector")), {})
         ),

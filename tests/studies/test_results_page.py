@@ -126,6 +126,10 @@ def test_an_experiment_that_has_just_begun():
     rows = [row("scratch", "fp32", 0, 0.8, 0.82)]
     text = experiment_tables(dict(dataset="cells", width=32, rows=rows))
     assert len(table_rows(text)) == 1
+    assert text.startswith("The float model (12 epochs), not trained on.\n")
+    rows += [row("trained", "fp32-finetuned", 0, 0.8, 0.82)]
+    text = experiment_tables(dict(dataset="cells", detector="yolox_nano", width=32, rows=rows))
+    assert text.startswith("Trained on from the float model by labels (2 epochs); difference")
 
 
 def cost() -> dict:
