@@ -72,6 +72,8 @@ EXCEPTIONS: dict[str, set[str]] = {
     "studies/trained_zoo.py": {"bit_plan", "export"},
     # The zoo deploys what it has trained a step.
     "studies/zoo/deployment.py": {"deploy"},
+    # It answers for the operation that chooses queries.
+    "studies/zoo/selection.py": {"deploy"},
     # Of a pipeline it keeps what deployment keeps.
     "studies/zoo/shipped.py": {"deploy"},
     # The toy demo ends in a comparison of what it trained and deployed.

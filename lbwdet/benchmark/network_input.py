@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from lbwdet.deploy.runtime.arithmetic.resample import resample
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 
 Array = np.ndarray
@@ -44,7 +45,10 @@ class NetworkInput:
         bottom, right = operation.padded(height, width)
         factor = np.array([image.shape[1] / width, image.shape[0] / height], np.float32)
         if image.shape[:2] != (height, width):
-            image = cv2.resize(image, (width, height))
+            if operation.antialias:
+                image = resample(image, height, width)
+            else:
+                image = cv2.resize(image, (width, height))
         planes = cv2.split(image)
         shape = (3, *operation.sides(bottom, right))
         if self._inputs.shape != shape:

@@ -57,6 +57,7 @@ def preprocess(engine) -> dict[str, Any]:
         size=[40, 30],
         keep_ratio=1,
         to_rgb=1,
+        antialias=0,
         size_divisor=8,
         pad_to_square=0,
         pad_size=[50, 0],
@@ -143,6 +144,7 @@ def roi_align(engine, boxes=None) -> dict[str, Any]:
         size=3,
         sampling_ratio=0,
         aligned=1,
+        box_scale=1.0,
         finest_scale=8.0,
     )
 
@@ -172,6 +174,7 @@ def candidates(engine) -> dict[str, Any]:
         factor_threshold=0.1,
         together=1,
         unweighted=0,
+        numbered=0,
         has_threshold=1,
         score_threshold=0.05,
         pre_nms=7,
@@ -188,6 +191,9 @@ def region_candidates(engine) -> dict[str, Any]:
         boxes=engine.given(random_boxes(9)),
         num_classes=3,
         class_agnostic=0,
+        activation="softmax",
+        best=0,
+        numbered=0,
         score_threshold=0.1,
         **CODER,
     )
@@ -195,7 +201,8 @@ def region_candidates(engine) -> dict[str, Any]:
 
 def suppress(engine, count=20, **changed) -> dict[str, Any]:
     source = engine.given(random_candidates(count))
-    return dict(input=source, iou_threshold=0.5, max_boxes=8, group="class") | changed
+    fields = dict(iou_threshold=0.5, max_boxes=8, most_of_group=0, fast=0, group="class")
+    return dict(fields, input=source) | changed
 
 
 def rescale(engine) -> dict[str, Any]:

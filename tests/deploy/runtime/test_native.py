@@ -638,7 +638,7 @@ def test_the_library_checks_tables(changes, message, told):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(strides=(4, 8)), "every level needs a stride, anchors, scores, deltas"),
+        (dict(strides=(4, 8)), "every level needs a stride, anchors, scores, and deltas"),
         (dict(strides=()), "every level needs a stride"),
         (dict(deltas=[0]), "'deltas' names a uint8 map"),
         (dict(anchors_per_level=np.array([3, 3, 3, 3, 4])), "base_anchors are not those of"),

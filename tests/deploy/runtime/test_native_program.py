@@ -166,7 +166,8 @@ def test_boxes():
     first, second = described(Suppress)
     assert [fields["group"][1] for _, fields in (first, second)] == ["level", "class"]
     ((operation, fields),) = described(Detections)
-    assert set(fields) == {"input", "num_classes", "masks", "mask_threshold"}
+    of_masks = {"threshold", "extent", "factor", "aligned", "cropped"}
+    assert set(fields) == {"input", "num_classes", "masks", *(f"mask_{name}" for name in of_masks)}
 
 
 def test_a_threshold_of_zero_is_one():

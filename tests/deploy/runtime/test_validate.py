@@ -348,5 +348,5 @@ def test_what_is_found_of_every_value():
     assert found["image"] == Map(3, Side(32), Side(32), quantization=quantization("image"))
     assert found["p2.scores"] == Map(3, Side(8), Side(8))
     assert found["proposals"] == Rows(Kind.BOXES, origin="proposals.kept")
-    assert found["rois"].rows == found["scores"].rows == "proposals"
+    assert found["rois"].rows == found["scores"].rows == "proposals.kept"
     assert found["detections.kept"] == Rows(Kind.CANDIDATES, 3)
