@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from mmdet.structures import DetDataSample
+from fake_quantize import random_batch, synchronize
 from mmengine.registry import OPTIM_WRAPPERS
-from mmengine.structures import InstanceData
 from torch import nn
 from torch.optim import SGD
 
@@ -33,7 +32,6 @@ DETECTORS = {
     "Faster R-CNN R50-FPN": ("frcnn_voc_fp32", "frcnn_voc_6bit", 2, (600, 1000)),
     "YOLOX-Nano": ("yolox_nano_voc_fp32-finetuned", "yolox_nano_voc_6bit", 8, (416, 416)),
 }
-NUM_CLASSES = 20
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -45,24 +43,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", help="JSON file to write")
     return parser.parse_args()
-
-
-def random_batch(number: int, height: int, width: int) -> dict[str, list[Any]]:
-    generator = torch.Generator().manual_seed(0)
-    inputs, samples = [], []
-    for _ in range(number):
-        corners = torch.rand(8, 4, generator=generator) * torch.tensor([width, height] * 2) * 0.5
-        boxes = torch.cat([corners[:, :2], corners[:, :2] + corners[:, 2:] + 16], 1)
-        labels = torch.randint(NUM_CLASSES, (8,), generator=generator)
-        shape = dict(
-            img_shape=(height, width), ori_shape=(height, width), scale_factor=(1.0, 1.0)
-        ) | dict(batch_input_shape=(height, width), pad_shape=(height, width))
-        instances = InstanceData(bboxes=boxes, labels=labels)
-        samples.append(DetDataSample(metainfo=shape, gt_instances=instances))
-        inputs.append(
-            torch.randint(256, (3, height, width), generator=generator, dtype=torch.uint8)
-        )
-    return dict(inputs=inputs, data_samples=samples)
 
 
 def iteration(
@@ -85,8 +65,7 @@ def iteration(
     def run(_: Any) -> None:
         project_together(layers)
         model.train_step(copy.deepcopy(batch), wrapper)
-        if device == "cuda":
-            torch.cuda.synchronize()
+        synchronize(device)
 
     return run
 
