@@ -4,6 +4,7 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,9 +76,7 @@ class WeightQuantizer(ABC):
 
     solver: str
     codes: tuple[str, ...] = ("paper", "dense")
-    # Whether zeros behind a group's weights change nothing, and scale_packed can add up what
-    # several rows hold of one.
-    pads_groups = cuts_groups = False
+    packs = False  # whether it has scale_packed
 
     def __init__(self, bit_width: int, code: str = "paper", granularity: str = "tensor") -> None:
         if granularity not in GRANULARITIES:
@@ -119,41 +118,52 @@ class WeightQuantizer(ABC):
         """The level of each weight, as float32 [G, K], for the given top levels [G]."""
 
     def scale_packed(self, packed: Packed) -> Tensor:
-        """As :meth:`scale`, of all groups in ``packed``: float32 [its number of groups]."""
-        return self.scale(packed.rows)
+        """As :meth:`scale`, of all groups in ``packed``: float32 [G].
 
+        Zeros behind a group's weights must not change its scale.
+        """
+        raise NotImplementedError
+
+    @property
+    def settings(self) -> tuple[Any, ...]:
+        """Equal for quantizers that do the same."""
+        return type(self), *vars(self).values()
+
+    @torch.no_grad()
     def fake_quantize_all(
         self, weights: Sequence[Tensor], names: Sequence[str], channel_axes: Sequence[int]
     ) -> list[Tensor]:
-        """Of several weights on one device what :meth:`fake_quantize` gives for each of them.
+        """Of several weights of one type and device what :meth:`fake_quantize` gives for each.
 
         In so few operations that a GPU does not wait for the next one; for a processor there
-        is nothing to gain.
+        is nothing to gain. The results have their weights' strides, unless those leave gaps.
 
         Raises:
             NonFiniteWeightError: a weight holds NaN or infinity.
         """
-        if not self.pads_groups:
+        if not self.packs or not all(weight.numel() for weight in weights):
             each = zip(weights, names, channel_axes, strict=True)
             return [self.fake_quantize(*one) for one in each]
-        groups = [self._groups(*each) for each in zip(weights, channel_axes, strict=True)]
-        result = [
-            weight.detach() if weight.numel() else weight.detach().clone() for weight in weights
+        axes = [
+            axis if self._per_channel(weight) else 0
+            for weight, axis in zip(weights, channel_axes, strict=True)
         ]
-        present = [index for index, each in enumerate(groups) if each.numel()]
-        for packed in pack([groups[index] for index in present], self.cuts_groups):
-            try:
-                scale = self.scale_packed(packed)
-            except NonFiniteWeightError:
-                for index in (present[layer] for layer in packed.layers):
-                    self._checked_scale(groups[index], names[index])  # says which one it is
-                raise
-            levels = packed.unpack(self.assign(packed.rows, scale[packed.group]))
-            for layer, found in zip(packed.layers, levels, strict=True):
-                index = present[layer]
-                weight = weights[index]
-                result[index] = self._ungroup(found, weight, channel_axes[index]).to(weight.dtype)
-        return result
+        dense = [_dense(weight, axis) for weight, axis in zip(weights, axes, strict=True)]
+        numbers = [len(each) if self._per_channel(each) else 1 for each in dense]
+        packed = pack([each.as_strided((each.numel(),), (1,)) for each in dense], numbers)
+        try:
+            scale = self.scale_packed(packed)
+        except NonFiniteWeightError:
+            for weight, name, axis in zip(weights, names, channel_axes, strict=True):
+                self._checked_scale(self._groups(weight, axis), name)  # says which one it is
+            raise
+        levels = self.assign(packed.rows, scale.index_select(0, packed.group))
+        levels = levels.to(weights[0].dtype)
+        found = [
+            levels.as_strided(each.shape, each.stride(), start)
+            for each, start in zip(dense, packed.layout.starts, strict=True)
+        ]
+        return [each.movedim(0, axis) if axis else each for each, axis in zip(found, axes, strict=True)]
 
     def fake_quantize(self, weight: Tensor, name: str = "", channel_axis: int = 0) -> Tensor:
         """The nearest weights that ``bit_width`` bits can store, in the weight's dtype.
@@ -226,6 +236,14 @@ class WeightQuantizer(ABC):
             f"{type(self).__name__}(bit_width={self.bit_width}, code={self.code!r}, "
             f"solver={self.solver!r}, granularity={self.granularity!r})"
         )
+
+
+def _dense(weight: Tensor, channel_axis: int) -> Tensor:
+    """The weight, or a copy, with its channels first, one after the other in memory without gaps."""
+    channels_last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+    if channel_axis == 0 and (weight.is_contiguous() or channels_last):
+        return weight
+    return weight.movedim(channel_axis, 0).contiguous()
 
 
 def check_finite(value: Tensor) -> None:

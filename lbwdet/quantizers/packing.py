@@ -1,4 +1,4 @@
-"""Weights of many layers in few matrices, so that few operations treat them all.
+"""Weights of many layers one after the other in one tensor, so that few operations treat them all.
 
 On a GPU an operation takes its microseconds however small it is, and a projection is some
 seventy of them: for each of a hundred layers that is a third of a training step.
@@ -6,77 +6,117 @@ seventy of them: for each of a hundred layers that is a third of a training step
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-WIDTHS = (64, 512, 4096)
-Shapes = tuple[tuple[int, int], ...]
+ROW = 4096  # values of a long group that are added up, or counted, in one place
+ALIGNED = 64  # values, 256 bytes: kernels are fastest where a weight starts at a multiple
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Layout:
+    """Where each layer lies; the same in every step of a training.
+
+    Attributes:
+        width: values of a row: 1, or ``ROW`` if each layer is a single group.
+        starts: the first value of each layer.
+        zeros: behind each layer, up to where the next one starts.
+        lengths: int64 [G], rows of each group; the last group of a layer has its zeros.
+        bounds: int64 [G], the first row of each group.
+        num_rows: of all groups.
+    """
+
+    width: int
+    starts: tuple[int, ...]
+    zeros: tuple[Tensor, ...]
+    lengths: Tensor
+    bounds: Tensor
+    num_rows: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Packed:
-    """Groups of several layers as rows of one matrix.
+    """The groups of several layers.
 
     Attributes:
-        layers: which of the layers these are.
-        rows: float32 [R, width]; a group takes one or more of them, and zeros fill the last.
-        group: int64 [R], the group of each row, counted through the layers.
-        shapes: groups and weights of a group, of each of the layers.
+        rows: float32 [R, width].
+        layout: which of them are whose.
     """
 
-    layers: list[int]
     rows: Tensor
-    group: Tensor
-    shapes: Shapes
+    layout: Layout
 
     @property
     def num_groups(self) -> int:
-        return sum(number for number, _ in self.shapes)
+        return len(self.layout.lengths)
 
-    def unpack(self, rows: Tensor) -> Iterator[Tensor]:
-        """Each layer's groups [G, K], of a matrix like ``rows``; views of it where possible."""
-        start, width = 0, rows.shape[1]
-        for number, size in self.shapes:
-            end = start + number * _pieces(size, width)
-            yield rows[start:end].view(number, -1)[:, :size]
-            start = end
+    @functools.cached_property
+    def group(self) -> Tensor:
+        """int64 [R], the group of each row, counted through the layers."""
+        number = torch.arange(self.num_groups, device=self.rows.device)
+        return number.repeat_interleave(self.layout.lengths, output_size=len(self.rows))
+
+    def sums(self, rows: Tensor) -> Tensor:
+        """[..., G], the sum of each group in [..., R, width], always in the same order."""
+        each = rows.sum(-1) if self.layout.width > 1 else rows.squeeze(-1)
+        return self._reduce(each, "sum")
+
+    def largest(self, rows: Tensor) -> Tensor:
+        """[G], the maximum of each group in [R, width]."""
+        return self._reduce(rows.amax(-1), "max")
+
+    def _reduce(self, values: Tensor, how: str) -> Tensor:
+        bounds = _bounds(self.layout, values.numel() // self.layout.num_rows)
+        # unsafe: no checks of the bounds, for which a GPU would have to be waited for
+        reduced = torch.segment_reduce(values.reshape(-1), how, offsets=bounds, unsafe=True)
+        return reduced.view(*values.shape[:-1], -1)
 
 
-def pack(layers: Sequence[Tensor], cut: bool) -> list[Packed]:
-    """Packs the groups of layers by width.
+def pack(layers: Sequence[Tensor], numbers: Sequence[int]) -> Packed:
+    """Packs layers.
 
     Args:
-        layers: float32 [G, K] each, on one device, K >= 1.
-        cut: groups may be cut into several rows; otherwise those above the largest of
-            ``WIDTHS`` are packed with their like.
+        layers: one-dimensional, group after group, of one dtype and device, none empty.
+        numbers: of groups of equal size, in each of them.
     """
-    classes: dict[int, list[int]] = {}
-    for index, groups in enumerate(layers):
-        size = groups.shape[1]
-        width = next((each for each in WIDTHS if size <= each), WIDTHS[-1] if cut else size)
-        classes.setdefault(width, []).append(index)
-    return [_packed([(i, layers[i]) for i in found], width) for width, found in classes.items()]
+    sizes = tuple((number, len(layer)) for number, layer in zip(numbers, layers, strict=True))
+    layout = _layout(sizes, layers[0].dtype, layers[0].device)
+    parts = [part for pair in zip(layers, layout.zeros, strict=True) for part in pair if len(part)]
+    return Packed(torch.cat(parts).to(torch.float32).view(-1, layout.width), layout)
 
 
-def _packed(layers: Sequence[tuple[int, Tensor]], width: int) -> Packed:
-    shapes = tuple((groups.shape[0], groups.shape[1]) for _, groups in layers)
-    one = layers[0][1]
-    group = _group_of_rows(shapes, width, one.device)
-    rows = one.new_zeros(len(group), width)
-    packed = Packed([index for index, _ in layers], rows, group, shapes)
-    for (_, groups), place in zip(layers, packed.unpack(rows), strict=True):
-        place.copy_(groups)
-    return packed
-
-
-@functools.lru_cache(maxsize=64)  # the same in every step of a training
-def _group_of_rows(shapes: Shapes, width: int, device: torch.device) -> Tensor:
-    pieces = [pieces for number, size in shapes for pieces in [_pieces(size, width)] * number]
+@functools.lru_cache(maxsize=64)
+def _layout(
+    sizes: tuple[tuple[int, int], ...], dtype: torch.dtype, device: torch.device
+) -> Layout:
+    width = ROW if all(number == 1 for number, _ in sizes) else 1
+    step = max(width, ALIGNED)
+    starts, gaps, lengths, end = [], [], [], 0
+    for number, size in sizes:
+        starts.append(end)
+        gaps.append(-size % step)
+        end += size + gaps[-1]
+        lengths += [size // number] * (number - 1)
+        lengths.append((size // number + gaps[-1]) // width)
     with torch.inference_mode(False):
-        return torch.repeat_interleave(torch.tensor(pieces)).to(device)
+        zeros = torch.zeros(step, dtype=dtype, device=device)
+        rows = torch.tensor(lengths)
+        return Layout(
+            width=width,
+            starts=tuple(starts),
+            zeros=tuple(zeros[:gap] for gap in gaps),
+            lengths=rows.to(device),
+            bounds=(rows.cumsum(0) - rows).to(device),
+            num_rows=end // width,
+        )
 
 
-def _pieces(size: int, width: int) -> int:
-    return -(-size // width)
+@functools.lru_cache(maxsize=64)
+def _bounds(layout: Layout, times: int) -> Tensor:
+    """Where the groups begin, and the last one ends, if all of them follow each other ``times``."""
+    with torch.inference_mode(False):
+        copies = torch.arange(times, device=layout.bounds.device)[:, None] * layout.num_rows
+        bounds = (copies + layout.bounds).view(-1)
+        return torch.cat([bounds, bounds.new_full((1,), times * layout.num_rows)])

@@ -187,21 +187,38 @@ class PowerOfTwoQuantizer(WeightQuantizer):
     """
 
     solver = "exact"
-    pads_groups = cuts_groups = True  # sums per key are exact in any order
+    packs = True
 
     def scale(self, groups: Tensor) -> Tensor:
-        return self._best(*half_octave_histogram(groups))
+        count, total = half_octave_histogram(groups)
+        return self._best(count, total, *used_exponents(count))
 
     def scale_packed(self, packed: Packed) -> Tensor:
-        count, total = (
-            each.new_zeros(packed.num_groups, _KEYS).index_add_(0, packed.group, each)
-            for each in half_octave_histogram(packed.rows)
-        )
-        return self._best(count, total)
+        rows, group, number = packed.rows, packed.group, packed.num_groups
+        bits = rows.view(torch.int32) & _MAGNITUDE_BITS
+        largest = int(bits.amax())  # all that a GPU is waited for
+        if largest >= _EXPONENT_MASK:
+            raise NonFiniteWeightError("not finite")
+        magnitude = bits.view(torch.float32).to(torch.float64)
+        key = bits.bitwise_right_shift_(_MANTISSA_BITS - 1)
+        # Long groups are counted row by row: all at once would wait for one another.
+        cut = rows.shape[1] > 1
+        place = torch.arange(len(rows), device=rows.device) if cut else group
+        key = (key + _KEYS * place[:, None]).view(-1)
+        size = (len(rows) if cut else number) * _KEYS
+        total = rows.new_zeros(size, dtype=torch.float64).index_add_(0, key, magnitude.view(-1))
+        count = torch.zeros_like(total).index_add_(0, key, total.new_ones(()).expand(len(key)))
+        if cut:
+            count, total = (
+                each.new_zeros(number, _KEYS).index_add_(0, group, each.view(-1, _KEYS))
+                for each in (count, total)
+            )
+        key_of_largest = largest >> (_MANTISSA_BITS - 1)
+        highest = min(max((key_of_largest + 1) // 2, 1), _EXPONENTS - 1)
+        return self._best(count.view(-1, _KEYS), total.view(-1, _KEYS), 1, highest)
 
-    def _best(self, count: Tensor, total: Tensor) -> Tensor:
+    def _best(self, count: Tensor, total: Tensor, lowest: int, highest: int) -> Tensor:
         """The scales whose squared error is least."""
-        lowest, highest = used_exponents(count)
         error = squared_error_by_exponent(count, total, self.num_magnitudes, lowest, highest)
         # flip: argmin returns the first minimum, and of equals the larger s is wanted
         best = highest - error.flip(1).argmin(1)

@@ -1,15 +1,18 @@
 """Exact projection onto sums of two powers of two, by search over the scale exponent."""
 
 import functools
+import math
 
 import torch
 from torch import Tensor
 
-from lbwdet.quantizers.base import WeightQuantizer, check_finite
+from lbwdet.quantizers.base import NonFiniteWeightError, WeightQuantizer, check_finite
 from lbwdet.quantizers.float_bits import exp2, floor_log2
 from lbwdet.quantizers.levels import TWO_TERM, magnitudes
+from lbwdet.quantizers.packing import Packed
 
 _LOWEST_EXPONENT, _HIGHEST_EXPONENT = -126, 127  # of normal float32
+_TRIED_AT_ONCE, _TRIED_VALUES = 3, 1 << 24  # exponents, and values in all of them, on a GPU
 
 
 class TwoTermQuantizer(WeightQuantizer):
@@ -30,7 +33,7 @@ class TwoTermQuantizer(WeightQuantizer):
 
     solver = "exact"
     codes = ("two-term",)
-    pads_groups = True
+    packs = True
 
     def __init__(self, bit_width: int, code: str = "two-term", granularity: str = "tensor") -> None:
         super().__init__(bit_width, code, granularity)
@@ -55,19 +58,52 @@ class TwoTermQuantizer(WeightQuantizer):
             searching &= (clipped < best) & (exponent >= self._lowest)
         return exp2(best_exponent).to(torch.float32)
 
+    def scale_packed(self, packed: Packed) -> Tensor:
+        """As :meth:`scale`: several exponents at a time, and all groups until the last has found.
+
+        A group that :meth:`scale` no longer searches finds nothing better: what clipping alone
+        loses is the least that it can.
+        """
+        magnitude = packed.rows.abs()
+        exact = magnitude.double()
+        best = packed.sums(exact.square())
+        energy = best.sum()
+        largest = packed.largest(magnitude)
+        top = exp2((floor_log2(largest.double()) + 1).clamp(self._lowest, _HIGHEST_EXPONENT))
+        number = min(max(_TRIED_VALUES // magnitude.numel(), 1), _TRIED_AT_ONCE)
+        steps = exp2(-torch.arange(number, device=top.device))[:, None]
+        best_top, least = torch.ones_like(top), 2.0**self._lowest
+        while True:
+            tops = top * steps
+            scale = tops.to(torch.float32).index_select(1, packed.group)[..., None]
+            values, index = self._nearest(magnitude, scale)
+            errors = packed.sums((values[index] * scale - exact).square_())
+            error, which = errors.masked_fill_(tops < least, torch.inf).min(0)
+            best_top = torch.where(error < best, tops.gather(0, which[None])[0], best_top)
+            best = torch.minimum(error, best)
+            last = tops[-1].index_select(0, packed.group)[:, None]
+            clipped = packed.sums((exact - last / 2).clamp_(min=0).square_())
+            top = tops[-1] / 2
+            searching = ((clipped < best) & (top >= least)).sum()
+            total, left = torch.stack([energy, searching.double()]).tolist()
+            if not math.isfinite(total):
+                raise NonFiniteWeightError("not finite")
+            if left == 0:
+                return best_top.to(torch.float32)
+
     def assign(self, groups: Tensor, scale: Tensor) -> Tensor:
-        values, index = self._nearest(groups, scale)
+        values, index = self._nearest(groups.abs(), scale[:, None])
         return values[index].copysign(groups) * scale[:, None]
 
     def _encode(self, levels: Tensor, scale: Tensor) -> Tensor:
-        _, index = self._nearest(levels, scale)
+        _, index = self._nearest(levels.abs(), scale[:, None])
         return (index * levels.sign()).to(torch.int8)
 
-    def _nearest(self, groups: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    def _nearest(self, magnitude: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Zero and the magnitudes, and which of them is each weight's."""
-        values, middles = _table(self.bit_width, groups.device)
+        values, middles = _table(self.bit_width, magnitude.device)
         # A power of two divides exactly, except what is too small for any level.
-        return values, torch.bucketize(groups.abs() / scale[:, None], middles, right=True)
+        return values, torch.bucketize(magnitude / scale, middles, right=True)
 
 
 @functools.cache
