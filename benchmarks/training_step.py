@@ -22,10 +22,11 @@ from torch.optim import SGD
 import lbwdet.compat  # before anything of mmdet
 from lbwdet.configs import OWN_CONFIGS, load_config
 from lbwdet.files import write_json
-from lbwdet.layers import project_together, quantized_layers
+from lbwdet.layers import quantized_layers
 from lbwdet.measuring.environment import commit, cpu_name
 from lbwdet.measuring.speed import measure
 from lbwdet.training.build import build_model
+from lbwdet.training.projection_hook import project_before_forward
 
 DETECTORS = {
     # name: float and low-bit config, images, their height and width
@@ -61,9 +62,10 @@ def iteration(
         wrapped |= dict(type="CPUAmpOptimWrapper")
     wrapper = OPTIM_WRAPPERS.build(wrapped)
     layers = list(quantized_layers(model).values()) if device == "cuda" else []
+    if layers:
+        project_before_forward(model, layers)
 
     def run(_: Any) -> None:
-        project_together(layers)
         model.train_step(copy.deepcopy(batch), wrapper)
         synchronize(device)
 

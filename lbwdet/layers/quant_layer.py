@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 import torch
@@ -18,6 +18,7 @@ from lbwdet.layers.straight_through import StraightThrough
 from lbwdet.quantizers import QuantizedWeight, WeightQuantizer, build_quantizer
 
 T = TypeVar("T")
+ProjectionKey = tuple[WeightQuantizer | None, float, int, int, int]
 
 
 class QuantLayer(nn.Module):
@@ -48,7 +49,7 @@ class QuantLayer(nn.Module):
     relax: float = math.inf
     layer_name: str = ""
     channel_axis: int = 0
-    _cache: tuple[tuple[WeightQuantizer, float, int, int, int], Tensor] | None = None
+    _cache: tuple[ProjectionKey, Tensor] | None = None
 
     @property
     def unit(self) -> Tensor | None:
@@ -57,7 +58,7 @@ class QuantLayer(nn.Module):
         Where the input has a step for each channel, it is the weight *per step* that has levels:
         ``Q(weight * unit) / unit``. All units are powers of two.
         """
-        quantizer = self.input_quantizer
+        quantizer = self._modules.get("input_quantizer")
         if not isinstance(quantizer, ChannelInputQuantizer) or not quantizer.is_calibrated:
             return None
         axes = [1] * (self.weight.dim() - 2)
@@ -68,11 +69,13 @@ class QuantLayer(nn.Module):
 
     def in_units(self, weight: Tensor) -> Tensor:
         """A tensor of the weight's shape, per step of the input; exact."""
-        return weight if self.unit is None else weight * self.unit
+        unit = self.unit
+        return weight if unit is None else weight * unit
 
     def in_ones(self, weight: Tensor) -> Tensor:
         """The inverse of :meth:`in_units`."""
-        return weight if self.unit is None else weight / self.unit
+        unit = self.unit
+        return weight if unit is None else weight / unit
 
     def quantized_weight(self) -> QuantizedWeight:
         """The codes and the scale of the current weight, in :attr:`unit`.
@@ -89,36 +92,44 @@ class QuantLayer(nn.Module):
         """The weight that the forward pass uses, with the straight-through gradient."""
         if self.quantizer is None:
             return self.weight
-        key = self._projection_key()
-        if self._cache is None or self._cache[0] != key:
+        weight, cache = self.weight, self._cache
+        if cache is None or cache[0] != self._projection_key(weight):
             # Not an inference tensor, even in inference mode: autograd may meet it later.
             with torch.inference_mode(False), torch.no_grad(), _untraced():
                 projected = self.quantizer.fake_quantize(
-                    self.in_units(self.weight), self._name(), self.channel_axis
+                    self.in_units(weight), self._name(), self.channel_axis
                 )
-                self._remember(projected)
-        assert self._cache is not None
-        quantized = self._cache[1]
-        trained = torch.is_grad_enabled() and self.weight.requires_grad
-        if trained and torch._C._get_tracing_state() is None:
-            quantized = StraightThrough.apply(self.weight, quantized, self.forget_projection)
+                cache = self.remember(projected)
+        quantized = cache[1]
+        trained = torch.is_grad_enabled() and weight.requires_grad
+        if not trained or torch._C._get_tracing_state() is not None:
+            return quantized.detach() if quantized.requires_grad else quantized
+        if not quantized.requires_grad:
+            view = quantized.view_as(quantized)  # the gradient is of this use of it alone
+            (quantized,) = StraightThrough.apply([self], [view], weight)
         return quantized
 
-    def _projection_key(self) -> tuple[WeightQuantizer, float, int, int, int]:
-        """All that the forward pass's weight depends on."""
-        assert self.quantizer is not None
-        relax = self.relax if self.training and self.weight.requires_grad else math.inf
-        steps = getattr(self.input_quantizer, "exponents", None)
-        version = 0 if steps is None else steps._version
-        return self.quantizer, relax, self.weight.data_ptr(), self.weight._version, version
+    def is_projected(self) -> bool:
+        """Whether the projection of the current weight is remembered."""
+        cache = self._cache
+        return cache is not None and cache[0] == self._projection_key(self.weight)
 
-    def _remember(self, projected: Tensor) -> None:
+    def _projection_key(self, weight: Tensor) -> ProjectionKey:
+        """All that the forward pass's weight depends on."""
+        relax = self.relax if self.training and weight.requires_grad else math.inf
+        steps = getattr(self._modules.get("input_quantizer"), "exponents", None)
+        version = 0 if steps is None else steps._version
+        return self.quantizer, relax, weight.data_ptr(), weight._version, version
+
+    def remember(self, projected: Tensor) -> tuple[ProjectionKey, Tensor]:
         """Takes the projection, in :attr:`unit`, for the forward passes that come."""
-        key = self._projection_key()
+        weight = self.weight
+        key = self._projection_key(weight)
         quantized = self.in_ones(projected)
         if key[1] < math.inf:
-            quantized = torch.lerp(self.weight, quantized, key[1] / (1 + key[1]))
-        self._cache = (key, quantized)
+            quantized = torch.lerp(weight, quantized, key[1] / (1 + key[1]))
+        self.__dict__["_cache"] = cache = key, quantized
+        return cache
 
     @property
     def input_quantizer(self) -> InputQuantizer | None:
@@ -144,7 +155,7 @@ class QuantLayer(nn.Module):
         return self.layer_name or str(self)  # a layer built by itself does not know its name
 
     def forget_projection(self) -> None:
-        self._cache = None
+        self.__dict__["_cache"] = None  # past the checks of __setattr__: each step does so
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuses another weight, as of a convolution that a batch norm is multiplied into.
@@ -185,33 +196,6 @@ class QuantLayer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, quantizer={self.quantizer}"
-
-
-def project_together(layers: Iterable[QuantLayer]) -> None:
-    """Computes at once what the forward pass of each layer would compute by itself.
-
-    Raises:
-        NonFiniteWeightError: a weight holds NaN or infinity.
-    """
-    classes: dict[tuple[Any, ...], list[QuantLayer]] = {}
-    for layer in layers:
-        if layer.quantizer is None:
-            continue
-        if layer._cache is None or layer._cache[0] != layer._projection_key():
-            settings = sorted(vars(layer.quantizer).items())
-            key = (type(layer.quantizer), layer.weight.device, *settings)
-            classes.setdefault(key, []).append(layer)
-    for found in classes.values():
-        with torch.inference_mode(False), torch.no_grad():
-            quantizer = found[0].quantizer
-            assert quantizer is not None
-            projected = quantizer.fake_quantize_all(
-                [layer.in_units(layer.weight) for layer in found],
-                [layer._name() for layer in found],
-                [layer.channel_axis for layer in found],
-            )
-            for layer, each in zip(found, projected, strict=True):
-                layer._remember(each)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """What every weight quantizer gives and obeys."""
 
 import dataclasses
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -124,7 +125,7 @@ class WeightQuantizer(ABC):
         """
         raise NotImplementedError
 
-    @property
+    @functools.cached_property
     def settings(self) -> tuple[Any, ...]:
         """Equal for quantizers that do the same."""
         return type(self), *vars(self).values()

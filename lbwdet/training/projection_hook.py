@@ -1,10 +1,13 @@
 """Projects the weights of all layers at once, where that is faster."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from lbwdet.layers import QuantLayer, project_together, quantized_layers
 from lbwdet.training.bare_model import bare_model
@@ -12,18 +15,44 @@ from lbwdet.training.bare_model import bare_model
 
 @HOOKS.register_module()
 class ProjectionHook(Hook):
-    """Before each iteration on a GPU, projects all weights that the last one changed.
+    """On a GPU, projects all weights that have changed when a training's forward pass begins.
 
     Layers would do so one by one, in thousands of small operations that a GPU waits for; the
     weights are the same. On a CPU the hook does nothing.
     """
 
     def __init__(self) -> None:
-        self._layers: list[QuantLayer] = []
+        self._handle: RemovableHandle | None = None
 
     def before_train(self, runner: Runner) -> None:
-        layers = quantized_layers(bare_model(runner)).values()
-        self._layers = [layer for layer in layers if layer.weight.device.type != "cpu"]
+        model = bare_model(runner)
+        layers = [
+            layer
+            for layer in quantized_layers(model).values()
+            if layer.weight.device.type != "cpu"
+        ]
+        # Unused parameters are found by what gradients lead to: each weight's must do so alone.
+        finds_unused = getattr(runner.model, "find_unused_parameters", False)
+        if layers:
+            self._handle = project_before_forward(model, layers, not finds_unused)
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        project_together(self._layers)
+    def after_train(self, runner: Runner) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+
+def project_before_forward(
+    model: nn.Module, layers: Sequence[QuantLayer], gradients_together: bool = True
+) -> RemovableHandle:
+    """Calls :func:`~lbwdet.layers.project_together` whenever the forward pass begins in training.
+
+    No earlier: a GPU then projects while the processor starts the operations that follow, which
+    it could not while it still had to hand over the images.
+    """
+
+    def project(*_: Any) -> None:
+        if model.training:
+            project_together(layers, gradients_together)
+
+    return model.register_forward_pre_hook(project)

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from lbwdet.layers import project_together, quantize_, quantized_layers
-from lbwdet.quantizers import NonFiniteWeightError
 from lbwdet.training import ProjectionHook
+from lbwdet.training import projection_hook as module
+from lbwdet.training.projection_hook import project_before_forward
 
 
 def net() -> nn.Module:
@@ -16,23 +17,12 @@ def net() -> nn.Module:
     return quantize_(layers, settings, overrides={"3": dict(bit_width=4)}).train()
 
 
-def test_forward_and_gradient_are_those_without_it():
-    x, results = torch.rand(2, 3, 5, 5), []
-    for together in (False, True):
-        model = net()
-        if together:
-            project_together(quantized_layers(model).values())
-        loss = model(x).square().sum()
-        loss.backward()
-        results.append([loss, *(parameter.grad for parameter in model.parameters())])
-    for alone, at_once in zip(*results, strict=True):
-        assert alone.equal(at_once)
-
-
 def test_only_what_changed_is_projected_and_layers_do_not_do_it_again(monkeypatch):
     model = net()
     layers = quantized_layers(model)
-    project_together(layers.values())
+    handle = project_before_forward(model, list(layers.values()))
+    x = torch.rand(1, 3, 5, 5)
+    model(x)
     with torch.no_grad():
         layers["1"].weight[0, 0] += 1
     done = []
@@ -46,25 +36,32 @@ def test_only_what_changed_is_projected_and_layers_do_not_do_it_again(monkeypatc
 
         monkeypatch.setattr(quantizer, "fake_quantize_all", note)
         monkeypatch.setattr(quantizer, "fake_quantize", lambda *_, name=name: pytest.fail(name))
-    project_together(layers.values())
+    model(x)
     assert done == ["1"]
-    model(torch.rand(1, 3, 5, 5))
+    model.eval()
+    handle.remove()
+    project_together(layers.values())
+    model(x)
 
 
-def test_a_diverged_weight_is_named():
-    model = net()
-    with torch.no_grad():
-        model[1].weight[0, 0, 0, 0] = torch.inf
-    with pytest.raises(NonFiniteWeightError, match=r"^1: 1 of 576 weights"):
-        project_together(quantized_layers(model).values())
-
-
-def test_the_hook_leaves_a_processor_to_its_layers(monkeypatch):
+def test_the_hook_leaves_a_processor_to_its_layers():
     model, hook = net(), ProjectionHook()
+    hook.before_train(SimpleNamespace(model=model))
+    assert not model._forward_pre_hooks
+    hook.after_train(SimpleNamespace(model=model))
+
+
+@pytest.mark.parametrize("finds_unused", [True, False])
+def test_the_hook_projects_in_training_alone(finds_unused, monkeypatch):
+    model, hook, called = net().to("meta"), ProjectionHook(), []
+    monkeypatch.setattr(module, "project_together", lambda *given: called.append(given))
+    monkeypatch.setattr(model, "forward", lambda x: x)
     runner = SimpleNamespace(model=model)
+    model.find_unused_parameters = finds_unused
     hook.before_train(runner)
-    hook.before_train_iter(runner, 0)
-    assert all(layer._cache is None for layer in quantized_layers(model).values())
-    model.to("meta")
-    hook.before_train(runner)
-    assert len(hook._layers) == 3
+    model(1)
+    assert called == [(list(quantized_layers(model).values()), not finds_unused)]
+    model.eval()(1)
+    hook.after_train(runner)
+    model.train()(1)
+    assert len(called) == 1

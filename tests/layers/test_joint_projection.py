@@ -1,0 +1,150 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from lbwdet.layers import project_together, quantize_, quantized_layers
+from lbwdet.layers import joint_projection as joint
+from lbwdet.quantizers import NonFiniteWeightError
+
+SETTINGS = dict(bit_width=6, code="two-term", granularity="channel")
+
+
+class Net(nn.Module):
+    """A shared layer, a frozen one, one that is not used, attention, and a transposed one."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3)
+        self.shared = nn.Conv2d(8, 8, 3, padding=1)
+        self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
+        self.unused = nn.Linear(8, 8)
+        self.up = nn.ConvTranspose2d(8, 6, 2)
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = self.stem(x)
+        x = self.depthwise(self.shared(F.relu(self.shared(x))))
+        tokens = self.up(x).flatten(2).transpose(1, 2)
+        return self.head(self.attention(tokens, tokens, tokens)[0])
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    net = quantize_(Net(), SETTINGS, overrides={"head": dict(bit_width=4), "up": dict(bit_width=5)})
+    net.stem.weight.requires_grad_(False)
+    return net.train()
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.rand(2, 3, 6, 6)
+
+
+def steps(net, x, together, gradients_together=True, number=3, each=lambda net, x: net(x)):
+    """The losses and gradients of some steps of training."""
+    net = copy.deepcopy(net)
+    layers = quantized_layers(net).values()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    seen = []
+    for _ in range(number):
+        if together:
+            project_together(layers, gradients_together)
+        loss = each(net, x).square().sum()
+        loss.backward()
+        seen += [loss.detach(), *(p.grad.clone() for p in net.parameters() if p.grad is not None)]
+        optimizer.step()
+        optimizer.zero_grad()
+    assert net.unused.weight.grad is None
+    return seen
+
+
+def equal(ones, others):
+    assert len(ones) == len(others)
+    return all(one.equal(other) for one, other in zip(ones, others, strict=True))
+
+
+@pytest.mark.parametrize("gradients_together", [True, False])
+@pytest.mark.parametrize("size", [1, 3, 16])
+def test_losses_and_gradients_are_those_of_layers_by_themselves(
+    net, x, gradients_together, size, monkeypatch
+):
+    monkeypatch.setattr(joint, "GRADIENTS_TOGETHER", size)
+    assert equal(steps(net, x, True, gradients_together), steps(net, x, False))
+
+
+def test_channels_last(net, x):
+    net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    assert equal(steps(net, x, True), steps(net, x, False))
+    project_together(quantized_layers(net).values())
+    used = net.shared.fake_quantized_weight()
+    assert used.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_mixed_precision(net, x):
+    def each(net, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return net(x)
+
+    assert equal(steps(net, x, True, each=each), steps(net, x, False, each=each))
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_checkpoints_of_activations(net, x, use_reentrant):
+    def each(net, x):
+        return checkpoint(net, x.requires_grad_(), use_reentrant=use_reentrant)
+
+    assert equal(steps(net, x, True, each=each), steps(net, x, False, each=each))
+
+
+def test_relaxed_weights(net, x):
+    for layer in quantized_layers(net).values():
+        layer.relax = 3.0
+    assert equal(steps(net, x, True), steps(net, x, False))
+
+
+def test_gradients_are_accumulated(net, x):
+    layers = quantized_layers(net).values()
+    project_together(layers)
+    loss = net(x).sum()
+    loss.backward(retain_graph=True)
+    once = net.shared.weight.grad.clone()
+    loss.backward()
+    project_together(layers)
+    net(x).sum().backward()
+    torch.testing.assert_close(net.shared.weight.grad, 3 * once)
+
+
+def test_quantized_weights_have_a_gradient_only_in_training(net):
+    layer = net.shared
+    project_together([layer])
+    assert layer.fake_quantized_weight().requires_grad
+    with torch.no_grad():
+        assert not layer.fake_quantized_weight().requires_grad
+    layer.weight.requires_grad_(False)
+    assert not layer.fake_quantized_weight().requires_grad
+    layer.weight.requires_grad_(True)
+    layer.forget_projection()
+    with torch.no_grad():
+        project_together([layer])
+    assert layer.fake_quantized_weight().requires_grad
+
+
+def test_nothing_is_left_after_backward(net, x):
+    project_together(quantized_layers(net).values())
+    net(x).sum().backward()
+    left = {name for name, layer in quantized_layers(net).items() if layer._cache is not None}
+    assert left == {"stem", "unused"}
+
+
+@pytest.mark.parametrize("value", [torch.inf, torch.nan])
+def test_a_diverged_weight_is_named(net, value):
+    with torch.no_grad():
+        net.shared.weight[0, 0, 0, 0] = value
+    with pytest.raises(NonFiniteWeightError, match=r"^shared: 1 of 576 weights"):
+        project_together(quantized_layers(net).values())
