@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lbwdet.layers.quant_layer import QuantLayer
+from lbwdet.layers.quant_layer import ProjectionKey, QuantLayer
 from lbwdet.layers.straight_through import StraightThrough
 
+Changed = tuple[QuantLayer, Tensor, ProjectionKey]
 GRADIENTS_TOGETHER = 16  # layers; few, so that processes can exchange gradients early
 
 
@@ -26,13 +27,16 @@ def project_together(layers: Iterable[QuantLayer], gradients_together: bool = Tr
     Raises:
         NonFiniteWeightError: a weight holds NaN or infinity.
     """
-    classes: dict[tuple[Any, ...], list[tuple[QuantLayer, Tensor]]] = {}
+    classes: dict[tuple[Any, ...], list[Changed]] = {}
     trained = []
     for layer in layers:
-        if layer.quantizer is not None and not layer.is_projected():
-            weight = layer.weight
-            key = (layer.quantizer.settings, weight.device, weight.dtype)
-            classes.setdefault(key, []).append((layer, weight))
+        if layer.quantizer is None:
+            continue
+        weight = layer.weight
+        key = layer.projection_key(weight)
+        if not layer.remembers(key):
+            like = (layer.quantizer.settings, weight.device, weight.dtype)
+            classes.setdefault(like, []).append((layer, weight, key))
             if weight.requires_grad:
                 trained.append((layer, weight))
     with torch.inference_mode(False), torch.no_grad():
@@ -40,12 +44,12 @@ def project_together(layers: Iterable[QuantLayer], gradients_together: bool = Tr
             quantizer = found[0][0].quantizer
             assert quantizer is not None
             projected = quantizer.fake_quantize_all(
-                [layer.in_units(weight) for layer, weight in found],
-                [layer._name() for layer, _ in found],
-                [layer.channel_axis for layer, _ in found],
+                [layer.in_units(weight) for layer, weight, _ in found],
+                [layer._name() for layer, _, _ in found],
+                [layer.channel_axis for layer, _, _ in found],
             )
-            for (layer, _), each in zip(found, projected, strict=True):
-                layer.remember(each)
+            for (layer, _, key), each in zip(found, projected, strict=True):
+                layer.remember(key, layer.blended(each))
     if gradients_together and torch.is_grad_enabled():
         for start in range(0, len(trained), GRADIENTS_TOGETHER):
             _let_gradients_through(*zip(*trained[start : start + GRADIENTS_TOGETHER], strict=True))
@@ -56,4 +60,4 @@ def _let_gradients_through(layers: Sequence[QuantLayer], masters: Sequence[Tenso
     caches = [layer._cache for layer in layers if layer._cache is not None]
     tracked = StraightThrough.apply(layers, [quantized for _, quantized in caches], *masters)
     for layer, (key, _), quantized in zip(layers, caches, tracked, strict=True):
-        layer.__dict__["_cache"] = key, quantized
+        layer.remember(key, quantized)

@@ -93,13 +93,14 @@ class QuantLayer(nn.Module):
         if self.quantizer is None:
             return self.weight
         weight, cache = self.weight, self._cache
-        if cache is None or cache[0] != self._projection_key(weight):
+        key = self.projection_key(weight)
+        if cache is None or cache[0] != key:
             # Not an inference tensor, even in inference mode: autograd may meet it later.
             with torch.inference_mode(False), torch.no_grad(), _untraced():
                 projected = self.quantizer.fake_quantize(
                     self.in_units(weight), self._name(), self.channel_axis
                 )
-                cache = self.remember(projected)
+                cache = self.remember(key, self.blended(projected))
         quantized = cache[1]
         trained = torch.is_grad_enabled() and weight.requires_grad
         if not trained or torch._C._get_tracing_state() is not None:
@@ -109,27 +110,29 @@ class QuantLayer(nn.Module):
             (quantized,) = StraightThrough.apply([self], [view], weight)
         return quantized
 
-    def is_projected(self) -> bool:
-        """Whether the projection of the current weight is remembered."""
-        cache = self._cache
-        return cache is not None and cache[0] == self._projection_key(self.weight)
-
-    def _projection_key(self, weight: Tensor) -> ProjectionKey:
-        """All that the forward pass's weight depends on."""
+    def projection_key(self, weight: Tensor) -> ProjectionKey:
+        """All that the forward pass's weight depends on; ``weight`` is the layer's."""
         relax = self.relax if self.training and weight.requires_grad else math.inf
-        steps = getattr(self._modules.get("input_quantizer"), "exponents", None)
-        version = 0 if steps is None else steps._version
+        inputs, version = self._modules.get("input_quantizer"), 0
+        if isinstance(inputs, ChannelInputQuantizer):
+            version = inputs.exponents._version
         return self.quantizer, relax, weight.data_ptr(), weight._version, version
 
-    def remember(self, projected: Tensor) -> tuple[ProjectionKey, Tensor]:
-        """Takes the projection, in :attr:`unit`, for the forward passes that come."""
-        weight = self.weight
-        key = self._projection_key(weight)
-        quantized = self.in_ones(projected)
-        if key[1] < math.inf:
-            quantized = torch.lerp(weight, quantized, key[1] / (1 + key[1]))
-        self.__dict__["_cache"] = cache = key, quantized
+    def remembers(self, key: ProjectionKey) -> bool:
+        """Whether it has the projection of the weight that ``key`` is of."""
+        return self._cache is not None and self._cache[0] == key
+
+    def remember(self, key: ProjectionKey, quantized: Tensor) -> tuple[ProjectionKey, Tensor]:
+        """Takes ``quantized`` for the forward passes that come, as long as its key holds."""
+        self.__dict__["_cache"] = cache = key, quantized  # past __setattr__: each step does so
         return cache
+
+    def blended(self, projected: Tensor) -> Tensor:
+        """The forward pass's weight, of its projection in :attr:`unit`."""
+        quantized = self.in_ones(projected)
+        if self.relax < math.inf and self.training and self.weight.requires_grad:
+            quantized = torch.lerp(self.weight, quantized, self.relax / (1 + self.relax))
+        return quantized
 
     @property
     def input_quantizer(self) -> InputQuantizer | None:
@@ -155,7 +158,7 @@ class QuantLayer(nn.Module):
         return self.layer_name or str(self)  # a layer built by itself does not know its name
 
     def forget_projection(self) -> None:
-        self.__dict__["_cache"] = None  # past the checks of __setattr__: each step does so
+        self.__dict__["_cache"] = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuses another weight, as of a convolution that a batch norm is multiplied into.

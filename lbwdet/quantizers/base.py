@@ -145,12 +145,12 @@ class WeightQuantizer(ABC):
         if not self.packs or not all(weight.numel() for weight in weights):
             each = zip(weights, names, channel_axes, strict=True)
             return [self.fake_quantize(*one) for one in each]
-        axes = [
-            axis if self._per_channel(weight) else 0
-            for weight, axis in zip(weights, channel_axes, strict=True)
-        ]
-        dense = [_dense(weight, axis) for weight, axis in zip(weights, axes, strict=True)]
-        numbers = [len(each) if self._per_channel(each) else 1 for each in dense]
+        if self.granularity == "channel":
+            dense = [_dense(*each) for each in zip(weights, channel_axes, strict=True)]
+            numbers = [each.shape[0] if each.dim() else 1 for each in dense]
+        else:
+            dense = [_dense(weight, 0) for weight in weights]
+            numbers = [1] * len(dense)
         packed = pack([each.as_strided((each.numel(),), (1,)) for each in dense], numbers)
         try:
             scale = self.scale_packed(packed)
@@ -164,7 +164,12 @@ class WeightQuantizer(ABC):
             levels.as_strided(each.shape, each.stride(), start)
             for each, start in zip(dense, packed.layout.starts, strict=True)
         ]
-        return [each.movedim(0, axis) if axis else each for each, axis in zip(found, axes, strict=True)]
+        if self.granularity == "channel":
+            return [
+                each.movedim(0, axis) if axis else each
+                for each, axis in zip(found, channel_axes, strict=True)
+            ]
+        return found
 
     def fake_quantize(self, weight: Tensor, name: str = "", channel_axis: int = 0) -> Tensor:
         """The nearest weights that ``bit_width`` bits can store, in the weight's dtype.
@@ -241,9 +246,11 @@ class WeightQuantizer(ABC):
 
 def _dense(weight: Tensor, channel_axis: int) -> Tensor:
     """The weight, or a copy, with its channels first, one after the other in memory without gaps."""
-    channels_last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
-    if channel_axis == 0 and (weight.is_contiguous() or channels_last):
-        return weight
+    if channel_axis == 0 or weight.dim() == 0:
+        if weight.is_contiguous():
+            return weight
+        if weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last):
+            return weight
     return weight.movedim(channel_axis, 0).contiguous()
 
 

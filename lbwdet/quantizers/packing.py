@@ -22,7 +22,7 @@ class Layout:
     Attributes:
         width: values of a row: 1, or ``ROW`` if each layer is a single group.
         starts: the first value of each layer.
-        zeros: behind each layer, up to where the next one starts.
+        zeros: behind each layer, up to where the next one starts, if there is a gap.
         lengths: int64 [G], rows of each group; the last group of a layer has its zeros.
         bounds: int64 [G], the first row of each group.
         num_rows: of all groups.
@@ -30,7 +30,7 @@ class Layout:
 
     width: int
     starts: tuple[int, ...]
-    zeros: tuple[Tensor, ...]
+    zeros: tuple[Tensor | None, ...]
     lengths: Tensor
     bounds: Tensor
     num_rows: int
@@ -81,20 +81,22 @@ def pack(layers: Sequence[Tensor], numbers: Sequence[int]) -> Packed:
         layers: one-dimensional, group after group, of one dtype and device, none empty.
         numbers: of groups of equal size, in each of them.
     """
-    sizes = tuple((number, len(layer)) for number, layer in zip(numbers, layers, strict=True))
-    layout = _layout(sizes, layers[0].dtype, layers[0].device)
-    parts = [part for pair in zip(layers, layout.zeros, strict=True) for part in pair if len(part)]
+    sizes = tuple(layer.numel() for layer in layers)
+    layout = _layout(sizes, tuple(numbers), layers[0].dtype, layers[0].device)
+    parts = []
+    for layer, zeros in zip(layers, layout.zeros, strict=True):
+        parts += (layer,) if zeros is None else (layer, zeros)
     return Packed(torch.cat(parts).to(torch.float32).view(-1, layout.width), layout)
 
 
 @functools.lru_cache(maxsize=64)
 def _layout(
-    sizes: tuple[tuple[int, int], ...], dtype: torch.dtype, device: torch.device
+    sizes: tuple[int, ...], numbers: tuple[int, ...], dtype: torch.dtype, device: torch.device
 ) -> Layout:
-    width = ROW if all(number == 1 for number, _ in sizes) else 1
+    width = ROW if all(number == 1 for number in numbers) else 1
     step = max(width, ALIGNED)
     starts, gaps, lengths, end = [], [], [], 0
-    for number, size in sizes:
+    for size, number in zip(sizes, numbers, strict=True):
         starts.append(end)
         gaps.append(-size % step)
         end += size + gaps[-1]
@@ -106,7 +108,7 @@ def _layout(
         return Layout(
             width=width,
             starts=tuple(starts),
-            zeros=tuple(zeros[:gap] for gap in gaps),
+            zeros=tuple(zeros[:gap] if gap else None for gap in gaps),
             lengths=rows.to(device),
             bounds=(rows.cumsum(0) - rows).to(device),
             num_rows=end // width,

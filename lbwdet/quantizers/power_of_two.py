@@ -199,14 +199,14 @@ class PowerOfTwoQuantizer(WeightQuantizer):
         largest = int(bits.amax())  # all that a GPU is waited for
         if largest >= _EXPONENT_MASK:
             raise NonFiniteWeightError("not finite")
-        magnitude = bits.view(torch.float32).to(torch.float64)
-        key = bits.bitwise_right_shift_(_MANTISSA_BITS - 1)
-        # Long groups are counted row by row: all at once would wait for one another.
+        magnitude = bits.view(torch.float32).to(torch.float64).view(-1)
+        # Long groups are counted row by row: atomic additions to one place wait for one another.
         cut = rows.shape[1] > 1
         place = torch.arange(len(rows), device=rows.device) if cut else group
-        key = (key + _KEYS * place[:, None]).view(-1)
+        key = bits.bitwise_right_shift_(_MANTISSA_BITS - 1)
+        key = key.add_((_KEYS * place).to(torch.int32)[:, None]).view(-1)
         size = (len(rows) if cut else number) * _KEYS
-        total = rows.new_zeros(size, dtype=torch.float64).index_add_(0, key, magnitude.view(-1))
+        total = rows.new_zeros(size, dtype=torch.float64).index_add_(0, key, magnitude)
         count = torch.zeros_like(total).index_add_(0, key, total.new_ones(()).expand(len(key)))
         if cut:
             count, total = (
