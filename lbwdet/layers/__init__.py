@@ -9,7 +9,7 @@ from lbwdet.layers.calibration import (
 )
 from lbwdet.layers.input_quantizer import InputQuantizer, ResolutionError, UncalibratedError
 from lbwdet.layers.quant_layer import QuantConv2d, QuantLayer, QuantLinear
-from lbwdet.layers.joint_projection import project_together
+from lbwdet.layers.joint_projection import JointProjection, project_together
 from lbwdet.layers.quant_relu import QuantReLU
 from lbwdet.layers.quantizable import quantizable_layers, register_quantizable
 from lbwdet.layers.quantize import (
@@ -23,6 +23,7 @@ from lbwdet.layers.weight_readers import register_weight_reader
 
 __all__ = [
     "InputQuantizer",
+    "JointProjection",
     "QuantConv2d",
     "QuantLayer",
     "QuantLinear",

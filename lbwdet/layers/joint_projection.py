@@ -1,6 +1,8 @@
 """Projects the weights of many layers at once."""
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -8,56 +10,116 @@ from torch import Tensor
 
 from lbwdet.layers.quant_layer import ProjectionKey, QuantLayer
 from lbwdet.layers.straight_through import StraightThrough
+from lbwdet.quantizers import WeightQuantizer
+from lbwdet.quantizers.packing import Arrangement
 
 Changed = tuple[QuantLayer, Tensor, ProjectionKey]
 GRADIENTS_TOGETHER = 16  # layers; few, so that processes can exchange gradients early
 
 
 def project_together(layers: Iterable[QuantLayer], gradients_together: bool = True) -> None:
+    """:class:`JointProjection`, once."""
+    JointProjection(layers, gradients_together)()
+
+
+class JointProjection:
     """Computes at once what the forward pass of each layer would compute by itself.
 
-    Layers whose projection is of their current weight keep it.
+    Layers whose projection is of their current weight keep it. What is the same in each step of
+    a training is found out in the first.
 
     Args:
         layers: in the order of the forward pass, or near it.
         gradients_together: a weight's gradient may wait for those of its neighbours. A layer
             that the forward pass leaves out then counts for
             ``DistributedDataParallel(find_unused_parameters=True)`` as one that it uses.
-
-    Raises:
-        NonFiniteWeightError: a weight holds NaN or infinity.
     """
-    classes: dict[tuple[Any, ...], list[Changed]] = {}
-    trained = []
-    for layer in layers:
-        if layer.quantizer is None:
-            continue
-        weight = layer.weight
-        key = layer.projection_key(weight)
-        if not layer.remembers(key):
-            like = (layer.quantizer.settings, weight.device, weight.dtype)
-            classes.setdefault(like, []).append((layer, weight, key))
-            if weight.requires_grad:
-                trained.append((layer, weight))
-    with torch.inference_mode(False), torch.no_grad():
-        for found in classes.values():
-            quantizer = found[0][0].quantizer
-            assert quantizer is not None
-            projected = quantizer.fake_quantize_all(
-                [layer.in_units(weight) for layer, weight, _ in found],
-                [layer._name() for layer, _, _ in found],
-                [layer.channel_axis for layer, _, _ in found],
-            )
-            for (layer, _, key), each in zip(found, projected, strict=True):
-                layer.remember(key, layer.blended(each))
-    if gradients_together and torch.is_grad_enabled():
-        for start in range(0, len(trained), GRADIENTS_TOGETHER):
-            _let_gradients_through(*zip(*trained[start : start + GRADIENTS_TOGETHER], strict=True))
+
+    def __init__(self, layers: Iterable[QuantLayer], gradients_together: bool = True) -> None:
+        self._layers = [layer for layer in layers if layer.quantizer is not None]
+        self._gradients_together = gradients_together
+        self._last: list[tuple[QuantLayer, WeightQuantizer | None, int]] = []
+        self._classes: list[_Class] = []
+
+    def __call__(self) -> None:
+        """Projects what has changed.
+
+        Raises:
+            NonFiniteWeightError: a weight holds NaN or infinity.
+        """
+        changed: list[Changed] = []
+        for layer in self._layers:
+            weight = layer.weight
+            key = layer.projection_key(weight)
+            if not layer.remembers(key):
+                changed.append((layer, weight, key))
+        with torch.inference_mode(False), torch.no_grad():
+            now = [(layer, key[0], key[2]) for layer, _, key in changed]
+            if now != self._last:
+                self._last, self._classes = now, _classes(changed)
+            for each in self._classes:
+                each.project(changed)
+        if self._gradients_together and torch.is_grad_enabled():
+            trained = [each for each in changed if each[1].requires_grad]
+            for start in range(0, len(trained), GRADIENTS_TOGETHER):
+                _let_gradients_through(trained[start : start + GRADIENTS_TOGETHER])
 
 
-def _let_gradients_through(layers: Sequence[QuantLayer], masters: Sequence[Tensor]) -> None:
+@dataclasses.dataclass
+class _Class:
+    """Layers that are projected together.
+
+    Attributes:
+        numbers: of the changed layers, those of this class.
+        names, channel_axes: of each of them.
+        arrangement: None if their weights are not taken as they lie in memory.
+    """
+
+    quantizer: WeightQuantizer
+    numbers: list[int]
+    names: list[str]
+    channel_axes: list[int]
+    arrangement: Arrangement | None
+
+    def project(self, changed: list[Changed]) -> None:
+        mine = [changed[number] for number in self.numbers]
+        if self.arrangement is None:
+            weights = [layer.in_units(weight) for layer, weight, _ in mine]
+        else:
+            weights = [weight for _, weight, _ in mine]
+        projected = self.quantizer.fake_quantize_all(
+            weights, self.names, self.channel_axes, self.arrangement
+        )
+        for (layer, _, key), each in zip(mine, projected, strict=True):
+            if self.arrangement is None or key[1] < math.inf:
+                each = layer.blended(each)
+            layer.remember(key, each)
+
+
+def _classes(changed: list[Changed]) -> list[_Class]:
+    """Layers of equal settings."""
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for number, (layer, weight, key) in enumerate(changed):
+        assert layer.quantizer is not None
+        in_ones = layer.unit is None
+        like = (layer.quantizer.settings, in_ones, weight.device, weight.dtype)
+        found.setdefault(like, []).append(number)
+    classes = []
+    for (_, in_ones, *_), numbers in found.items():
+        mine = [changed[number][0] for number in numbers]
+        quantizer, axes = mine[0].quantizer, [layer.channel_axis for layer in mine]
+        assert quantizer is not None
+        weights = [changed[number][1] for number in numbers]
+        arrangement = quantizer.arrange(weights, axes) if in_ones else None
+        names = [layer._name() for layer in mine]
+        classes.append(_Class(quantizer, numbers, names, axes, arrangement))
+    return classes
+
+
+def _let_gradients_through(trained: list[Changed]) -> None:
     """Puts one operation of autograd behind all these layers in the place of one for each."""
-    caches = [layer._cache for layer in layers if layer._cache is not None]
-    tracked = StraightThrough.apply(layers, [quantized for _, quantized in caches], *masters)
-    for layer, (key, _), quantized in zip(layers, caches, tracked, strict=True):
-        layer.remember(key, quantized)
+    layers, masters, keys = zip(*trained, strict=True)
+    quantized = [layer._cache[1] for layer in layers]
+    tracked = StraightThrough.apply(layers, quantized, *masters)
+    for layer, key, each in zip(layers, keys, tracked, strict=True):
+        layer.remember(key, each)

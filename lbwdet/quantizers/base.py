@@ -13,7 +13,7 @@ from torch import Tensor
 from lbwdet.errors import ConfigError, LBWError
 from lbwdet.quantizers.float_bits import exp2, floor_log2
 from lbwdet.quantizers.levels import BIT_WIDTHS, magnitudes, num_magnitudes
-from lbwdet.quantizers.packing import Packed, pack
+from lbwdet.quantizers.packing import Arrangement, Packed
 
 GRANULARITIES = ("tensor", "channel")
 
@@ -131,45 +131,50 @@ class WeightQuantizer(ABC):
         return type(self), *vars(self).values()
 
     @torch.no_grad()
+    def arrange(
+        self, weights: Sequence[Tensor], channel_axes: Sequence[int]
+    ) -> Arrangement | None:
+        """How :meth:`fake_quantize_all` lays them out, as long as their memory stays where it is.
+
+        None if it projects them one by one.
+        """
+        if not self.packs or not all(weight.numel() for weight in weights):
+            return None
+        whole = self.granularity == "tensor"
+        return Arrangement(weights, [None] * len(weights) if whole else channel_axes)
+
+    @torch.no_grad()
     def fake_quantize_all(
-        self, weights: Sequence[Tensor], names: Sequence[str], channel_axes: Sequence[int]
+        self,
+        weights: Sequence[Tensor],
+        names: Sequence[str],
+        channel_axes: Sequence[int],
+        arrangement: Arrangement | None = None,
     ) -> list[Tensor]:
         """Of several weights of one type and device what :meth:`fake_quantize` gives for each.
 
         In so few operations that a GPU does not wait for the next one; for a processor there
-        is nothing to gain. The results have their weights' strides, unless those leave gaps.
+        is nothing to gain.
+
+        Args:
+            weights, names, channel_axes: as for :meth:`fake_quantize`, of each.
+            arrangement: of these weights; made here if it is not given.
 
         Raises:
             NonFiniteWeightError: a weight holds NaN or infinity.
         """
-        if not self.packs or not all(weight.numel() for weight in weights):
+        arrangement = arrangement or self.arrange(weights, channel_axes)
+        if arrangement is None:
             each = zip(weights, names, channel_axes, strict=True)
             return [self.fake_quantize(*one) for one in each]
-        if self.granularity == "channel":
-            dense = [_dense(*each) for each in zip(weights, channel_axes, strict=True)]
-            numbers = [each.shape[0] if each.dim() else 1 for each in dense]
-        else:
-            dense = [_dense(weight, 0) for weight in weights]
-            numbers = [1] * len(dense)
-        packed = pack([each.as_strided((each.numel(),), (1,)) for each in dense], numbers)
+        packed = arrangement.pack()
         try:
             scale = self.scale_packed(packed)
         except NonFiniteWeightError:
             for weight, name, axis in zip(weights, names, channel_axes, strict=True):
                 self._checked_scale(self._groups(weight, axis), name)  # says which one it is
             raise
-        levels = self.assign(packed.rows, scale.index_select(0, packed.group))
-        levels = levels.to(weights[0].dtype)
-        found = [
-            levels.as_strided(each.shape, each.stride(), start)
-            for each, start in zip(dense, packed.layout.starts, strict=True)
-        ]
-        if self.granularity == "channel":
-            return [
-                each.movedim(0, axis) if axis else each
-                for each, axis in zip(found, channel_axes, strict=True)
-            ]
-        return found
+        return arrangement.unpack(self.assign(packed.rows, scale.index_select(0, packed.group)))
 
     def fake_quantize(self, weight: Tensor, name: str = "", channel_axis: int = 0) -> Tensor:
         """The nearest weights that ``bit_width`` bits can store, in the weight's dtype.
@@ -242,16 +247,6 @@ class WeightQuantizer(ABC):
             f"{type(self).__name__}(bit_width={self.bit_width}, code={self.code!r}, "
             f"solver={self.solver!r}, granularity={self.granularity!r})"
         )
-
-
-def _dense(weight: Tensor, channel_axis: int) -> Tensor:
-    """The weight, or a copy, with its channels first, one after the other in memory without gaps."""
-    if channel_axis == 0 or weight.dim() == 0:
-        if weight.is_contiguous():
-            return weight
-        if weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last):
-            return weight
-    return weight.movedim(channel_axis, 0).contiguous()
 
 
 def check_finite(value: Tensor) -> None:

@@ -74,19 +74,65 @@ class Packed:
         return reduced.view(*values.shape[:-1], -1)
 
 
-def pack(layers: Sequence[Tensor], numbers: Sequence[int]) -> Packed:
-    """Packs layers.
+class Arrangement:
+    """Weights, and where each of them lies in a packed tensor; reads what they hold when it packs.
 
     Args:
-        layers: one-dimensional, group after group, of one dtype and device, none empty.
-        numbers: of groups of equal size, in each of them.
+        weights: of one dtype and device, none empty.
+        channel_axes: the axis of each weight's groups; None: it is a single one.
     """
-    sizes = tuple(layer.numel() for layer in layers)
-    layout = _layout(sizes, tuple(numbers), layers[0].dtype, layers[0].device)
-    parts = []
-    for layer, zeros in zip(layers, layout.zeros, strict=True):
-        parts += (layer,) if zeros is None else (layer, zeros)
-    return Packed(torch.cat(parts).to(torch.float32).view(-1, layout.width), layout)
+
+    def __init__(self, weights: Sequence[Tensor], channel_axes: Sequence[int | None]) -> None:
+        self.dtype = weights[0].dtype
+        self._copied: list[tuple[int, Tensor, int]] = []
+        self._parts: list[Tensor] = []
+        self._places: list[tuple[torch.Size, tuple[int, ...], int, int]] = []
+        axes = [axis if weight.dim() else None for weight, axis in zip(weights, channel_axes)]
+        numbers = tuple(1 if axis is None else w.shape[axis] for w, axis in zip(weights, axes))
+        sizes = tuple(weight.numel() for weight in weights)
+        self.layout = _layout(sizes, numbers, self.dtype, weights[0].device)
+        each = zip(weights, axes, self.layout.starts, self.layout.zeros, strict=True)
+        for weight, channel_axis, start, zeros in each:
+            axis = channel_axis or 0
+            dense = _dense(weight, axis)
+            if dense is not weight:
+                self._copied.append((len(self._parts), weight, axis))
+            self._parts.append(_values(dense))
+            if zeros is not None:
+                self._parts.append(zeros)
+            self._places.append((dense.shape, dense.stride(), start, axis))
+
+    def pack(self) -> Packed:
+        for index, weight, axis in self._copied:
+            self._parts[index] = _values(_dense(weight, axis))
+        rows = torch.cat(self._parts).to(torch.float32)
+        return Packed(rows.view(-1, self.layout.width), self.layout)
+
+    def unpack(self, rows: Tensor) -> list[Tensor]:
+        """What rows like those of ``pack()`` hold of each weight, in its shape and dtype: views.
+
+        They have their weights' strides, unless those leave gaps.
+        """
+        rows = rows.to(self.dtype)
+        views = [rows.as_strided(*place[:3]) for place in self._places]
+        for index, (*_, axis) in enumerate(self._places):
+            if axis:
+                views[index] = views[index].movedim(0, axis)
+        return views
+
+
+def _dense(weight: Tensor, channel_axis: int) -> Tensor:
+    """The weight, or a copy, with its channels first, one after the other in memory without gaps."""
+    if channel_axis == 0:
+        if weight.is_contiguous():
+            return weight
+        if weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last):
+            return weight
+    return weight.movedim(channel_axis, 0).contiguous()
+
+
+def _values(dense: Tensor) -> Tensor:
+    return dense.as_strided((dense.numel(),), (1,))
 
 
 @functools.lru_cache(maxsize=64)

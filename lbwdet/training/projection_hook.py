@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from lbwdet.layers import QuantLayer, project_together, quantized_layers
+from lbwdet.layers import JointProjection, QuantLayer, quantized_layers
 from lbwdet.training.bare_model import bare_model
 
 
@@ -45,14 +45,10 @@ class ProjectionHook(Hook):
 def project_before_forward(
     model: nn.Module, layers: Sequence[QuantLayer], gradients_together: bool = True
 ) -> RemovableHandle:
-    """Calls :func:`~lbwdet.layers.project_together` whenever the forward pass begins in training.
+    """Calls :class:`~lbwdet.layers.JointProjection` whenever the forward pass begins in training.
 
     No earlier: a GPU then projects while the processor starts the operations that follow, which
     it could not while it still had to hand over the images.
     """
-
-    def project(*_: Any) -> None:
-        if model.training:
-            project_together(layers, gradients_together)
-
-    return model.register_forward_pre_hook(project)
+    project = JointProjection(layers, gradients_together)
+    return model.register_forward_pre_hook(lambda *_: project() if model.training else None)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lbwdet.quantizers import NonFiniteWeightError, build_quantizer
-from lbwdet.quantizers.packing import ALIGNED, ROW, pack
+from lbwdet.quantizers.packing import ALIGNED, ROW, Arrangement
 
 SHAPES = [(16, 3, 7, 7), (8, 16, 1, 1), (5, 512), (1,), (), (3, 5000), (2, 64, 64)]
 SETTINGS = [
@@ -91,17 +91,23 @@ def test_the_layer_that_is_not_finite_is_named(settings, value, weights):
         together(settings, weights)
 
 
-@pytest.mark.parametrize(("numbers", "width"), [((3, 1), 1), ((1, 1), ROW)])
-def test_packing_keeps_every_group_and_adds_zeros(numbers, width):
-    layers = [torch.rand(3 * 70) + 1, torch.rand(ROW + 900) + 1]
-    packed = pack(layers, numbers)
+@pytest.mark.parametrize(("axes", "width"), [((0, 1), 1), ((None, None), ROW)])
+def test_packing_keeps_every_group_and_adds_zeros(axes, width):
+    layers = [torch.rand(3, 70) + 1, torch.rand(ROW + 900, 1) + 1]
+    arrangement = Arrangement(layers, axes)
+    packed = arrangement.pack()
+    unpacked = arrangement.unpack(packed.rows)
+    assert all(one.equal(other) for one, other in zip(unpacked, layers, strict=True))
+    layers[0][1, 5] = 9
+    packed = arrangement.pack()  # what they hold by now
     assert packed.rows.shape[1] == width
     flat = packed.rows.view(-1)
     for layer, start in zip(layers, packed.layout.starts, strict=True):
         assert start % ALIGNED == 0
-        assert flat[start : start + len(layer)].equal(layer)
-    assert flat.count_nonzero() == sum(map(len, layers))
-    groups = [part for layer, n in zip(layers, numbers, strict=True) for part in layer.chunk(n)]
+        assert flat[start : start + layer.numel()].equal(layer.view(-1))
+    assert flat.count_nonzero() == sum(layer.numel() for layer in layers)
+    groups = [layers[0].view(-1)] if axes[0] is None else list(layers[0])
+    groups.append(layers[1].view(-1))
     assert packed.num_groups == len(groups)
     assert packed.largest(packed.rows).equal(torch.stack([group.max() for group in groups]))
     twice = torch.stack([packed.rows.double(), 2 * packed.rows.double()])

@@ -30,9 +30,9 @@ def test_only_what_changed_is_projected_and_layers_do_not_do_it_again(monkeypatc
         quantizer = layer.quantizer
         all_at_once = quantizer.fake_quantize_all
 
-        def note(weights, names, axes, all_at_once=all_at_once):
+        def note(weights, names, *args, all_at_once=all_at_once):
             done.extend(names)
-            return all_at_once(weights, names, axes)
+            return all_at_once(weights, names, *args)
 
         monkeypatch.setattr(quantizer, "fake_quantize_all", note)
         monkeypatch.setattr(quantizer, "fake_quantize", lambda *_, name=name: pytest.fail(name))
@@ -54,7 +54,8 @@ def test_the_hook_leaves_a_processor_to_its_layers():
 @pytest.mark.parametrize("finds_unused", [True, False])
 def test_the_hook_projects_in_training_alone(finds_unused, monkeypatch):
     model, hook, called = net().to("meta"), ProjectionHook(), []
-    monkeypatch.setattr(module, "project_together", lambda *given: called.append(given))
+    joint = lambda *given: lambda: called.append(given)  # noqa: E731
+    monkeypatch.setattr(module, "JointProjection", joint)
     monkeypatch.setattr(model, "forward", lambda x: x)
     runner = SimpleNamespace(model=model)
     model.find_unused_parameters = finds_unused
