@@ -53,6 +53,8 @@ class JointProjection:
             key = layer.projection_key(weight)
             if not layer.remembers(key):
                 changed.append((layer, weight, key))
+        if not changed:
+            return
         with torch.inference_mode(False), torch.no_grad():
             now = [(layer, key[0], key[2]) for layer, _, key in changed]
             if now != self._last:
