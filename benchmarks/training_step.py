@@ -4,7 +4,8 @@
 
 Random weights and images, eight boxes on each. Both detectors take the same steps with the
 optimizer of their config: forward, losses, backward, step, with the projection of all weights
-before each as `lbwdet train` does it. The weights are trained, levels and all.
+in each as `lbwdet train` does it. The weights are trained, levels and all. Of one step, the
+operations that PyTorch dispatches are counted, too: on a GPU they are what a step takes.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from fake_quantize import random_batch, synchronize
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 from torch.optim import SGD
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import lbwdet.compat  # before anything of mmdet
 from lbwdet.configs import OWN_CONFIGS, load_config
@@ -72,6 +74,29 @@ def iteration(
     return run
 
 
+class Count(TorchDispatchMode):
+    """Counts the operations that are dispatched while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.number += 1
+        return function(*args, **(kwargs or {}))
+
+
+def dispatched(step: Callable[[Any], None], before: int = 2) -> int:
+    """Operations of a step, after some in which all that happens once has happened."""
+    for _ in range(before):
+        step(None)
+    with Count() as count:
+        step(None)
+    return count.number
+
+
 def main() -> None:
     arguments = parse_arguments()
     lbwdet.compat.install_extension()
@@ -97,6 +122,7 @@ def main() -> None:
                 config: iteration(config, amp, batch, arguments.device)
                 for config in (floating, low_bit)
             }
+            operations = [dispatched(step) for step in work.values()]
             took = measure(work, [None], warmup=5, rounds=arguments.repeats)
             row = dict(
                 detector=name,
@@ -104,6 +130,7 @@ def main() -> None:
                 batch_size=number,
                 input_size=[height, width],
                 configs=[floating, low_bit],
+                operations=operations,
                 float_ms=vars(took[floating]),
                 low_bit_ms=vars(took[low_bit]),
                 more=took[low_bit].median / took[floating].median - 1,
@@ -121,7 +148,8 @@ def show(row: dict[str, Any]) -> None:
         f"{row['detector']}, {row['batch_size']} x {height}x{width}, "
         f"{'mixed precision' if row['amp'] else 'float32'}: float {full['median']:.1f} ms "
         f"({full['p10']:.1f} .. {full['p90']:.1f}), 6 bits {low['median']:.1f} ms "
-        f"({low['p10']:.1f} .. {low['p90']:.1f}): {row['more']:+.1%}",
+        f"({low['p10']:.1f} .. {low['p90']:.1f}): {row['more']:+.1%}; "
+        f"{' and '.join(map(str, row['operations']))} operations",
         flush=True,
     )
 

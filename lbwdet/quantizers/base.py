@@ -131,9 +131,7 @@ class WeightQuantizer(ABC):
         return type(self), *vars(self).values()
 
     @torch.no_grad()
-    def arrange(
-        self, weights: Sequence[Tensor], channel_axes: Sequence[int]
-    ) -> Arrangement | None:
+    def arrange(self, weights: Sequence[Tensor], channel_axes: Sequence[int]) -> Arrangement | None:
         """How :meth:`fake_quantize_all` lays them out, as long as their memory stays where it is.
 
         None if it projects them one by one.

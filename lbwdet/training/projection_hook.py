@@ -27,9 +27,7 @@ class ProjectionHook(Hook):
     def before_train(self, runner: Runner) -> None:
         model = bare_model(runner)
         layers = [
-            layer
-            for layer in quantized_layers(model).values()
-            if layer.weight.device.type != "cpu"
+            layer for layer in quantized_layers(model).values() if layer.weight.device.type != "cpu"
         ]
         # Unused parameters are found by what gradients lead to: each weight's must do so alone.
         finds_unused = getattr(runner.model, "find_unused_parameters", False)
