@@ -8,8 +8,8 @@ from lbwdet.layers.calibration import (
     limit_resolutions,
 )
 from lbwdet.layers.input_quantizer import InputQuantizer, ResolutionError, UncalibratedError
-from lbwdet.layers.quant_layer import QuantConv2d, QuantLayer, QuantLinear
 from lbwdet.layers.joint_projection import JointProjection, project_together
+from lbwdet.layers.quant_layer import QuantConv2d, QuantLayer, QuantLinear
 from lbwdet.layers.quant_relu import QuantReLU
 from lbwdet.layers.quantizable import quantizable_layers, register_quantizable
 from lbwdet.layers.quantize import (

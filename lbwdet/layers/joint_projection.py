@@ -101,7 +101,7 @@ class _Class:
 def _classes(changed: list[Changed]) -> list[_Class]:
     """Layers of equal settings."""
     found: dict[tuple[Any, ...], list[int]] = {}
-    for number, (layer, weight, key) in enumerate(changed):
+    for number, (layer, weight, _) in enumerate(changed):
         assert layer.quantizer is not None
         in_ones = layer.unit is None
         like = (layer.quantizer.settings, in_ones, weight.device, weight.dtype)

@@ -87,8 +87,14 @@ class Arrangement:
         self._copied: list[tuple[int, Tensor, int]] = []
         self._parts: list[Tensor] = []
         self._places: list[tuple[torch.Size, tuple[int, ...], int, int]] = []
-        axes = [axis if weight.dim() else None for weight, axis in zip(weights, channel_axes)]
-        numbers = tuple(1 if axis is None else w.shape[axis] for w, axis in zip(weights, axes))
+        axes = [
+            axis if weight.dim() else None
+            for weight, axis in zip(weights, channel_axes, strict=True)
+        ]
+        numbers = tuple(
+            1 if axis is None else weight.shape[axis]
+            for weight, axis in zip(weights, axes, strict=True)
+        )
         sizes = tuple(weight.numel() for weight in weights)
         self.layout = _layout(sizes, numbers, self.dtype, weights[0].device)
         each = zip(weights, axes, self.layout.starts, self.layout.zeros, strict=True)
@@ -122,7 +128,7 @@ class Arrangement:
 
 
 def _dense(weight: Tensor, channel_axis: int) -> Tensor:
-    """The weight, or a copy, with its channels first, one after the other in memory without gaps."""
+    """The weight, or a copy, with its channels first and no gaps between them in memory."""
     if channel_axis == 0:
         if weight.is_contiguous():
             return weight

@@ -1,7 +1,6 @@
 """Projects the weights of all layers at once, where that is faster."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook

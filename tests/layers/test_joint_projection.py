@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from lbwdet.layers import project_together, quantize_, quantized_layers
 from lbwdet.layers import joint_projection as joint
+from lbwdet.layers import project_together, quantize_, quantized_layers
 from lbwdet.quantizers import NonFiniteWeightError
 
 SETTINGS = dict(bit_width=6, code="two-term", granularity="channel")
