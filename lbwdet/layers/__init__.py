@@ -8,7 +8,7 @@ from lbwdet.layers.calibration import (
     limit_resolutions,
 )
 from lbwdet.layers.input_quantizer import InputQuantizer, ResolutionError, UncalibratedError
-from lbwdet.layers.joint_projection import JointProjection, project_together
+from lbwdet.layers.joint_projection import JointProjection, is_exact, project_together
 from lbwdet.layers.quant_layer import QuantConv2d, QuantLayer, QuantLinear
 from lbwdet.layers.quant_relu import QuantReLU
 from lbwdet.layers.quantizable import quantizable_layers, register_quantizable
@@ -35,6 +35,7 @@ __all__ = [
     "describe_quantization",
     "described_settings",
     "input_quantizers",
+    "is_exact",
     "limit_resolutions",
     "project_together",
     "quantizable_layers",

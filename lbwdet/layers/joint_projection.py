@@ -22,6 +22,27 @@ def project_together(layers: Iterable[QuantLayer], gradients_together: bool = Tr
     JointProjection(layers, gradients_together)()
 
 
+@torch.no_grad()
+def is_exact(layers: Iterable[QuantLayer]) -> bool:
+    """Whether :func:`project_together` gives what each layer does, where their weights are.
+
+    It uses operations that not every device has, and rounds nothing: any difference is a fault.
+    """
+    layers = [layer for layer in layers if layer.quantizer is not None]
+    try:
+        project_together(layers)
+        together = [layer.fake_quantized_weight() for layer in layers]
+    except RuntimeError:  # an operation that the device does not have
+        return False
+    finally:
+        for layer in layers:
+            layer.forget_projection()
+    return all(
+        torch.equal(each, layer.fake_quantized_weight())
+        for each, layer in zip(together, layers, strict=True)
+    )
+
+
 class JointProjection:
     """Computes at once what the forward pass of each layer would compute by itself.
 

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from lbwdet.layers import JointProjection, QuantLayer, quantized_layers
+from lbwdet.layers import JointProjection, QuantLayer, is_exact, quantized_layers
 from lbwdet.training.bare_model import bare_model
 
 
@@ -17,7 +17,7 @@ class ProjectionHook(Hook):
     """On a GPU, projects all weights that have changed when a training's forward pass begins.
 
     Layers would do so one by one, in thousands of small operations that a GPU waits for; the
-    weights are the same. On a CPU the hook does nothing.
+    weights are the same, which is tried once. On a CPU the hook does nothing.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,12 @@ class ProjectionHook(Hook):
         ]
         # Unused parameters are found by what gradients lead to: each weight's must do so alone.
         finds_unused = getattr(runner.model, "find_unused_parameters", False)
-        if layers:
+        if layers and not is_exact(layers):
+            runner.logger.warning(
+                "weights are projected layer by layer, which is slower: this device's projection "
+                "of all at once failed, or gave other weights"
+            )
+        elif layers:
             self._handle = project_before_forward(model, layers, not finds_unused)
 
     def after_train(self, runner: Runner) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lbwdet.layers import project_together, quantize_, quantized_layers
+from lbwdet.layers import is_exact, project_together, quantize_, quantized_layers
 from lbwdet.training import ProjectionHook
 from lbwdet.training import projection_hook as module
 from lbwdet.training.projection_hook import project_before_forward
@@ -56,6 +56,7 @@ def test_the_hook_projects_in_training_alone(finds_unused, monkeypatch):
     model, hook, called = net().to("meta"), ProjectionHook(), []
     joint = lambda *given: lambda: called.append(given)  # noqa: E731
     monkeypatch.setattr(module, "JointProjection", joint)
+    monkeypatch.setattr(module, "is_exact", lambda layers: True)
     monkeypatch.setattr(model, "forward", lambda x: x)
     runner = SimpleNamespace(model=model)
     model.find_unused_parameters = finds_unused
@@ -66,3 +67,23 @@ def test_the_hook_projects_in_training_alone(finds_unused, monkeypatch):
     hook.after_train(runner)
     model.train()(1)
     assert len(called) == 1
+
+
+def test_a_device_that_cannot_is_told(monkeypatch):
+    warnings: list[str] = []
+    model, hook = net().to("meta"), ProjectionHook()  # no values: nothing can be compared
+    hook.before_train(SimpleNamespace(model=model, logger=SimpleNamespace(warning=warnings.append)))
+    assert not model._forward_pre_hooks
+    assert "layer by layer" in warnings[0]
+
+
+def test_other_weights_are_found_out(monkeypatch):
+    layers = list(quantized_layers(net()).values())
+    assert is_exact(layers)
+    quantizer = layers[1].quantizer
+    right = quantizer.fake_quantize_all
+    monkeypatch.setattr(
+        quantizer, "fake_quantize_all", lambda *given: [2 * each for each in right(*given)]
+    )
+    monkeypatch.setattr(layers[0], "quantizer", quantizer)
+    assert not is_exact(layers)
