@@ -1,4 +1,4 @@
-_base_ = './_base_/starts/frcnn_lite0_voc-sample_taught.py'
+_base_ = './_base_/starts/frcnn_lite0_voc-sample.py'
 model = dict(
     type='LBWDetector', detector='FasterRCNN',
     quant=dict(weight=dict(bit_width=6, code='two-term', granularity='channel')))
