@@ -161,9 +161,7 @@ def _add_hooks(cfg: Config) -> None:
     """What every training shall have; each does nothing where there is nothing to do."""
     hooks = [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or [])]
     present = {class_name(hook["type"]) for hook in hooks if hook}
-    if missing := [
-        name for name in ("ActivationHook", "ProjectionHook", "ResumeHook") if name not in present
-    ]:
+    if missing := [name for name in _HOOKS if name not in present]:
         added = [dict(type=f"mmdet.{name}") for name in missing]
         cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), *added]
         add_import(cfg, "lbwdet.training")

@@ -2,6 +2,8 @@ import copy
 
 import pytest
 import torch
+from mmdet.models.losses import SeesawLoss
+from mmdet.models.roi_heads import BaseRoIHead
 from mmdet.structures import DetDataSample
 
 from lbwdet.configs import OWN_CONFIGS, load_config
@@ -96,9 +98,54 @@ def test_boxes_of_regions_count_for_the_class_that_is_seen(classes):
     assert region_distance((scores, found), (scores, boxes)) > 0.1
 
 
-def test_a_detector_of_two_stages_sees_the_regions_of_its_float_version():
+def test_without_a_region_the_distance_is_zero():
+    scores, boxes = torch.zeros(0, 4, requires_grad=True), torch.zeros(0, 12)
+    found = region_distance((scores, boxes), (scores, boxes))
+    found.backward()
+    assert found == 0 and scores.grad is not None
+
+
+def test_maps_of_other_shapes_are_refused():
+    """As of branches that are there in training alone; one image would be spread over them."""
+    with pytest.raises(ConfigError, match=r"maps of \[\(1, 3, 4, 4\)\], the trained one of"):
+        map_distance([torch.zeros(3, 3, 4, 4)], [torch.zeros(1, 3, 4, 4)])
+
+
+def two_stages(config="lbw_frcnn_toy_fp32.py", changes=None):
+    return build_model(load_config(OWN_CONFIGS / config, changes or {})).eval()
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "message"),
+    [
+        ("lbw_mask_rcnn_toy_fp32.py", {}, "roi_head has masks, which no teacher leads"),
+        (
+            "lbw_frcnn_toy_fp32.py",
+            {"model.rpn_head.loss_cls.use_sigmoid": False},
+            "rpn_head is LBWRPNHead, not RPNHead with sigmoid scores",
+        ),
+    ],
+)
+def test_a_part_that_is_led_nowhere_is_refused(config, changes, message):
+    model = two_stages(config, changes)
+    with pytest.raises(ConfigError, match=f"TeacherHook: {message}"):
+        teacher_losses(model, float_copy(model), torch.zeros(1, 3, 64, 64), [])
+
+
+def test_other_heads_of_regions_are_refused():
+    model = two_stages()
+    model.roi_head.bbox_head.loss_cls = SeesawLoss(num_classes=3)
+    with pytest.raises(ConfigError, match="LBWShared2FCBBoxHead, not a BBoxHead with boxes and"):
+        teacher_losses(model, model, torch.zeros(1, 3, 64, 64), [])
+    model.roi_head.__class__ = BaseRoIHead
+    with pytest.raises(ConfigError, match="roi_head is BaseRoIHead, not StandardRoIHead"):
+        teacher_losses(model, model, torch.zeros(1, 3, 64, 64), [])
+
+
+@pytest.mark.parametrize("config", ["lbw_frcnn_toy_fp32.py", "lbw_rfcn_toy_fp32.py"])
+def test_a_detector_of_two_stages_sees_the_regions_of_its_float_version(config):
     torch.manual_seed(0)
-    model = build_model(load_config(OWN_CONFIGS / "lbw_frcnn_toy_fp32.py")).eval()
+    model = two_stages(config)
     floating = float_copy(model)
     images = torch.randn(2, 3, 64, 96)
     samples = [DetDataSample(metainfo=dict(img_shape=(64, 96))) for _ in images]

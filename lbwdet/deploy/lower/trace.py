@@ -154,9 +154,11 @@ def shared_settings(model: nn.Module) -> Iterator[None]:
         (module, {name: value for name, value in vars(module).items() if type(value) is dict})
         for module in model.modules()
     ]
-    yield
-    for module, found in before:
-        vars(module).update(found)
+    try:
+        yield
+    finally:
+        for module, found in before:
+            vars(module).update(found)
 
 
 def _read(program: torch.export.ExportedProgram) -> Graph:

@@ -35,6 +35,7 @@ from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.deploy.runtime.operations.region_candidates import RegionCandidates
 from lbwdet.deploy.runtime.operations.regions import Regions
 from lbwdet.deploy.runtime.operations.rescale import Rescale
+from lbwdet.deploy.runtime.operations.soft_suppress import SoftSuppress
 from lbwdet.deploy.runtime.operations.suppress import Suppress
 from lbwdet.errors import ConfigError
 
@@ -179,6 +180,12 @@ class TwoStage:
         config = TestConfig("test_cfg.rcnn", roi_head.test_cfg)
         self._region_candidates = _read_regions(name, head, config)
         self._suppress = read_suppress(config, KEPT)
+        if isinstance(head, SABLHead) and isinstance(self._suppress, SoftSuppress):
+            # Factors take scores below min_score, where each class would drop the others'.
+            raise ConfigError(
+                f"{config.name}.nms: type='soft_nms' of scores with factors ({name} is "
+                f"{type(head).__name__}) cannot be lowered; give type='nms'"
+            )
         self._masks = masks.of(model, base, cut)
 
     def add_proposals(self, program: Building, maps: Sequence[str]) -> str:

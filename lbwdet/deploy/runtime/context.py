@@ -70,6 +70,10 @@ class Context:
         quantization = self.quantizations.get(name)
         return 0 if quantization is None else quantization.zero_point
 
+    def ratio(self, input: str, output: str) -> np.float32:
+        """``f32(s_x / s_y)``, computed in float64."""
+        return np.float32(self.scale(input) / self.scale(output))
+
     def ratios(self, inputs: Sequence[str], output: str) -> Array:
         """``f32(s_i / s_y)`` of each input, computed in float64."""
         scales = np.array([self.scale(name) for name in inputs])

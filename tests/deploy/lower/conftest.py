@@ -1,5 +1,7 @@
 """Parts of networks and whole detectors, lowered and run in reals beside PyTorch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -162,6 +164,22 @@ class Whole:
                 assert len(found) == len(expected) and len(expected[0]) > 0
                 for one, other in zip(found, expected, strict=True):
                     assert _bytes(one) == _bytes(other)
+        self._check_nothing_found(artifact, image)
+
+    def _check_nothing_found(self, artifact, image):
+        """As of an image without objects: what follows the candidates is given none."""
+        operations = tuple(
+            replace(operation, score_threshold=1.0)
+            if getattr(operation, "score_threshold", None) is not None
+            else operation
+            for operation in artifact.program.operations
+        )
+        if operations == artifact.program.operations:
+            return  # queries: there are always some
+        artifact = replace(artifact, program=replace(artifact.program, operations=operations))
+        with NativeEngine(artifact) as engine:
+            found, expected = engine.instances(image), ReferenceEngine(artifact).instances(image)
+        assert [len(each) for each in found] == [len(each) for each in expected] == [0] * len(found)
 
     @torch.no_grad()
     def _mmdet_values(self, model, pipeline, image):

@@ -2,7 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from lbwdet.deploy.lower.queries import add_queries, read_queries
+from lbwdet.deploy.lower.heads.detr import Detr
+from lbwdet.deploy.lower.queries import read_queries
 from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.errors import ConfigError
 
@@ -27,7 +28,9 @@ def test_what_a_config_says_of_queries():
 def test_the_operations_behind_them():
     added = []
     program = SimpleNamespace(add=lambda *operations: added.extend(operations))
-    add_queries(program, read_queries(model()), ("scores", "boxes"))
+    head = Detr.__new__(Detr)
+    head._candidates = read_queries(model())
+    head.add_to(program, ("scores", "boxes"))
     first, *_, last = added
     assert (first.scores, first.boxes) == ("scores", "boxes")
     assert isinstance(last, Detections) and last.num_classes == 3

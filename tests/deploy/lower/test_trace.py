@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -50,6 +52,20 @@ def test_what_depends_on_values_cannot_be_traced():
 
     with pytest.raises(ConfigError, match="Net cannot be lowered: what it computes depends on the"):
         trace(Net().eval(), branch, SAMPLE)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_modules_share_settings_afterwards_as_before(refused):
+    """DDQ's layers tell one another by a dict what they have chosen."""
+    net = Net().eval()
+    net.conv.shared = net.norm.shared = shared = {}
+
+    def compute(net, x):
+        return net(x)[0] if not refused or x.sum() > 0 else x
+
+    with pytest.raises(ConfigError) if refused else contextlib.nullcontext():
+        trace(net, compute, SAMPLE)
+    assert net.conv.shared is shared and net.norm.shared is shared
 
 
 class Choosing(nn.Module):

@@ -33,6 +33,12 @@ def test_scales_and_zero_points():
     assert (context.scale("real"), context.zero_point("real")) == (1.0, 0)
 
 
+def test_the_ratio_of_two_scales():
+    context = Context({"x": Quantization(0.5), "y": Quantization(1.5)}, {})
+    assert context.ratio("x", "y") == np.float32(1 / 3)
+    assert context.ratio("real", "y").dtype == np.float32
+
+
 def test_an_image_that_was_not_resized_yet():
     assert Run({}, {}, IMAGE).resized == (30, 40)
 

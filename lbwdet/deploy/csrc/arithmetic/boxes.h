@@ -18,6 +18,7 @@ struct Candidate {
   float score, label, level;
 };
 constexpr std::int64_t kCandidateColumns = 7, kBoxColumns = 4;
+constexpr std::int64_t kMostNumbers = 1 << 24;  // whole numbers that a float32 can be, from 0 on
 
 // Score and index in one integer: ascending ranks are descending scores, and of equal scores
 // (-0 and 0 are equal) ascending indices. What is no number comes last.

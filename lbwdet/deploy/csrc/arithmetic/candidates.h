@@ -1,10 +1,19 @@
 // Values of candidates, as operations read them.
 #pragma once
 
+#include <algorithm>
+
 #include "../operations/operation.h"
 #include "boxes.h"
 
 namespace lbw {
+
+// Of the anchor or the pixel that a candidate was made of; 0 of what is no number, or below.
+inline std::int64_t number_of(const Candidate& candidate) {
+  const float number = candidate.level;
+  if (!(number > 0)) return 0;
+  return static_cast<std::int64_t>(std::min(number, static_cast<float>(kMostNumbers)));
+}
 
 struct Candidates {
   const Candidate* data;

@@ -355,7 +355,7 @@ __attribute__((noinline)) static void finish_silu(const Row& row, const Tile& ti
       const bool ceil = kRange == Range::any && row.ceil;
       const Words q = ceil ? V::narrow(V::round_up(a), V::round_up(b))
                            : V::narrow(V::round(a), V::round(b));
-      return kRange == Range::bytes ? q : V::min_words(V::add_words(q, zero), high);
+      return V::min_words(V::add_words(q, zero), high);
     };
     silu<V, kRange, (V::group + 1) / 2>(
         (tile.pixels + 1) / 2, real, [&](int turn, const Float(&t)[4]) {
@@ -369,7 +369,7 @@ __attribute__((noinline)) static void finish_silu(const Row& row, const Tile& ti
 template <class V>
 static inline void finish_silu(const Row& row, const Tile& tile) {
   switch (row.range) {
-    case Range::bytes: return finish_silu<V, Range::bytes>(row, tile);
+    case Range::bytes:  // not of silu, see range_of_silu()
     case Range::words: return finish_silu<V, Range::words>(row, tile);
     case Range::limits: return finish_silu<V, Range::limits>(row, tile);
     case Range::any: return finish_silu<V, Range::any>(row, tile);

@@ -7,8 +7,6 @@
 namespace lbw {
 namespace {
 
-constexpr double kMostPixels = 1 << 24;  // numbers that float32 holds
-
 class BestPixels : public Operation {
  public:
   explicit BestPixels(const Fields& fields)
@@ -22,7 +20,7 @@ class BestPixels : public Operation {
     for (const int input : inputs)
       if (sizes[input].n != 1 || sizes[input].c < classes_)
         throw Error("scores of " + sizes[input].text());
-    if (pixels(sizes) > kMostPixels) throw Error("too many pixels to choose from");
+    if (pixels(sizes) > kMostNumbers) throw Error("too many pixels to choose from");
     return {1, 1, count_, 1};
   }
 

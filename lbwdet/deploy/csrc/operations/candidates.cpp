@@ -11,7 +11,6 @@ namespace lbw {
 namespace {
 
 constexpr std::int64_t kPieceScores = 8192;  // that one thread looks through at once, about
-constexpr std::int64_t kMostNumbers = 1 << 24;  // whole numbers that a float32 can be, from 0 on
 constexpr int kBlock = 64;                   // scores or boxes that are computed together
 
 std::vector<int> inputs_of(const Fields& fields) {

@@ -1,6 +1,8 @@
 // Class Detections: candidates, and their masks in the image, as the result.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <utility>
 
 #include "../arithmetic/candidates.h"
 #include "../arithmetic/paste.h"
@@ -45,14 +47,12 @@ class Detections : public Operation {
 
   double scratch(const Sizes& sizes) const override {
     if (!has_masks()) return 0;
-    // Runs are kept outside of the scratch memory, but counted here: along a column, values between
-    // two of the mask's rows are a straight line, which crosses the threshold once.
+    // Runs are kept outside of the scratch memory, but counted here.
     const Shape& masks = sizes[inputs[1]];
-    const double runs = (masks.h + 3.0) * sizes.image.width;
+    const double runs = most_runs(masks.h, masks.n, sizes.image);
     const double lines = of_boxes_ ? paste_scratch(masks.h, sizes.image.height)
                                    : of_thread(masks.h, masks.w, sizes.image.height);
-    return lines * sizes.threads +
-           scratch_bytes<std::uint32_t>(runs) * masks.n;
+    return lines * sizes.threads + scratch_bytes<std::uint32_t>(runs);
   }
 
   double work(const Sizes& sizes) const override {
@@ -72,8 +72,12 @@ class Detections : public Operation {
                                   is_label ? static_cast<std::int64_t>(row.label) : -1,
                                   {}});
     }
-    if (has_masks() && of_boxes_) paste_masks(frame, rows);
-    if (has_masks() && !of_boxes_) spread_masks(frame, rows);
+    if (!has_masks()) return;
+    const conv::FloatMap& masks = frame.floats(inputs[1]);
+    expect(masks.n == rows.count, "masks and candidates differ in number");
+    std::atomic<std::int64_t> left{
+        static_cast<std::int64_t>(most_runs(masks.h, masks.n, frame.image.size))};
+    of_boxes_ ? paste_masks(frame, rows, left) : spread_masks(frame, rows, left);
   }
 
  private:
@@ -81,23 +85,37 @@ class Detections : public Operation {
 
   bool has_masks() const { return inputs.size() > 1; }
 
-  void paste_masks(Frame& frame, const Candidates& rows) const {
+  // Runs that all masks may have. Along a column, values between two of a mask's rows are a
+  // straight line, which crosses the threshold once. Of a mask that is the threshold nearly
+  // everywhere rounding makes more, up to one per pixel: there is room for one such mask.
+  static double most_runs(std::int64_t height, std::int64_t count, Size image) {
+    const double rows = (static_cast<double>(height) + 3) * static_cast<double>(count);
+    return std::max(rows, 1.0 * image.height) * image.width;
+  }
+
+  static void keep(std::vector<std::uint32_t> runs, Detection& detection,
+                   std::atomic<std::int64_t>& left) {
+    const auto count = static_cast<std::int64_t>(runs.size());
+    if (left.fetch_sub(count, std::memory_order_relaxed) < count)
+      throw Error("masks have more runs than memory is planned for: they are near the threshold");
+    detection.mask = std::move(runs);
+  }
+
+  void paste_masks(Frame& frame, const Candidates& rows, std::atomic<std::int64_t>& left) const {
     const conv::FloatMap& masks = frame.floats(inputs[1]);
-    expect(masks.n == rows.count, "masks and candidates differ in number");
     const Size size = frame.image.size;
     const auto scratch =
         frame.scratch.parts(paste_scratch(masks.h, size.height), frame.pool.threads());
     frame.pool.parallel(rows.count, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
       for (std::int64_t i = begin; i < end; ++i)
-        frame.detections[i].mask =
-            paste({masks.data + i * masks.image_stride, masks.h, masks.w}, rows.data[i].box,
-                  threshold_, size.height, size.width, scratch.of(thread));
+        keep(paste({masks.data + i * masks.image_stride, masks.h, masks.w}, rows.data[i].box,
+                   threshold_, size.height, size.width, scratch.of(thread)),
+             frame.detections[i], left);
     });
   }
 
-  void spread_masks(Frame& frame, const Candidates& rows) const {
+  void spread_masks(Frame& frame, const Candidates& rows, std::atomic<std::int64_t>& left) const {
     const conv::FloatMap& masks = frame.floats(inputs[1]);
-    expect(masks.n == rows.count, "masks and candidates differ in number");
     const Size size = frame.image.size, resized = frame.resized;
     const Enlargement down = enlargement(masks.h, size.height, frame.bounds.height,
                                          static_cast<double>(resized.width) / size.width);
@@ -110,8 +128,8 @@ class Detections : public Operation {
         Scratch room = scratch.of(thread);
         const float* mask = masks.data + i * masks.image_stride;
         if (cropped_) mask = crop(mask, masks, rows.data[i].box, size, room);
-        frame.detections[i].mask =
-            spread(mask, down, across, threshold_, size.height, size.width, room);
+        keep(spread(mask, down, across, threshold_, size.height, size.width, room),
+             frame.detections[i], left);
       }
     });
   }

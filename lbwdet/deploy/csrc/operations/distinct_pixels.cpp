@@ -9,8 +9,6 @@
 namespace lbw {
 namespace {
 
-constexpr double kMostPixels = 1 << 24;  // numbers that float32 holds
-
 // Scores, as many maps of boxes, then the numbers of the pixels that count, if not all do.
 std::vector<int> read(const Fields& fields) {
   std::vector<int> inputs = fields.values("scores", Kind::floats);
@@ -39,7 +37,7 @@ class DistinctPixels : public Operation {
     }
     if (some() && sizes[inputs.back()] != Shape{1, 1, sizes[inputs.back()].w, 1})
       throw Error("numbers of " + sizes[inputs.back()].text());
-    if (pixels(sizes) > kMostPixels) throw Error("too many pixels to choose from");
+    if (pixels(sizes) > kMostNumbers) throw Error("too many pixels to choose from");
     return {1, 1, count_, 1};
   }
 

@@ -55,7 +55,7 @@ class Picked : public Operation {
     for (std::int64_t i = 0; i < rows.count; ++i) {
       float* const to = out.data + i * out.image_stride;
       std::size_t level = 0;
-      std::int64_t number = number_of(rows.data[i].level);
+      std::int64_t number = number_of(rows.data[i]);
       for (; level + 1 < levels_ && number >= anchors_of(frame, level); ++level)
         number -= anchors_of(frame, level);
       number = std::min(number, anchors_of(frame, level) - 1);
@@ -77,11 +77,6 @@ class Picked : public Operation {
   }
 
  private:
-  // 0 of what is no number, or below.
-  static std::int64_t number_of(float number) {
-    return number > 0 ? static_cast<std::int64_t>(std::min(number, 16777216.0f)) : 0;
-  }
-
   // values[i] becomes its sigmoid, in float64.
   static void sigmoid_of(double* values, int count, const Loops& loops) {
     for (int i = 0; i < count; ++i) values[i] = std::clamp(-values[i], -700.0, 700.0);

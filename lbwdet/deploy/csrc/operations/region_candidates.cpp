@@ -43,6 +43,7 @@ class RegionCandidates : public Operation {
       throw Error("scores of " + scores.text() + ", deltas of " + deltas.text() +
                   " and boxes of " + boxes.text() + " for " + std::to_string(classes_) +
                   " classes");
+    if (best_ && 1.0 * boxes.n * classes_ >= 4294967295.0) throw Error("too many pairs to rank");
     if (inputs.size() > 3 && sizes[inputs[3]] != Shape{boxes.n, 1, 1, 1})
       throw Error("factors of " + sizes[inputs[3]].text() + " for boxes of " + boxes.text());
     return {rows(boxes.n), 1, 1, kCandidateColumns};

@@ -67,7 +67,7 @@ class SelectedMasks : public Operation {
                 part.take<Neighbours>(out.w)};
       for (std::int64_t i = begin; i < end; ++i) {
         std::size_t level = 0;
-        std::int64_t k = number_of(rows.data[i].level);
+        std::int64_t k = number_of(rows.data[i]);
         for (; level + 1 < grids_.size() && k >= places(level); ++level) k -= places(level);
         k = std::min(k, places(level) - 1);
         float* const to = out.data + i * out.image_stride;
@@ -114,11 +114,6 @@ class SelectedMasks : public Operation {
         tables[m * kTable + q] = static_cast<float>(terms[q]);
     }
     return tables;
-  }
-
-  // 0 of what is no number, or below.
-  static std::int64_t number_of(float number) {
-    return number > 0 ? static_cast<std::int64_t>(std::min(number, 16777216.0f)) : 0;
   }
 
   // The probabilities of one channel in the output's size; with kTimes, times what is there.

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from mmdet.models.dense_heads import CondInstBboxHead, CondInstMaskHead
+from mmdet.models.dense_heads.condinst_head import MaskFeatModule
 from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
@@ -70,6 +71,8 @@ def _read_masks(model: Any, strides: Sequence[int]) -> tuple[KernelMasks, Detect
     mask_head, points = model.mask_head, model.bbox_head.prior_generator
     own = ("forward_single", "dynamic_conv_forward", "parse_dynamic_params", "predict_by_feat")
     check_type("mask_head", mask_head, CondInstMaskHead, *own, "_predict_by_feat_single")
+    features = mask_head.mask_feature_head
+    check_type("mask_head.mask_feature_head", features, MaskFeatModule, "forward")
     stride, out = int(mask_head.mask_feat_stride), int(mask_head.mask_out_stride)
     if stride % out:
         raise ConfigError(

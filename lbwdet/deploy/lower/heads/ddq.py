@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from mmdet.models import DDQDETR, DDQDETRHead, DETRHead
+from mmdet.models import DDQDETR, DDQDETRHead
 from mmdet.models.layers import DDQTransformerDecoder
 from torch import Tensor
 
@@ -17,48 +16,31 @@ from lbwdet.deploy.lower.deformable_attention import (
     encoded,
     refined,
 )
-from lbwdet.deploy.lower.head import Head, head
-from lbwdet.deploy.lower.heads.deformable_detr import check_transformer
+from lbwdet.deploy.lower.head import head
+from lbwdet.deploy.lower.heads.deformable_detr import DeformableQueries
 from lbwdet.deploy.lower.heads.dino import EPS
 from lbwdet.deploy.lower.proposals import (
     box_encoding,
-    check_levels,
     chosen_pixels,
     distinct_pixels,
     proposals,
 )
-from lbwdet.deploy.lower.queries import add_queries, read_queries
-from lbwdet.deploy.lower.settings import check_exactly, check_type
 from lbwdet.deploy.runtime.operations.distinct_pixels import DistinctPixels
 from lbwdet.errors import ConfigError
 
 
 @head("DDQDETRHead", ("DDQDETR",))
-class Ddq(Head):
+class Ddq(DeformableQueries):
     """Scores and boxes of the decoder's last layer, of the queries that are distinct before it.
 
     Raises:
-        ConfigError: images are padded in a batch, so that attention has masks; or another encoder,
-            decoder, encoding, suppression, or way of making boxes.
+        ConfigError: another suppression, or only one layer.
     """
 
+    model, head, decoder = DDQDETR, DDQDETRHead, DDQTransformerDecoder
+
     def __init__(self, model: Any) -> None:
-        check_type(
-            "model",
-            model,
-            DDQDETR,
-            "forward_transformer",
-            "pre_transformer",
-            "forward_encoder",
-            "pre_decoder",
-            "forward_decoder",
-            "gen_encoder_output_proposals",
-        )
-        check_type("bbox_head", model.bbox_head, DDQDETRHead, "forward", "predict_by_feat")
-        check_type("bbox_head", model.bbox_head, DETRHead, "_predict_by_feat_single")
-        check_exactly("decoder", model.decoder, DDQTransformerDecoder)
-        check_transformer(model)
-        check_levels(model)
+        super().__init__(model)
         settings = dict(model.dqs_cfg)
         if set(settings) != {"type", "iou_threshold"} or settings["type"] != "nms":
             raise ConfigError(
@@ -67,7 +49,6 @@ class Ddq(Head):
             )
         if model.decoder.num_layers < 2:
             raise ConfigError("decoder.num_layers=1 cannot be lowered; give 2 at least")
-        self._candidates = read_queries(model)
 
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
@@ -94,6 +75,6 @@ class Ddq(Head):
         deltas = as_map(head.reg_branches[index](hidden), size)
         return head.cls_branches[index](hidden), refined(deltas, before)
 
-    def add_to(self, program: Building, maps: Sequence[str]) -> None:
+    def add_to(self, program: Building, maps: Sequence[str], among: str | None = None) -> None:
         *_, last = (o.output for o in program.operations if isinstance(o, DistinctPixels))
-        add_queries(program, replace(self._candidates, among=last), maps)
+        super().add_to(program, maps, last)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmcv.ops import MultiScaleDeformableAttention
-from mmdet.models import DeformableDETR, DeformableDETRHead, DETRHead, SinePositionalEncoding
+from mmdet.models import DeformableDETR, DeformableDETRHead
 from mmdet.models.layers import (
     DeformableDetrTransformerDecoder,
     DeformableDetrTransformerDecoderLayer,
@@ -14,7 +14,6 @@ from mmdet.models.layers import (
 )
 from torch import Tensor
 
-from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.deformable_attention import (
     as_map,
     as_tokens,
@@ -22,42 +21,44 @@ from lbwdet.deploy.lower.deformable_attention import (
     encoded,
     refined,
 )
-from lbwdet.deploy.lower.head import Head, head
+from lbwdet.deploy.lower.head import head
 from lbwdet.deploy.lower.places import embedding
 from lbwdet.deploy.lower.proposals import WAVES, box_encoding, check_levels, proposed
-from lbwdet.deploy.lower.queries import add_queries, read_queries
-from lbwdet.deploy.lower.settings import check_exactly, check_type
+from lbwdet.deploy.lower.queries import Queries
+from lbwdet.deploy.lower.settings import check_exactly
+
+
+class DeformableQueries(Queries):
+    """Those whose attention samples several maps.
+
+    Raises:
+        ConfigError: another encoder, or layers that compute something else, too.
+    """
+
+    methods = (*Queries.methods, "gen_encoder_output_proposals")
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        check_exactly("encoder", model.encoder, DeformableDetrTransformerEncoder)
+        for name, coder, kind in (
+            ("encoder", model.encoder, DeformableDetrTransformerEncoderLayer),
+            ("decoder", model.decoder, DeformableDetrTransformerDecoderLayer),
+        ):
+            for layer in coder.layers:
+                check_exactly(f"{name}.layers", layer, kind)
+                attention = layer.self_attn if name == "encoder" else layer.cross_attn
+                check_exactly(f"{name}.layers", attention, MultiScaleDeformableAttention)
+        if model.as_two_stage:
+            check_levels(model)
 
 
 @head("DeformableDETRHead", ("DeformableDETR",))
-class DeformableDetr(Head):
-    """Scores and boxes of the decoder's last layer.
+class DeformableDetr(DeformableQueries):
+    """Scores and boxes of the decoder's last layer."""
 
-    Raises:
-        ConfigError: images are padded in a batch, so that attention has masks; or another encoder,
-            decoder, encoding, or way of making boxes.
-    """
-
-    def __init__(self, model: Any) -> None:
-        check_type(
-            "model",
-            model,
-            DeformableDETR,
-            "forward_transformer",
-            "pre_transformer",
-            "forward_encoder",
-            "pre_decoder",
-            "forward_decoder",
-            "gen_encoder_output_proposals",
-            "get_proposal_pos_embed",
-        )
-        check_type("bbox_head", model.bbox_head, DeformableDETRHead, "forward", "predict_by_feat")
-        check_type("bbox_head", model.bbox_head, DETRHead, "_predict_by_feat_single")
-        check_exactly("decoder", model.decoder, DeformableDetrTransformerDecoder)
-        check_transformer(model)
-        if model.as_two_stage:
-            check_levels(model)
-        self._candidates = read_queries(model)
+    model, head = DeformableDETR, DeformableDETRHead
+    decoder = DeformableDetrTransformerDecoder
+    methods = (*DeformableQueries.methods, "get_proposal_pos_embed")
 
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
@@ -75,9 +76,6 @@ class DeformableDetr(Head):
             deltas = as_map(head.reg_branches[index](queries), size)
         return scores, refined(deltas, before)
 
-    def add_to(self, program: Building, maps: Sequence[str]) -> None:
-        add_queries(program, self._candidates, maps)
-
 
 def _learned(model: Any, memory: Sequence[Tensor]) -> tuple[Any, Any, Tensor]:
     """Places and queries, [1, q, channels], and logits of references, [1, 2, 1, q]."""
@@ -94,17 +92,3 @@ def _from_proposals(model: Any, memory: Sequence[Tensor]) -> tuple[Any, Any, Ten
     both = model.pos_trans_norm(model.pos_trans_fc(as_tokens(encoding)))
     places, queries = both.split(model.embed_dims, dim=2)
     return places, queries, references
-
-
-def check_transformer(model: Any) -> None:
-    """Raises ConfigError if encoder, layers or encoding are others than Deformable DETR's."""
-    check_exactly("positional_encoding", model.positional_encoding, SinePositionalEncoding)
-    check_exactly("encoder", model.encoder, DeformableDetrTransformerEncoder)
-    for name, coder, kind in (
-        ("encoder", model.encoder, DeformableDetrTransformerEncoderLayer),
-        ("decoder", model.decoder, DeformableDetrTransformerDecoderLayer),
-    ):
-        for layer in coder.layers:
-            check_exactly(f"{name}.layers", layer, kind)
-            attention = layer.self_attn if name == "encoder" else layer.cross_attn
-            check_exactly(f"{name}.layers", attention, MultiScaleDeformableAttention)

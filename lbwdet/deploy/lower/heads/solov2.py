@@ -28,7 +28,9 @@ class SOLOv2(GridMasks):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         mask_head = model.mask_head
-        check_type("mask_head.mask_feature_head", mask_head.mask_feature_head, MaskFeatModule)
+        check_type(
+            "mask_head.mask_feature_head", mask_head.mask_feature_head, MaskFeatModule, "forward"
+        )
         if mask_head.dynamic_conv_size != 1:
             raise ConfigError(
                 f"mask_head.dynamic_conv_size={mask_head.dynamic_conv_size} cannot be lowered; "

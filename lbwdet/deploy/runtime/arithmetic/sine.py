@@ -20,3 +20,12 @@ def sine(x: Array) -> Array:
     for n in range(10, 0, -1):
         p = 1 - p * q / (2 * n * (2 * n + 1))
     return np.asarray(np.where(k % 2 == 0, r * p, -(r * p)))
+
+
+def slowness(channels: int, temperature: float) -> Array:
+    """float32 [channels]: of how many of the first number's waves each one's is a share.
+
+    ``f32(temperature ** (-2 * (k // 2) / channels))``: two numbers share a wave.
+    """
+    pairs = [2 * (k // 2) / channels for k in range(channels)]
+    return np.array([temperature**-pair for pair in pairs], np.float32)

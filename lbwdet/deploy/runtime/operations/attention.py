@@ -137,7 +137,7 @@ class Attention(Operation):
     def compute(self, run: Run) -> Array:
         exact = self.output in run.quantizations
         query, key, value = (run.centered(name) for name in (self.query, self.key, self.value))
-        factor, ratio = np.float32(self._factor(run)), np.float32(self._ratio(run))
+        factor, ratio = np.float32(self._factor(run)), run.ratio(self.value, self.output)
         if not query.size:
             result = np.zeros((*query.shape[:3], value.shape[-1]), np.float32)
         elif not self.window:
@@ -237,7 +237,7 @@ class Attention(Operation):
     def constants(self, context: Context) -> dict[str, Constant]:
         return {
             "factor": self._factor(context),
-            "ratio": self._ratio(context),
+            "ratio": float(context.ratio(self.value, self.output)),
             "padding_key": self._stored(context, self.key, self.key_padding),
             "padding_value": self._stored(context, self.value, self.value_padding),
         }
@@ -245,9 +245,6 @@ class Attention(Operation):
     def _factor(self, context: Context) -> float:
         scales = context.scale(self.query) * context.scale(self.key)
         return float(np.float32(scales * self.scale))
-
-    def _ratio(self, context: Context) -> float:
-        return float(np.float32(context.scale(self.value) / context.scale(self.output)))
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

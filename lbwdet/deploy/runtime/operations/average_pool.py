@@ -42,13 +42,10 @@ class AveragePool(Operation):
     def compute(self, run: Run) -> Array:
         x = run.centered(self.input)
         count = self._sums(np.ones((1, *x.shape[1:3], 1), np.float32), float(self.count_padding))
-        return run.store(self.output, self._sums(x) * (self._ratio(run) / count))
+        return run.store(self.output, self._sums(x) * (run.ratio(self.input, self.output) / count))
 
     def constants(self, context: Context) -> dict[str, Constant]:
-        return {"ratio": float(self._ratio(context))}
-
-    def _ratio(self, context: Context) -> np.float32:
-        return np.float32(context.scale(self.input) / context.scale(self.output))
+        return {"ratio": float(context.ratio(self.input, self.output))}
 
     def _sums(self, x: Array, padding: float = 0.0) -> Array:
         """The sum of every window, float32 as ``x`` is; zeros outside of it and its padding."""

@@ -85,7 +85,7 @@ class DeformedSamples(Operation):
         shifts = self.deform_groups * self.taps
         pairs = offsets[..., : 2 * shifts].reshape(*offsets.shape[:3], shifts, 2)
         parts = np.arange(channels) // (channels // self.deform_groups)
-        ratio, images = np.float32(self._ratio(run)), np.arange(n)[:, None, None]
+        ratio, images = run.ratio(self.input, self.output), np.arange(n)[:, None, None]
         columns = np.zeros((*offsets.shape[:3], self.taps, channels), np.float32)
         for shift in range(shifts):
             part, tap = divmod(shift, self.taps)
@@ -125,10 +125,7 @@ class DeformedSamples(Operation):
         return np.asarray((grid - np.array(self.padding) + steps).astype(np.float32))
 
     def constants(self, context: Context) -> dict[str, Constant]:
-        return {"ratio": self._ratio(context)}
-
-    def _ratio(self, context: Context) -> float:
-        return float(np.float32(context.scale(self.input) / context.scale(self.output)))
+        return {"ratio": float(context.ratio(self.input, self.output))}
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

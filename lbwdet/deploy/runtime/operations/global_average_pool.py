@@ -38,13 +38,10 @@ class GlobalAveragePool(Operation):
         # Of integers exact: they stay below 2**53.
         total = x.sum((1, 2), dtype=np.float64, keepdims=True).astype(np.float32)
         count = np.float32(x.shape[1] * x.shape[2])
-        return run.store(self.output, total * (self._ratio(run) / count))
+        return run.store(self.output, total * (run.ratio(self.input, self.output) / count))
 
     def constants(self, context: Context) -> dict[str, Constant]:
-        return {"ratio": float(self._ratio(context))}
-
-    def _ratio(self, context: Context) -> np.float32:
-        return np.float32(context.scale(self.input) / context.scale(self.output))
+        return {"ratio": float(context.ratio(self.input, self.output))}
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

@@ -52,13 +52,10 @@ class LineMean(Operation):
         mean = np.zeros((*total.shape[:3], x.shape[3]), np.float32)
         for j, weight in enumerate(lines):
             mean = mean + x.take([j], axis) * (weight / total)
-        return run.store(self.output, mean * np.float32(self._ratio(run)))
+        return run.store(self.output, mean * run.ratio(self.input, self.output))
 
     def constants(self, context: Context) -> dict[str, Constant]:
-        return {"ratio": self._ratio(context)}
-
-    def _ratio(self, context: Context) -> float:
-        return float(np.float32(context.scale(self.input) / context.scale(self.output)))
+        return {"ratio": float(context.ratio(self.input, self.output))}
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

@@ -94,12 +94,13 @@ class PlaceAttention(Operation):
         total = np.zeros((n, height, width, self.heads, depth // self.heads), np.float32)
         for j in range(rows * columns):
             total = total + values[:, :, :, j] * weights[..., j, None]
-        real = total.reshape(n, height, width, depth) * np.float32(self._ratio(run))
+        real = total.reshape(n, height, width, depth) * run.ratio(self.value, self.output)
         return run.store(self.output, real)
 
     def constants(self, context: Context) -> dict[str, Constant]:
         across, down = self._tables(context)
-        return {"across_table": across, "down_table": down, "ratio": self._ratio(context)}
+        ratio = float(context.ratio(self.value, self.output))
+        return {"across_table": across, "down_table": down, "ratio": ratio}
 
     def _tables(self, context: Context) -> tuple[Array, Array]:
         """``across`` and ``down`` in steps of the query."""
@@ -109,9 +110,6 @@ class PlaceAttention(Operation):
             for numbers in (self.across, self.down)
         )
         return across, down
-
-    def _ratio(self, context: Context) -> float:
-        return float(np.float32(context.scale(self.value) / context.scale(self.output)))
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

@@ -88,13 +88,10 @@ class Reassemble(Operation):
             weight = np.moveaxis(weights[:, :, :, :, tap], 3, -1)
             total = total + pixels * weight.repeat(channels // self.groups, -1)
         whole = total.transpose(0, 1, 3, 2, 4, 5).reshape(n, height * s, width * s, channels)
-        return run.store(self.output, whole * np.float32(self._ratio(run)))
+        return run.store(self.output, whole * run.ratio(self.input, self.output))
 
     def constants(self, context: Context) -> dict[str, Constant]:
-        return {"ratio": self._ratio(context)}
-
-    def _ratio(self, context: Context) -> float:
-        return float(np.float32(context.scale(self.input) / context.scale(self.output)))
+        return {"ratio": float(context.ratio(self.input, self.output))}
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

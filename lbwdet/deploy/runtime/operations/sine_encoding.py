@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from lbwdet.deploy.runtime import random_cases
-from lbwdet.deploy.runtime.arithmetic.sine import sine
+from lbwdet.deploy.runtime.arithmetic.sine import sine, slowness
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
@@ -70,9 +70,8 @@ class SineEncoding(Operation):
         return sine(angle).astype(np.float32)
 
     def slowness(self) -> Array:
-        """float32 [channels]: by how much each number's wave is longer than the first."""
-        pairs = [2 * (k // 2) / self.channels for k in range(self.channels)]
-        return np.array([self.temperature**-pair for pair in pairs], np.float32)
+        """float32 [channels]; see :func:`lbwdet.deploy.runtime.arithmetic.sine.slowness`."""
+        return slowness(self.channels, self.temperature)
 
     def constants(self, context: Context) -> dict[str, Constant]:
         return {"slowness": self.slowness(), "ratio": 1 / context.scale(self.output)}

@@ -51,13 +51,10 @@ class SoftmaxPool(Operation):
         weights = (powers / powers.cumsum(1)[:, -1:]).astype(np.float32)
         terms = x.reshape(n, height * width, channels) * weights[:, :, None]
         t = terms.cumsum(1, dtype=np.float32)[:, -1].reshape(n, 1, 1, channels)
-        return run.store(self.output, t * np.float32(self._ratio(run)))
+        return run.store(self.output, t * run.ratio(self.input, self.output))
 
     def constants(self, context: Context) -> dict[str, Constant]:
-        return {"ratio": self._ratio(context)}
-
-    def _ratio(self, context: Context) -> float:
-        return float(np.float32(context.scale(self.input) / context.scale(self.output)))
+        return {"ratio": float(context.ratio(self.input, self.output))}
 
     @classmethod
     def example(cls, random: np.random.Generator) -> Example:

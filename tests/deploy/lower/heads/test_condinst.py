@@ -83,6 +83,14 @@ def test_distances_whose_exponential_is_taken(tiny, one_stage):
         lower(condinst(one_stage, norm_on_bbox=False), tiny.pipeline)
 
 
+def test_features_that_are_made_otherwise(tiny, one_stage):
+    model = condinst(one_stage)
+    features = model.mask_head.mask_feature_head
+    features.__class__ = type("Other", (type(features),), {"forward": None})
+    with pytest.raises(ConfigError, match="mask_feature_head Other cannot be lowered"):
+        lower(model, tiny.pipeline)
+
+
 def test_masks_of_a_stride_that_is_no_whole_part(tiny, one_stage):
     model = condinst(one_stage, dict(MASK_HEAD, mask_out_stride=3))
     with pytest.raises(ConfigError, match=r"mask_out_stride=3 cannot be lowered; .* features', 8"):

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from lbwdet.deploy.lower import lower
 from lbwdet.deploy.runtime.operations.attention import Attention
@@ -11,9 +12,10 @@ from tests.deploy.lower.heads.test_dino import SETTINGS
 
 @pytest.fixture
 def ddq(one_stage):
-    def build(**settings):
+    def build(layers=2, **settings):
         overlap = dict(type="nms", iou_threshold=0.3)
         changes = transformer("DDQDETR", 32, dict(SETTINGS, dqs_cfg=overlap) | settings)
+        changes["decoder"]["num_layers"] = layers
         model = one_stage(changes)
         model.level_embed.data.normal_()
         for branch in model.bbox_head.reg_branches:
@@ -36,6 +38,22 @@ def test_equals_mmdetection_and_runs_in_integers(whole, tiny, ddq):
     assert [o.kept for o in attention] == [None, second.output]
     (last,) = [o for o in lowered.program.operations if isinstance(o, QueryCandidates)]
     assert last.among == second.output
+
+
+@pytest.mark.parametrize("queries", [16, 30], ids=["of queries", "of proposals, too"])
+def test_what_overlaps_is_dropped_layer_after_layer(whole, tiny, ddq, queries):
+    model = ddq(num_queries=queries, layers=4, test_cfg=dict(_delete_=True, max_per_img=6))
+    torch.manual_seed(2)
+    for branch in model.bbox_head.cls_branches:
+        branch.weight.data.normal_()  # scores that differ by much, in another order in each layer
+    lowered = lower(model, tiny.pipeline)
+    values = whole.check(model, tiny.pipeline, lowered, tiny.image)
+    whole.check_engines(lowered, tiny.image)
+    chosen = [values[o.output] for o in lowered.program.operations if isinstance(o, DistinctPixels)]
+    left = [set(numbers[numbers >= 0].tolist()) for numbers in chosen]
+    assert len(left[0]) == min(queries, 26)  # of 30 pixels some overlap
+    assert 3 <= len(left[-1]) <= len(left[-2]) < queries  # MMDetection needs 3 for its 6 boxes
+    assert 0 not in left[-1] | left[-2]  # else all queries would count again
 
 
 @pytest.mark.parametrize(

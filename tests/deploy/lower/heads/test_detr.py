@@ -56,6 +56,13 @@ def test_equals_mmdetection_and_runs_in_integers(whole, tiny, detr):
     assert (candidates.max_boxes, candidates.activation) == (7, "softmax")
 
 
+def test_another_decoder_is_refused(tiny, detr):
+    model = detr()
+    model.decoder.__class__ = type("OwnDecoder", (type(model.decoder),), {})
+    with pytest.raises(ConfigError, match="decoder: OwnDecoder cannot be lowered"):
+        lower(model, tiny.pipeline)
+
+
 def test_padded_images_are_refused(tiny, detr):
     with pytest.raises(ConfigError, match="pad_size_divisor=32 cannot be lowered"):
         lower(detr({"data_preprocessor.pad_size_divisor": 32}), tiny.pipeline)

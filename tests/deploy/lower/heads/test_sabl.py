@@ -38,6 +38,13 @@ def test_deltas_are_no_buckets(tiny, sabl, monkeypatch):
         lower(sabl, tiny.pipeline)
 
 
+def test_soft_suppression_of_scores_with_factors_is_refused(tiny, two_stage):
+    settings = {"test_cfg.rcnn.nms": dict(type="soft_nms", iou_threshold=0.5)}
+    model = two_stage(box_head=dict(BOX_HEAD, _delete_=True), model=settings)
+    with pytest.raises(ConfigError, match=r"rcnn\.nms: type='soft_nms' of scores with factors"):
+        lower(model, tiny.pipeline)
+
+
 def test_stages_of_regions(whole, tiny, two_stage, cascade):
     settings = cascade()
     settings["bbox_head"] = [

@@ -42,6 +42,14 @@ def test_fewer_masks_than_candidates(whole, tiny, model, monkeypatch):
     assert 0 < len(scores) <= 3
 
 
+def test_features_that_are_made_otherwise(tiny, model, monkeypatch):
+    features = model.mask_head.mask_feature_head
+    other = type("Other", (type(features),), {"forward": None})
+    monkeypatch.setattr(features, "__class__", other)
+    with pytest.raises(ConfigError, match="mask_feature_head Other cannot be lowered"):
+        lower(model, tiny.pipeline)
+
+
 def test_kernels_of_more_than_a_pixel(tiny, grid_masks):
     larger = grid_masks(
         "SOLOv2", type="SOLOV2Head", mask_feature_head=FEATURES, dynamic_conv_size=3

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from lbwdet.deploy.runtime.alone import check_alone, compute_alone
+from lbwdet.deploy.runtime.alone import check_alone, compute_alone, run_alone
 from lbwdet.deploy.runtime.masks import Mask
+from lbwdet.deploy.runtime.native_library import NativeError
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.errors import ArtifactError
@@ -72,3 +73,18 @@ def test_masks_cropped_by_their_boxes():
     pixels = Mask((8, 16), runs).pixels()
     assert np.array_equal(pixels.any(1), [False, False, True, True, True, False, False, False])
     assert pixels.any(0).nonzero()[0].tolist() == [6, 7, 8, 9, 10, 11]
+
+
+def test_masks_at_their_threshold_take_no_more_memory_than_was_planned():
+    """Rounding takes such a mask to and fro, from pixel to pixel; there is room for one of them."""
+    operation = Detections("x", 3, "m", 0.4, mask_extent="canvas", mask_factor=4)
+
+    def case(count):
+        masks = np.full((count, 9, 9, 1), 0.4, np.float32)
+        values = {"x": np.zeros((count, 7), np.float32), "m": masks}
+        return Example(operation, values, image=np.zeros((200, 200, 3), np.uint8))
+
+    (runs,), (expected,) = run_alone(case(1))[3], compute_alone(case(1))[3]
+    assert np.array_equal(runs, expected) and len(runs) > (9 + 3) * 200
+    with pytest.raises(NativeError, match="more runs than memory is planned for"):
+        run_alone(case(40))
