@@ -13,7 +13,6 @@ from lbwdet.deploy.runtime import codes
 from lbwdet.deploy.runtime.container import Container, parse_json, read_container
 from lbwdet.deploy.runtime.declaration import Range, check_ranges
 from lbwdet.deploy.runtime.fields import from_json
-from lbwdet.deploy.runtime.format1 import OldProgram
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.validate import MAX_WEIGHTS, check_artifact
 from lbwdet.deploy.runtime.weights import StoredWeight
@@ -74,17 +73,6 @@ class Document:
     info: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class OldDocument:
-    """The document of format 1."""
-
-    format_version: int
-    classes: tuple[str, ...]
-    program: OldProgram
-    weights: dict[str, WeightEntry]
-    info: dict[str, Any]
-
-
 def read_artifact(path: str | os.PathLike[str]) -> Artifact:
     """Reads and checks an artifact; what it returns can be run without further checks.
 
@@ -127,6 +115,8 @@ def read_document(container: Container) -> Document:
     if texts["crc32"] != checksum(texts["lbwdet"], container.data):
         raise ArtifactError("damaged: the checksum does not fit the content; copy the file anew")
     if version == 1:
+        from lbwdet.deploy.runtime.format1 import OldDocument
+
         old: OldDocument = from_json(OldDocument, value, "document")
         return Document(FORMAT_VERSION, old.classes, old.program.upgraded(), old.weights, old.info)
     document: Document = from_json(Document, value, "document")

@@ -16,7 +16,6 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +58,7 @@ def read_container(path: str | os.PathLike[str]) -> Container:
         ArtifactError: the file is not there or is not of this format.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open(os.fspath(path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             length = _header_length(file.read(_LENGTH_BYTES), size)
             header = _object(parse_json(file.read(length), "the header"), "the header")

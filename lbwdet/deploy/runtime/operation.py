@@ -97,7 +97,7 @@ class Operation:
         return self.float32
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         """A random case for the contract suite; a few hundred meet all that matters."""
         raise NotImplementedError
 

@@ -190,7 +190,7 @@ class Conv(Operation):
         return np.float32(context.scale(self.residual) / context.scale(self.output))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         kernel, padding, dilation, stride, x = random_cases.window(random)
         channels, outputs, groups = x.shape[-1], int(random.integers(1, 41)), 1
         if random.random() < 0.3:  # depthwise, or some channels together

@@ -47,7 +47,7 @@ class GlobalAveragePool(Operation):
         return np.float32(context.scale(self.input) / context.scale(self.output))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random)
         quantizations = {
             "x": random_cases.quantization_of(random, x),

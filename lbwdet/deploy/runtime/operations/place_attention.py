@@ -114,7 +114,7 @@ class PlaceAttention(Operation):
         return float(np.float32(context.scale(self.value) / context.scale(self.output)))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         heads, step, n = (int(random.integers(1, most)) for most in (4, 4, 4))
         channels, depth = (heads * int(count) for count in random.integers(1, 9, 2))
         height, rows, columns = width, *_ = random.integers(1, 7, 3).tolist()
