@@ -95,8 +95,8 @@ def roles(operation: Any) -> Iterator[tuple[str, Role, tuple[str, ...]]]:
     """The fields that name values or layers: field, role, and the names it holds."""
     for field, role in _roles_of(operation.__class__):
         value = getattr(operation, field)
-        names = value if isinstance(value, tuple) else (value,)
-        yield field, role, tuple(name for name in names if name is not None)
+        names = value if isinstance(value, tuple) else () if value is None else (value,)
+        yield field, role, names
 
 
 @functools.cache
@@ -116,19 +116,20 @@ def check_ranges(value: Any, place: str) -> None:
         ArtifactError: one is out of range.
     """
     for field, found in markers(value.__class__).items():
-        entry, name = getattr(value, field), f"{place}: {field}"
+        entry = getattr(value, field)
         for part in _dataclasses_in(entry):
-            check_ranges(part, name)
+            check_ranges(part, f"{place}: {field}")
         for marker in found:
             if isinstance(marker, Range):
                 for number in _numbers(entry):
                     if not marker.low <= number <= marker.high:
                         raise ArtifactError(
-                            f"{name} is {number}; allowed is {marker.low:g} to {marker.high:g}"
+                            f"{place}: {field} is {number}; allowed is {marker.low:g} to {marker.high:g}"
                         )
             elif isinstance(marker, Length) and not marker.low <= len(entry) <= marker.high:
                 raise ArtifactError(
-                    f"{name} has {len(entry)} entries; allowed are {marker.low} to {marker.high}"
+                    f"{place}: {field} has {len(entry)} entries; allowed are {marker.low} to "
+                    f"{marker.high}"
                 )
 
 

@@ -15,7 +15,7 @@ from lbwdet.errors import LBWError
 
 Array = NDArray[Any]
 
-ABI = 5
+ABI = 6
 
 
 class NativeError(LBWError):
@@ -48,6 +48,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "lbw_create": (_ENGINE, [c_char_p, c_int32, c_int64, c_int64]),
     "lbw_destroy": (None, [_ENGINE]),
     "lbw_isa": (c_char_p, [_ENGINE]),
+    "lbw_memory": (None, [_ENGINE, POINTER(c_int64), POINTER(c_int64)]),
     "lbw_add_value": (c_int32, [_ENGINE, *[c_int32] * 5]),
     "lbw_add": (c_int32, [_ENGINE, c_char_p, POINTER(Field), c_int32]),
     "lbw_run": (c_int32, [_ENGINE, c_void_p, *[c_int32] * 3]),

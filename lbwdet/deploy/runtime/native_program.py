@@ -1,6 +1,8 @@
 """An operation in the fields of the native library; see csrc/lbw.h."""
 
 import dataclasses
+import functools
+from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +17,7 @@ from lbwdet.deploy.runtime.program import Program
 
 Array = NDArray[Any]
 
+_PLAIN = (int, float, str, type(None))
 _KINDS = {
     np.dtype(np.int32): FieldKind.INT32,
     np.dtype(np.float32): FieldKind.FLOAT32,
@@ -80,7 +83,7 @@ class Fields:
         fields = []
         for name, value in _flat(operation):
             if name in named:
-                indices = np.array([values[item].index for item in named[name]], np.int32)
+                indices = tuple([values[item].index for item in named[name]])
                 fields.append(field(name, indices, FieldKind.VALUE))
             else:
                 fields.append(field(name, value))
@@ -94,29 +97,45 @@ class Fields:
 
 def field(name: str, value: Any, kind: FieldKind | None = None) -> Field:
     """One field from an array, a number, a tuple, a text, or None; it keeps what it points to."""
-    if value is None:
-        value = np.zeros(0, np.int32)
-    if isinstance(value, str):
-        value, kind = np.frombuffer(value.encode(), np.uint8), FieldKind.TEXT
-    array = np.asarray(value)
-    if array.dtype not in _KINDS:
-        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
-    array = np.ascontiguousarray(array)
     encoded = name.encode()
-    made = Field(encoded, _KINDS[array.dtype] if kind is None else kind, array.size)
-    made.data = array.ctypes.data
-    made.keep = (encoded, array)
+    if isinstance(value, np.ndarray | np.generic):
+        found = np.asarray(value)
+        if found.dtype not in _KINDS:
+            found = found.astype(np.float32 if found.dtype.kind == "f" else np.int32)
+        found = np.ascontiguousarray(found)
+        address, count = found.__array_interface__["data"][0], found.size
+        kind = _KINDS[found.dtype] if kind is None else kind
+        made = Field(encoded, kind, count, address)
+        made.keep = (encoded, found)
+        return made
+    if isinstance(value, str):
+        numbers, kind = array("b", value.encode()), FieldKind.TEXT
+    else:
+        items = value if isinstance(value, tuple) else () if value is None else (value,)
+        real = any(isinstance(item, float | np.floating) for item in items)
+        numbers = array("f" if real else "i", items)
+        kind = kind or (FieldKind.FLOAT32 if real else FieldKind.INT32)
+    address, count = numbers.buffer_info()
+    made = Field(encoded, kind, count, address)
+    made.keep = (encoded, numbers)
     return made
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Fields by name; of a dataclass in a field its class's name, and its own fields."""
-    for entry in dataclasses.fields(value):
-        content, name = getattr(value, entry.name), prefix + entry.name
-        if dataclasses.is_dataclass(content):
+    for entry in _field_names(value.__class__):
+        content, name = getattr(value, entry), prefix + entry
+        if isinstance(content, _PLAIN):
+            yield name, content
+        elif isinstance(content, tuple):
+            # Of several levels: the operation's constants flatten it.
+            if not any(isinstance(item, tuple) for item in content):
+                yield name, content
+        else:
             yield name, type(content).__name__
             yield from _flat(content, f"{name}.")
-        elif isinstance(content, tuple) and any(isinstance(item, tuple) for item in content):
-            continue  # of several levels: the operation's constants flatten it
-        else:
-            yield name, content
+
+
+@functools.cache
+def _field_names(kind: Any) -> list[str]:
+    return [entry.name for entry in dataclasses.fields(kind)]

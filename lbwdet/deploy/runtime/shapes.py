@@ -10,6 +10,7 @@ image if and only if these three numbers are.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.quantization import Quantization
@@ -131,7 +132,11 @@ class Shapes:
     def expect(self, condition: bool, problem: str) -> None:
         """Raises ArtifactError, with the operation's place, unless ``condition``."""
         if not condition:
-            raise ArtifactError(f"{self.place}: {problem}")
+            self.refuse(problem)
+
+    def refuse(self, problem: str) -> NoReturn:
+        """Raises ArtifactError, with the operation's place."""
+        raise ArtifactError(f"{self.place}: {problem}")
 
     def expect_reach(self, reach: float) -> None:
         """Refuses numbers, in units of the output's scale, that float32 might not hold.

@@ -154,16 +154,18 @@ class Conv(Operation):
         return run.store(self.output, t, positive=self.relu)
 
     def constants(self, context: Context) -> dict[str, Constant]:
-        factors = context.layers[self.layer].factors
+        layer, factor = context.layers[self.layer], self._factor(context)
+        factors, levels = layer.factors, layer.levels
         multiplier, offset = self._multiplier_and_offset(context)
         return {
             "integers": factors,
+            **({} if levels is None else {"levels": levels.tables, "levels_of": levels.of}),
             "in_channels": factors.shape[1] * self.groups,
             "out_channels": factors.shape[0],
             "multiplier": multiplier,
             "offset": offset,
             "ratio": float(self._ratio(context)),
-            "factor": np.broadcast_to(self._factor(context), len(factors)),
+            "factor": factor if factor.ndim else np.full(len(factors), factor),
         }
 
     def _read(self, run: Run) -> Array:

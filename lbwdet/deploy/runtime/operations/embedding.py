@@ -61,7 +61,7 @@ class Embedding(Operation):
 
     def reals(self, layer: LayerNumbers) -> Array:
         """float32 [pixels, channels]."""
-        factors = layer.factors.reshape(len(layer.factors), -1).astype(np.float64)
+        factors = layer.plain_factors.reshape(len(layer.factors), -1).astype(np.float64)
         gain, bias = (x.astype(np.float64)[:, None] for x in (layer.gain, layer.bias))
         terms = factors * layer.scale[:, None] * gain + bias
         if self.in_two:
