@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.context import Context
-from lbwdet.deploy.runtime.declaration import Layer, roles
+from lbwdet.deploy.runtime.declaration import Reads, Writes, roles
 from lbwdet.deploy.runtime.native_library import Field, FieldKind
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.program import Program
@@ -18,6 +18,8 @@ from lbwdet.deploy.runtime.program import Program
 Array = NDArray[Any]
 
 _PLAIN = (int, float, str, type(None))
+_OF_NUMPY = (np.ndarray, np.generic)
+_REAL = (float, np.floating)
 _KINDS = {
     np.dtype(np.int32): FieldKind.INT32,
     np.dtype(np.float32): FieldKind.FLOAT32,
@@ -77,9 +79,7 @@ class Fields:
     def __init__(
         self, operation: Operation, context: Context, values: Mapping[str, NativeValue]
     ) -> None:
-        named = {
-            name: names for name, role, names in roles(operation) if not isinstance(role, Layer)
-        }
+        named = {name: names for name, _, names in roles(operation, Reads | Writes)}
         fields = []
         for name, value in _flat(operation):
             if name in named:
@@ -98,26 +98,24 @@ class Fields:
 def field(name: str, value: Any, kind: FieldKind | None = None) -> Field:
     """One field from an array, a number, a tuple, a text, or None; it keeps what it points to."""
     encoded = name.encode()
-    if isinstance(value, np.ndarray | np.generic):
-        found = np.asarray(value)
-        if found.dtype not in _KINDS:
-            found = found.astype(np.float32 if found.dtype.kind == "f" else np.int32)
-        found = np.ascontiguousarray(found)
-        address, count = found.__array_interface__["data"][0], found.size
-        kind = _KINDS[found.dtype] if kind is None else kind
-        made = Field(encoded, kind, count, address)
-        made.keep = (encoded, found)
-        return made
-    if isinstance(value, str):
-        numbers, kind = array("b", value.encode()), FieldKind.TEXT
+    data: Array | array[Any]
+    if isinstance(value, _OF_NUMPY):
+        data = np.asarray(value)
+        if data.dtype not in _KINDS:
+            data = data.astype(np.float32 if data.dtype.kind == "f" else np.int32)
+        data = np.ascontiguousarray(data)
+        address, count, found = data.__array_interface__["data"][0], data.size, _KINDS[data.dtype]
     else:
-        items = value if isinstance(value, tuple) else () if value is None else (value,)
-        real = any(isinstance(item, float | np.floating) for item in items)
-        numbers = array("f" if real else "i", items)
-        kind = kind or (FieldKind.FLOAT32 if real else FieldKind.INT32)
-    address, count = numbers.buffer_info()
-    made = Field(encoded, kind, count, address)
-    made.keep = (encoded, numbers)
+        if isinstance(value, str):
+            data, found = array("b", value.encode()), FieldKind.TEXT
+        else:
+            items = value if isinstance(value, tuple) else () if value is None else (value,)
+            real = any([isinstance(item, _REAL) for item in items])
+            data = array("f" if real else "i", items)
+            found = FieldKind.FLOAT32 if real else FieldKind.INT32
+        address, count = data.buffer_info()
+    made = Field(encoded, found if kind is None else kind, count, address)
+    made.keep = (encoded, data)
     return made
 
 

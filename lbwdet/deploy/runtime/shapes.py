@@ -9,7 +9,7 @@ image if and only if these three numbers are.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NoReturn
 
 from lbwdet.deploy.runtime.declaration import Kind
@@ -83,6 +83,10 @@ class Map:
     @property
     def size(self) -> tuple[Side, Side]:
         return self.height, self.width
+
+    def quantized(self, quantization: Quantization | None) -> "Map":
+        """The same with this quantization."""
+        return Map(self.channels, self.height, self.width, self.rows, quantization)
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,7 @@ class Shapes:
             min(height.smallest, width.smallest) >= 1,
             "the window is larger than the map of the smallest image",
         )
-        return replace(value, height=height, width=width, quantization=None)
+        return Map(value.channels, height, width, value.rows)
 
     def per_level(self, *sequences: tuple[object, ...]) -> None:
         """One entry per level is wanted in each of them."""

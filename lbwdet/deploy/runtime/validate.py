@@ -8,7 +8,6 @@ is in its file; here is what they have in common.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -122,7 +121,7 @@ def check_operations(
         for name, role in operation.writes():
             assert result is not None
             if isinstance(result, Map):
-                result = replace(result, quantization=quantizations.get(name))
+                result = result.quantized(quantizations.get(name))
             _check_kind(name, role, result, shapes)
             _check_steps(name, role, result, shapes)
             shapes.values[name] = result
@@ -178,8 +177,8 @@ def _named(kind: Kind) -> str:
 
 
 def _check_likeness(operation: Operation, shapes: Shapes) -> None:
-    for _, role, names in roles(operation):
-        if isinstance(role, Writes) and role.quantized_like is not None:
+    for _, role, names in roles(operation, Writes):
+        if role.quantized_like is not None:
             source = getattr(operation, role.quantized_like)
             shapes.expect(
                 shapes.quantizations.get(source) == shapes.quantizations.get(names[0]),

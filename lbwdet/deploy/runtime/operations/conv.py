@@ -96,7 +96,8 @@ class Conv(Operation):
         )
         extents = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
         window = tuple(zip(extents, self.stride, self.padding, strict=True))
-        result = replace(shapes.windowed(source, window), channels=outputs)
+        result = shapes.windowed(source, window)
+        result = Map(outputs, result.height, result.width, result.rows)
         read = shapes.quantizations.get(self.input)
         shapes.expect(
             read is None or self.input_exponents == read.exponents,
