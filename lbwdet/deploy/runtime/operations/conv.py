@@ -99,10 +99,8 @@ class Conv(Operation):
         result = shapes.windowed(source, window)
         result = Map(outputs, result.height, result.width, result.rows)
         read = shapes.quantizations.get(self.input)
-        shapes.expect(
-            read is None or self.input_exponents == read.exponents,
-            f"the weight is not that of the steps of {shown(self.input)}",
-        )
+        if read is not None and self.input_exponents != read.exponents:
+            shapes.refuse(f"the weight is not that of the steps of {shown(self.input)}")
         shapes.expect(
             len(self.input_exponents) in (0, source.channels),
             f"{len(self.input_exponents)} exponents for {source.channels} channels",
@@ -111,7 +109,7 @@ class Conv(Operation):
             self.function == "identity" or not (self.relu or self.residual),
             "a function is followed by no ReLU and no residual",
         )
-        step = 1.0 if quantization is None else float(quantization.steps.min())
+        step = 1.0 if quantization is None else quantization.least_step
         reach = 0.0
         if self.residual is None:
             shapes.expect(not self.upsample, "upsample belongs to a residual, and there is none")
