@@ -4,7 +4,7 @@
 
 A fresh process for each run: seconds until Python runs, to import what runs an artifact, to load
 the artifact, and for the first image; and its peak memory beside that of weights and values. The
-artifacts take turns; a first run of each fills the caches of files and bytecode, and is not counted.
+artifacts take turns; a first run of each fills caches of files and bytecode and is not counted.
 """
 
 import argparse

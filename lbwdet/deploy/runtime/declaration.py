@@ -125,7 +125,8 @@ def check_ranges(value: Any, place: str) -> None:
                 for number in _numbers(entry):
                     if not marker.low <= number <= marker.high:
                         raise ArtifactError(
-                            f"{place}: {field} is {number}; allowed is {marker.low:g} to {marker.high:g}"
+                            f"{place}: {field} is {number}; allowed is {marker.low:g} to "
+                            f"{marker.high:g}"
                         )
             elif not marker.low <= len(entry) <= marker.high:
                 raise ArtifactError(

@@ -165,9 +165,7 @@ def _check_steps(name: str, role: Reads | Writes, value: Value, shapes: Shapes) 
         return
     exponents = value.quantization.exponents
     if len(exponents) not in (0, value.channels):
-        shapes.refuse(
-            f"{shown(name)} has {len(exponents)} exponents for {value.channels} channels"
-        )
+        shapes.refuse(f"{shown(name)} has {len(exponents)} exponents for {value.channels} channels")
     if exponents and not role.steps:
         shapes.refuse(f"{shown(name)} has a step for each channel, and here all must have the same")
 

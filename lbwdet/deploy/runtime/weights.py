@@ -161,7 +161,7 @@ def _power_table(base: int) -> Array:
 
 
 def _looked_up(table: Array, codes: Array) -> Array:
-    """Entries of an int8 table of 256 by codes; some at a time, since an index takes eight bytes."""
+    """Entries of a table of 256 by codes; some at a time, since an index takes eight bytes."""
     found, places = np.empty(codes.size, np.int8), codes.reshape(-1).view(np.uint8)
     for start in range(0, found.size, _CHUNK):
         part = slice(start, start + _CHUNK)

@@ -435,6 +435,16 @@ def test_a_forked_child_is_told_so(expected):
         assert np.array_equal(engine.detect(image)[0], found[0])
 
 
+def test_memory_of_weights_and_values(expected):
+    artifact, image, *_ = expected("4bit", SIZES[0])
+    with NativeEngine(artifact) as engine:
+        weights, values = engine.memory()
+        assert weights >= sum(weight.codes.size for weight in artifact.weights.values())
+        assert values == 0
+        engine.detect(image)
+        assert engine.memory()[0] == weights and engine.memory()[1] >= image.size
+
+
 def test_profile(expected):
     artifact, image, values, _ = expected("4bit", SIZES[0])
     with NativeEngine(artifact) as engine:
@@ -597,6 +607,10 @@ FLOATS = np.ones(2, np.float32)
         ("integers", np.ones(5, np.int8), "'integers' has another size"),
         ("integers", FLOATS, "'integers' does not hold integers of 8 bits"),
         ("integers", None, "'integers' is missing"),
+        ("levels", np.zeros(255, np.int8), "levels are tables of 256"),
+        ("levels", np.full(256, 65, np.int8), "a weight is beyond 64"),
+        ("levels_of", np.ones(1, np.int32), "one of them for each channel"),
+        ("levels_of", None, "'levels_of' is missing"),
         ("multiplier", FLOATS, r"'multiplier' has 2 entries; it takes \d"),
         ("offset", FLOATS, r"'offset' has 2 entries; it takes \d"),
         ("relu", "yes", "'relu' does not hold integers"),
