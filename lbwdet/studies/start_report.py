@@ -39,8 +39,8 @@ def markdown(content: Mapping[str, Any]) -> str:
             f"Medians of {content['rounds']} fresh processes each, in turn, after one that is not "
             f"counted; {content['threads']} threads, {content['isa']}; Python {content['python']} "
             f"itself, {1e3 * python:,.0f} ms, comes before; most of the import is numpy "
-            f"{content['numpy']}. Image: {height} x {width}. In brackets: peak memory above that after the "
-            "import, over packed weights and values. Other programs kept "
+            f"{content['numpy']}. Image: {height} x {width}. In brackets: peak memory above that "
+            "after the import, over packed weights and values. Other programs kept "
             f"{before:.2f} CPUs busy before and {after:.2f} after. {content['cpu']}; commit "
             f"{(content['commit'] or 'unknown')[:12]}.",
         ]

@@ -607,10 +607,6 @@ FLOATS = np.ones(2, np.float32)
         ("integers", np.ones(5, np.int8), "'integers' has another size"),
         ("integers", FLOATS, "'integers' does not hold integers of 8 bits"),
         ("integers", None, "'integers' is missing"),
-        ("levels", np.zeros(255, np.int8), "levels are tables of 256"),
-        ("levels", np.full(256, 65, np.int8), "a weight is beyond 64"),
-        ("levels_of", np.ones(1, np.int32), "one of them for each channel"),
-        ("levels_of", None, "'levels_of' is missing"),
         ("multiplier", FLOATS, r"'multiplier' has 2 entries; it takes \d"),
         ("offset", FLOATS, r"'offset' has 2 entries; it takes \d"),
         ("relu", "yes", "'relu' does not hold integers"),
@@ -621,6 +617,29 @@ def test_the_library_checks_what_it_is_told(name, value, message, told):
     told(Conv, **{name: value})
     with pytest.raises(NativeError, match=f"^Conv stem: .*{message}"):
         NativeEngine(tiny_artifact()).detect(random_image(0, 40, 40))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(levels=np.zeros(255, np.int8)), "levels are tables of 256"),
+        (dict(levels=np.full(256, 65, np.int8)), "a weight is beyond 64"),
+        (dict(levels_of=np.zeros(1, np.int32)), "one of them for each channel"),
+        (dict(levels_of=np.full(8, -1, np.int32)), "one of them for each channel"),
+        (dict(levels_of=np.zeros(0, np.int32)), "one of them for each channel"),
+        (dict(levels_of=np.zeros(8, np.float32)), "'levels_of' does not hold integers"),
+    ],
+)
+def test_the_library_checks_what_codes_stand_for(changes, message, monkeypatch):
+    constants = Conv.constants
+
+    def others(self, context):
+        found = constants(self, context)
+        return {**found, **changes} if "levels" in found else found
+
+    monkeypatch.setattr(Conv, "constants", others)
+    with pytest.raises(NativeError, match=f"^Conv .*: .*{message}"):
+        NativeEngine(tiny_artifact())
 
 
 def test_the_library_knows_floats_from_integers(told):
