@@ -18,6 +18,7 @@ _COLUMNS: dict[str, Callable[[tuple[str, Model]], object]] = {
     "import": _ms("import"),
     "load": _ms("load"),
     "together (p10-p90)": lambda row: _spread(row[1]["steps"]["import_and_load"]),
+    "of the CPUs": lambda row: f"{1e3 * row[1]['steps']['import_and_load']['cpu_s']:,.0f} ms",
     "first image": _ms("first_image"),
     "weights, packed": lambda row: bytes_text(row[1]["memory"]["weights"]),
     "values": lambda row: bytes_text(row[1]["memory"]["values"]),

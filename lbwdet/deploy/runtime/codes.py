@@ -97,7 +97,7 @@ def decode(data: memoryview, number: int, bit_width: int, encoding: Encoding) ->
         raise ArtifactError(
             f"{len(data)} bytes given, {size} expected for {number} codes of {bit_width} bits"
         )
-    packed = np.frombuffer(data, np.uint8)
+    packed: Array = np.frombuffer(data, np.uint8)
     if _unused(packed, number, bit_width, encoding):
         raise ArtifactError("bits that hold no code are not zero")
     step = bit_width if encoding == "bitpack" else 8 // (8 // bit_width)
