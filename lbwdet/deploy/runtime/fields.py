@@ -88,7 +88,7 @@ def _reader(kind: Any) -> Reader:
     return functools.partial(_plain, kind)
 
 
-def _plain(kind: type, value: Any, place: Place) -> Any:
+def _plain(kind: Any, value: Any, place: Place) -> Any:
     if kind is float and type(value) is int and abs(value) <= MAX_INTEGER:
         return float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
