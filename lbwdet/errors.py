@@ -38,5 +38,9 @@ def shown(value: object) -> str:
     >>> shown(["a"] * 1000)
     "['a', 'a', 'a', 'a', 'a', 'a', ...]"
     """
+    if type(value) is str and len(value) <= _SHORT.maxstring:  # quickly: of every name in a program
+        text = repr(value)
+        if len(text) <= _SHORT.maxstring:
+            return text
     text = _SHORT.repr(value)
     return text if len(text) <= 200 else f"{text[:197]}..."

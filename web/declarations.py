@@ -13,10 +13,10 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import lbwdet.deploy.runtime.operations  # noqa: F401  (registers them)
 from lbwdet.deploy.runtime.artifact import FORMAT_VERSION, WeightEntry
 from lbwdet.deploy.runtime.declaration import Kind, Layer, Length, Range, Reads, Writes, markers
 from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations import every_operation
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.validate import MAX_WEIGHTS
 from lbwdet.deploy.runtime.weights import TWO_TERM
@@ -46,7 +46,7 @@ def declarations() -> dict[str, Any]:
         _record(kind, records)
     operations = {
         name: kind
-        for name, kind in Operation.registry.items()
+        for name, kind in every_operation().items()
         if kind.__module__.startswith("lbwdet.deploy.runtime.operations.")
     }
     for kind in operations.values():

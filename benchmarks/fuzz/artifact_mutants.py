@@ -20,7 +20,7 @@ from lbwdet.deploy.runtime.arithmetic.functions import FUNCTIONS
 from lbwdet.deploy.runtime.artifact import checksum
 from lbwdet.deploy.runtime.coders import Coder
 from lbwdet.deploy.runtime.declaration import Range, markers
-from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations import Operation, every_operation
 from lbwdet.deploy.runtime.quantization import Quantization
 
 # Numpy's and C's own limits, and what lies beside them.
@@ -34,7 +34,7 @@ _REALS = (
     *(2.0**-126, 2.0**126, 2.0**-149, 2.0**-60, 3.4028235e38, 1e39, 1e300, 0.1, -0.1),
 )
 _STORED = (0.0, -0.0, 1e-45, 2.0**-126, 1e30, -1e30, 3.4e38, 2.0**60, np.nan, np.inf, -np.inf)
-_KINDS: dict[str, Any] = {**Operation.registry, **{kind.__name__: kind for kind in get_args(Coder)}}
+_KINDS: dict[str, Any] = {**every_operation(), **{kind.__name__: kind for kind in get_args(Coder)}}
 _LARGE: dict[str, tuple[int, ...]] = {
     "size": (200, 1024, 4000, 1 << 15),
     "pad_size": (500, 4000, 1 << 15),

@@ -61,6 +61,7 @@ class EngineProcess:
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
         environment["CUDA_VISIBLE_DEVICES"] = ""
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
         start = time.perf_counter()
         with log.open("w") as errors:
             self._process = subprocess.Popen(

@@ -22,6 +22,7 @@ from lbwdet.studies.mu_sweep_report import markdown as sweep_table
 from lbwdet.studies.post_training_report import markdown as post_training_tables
 from lbwdet.studies.post_training_report import short as post_training_summary
 from lbwdet.studies.serve_report import markdown as serve_table
+from lbwdet.studies.start_report import markdown as start_table
 from lbwdet.studies.ste import markdown as study_tables
 from lbwdet.studies.trained_zoo_report import markdown as trained_zoo_table
 from lbwdet.studies.web_report import markdown as web_table
@@ -50,6 +51,7 @@ _STUDIES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "bulk": bulk_tables,
     "docker": docker_tables,
     "trained-zoo": trained_zoo_table,
+    "start": start_table,
     "training-step": lambda content: training_step_table(content),
 }
 _SUMMARIES: dict[str, Callable[[Mapping[str, Any]], str]] = {"post-training": post_training_summary}

@@ -9,7 +9,7 @@ import pytest
 from lbwdet.deploy.float_parts import float_parts, measure
 from lbwdet.deploy.runtime import native
 from lbwdet.deploy.runtime.native import Cost, NativeError
-from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations import every_operation
 from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.deploy.runtime.operations.lookup import Lookup
 from lbwdet.deploy.testing import tiny_artifact, tiny_rfcn_artifact
@@ -34,7 +34,7 @@ def test_each_says_what_its_class_declares():
     }
 
 
-@pytest.mark.parametrize("kind", sorted(Operation.registry.values(), key=lambda k: k.__name__))
+@pytest.mark.parametrize("kind", sorted(every_operation().values(), key=lambda k: k.__name__))
 def test_roots_and_powers_are_declared(kind):
     """A table is not: it is computed once."""
     calls = re.search(

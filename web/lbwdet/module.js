@@ -8,7 +8,7 @@ import { EngineError } from './errors.js';
 
 /** @type {readonly InstructionSet[]} */
 export const INSTRUCTION_SETS = ['portable', 'simd128']; // slowest first
-const ABI = 5;
+const ABI = 6;
 const ERRNO_NOSYS = 52;
 
 // The smallest module with an instruction of simd128: a function that makes a vector of zeros.

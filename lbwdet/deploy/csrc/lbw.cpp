@@ -75,6 +75,11 @@ void lbw_destroy(lbw_engine* engine) { delete engine; }
 
 const char* lbw_isa(const lbw_engine* engine) { return engine->engine.isa().name; }
 
+void lbw_memory(const lbw_engine* engine, int64_t* weights, int64_t* values) {
+  *weights = static_cast<int64_t>(engine->engine.weight_bytes());
+  *values = static_cast<int64_t>(engine->engine.arena_bytes());
+}
+
 int32_t lbw_add_value(lbw_engine* engine, int32_t is_float, int32_t zero_point, int32_t maximum,
                       int32_t ceil, int32_t border) {
   return guarded(

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define LBW_ABI 5
+#define LBW_ABI 6
 #if defined(_WIN32)
 #define LBW_API __declspec(dllexport)
 #else
@@ -49,6 +49,9 @@ LBW_API lbw_engine* lbw_create(const char* isa, int32_t threads, int64_t memory_
                                int64_t work_limit);
 LBW_API void lbw_destroy(lbw_engine* engine);
 LBW_API const char* lbw_isa(const lbw_engine* engine);
+
+/* Bytes of packed weights, and of the memory for values that images needed so far. */
+LBW_API void lbw_memory(const lbw_engine* engine, int64_t* weights, int64_t* values);
 
 /* A value; returns its index. border: pixels of the zero point that lie around a uint8 map, at
  * least: operations work with any. */

@@ -8,7 +8,7 @@ dtype('uint8')
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from lbwdet.deploy.runtime.native_program import Fields, field, native_value
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.shapes import Map, Rows, Side, Value
 from lbwdet.deploy.runtime.validate import check_operations
+from lbwdet.deploy.runtime.weights import StoredWeight
 
 Array = NDArray[Any]
 _LIMIT = 1 << 40
@@ -143,7 +144,7 @@ class NativeAlone:
         self.close()
 
     def _describe(self, border: int) -> None:
-        example, run = self._example, _run(self._example)
+        example, run = self._example, _run(self._example, LayerNumbers.coded)
         names = [*example.values, *filter(None, [example.operation.written])]
         self._values = {
             name: native_value(index, name, example.quantizations)
@@ -189,8 +190,10 @@ class NativeAlone:
         return NativeError(self._library.lbw_last_error().decode())
 
 
-def _run(example: Example) -> Run:
-    layers = {name: LayerNumbers.integer(weight) for name, weight in example.weights.items()}
+def _run(
+    example: Example, numbers: Callable[[StoredWeight], LayerNumbers] = LayerNumbers.integer
+) -> Run:
+    layers = {name: numbers(weight) for name, weight in example.weights.items()}
     run = Run(example.quantizations, layers, example.image)
     run.values.update(example.values)
     run.resized = run.bounds = example.resized or run.resized

@@ -1,5 +1,6 @@
 """A lowered detector as one object, and as the file ``model.lbw``; see docs/format.md."""
 
+import functools
 import math
 import os
 import zlib
@@ -13,8 +14,8 @@ from lbwdet.deploy.runtime import codes
 from lbwdet.deploy.runtime.container import Container, parse_json, read_container
 from lbwdet.deploy.runtime.declaration import Range, check_ranges
 from lbwdet.deploy.runtime.fields import from_json
-from lbwdet.deploy.runtime.format1 import OldProgram
 from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.shapes import Value
 from lbwdet.deploy.runtime.validate import MAX_WEIGHTS, check_artifact
 from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.errors import ArtifactError, shown
@@ -39,6 +40,15 @@ class Artifact:
     weights: dict[str, StoredWeight]
     classes: tuple[str, ...]
     info: dict[str, Any]
+
+    @functools.cached_property
+    def values(self) -> dict[str, Value]:
+        """Every value of the program, by name. All is checked when this is first asked for.
+
+        Raises:
+            ArtifactError: see :func:`lbwdet.deploy.runtime.validate.check_artifact`.
+        """
+        return check_artifact(self.program, self.weights, self.classes)
 
 
 @dataclass(frozen=True)
@@ -74,17 +84,6 @@ class Document:
     info: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class OldDocument:
-    """The document of format 1."""
-
-    format_version: int
-    classes: tuple[str, ...]
-    program: OldProgram
-    weights: dict[str, WeightEntry]
-    info: dict[str, Any]
-
-
 def read_artifact(path: str | os.PathLike[str]) -> Artifact:
     """Reads and checks an artifact; what it returns can be run without further checks.
 
@@ -98,7 +97,7 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
         artifact = Artifact(
             document.program, _read_weights(document, container), document.classes, document.info
         )
-        check_artifact(artifact.program, artifact.weights, artifact.classes)
+        artifact.values  # noqa: B018  (checks it)
     except ArtifactError as error:
         raise ArtifactError(f"{os.fspath(path)}: {error}") from error
     return artifact
@@ -127,6 +126,8 @@ def read_document(container: Container) -> Document:
     if texts["crc32"] != checksum(texts["lbwdet"], container.data):
         raise ArtifactError("damaged: the checksum does not fit the content; copy the file anew")
     if version == 1:
+        from lbwdet.deploy.runtime.format1 import OldDocument
+
         old: OldDocument = from_json(OldDocument, value, "document")
         return Document(FORMAT_VERSION, old.classes, old.program.upgraded(), old.weights, old.info)
     document: Document = from_json(Document, value, "document")

@@ -192,7 +192,7 @@ class TwiceCoder:
 Coder = DeltaCoder | DistanceCoder | TwiceCoder
 
 
-def random_coder(random: np.random.Generator) -> Coder:
+def random_coder(random: "np.random.Generator") -> Coder:
     """One with random settings, for cases."""
     clip, coin = bool(random.integers(2)), [bool(bit) for bit in random.integers(0, 2, 3)]
     kind = int(random.integers(3))

@@ -27,7 +27,7 @@ from lbwdet.errors import ArtifactError
 Array = NDArray[Any]
 Encoding = Literal["bitpack", "deflate"]
 
-_CHUNK = 1 << 15  # groups at a time: what is worked on stays in the cache
+_CHUNK = 1 << 14  # words of eight codes at a time: what is worked on stays in the cache
 # A symbol of a Huffman code takes a bit at least; this also bounds what a small file can become.
 MAX_INFLATION = 8
 
@@ -97,37 +97,67 @@ def decode(data: memoryview, number: int, bit_width: int, encoding: Encoding) ->
         raise ArtifactError(
             f"{len(data)} bytes given, {size} expected for {number} codes of {bit_width} bits"
         )
-    per_group, group_bytes = _layout(bit_width, encoding)
-    num_groups = -(-number // per_group)
-    rest = number % per_group
-    packed = np.frombuffer(data, np.uint8)
-    if size < num_groups * group_bytes:
-        packed = np.append(packed, np.zeros(num_groups * group_bytes - size, np.uint8))
-    packed = packed.reshape(num_groups, group_bytes)
-    unused = int.from_bytes(packed[-1].tobytes(), "little") >> (rest * bit_width) if rest else 0
-    if per_group * bit_width < 8 and num_groups:
-        unused |= int(packed.max()) >> (per_group * bit_width)
-    if unused:
+    packed: Array = np.frombuffer(data, np.uint8)
+    if _unused(packed, number, bit_width, encoding):
         raise ArtifactError("bits that hold no code are not zero")
-    codes = np.empty((num_groups, per_group), np.int8)
-    for start in range(0, num_groups, _CHUNK):
-        _unpack(packed[start : start + _CHUNK], bit_width, codes[start : start + _CHUNK])
-    return codes.reshape(-1)[:number]
+    step = bit_width if encoding == "bitpack" else 8 // (8 // bit_width)
+    if step > bit_width == 3:  # two codes of a byte: to equal distances
+        packed = (packed & 7) | (packed >> 3 << 4)
+    words = np.empty(-(-number // 8), "<u8")
+    scratch = np.empty(min(_CHUNK, len(words)), "<u8")
+    for start in range(0, len(words), _CHUNK):
+        chunk = words[start : start + _CHUNK]
+        _unpack(packed[start * step : (start + len(chunk)) * step], step, chunk, scratch)
+        _extend_sign(chunk, bit_width)
+    return words.view(np.int8)[:number]
 
 
-def _unpack(packed: Array, bit_width: int, codes: Array) -> None:
-    """Moves every code to the top of its byte, then down: the sign comes along."""
-    columns = np.ascontiguousarray(packed.T)
-    raw = codes.view(np.uint8)
-    for index in range(codes.shape[1]):
-        byte, shift = divmod(index * bit_width, 8)
-        top = columns[byte] >> shift
-        if shift + bit_width > 8:
-            top |= columns[byte + 1] << (8 - shift)
-        raw[:, index] = top << (8 - bit_width)
-    codes >>= 8 - bit_width
+def _unused(packed: Array, number: int, bit_width: int, encoding: Encoding) -> int:
+    """The bits that hold no code."""
+    per_group, group_bytes = _layout(bit_width, encoding)
+    rest = number % per_group
+    last = int.from_bytes(packed[number // per_group * group_bytes :].tobytes(), "little")
+    above = int(packed.max(initial=0)) >> (per_group * bit_width) if group_bytes == 1 else 0
+    return last >> (rest * bit_width) | above
+
+
+def _unpack(packed: Array, step: int, words: Array, scratch: Array) -> None:
+    """Eight codes, ``step`` bits from one to the next, to the eight bytes of a word each.
+
+    Halves of a word move apart, and halves of these, as in the butterflies of a fast transform.
+    """
+    upper = scratch[: len(words)]
+    padded = np.append(packed, np.zeros(len(words) * step + 8 - len(packed), np.uint8))
+    words[:] = np.ndarray(len(words), "<u8", padded, strides=(step,))
+    if step == 8:
+        return
+    words &= np.uint64((1 << 8 * step) - 1)
+    for codes in (4, 2, 1):  # of a half
+        lower = _repeated((1 << codes * step) - 1, 16 * codes)
+        np.bitwise_and(words, ~lower, out=upper)
+        upper <<= np.uint64(codes * (8 - step))
+        words &= lower
+        words |= upper
+
+
+def _extend_sign(words: Array, bit_width: int) -> None:
+    if bit_width == 8:
+        return
+    sign = 1 << (bit_width - 1)
+    words ^= _repeated(sign, 8)
+    codes = words.view(np.int8)
+    codes -= np.int8(sign)
     if bit_width == 1:  # 0 and -1 mean +1 and -1
         codes |= 1
+
+
+def _repeated(bits: int, distance: int) -> np.uint64:
+    """A word in which they come again and again.
+
+    >>> hex(_repeated(0x3F, 16))
+    '0x3f003f003f003f'
+    """
+    return np.uint64(sum(bits << shift for shift in range(0, 64, distance)))
 
 
 def _inflate(data: memoryview, size: int) -> memoryview:

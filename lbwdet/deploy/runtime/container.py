@@ -16,7 +16,6 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +58,7 @@ def read_container(path: str | os.PathLike[str]) -> Container:
         ArtifactError: the file is not there or is not of this format.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open(os.fspath(path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             length = _header_length(file.read(_LENGTH_BYTES), size)
             header = _object(parse_json(file.read(length), "the header"), "the header")
@@ -104,12 +103,15 @@ def parse_json(text: bytes | str, place: str) -> Any:
         ArtifactError: with the place in its message.
     """
     try:
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
         value = json.loads(
-            text if isinstance(text, str) else text.decode("utf-8"),
+            decoded,
             object_pairs_hook=_no_duplicates,
+            parse_float=_finite,
+            parse_constant=_finite,
         )
-        # Refuses NaN, infinity (1e999, too) and texts that UTF-8 cannot hold.
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        if "\\u" in decoded:  # the only way to a text that UTF-8 cannot hold
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
         return value
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise ArtifactError(f"{place} is not JSON: {error}") from error
@@ -120,6 +122,14 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         raise ValueError("an object repeats a key")
     return result
+
+
+def _finite(text: str) -> float:
+    """Of what may be NaN, infinity, or as large as 1e999."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text} is not finite")
+    return number
 
 
 def _object(value: Any, place: str) -> dict[str, Any]:
@@ -188,32 +198,40 @@ class _Table:
 
 
 def _entry(name: str, entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...], int, int]:
-    place = f"array {shown(name)}"
-    fields = _object(entry, place)
+    try:
+        dtype, shape, begin, end = _described(entry)
+    except ArtifactError as error:
+        raise ArtifactError(f"array {shown(name)}{error}") from None
+    return name, dtype, shape, begin, end
+
+
+def _described(entry: Any) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
+    """Of an array in the table; an error begins behind the array's name."""
+    fields = _object(entry, "")
     if set(fields) != {"dtype", "shape", "data_offsets"}:
         raise ArtifactError(
-            f"{place} has the fields {sorted(fields)} instead of dtype, shape, data_offsets"
+            f" has the fields {sorted(fields)} instead of dtype, shape, data_offsets"
         )
     dtype = DTYPES.get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
     if dtype is None:
         raise ArtifactError(
-            f"{place} has the dtype {shown(fields['dtype'])}; allowed are {', '.join(DTYPES)}"
+            f" has the dtype {shown(fields['dtype'])}; allowed are {', '.join(DTYPES)}"
         )
-    shape = _sizes(fields["shape"], f"{place}: shape")
-    offsets = _sizes(fields["data_offsets"], f"{place}: data_offsets")
+    shape = _sizes(fields["shape"], "shape")
+    offsets = _sizes(fields["data_offsets"], "data_offsets")
     size = math.prod(shape) * dtype.itemsize
     if len(offsets) != 2 or offsets[1] - offsets[0] != size:
         raise ArtifactError(
-            f"{place}: data_offsets {shown(list(offsets))} do not span "
+            f": data_offsets {shown(list(offsets))} do not span "
             f"{shown(size)} bytes, the size of {fields['dtype']} {shown(list(shape))}"
         )
-    return name, dtype, shape, offsets[0], offsets[1]
+    return dtype, shape, offsets[0], offsets[1]
 
 
-def _sizes(value: Any, place: str) -> tuple[int, ...]:
+def _sizes(value: Any, field: str) -> tuple[int, ...]:
     """A list of at most 8 integers that are not negative and that 64 bits can hold."""
     if not isinstance(value, list) or len(value) > 8:
-        raise ArtifactError(f"{place} is {shown(value)} instead of a list of sizes")
-    if not all(type(size) is int and 0 <= size < 1 << 63 for size in value):
-        raise ArtifactError(f"{place} is {shown(value)}; sizes are integers from 0")
+        raise ArtifactError(f": {field} is {shown(value)} instead of a list of sizes")
+    if not all([type(size) is int and 0 <= size < 1 << 63 for size in value]):
+        raise ArtifactError(f": {field} is {shown(value)}; sizes are integers from 0")
     return tuple(value)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.quantization import Quantization, rounded
-from lbwdet.deploy.runtime.weights import StoredWeight
+from lbwdet.deploy.runtime.weights import Levels, StoredWeight
 
 Array = NDArray[Any]
 
@@ -21,12 +21,25 @@ class LayerNumbers:
         factors: [o, i, kh, kw]: int8, or, to run a program in reals, float32.
         scale: float64 [o].
         gain, bias: float32 [o].
+        levels: what factors stand for; None: themselves.
     """
 
     factors: Array
     scale: Array
     gain: Array
     bias: Array
+    levels: Levels | None = None
+
+    @property
+    def plain_factors(self) -> Array:
+        """Factors that stand for themselves."""
+        return self.factors if self.levels is None else self.levels.integers(self.factors)
+
+    @staticmethod
+    def coded(weight: StoredWeight) -> "LayerNumbers":
+        """The same as :meth:`integer`, but the codes and what they stand for."""
+        levels, scale = weight.levels()
+        return LayerNumbers(weight.codes, scale, weight.gain, weight.bias, levels)
 
     @staticmethod
     def integer(weight: StoredWeight) -> "LayerNumbers":

@@ -19,7 +19,7 @@ import enum
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from lbwdet.errors import ArtifactError
 
@@ -91,21 +91,21 @@ class Layer:
 Role = Reads | Writes | Layer
 
 
-def roles(operation: Any) -> Iterator[tuple[str, Role, tuple[str, ...]]]:
-    """The fields that name values or layers: field, role, and the names it holds."""
-    for field, role in _roles_of(operation.__class__):
+def roles(operation: Any, kind: Any = Role) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
+    """The fields that name values or layers: field, role of this kind, and the names it holds."""
+    for field, role in _roles_of(operation.__class__, kind):
         value = getattr(operation, field)
-        names = value if isinstance(value, tuple) else (value,)
-        yield field, role, tuple(name for name in names if name is not None)
+        names = value if isinstance(value, tuple) else () if value is None else (value,)
+        yield field, role, names
 
 
 @functools.cache
-def _roles_of(kind: Any) -> list[tuple[str, Role]]:
+def _roles_of(operation: Any, kind: Any) -> list[tuple[str, Role]]:
     return [
         (field, marker)
-        for field, found in markers(kind).items()
+        for field, found in markers(operation).items()
         for marker in found
-        if isinstance(marker, Reads | Writes | Layer)
+        if isinstance(marker, kind)
     ]
 
 
@@ -115,21 +115,46 @@ def check_ranges(value: Any, place: str) -> None:
     Raises:
         ArtifactError: one is out of range.
     """
-    for field, found in markers(value.__class__).items():
-        entry, name = getattr(value, field), f"{place}: {field}"
-        for part in _dataclasses_in(entry):
-            check_ranges(part, name)
+    for field, found, is_nested in _checks(value.__class__):
+        entry = getattr(value, field)
+        if is_nested:
+            for part in _dataclasses_in(entry):
+                check_ranges(part, f"{place}: {field}")
         for marker in found:
             if isinstance(marker, Range):
                 for number in _numbers(entry):
                     if not marker.low <= number <= marker.high:
                         raise ArtifactError(
-                            f"{name} is {number}; allowed is {marker.low:g} to {marker.high:g}"
+                            f"{place}: {field} is {number}; allowed is {marker.low:g} to "
+                            f"{marker.high:g}"
                         )
-            elif isinstance(marker, Length) and not marker.low <= len(entry) <= marker.high:
+            elif not marker.low <= len(entry) <= marker.high:
                 raise ArtifactError(
-                    f"{name} has {len(entry)} entries; allowed are {marker.low} to {marker.high}"
+                    f"{place}: {field} has {len(entry)} entries; allowed are {marker.low} to "
+                    f"{marker.high}"
                 )
+
+
+@functools.cache
+def _checks(kind: Any) -> list[tuple[str, list[Range | Length], bool]]:
+    """The fields with something to check: ranges and lengths, and whether dataclasses may be in."""
+    hints = get_type_hints(kind)
+    found = [
+        (
+            field,
+            [marker for marker in there if isinstance(marker, Range | Length)],
+            not _is_plain(hints[field]),
+        )
+        for field, there in markers(kind).items()
+    ]
+    return [each for each in found if each[1] or each[2]]
+
+
+def _is_plain(hint: Any) -> bool:
+    """Whether nothing in it can be a dataclass."""
+    if get_origin(hint) is Literal or hint in _PLAIN or hint is Ellipsis:
+        return True
+    return bool(get_args(hint)) and all(_is_plain(part) for part in get_args(hint))
 
 
 @functools.cache

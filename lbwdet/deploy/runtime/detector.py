@@ -12,7 +12,6 @@ from lbwdet.deploy.runtime.artifact import Artifact, read_artifact
 from lbwdet.deploy.runtime.image import check_image
 from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.deploy.runtime.native import NativeEngine
-from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.errors import ConfigError
 
 Array = NDArray[Any]
@@ -162,6 +161,8 @@ class Detector:
 
 
 def _reference(artifact: Artifact, settings: dict[str, int]) -> Engine:
+    from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
+
     if settings:
         raise ConfigError(
             f"the reference engine takes no {'=, '.join(settings)}=; numpy's threads are set in "

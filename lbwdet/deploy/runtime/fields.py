@@ -11,9 +11,10 @@ import dataclasses
 import functools
 import math
 import types
+from collections.abc import Callable
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from lbwdet.deploy.runtime.operations import Operation
+from lbwdet.deploy.runtime.operations import Operation, every_operation, operation_named
 from lbwdet.errors import ArtifactError, shown
 
 MAX_INTEGER = (1 << 31) - 1  # what the int32 of an engine holds
@@ -54,35 +55,40 @@ def from_json(kind: Any, value: Any, place: str) -> Any:
     Raises:
         ArtifactError: the value is not of that type.
     """
-    origin, arguments = get_origin(kind), get_args(kind)
+    return _reader(kind)(value, place)
+
+
+Place = Any  # a text, or the place above and what to add to it: most places never become a text
+Reader = Callable[[Any, Place], Any]
+
+
+@functools.cache
+def _reader(kind: Any) -> Reader:
+    """:func:`from_json` of one type, whose annotations are looked at once."""
+    arguments = get_args(kind)
     if kind is Any:
-        return value
+        return lambda value, place: value
     if kind is Operation:
-        return _union_member(tuple(Operation.registry.values()), value, place)
+        return _operation
     if dataclasses.is_dataclass(kind):
-        return _dataclass(kind, _expect(dict, value, place), place)
-    if origin is Literal:
-        if value not in arguments or not isinstance(value, str):
-            _refuse(value, place, " or ".join(repr(choice) for choice in arguments))
-        return value
-    if origin is tuple:
-        items = _expect(list, value, place)
-        if arguments[1:] == (Ellipsis,) and _are_numbers(arguments[0], items):
-            return tuple(items)
-        kinds = _item_kinds(kind, len(items))
-        if len(kinds) != len(items):
-            _refuse(value, place, f"a list of {len(kinds)}")
-        return tuple(
-            from_json(item_kind, item, f"{place}[{index}]")
-            for index, (item_kind, item) in enumerate(zip(kinds, items, strict=True))
-        )
-    if origin is dict:
-        return {
-            key: from_json(arguments[1], item, f"{place}[{shown(key)}]")
-            for key, item in _expect(dict, value, place).items()
-        }
+        return functools.partial(_dataclass, kind)
+    if get_origin(kind) is Literal:
+        return functools.partial(_choice, arguments)
+    if get_origin(kind) is tuple:
+        if arguments[1:] == (Ellipsis,):
+            return functools.partial(_list, arguments[0])
+        return functools.partial(_tuple, arguments)
+    if get_origin(kind) is dict:
+        return functools.partial(_dict, arguments[1])
     if _is_union(kind):
-        return _union_member(arguments, value, place)
+        if type(None) not in arguments:
+            return functools.partial(_union_member, arguments)
+        (other,) = (argument for argument in arguments if argument is not type(None))
+        return functools.partial(_optional, other)
+    return functools.partial(_plain, kind)
+
+
+def _plain(kind: Any, value: Any, place: Place) -> Any:
     if kind is float and type(value) is int and abs(value) <= MAX_INTEGER:
         return float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
@@ -90,6 +96,43 @@ def from_json(kind: Any, value: Any, place: str) -> Any:
     if kind is int and abs(value) > MAX_INTEGER:
         _refuse(value, place, f"an integer of at most {MAX_INTEGER}")
     return value
+
+
+def _choice(choices: tuple[Any, ...], value: Any, place: Place) -> Any:
+    if value not in choices or not isinstance(value, str):
+        _refuse(value, place, " or ".join(repr(choice) for choice in choices))
+    return value
+
+
+def _list(kind: Any, value: Any, place: Place) -> Any:
+    items = _expect(list, value, place)
+    if _are_numbers(kind, items):
+        return tuple(items)
+    read = _reader(kind)
+    return tuple([read(item, (place, f"[{index}]")) for index, item in enumerate(items)])
+
+
+def _tuple(kinds: tuple[Any, ...], value: Any, place: Place) -> Any:
+    items = _expect(list, value, place)
+    if len(kinds) != len(items):
+        _refuse(value, place, f"a list of {len(kinds)}")
+    return tuple(
+        [
+            _reader(kind)(item, (place, f"[{index}]"))
+            for index, (kind, item) in enumerate(zip(kinds, items, strict=True))
+        ]
+    )
+
+
+def _dict(kind: Any, value: Any, place: Place) -> Any:
+    read = _reader(kind)
+    return {
+        key: read(item, (place, "[", key, "]")) for key, item in _expect(dict, value, place).items()
+    }
+
+
+def _optional(kind: Any, value: Any, place: Place) -> Any:
+    return None if value is None else _reader(kind)(value, place)
 
 
 def _are_numbers(kind: Any, items: list[Any]) -> bool:
@@ -111,11 +154,20 @@ _WORDS = {
 }
 
 
-def _refuse(value: Any, place: str, allowed: str) -> NoReturn:
-    raise ArtifactError(f"{place} is {shown(value)} instead of {allowed}")
+def _text(place: Place) -> str:
+    if isinstance(place, str):
+        return place
+    above, *added = place
+    if len(added) == 3:  # a key, which a file may have chosen
+        added[1] = shown(added[1])
+    return _text(above) + "".join(added)
 
 
-def _expect(kind: type, value: Any, place: str) -> Any:
+def _refuse(value: Any, place: Place, allowed: str) -> NoReturn:
+    raise ArtifactError(f"{_text(place)} is {shown(value)} instead of {allowed}")
+
+
+def _expect(kind: type, value: Any, place: Place) -> Any:
     if type(value) is not kind:
         _refuse(value, place, _WORDS[kind])
     return value
@@ -145,28 +197,45 @@ def _item_kinds(kind: Any, length: int) -> tuple[Any, ...]:
     return arguments[:1] * length if arguments[1:] == (Ellipsis,) else arguments
 
 
-def _dataclass(kind: Any, value: dict[str, Any], place: str) -> Any:
-    fields = _fields(kind)
-    missing = sorted(set(fields) - set(value) - set(_defaults(kind)))
-    unknown = sorted(set(value) - set(fields))
-    if missing or unknown:
+def _dataclass(kind: Any, value: Any, place: Place) -> Any:
+    value = _expect(dict, value, place)
+    readers, needed = _readers(kind)
+    if not (needed <= value.keys() <= readers.keys()):
         raise ArtifactError(
-            f"{place}: the fields are not those of {kind.__name__}: missing "
-            f"{shown(missing)}, unknown {shown(unknown)}"
+            f"{_text(place)}: the fields are not those of {kind.__name__}: missing "
+            f"{shown(sorted(needed - value.keys()))}, "
+            f"unknown {shown(sorted(value.keys() - readers.keys()))}"
         )
-    return kind(
-        **{name: from_json(fields[name], item, f"{place}.{name}") for name, item in value.items()}
-    )
+    return kind(**{name: readers[name](item, (place, ".", name)) for name, item in value.items()})
 
 
-def _union_member(kinds: tuple[Any, ...], value: Any, place: str) -> Any:
-    """``X | None``, or one of several dataclasses by its ``"type"``."""
-    if type(None) in kinds:
-        (kind,) = (kind for kind in kinds if kind is not type(None))
-        return None if value is None else from_json(kind, value, place)
-    fields = dict(_expect(dict, value, place))
-    name = fields.pop("type", None)
+@functools.cache
+def _readers(kind: type) -> tuple[dict[str, Reader], frozenset[str]]:
+    """How each field is read, and the names of those that have no default."""
+    fields = _fields(kind)
+    readers = {name: _reader(field) for name, field in fields.items()}
+    return readers, frozenset(fields.keys() - _defaults(kind).keys())
+
+
+def _operation(value: Any, place: Place) -> Any:
+    fields, name = _typed(value, place)
+    kind = operation_named(name)
+    if kind is None:
+        _refuse(name, (place, ": type"), ", ".join(sorted(every_operation(), key=str.lower)))
+    return _dataclass(kind, fields, (place, f" ({kind.__name__})"))
+
+
+def _union_member(kinds: tuple[Any, ...], value: Any, place: Place) -> Any:
+    """One of several dataclasses by its ``"type"``."""
+    fields, name = _typed(value, place)
     for kind in kinds:
         if kind.__name__ == name:
-            return _dataclass(kind, fields, f"{place} ({name})")
-    _refuse(name, f"{place}: type", ", ".join(kind.__name__ for kind in kinds))
+            return _dataclass(kind, fields, (place, f" ({name})"))
+    _refuse(name, (place, ": type"), ", ".join(kind.__name__ for kind in kinds))
+
+
+def _typed(value: Any, place: Place) -> tuple[dict[str, Any], Any]:
+    """An object's fields and its ``"type"``."""
+    fields = dict(_expect(dict, value, place))
+    name = fields.pop("type", None)
+    return fields, name

@@ -4,7 +4,9 @@ They are taken apart into what today's programs are made of; the results are the
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+from lbwdet.deploy.runtime.artifact import WeightEntry
 from lbwdet.deploy.runtime.coders import DeltaCoder, Four
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.candidates import Candidates
@@ -175,3 +177,14 @@ class OldProgram:
             else:
                 operations.extend(operation.upgraded())
         return Program(tuple(operations), self.quantizations)
+
+
+@dataclass(frozen=True)
+class OldDocument:
+    """The document of format 1."""
+
+    format_version: int
+    classes: tuple[str, ...]
+    program: OldProgram
+    weights: dict[str, WeightEntry]
+    info: dict[str, Any]

@@ -21,7 +21,6 @@ from lbwdet.deploy.runtime.image import check_image
 from lbwdet.deploy.runtime.native_library import NativeError
 from lbwdet.deploy.runtime.native_program import Fields, native_values
 from lbwdet.deploy.runtime.shapes import Rows
-from lbwdet.deploy.runtime.validate import check_artifact
 
 __all__ = [
     "Cost",
@@ -116,7 +115,7 @@ class NativeEngine:
         work_limit: int = DEFAULT_WORK_LIMIT,
     ) -> None:
         self._engine: int | None = None
-        kinds = check_artifact(artifact.program, artifact.weights, artifact.classes)
+        kinds = artifact.values  # which checks it, if nobody has
         self._library = native_library.load(native_library.library_path())
         self._lock = threading.Lock()  # held while the engine runs
         self._existence = threading.Lock()  # held for a moment: none cancels what is being freed
@@ -194,6 +193,13 @@ class NativeEngine:
             for operation, time, count in zip(self._operations, nanoseconds, work, strict=True)
         ]
 
+    def memory(self) -> tuple[int, int]:
+        """Bytes of packed weights, and of the memory for values that images needed so far."""
+        weights, values = ctypes.c_int64(), ctypes.c_int64()
+        with self._using() as engine:
+            self._library.lbw_memory(engine, ctypes.byref(weights), ctypes.byref(values))
+        return weights.value, values.value
+
     def cancel(self) -> None:
         """Ends a run under way in another thread: it raises NativeError. Else nothing happens."""
         if os.getpid() != self._process:
@@ -235,7 +241,7 @@ class NativeEngine:
 
     def _describe(self, artifact: Artifact) -> None:
         """Hands the program over."""
-        layers = {name: LayerNumbers.integer(weight) for name, weight in artifact.weights.items()}
+        layers = {name: LayerNumbers.coded(weight) for name, weight in artifact.weights.items()}
         context = Context(artifact.program.quantizations, layers)
         for value in self._values.values():
             if self._library.lbw_add_value(self._engine, *value.described, 0) < 0:

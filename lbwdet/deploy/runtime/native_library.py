@@ -2,10 +2,10 @@
 
 import ctypes
 import enum
+import os
 import sys
 from ctypes import POINTER, c_char_p, c_int32, c_int64, c_void_p
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from lbwdet.errors import LBWError
 
 Array = NDArray[Any]
 
-ABI = 5
+ABI = 6
 
 
 class NativeError(LBWError):
@@ -48,6 +48,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "lbw_create": (_ENGINE, [c_char_p, c_int32, c_int64, c_int64]),
     "lbw_destroy": (None, [_ENGINE]),
     "lbw_isa": (c_char_p, [_ENGINE]),
+    "lbw_memory": (None, [_ENGINE, POINTER(c_int64), POINTER(c_int64)]),
     "lbw_add_value": (c_int32, [_ENGINE, *[c_int32] * 5]),
     "lbw_add": (c_int32, [_ENGINE, c_char_p, POINTER(Field), c_int32]),
     "lbw_run": (c_int32, [_ENGINE, c_void_p, *[c_int32] * 3]),
@@ -70,14 +71,15 @@ def read_masks(library: ctypes.CDLL, engine: int, count: int) -> tuple[Array, ..
     return tuple(masks)
 
 
-def library_path() -> Path | None:
+def library_path() -> str | None:
     """The compiled engine of this installation; None if it was not built."""
-    path = Path(__file__).with_name("_native.dll" if sys.platform == "win32" else "_native.so")
-    return path if path.exists() else None
+    name = "_native.dll" if sys.platform == "win32" else "_native.so"
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
+    return path if os.path.exists(path) else None
 
 
 @cache
-def load(path: Path | None) -> ctypes.CDLL:
+def load(path: str | os.PathLike[str] | None) -> ctypes.CDLL:
     """The library with the types of its functions. ctypes releases the GIL in every call.
 
     Raises:

@@ -1,6 +1,8 @@
 """An operation in the fields of the native library; see csrc/lbw.h."""
 
 import dataclasses
+import functools
+from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.context import Context
-from lbwdet.deploy.runtime.declaration import Layer, roles
+from lbwdet.deploy.runtime.declaration import Reads, Writes, roles
 from lbwdet.deploy.runtime.native_library import Field, FieldKind
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.program import Program
 
 Array = NDArray[Any]
 
+_PLAIN = (int, float, str, type(None))
+_OF_NUMPY = (np.ndarray, np.generic)
+_REAL = (float, np.floating)
 _KINDS = {
     np.dtype(np.int32): FieldKind.INT32,
     np.dtype(np.float32): FieldKind.FLOAT32,
@@ -74,13 +79,11 @@ class Fields:
     def __init__(
         self, operation: Operation, context: Context, values: Mapping[str, NativeValue]
     ) -> None:
-        named = {
-            name: names for name, role, names in roles(operation) if not isinstance(role, Layer)
-        }
+        named = {name: names for name, _, names in roles(operation, Reads | Writes)}
         fields = []
         for name, value in _flat(operation):
             if name in named:
-                indices = np.array([values[item].index for item in named[name]], np.int32)
+                indices = tuple([values[item].index for item in named[name]])
                 fields.append(field(name, indices, FieldKind.VALUE))
             else:
                 fields.append(field(name, value))
@@ -94,29 +97,43 @@ class Fields:
 
 def field(name: str, value: Any, kind: FieldKind | None = None) -> Field:
     """One field from an array, a number, a tuple, a text, or None; it keeps what it points to."""
-    if value is None:
-        value = np.zeros(0, np.int32)
-    if isinstance(value, str):
-        value, kind = np.frombuffer(value.encode(), np.uint8), FieldKind.TEXT
-    array = np.asarray(value)
-    if array.dtype not in _KINDS:
-        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
-    array = np.ascontiguousarray(array)
     encoded = name.encode()
-    made = Field(encoded, _KINDS[array.dtype] if kind is None else kind, array.size)
-    made.data = array.ctypes.data
-    made.keep = (encoded, array)
+    data: Array | array[Any]
+    if isinstance(value, _OF_NUMPY):
+        data = np.asarray(value)
+        if data.dtype not in _KINDS:
+            data = data.astype(np.float32 if data.dtype.kind == "f" else np.int32)
+        data = np.ascontiguousarray(data)
+        address, count, found = data.__array_interface__["data"][0], data.size, _KINDS[data.dtype]
+    else:
+        if isinstance(value, str):
+            data, found = array("b", value.encode()), FieldKind.TEXT
+        else:
+            items = value if isinstance(value, tuple) else () if value is None else (value,)
+            real = any([isinstance(item, _REAL) for item in items])
+            data = array("f" if real else "i", items)
+            found = FieldKind.FLOAT32 if real else FieldKind.INT32
+        address, count = data.buffer_info()
+    made = Field(encoded, found if kind is None else kind, count, address)
+    made.keep = (encoded, data)
     return made
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Fields by name; of a dataclass in a field its class's name, and its own fields."""
-    for entry in dataclasses.fields(value):
-        content, name = getattr(value, entry.name), prefix + entry.name
-        if dataclasses.is_dataclass(content):
+    for entry in _field_names(value.__class__):
+        content, name = getattr(value, entry), prefix + entry
+        if isinstance(content, _PLAIN):
+            yield name, content
+        elif isinstance(content, tuple):
+            # Of several levels: the operation's constants flatten it.
+            if not any(isinstance(item, tuple) for item in content):
+                yield name, content
+        else:
             yield name, type(content).__name__
             yield from _flat(content, f"{name}.")
-        elif isinstance(content, tuple) and any(isinstance(item, tuple) for item in content):
-            continue  # of several levels: the operation's constants flatten it
-        else:
-            yield name, content
+
+
+@functools.cache
+def _field_names(kind: Any) -> list[str]:
+    return [entry.name for entry in dataclasses.fields(kind)]

@@ -97,27 +97,26 @@ class Operation:
         return self.float32
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         """A random case for the contract suite; a few hundred meet all that matters."""
         raise NotImplementedError
 
     def reads(self) -> Iterator[tuple[str, Reads]]:
         """Every value that it reads, with the role of the field that names it."""
-        for _, role, names in roles(self):
-            if isinstance(role, Reads):
-                yield from ((name, role) for name in names)
+        for _, role, names in roles(self, Reads):
+            for name in names:
+                yield name, role
 
     def writes(self) -> Iterator[tuple[str, Writes]]:
         """The value that it writes; nothing of a program's last operation."""
-        for _, role, names in roles(self):
-            if isinstance(role, Writes):
-                yield from ((name, role) for name in names)
+        for _, role, names in roles(self, Writes):
+            for name in names:
+                yield name, role
 
     def layers(self) -> Iterator[str]:
         """The layers whose weights it uses."""
-        for _, role, names in roles(self):
-            if isinstance(role, Layer):
-                yield from names
+        for _, _, names in roles(self, Layer):
+            yield from names
 
     @property
     def written(self) -> str:

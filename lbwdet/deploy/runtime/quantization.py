@@ -1,5 +1,6 @@
 """How integers stand for real numbers."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -31,6 +32,11 @@ class Quantization:
     maximum: Annotated[int, Range(1, 255)] = 255
     rounding: Literal["nearest", "ceil"] = "nearest"
     exponents: Annotated[tuple[int, ...], Range(-40, 40), Length(0, 1 << 16)] = ()
+
+    @property
+    def least_step(self) -> float:
+        """The smallest of :attr:`steps`."""
+        return math.ldexp(self.scale, min(self.exponents, default=0))
 
     @property
     def steps(self) -> Array:

@@ -14,13 +14,13 @@ Pair = tuple[int, int]
 CLASSES = 3  # of candidates
 
 
-def codes(random: np.random.Generator, shape: tuple[int, ...], maximum: int = 255) -> Array:
+def codes(random: "np.random.Generator", shape: tuple[int, ...], maximum: int = 255) -> Array:
     """uint8 of 0 to ``maximum``."""
     return random.integers(0, maximum + 1, shape).astype(np.uint8)
 
 
 def feature_map(
-    random: np.random.Generator,
+    random: "np.random.Generator",
     max_side: int = 20,
     max_channels: int = 40,
     count: int | None = None,
@@ -32,7 +32,7 @@ def feature_map(
     return codes(random, (n, *sides, int(random.integers(1, max_channels + 1))), maximum)
 
 
-def quantization_of(random: np.random.Generator, x: Array) -> Quantization:
+def quantization_of(random: "np.random.Generator", x: Array) -> Quantization:
     """One that the integers of a map can have."""
     if x.max(initial=0) <= 15:
         return Quantization(0.25, 0, 15, "ceil")
@@ -42,7 +42,7 @@ def quantization_of(random: np.random.Generator, x: Array) -> Quantization:
     )
 
 
-def output_quantization(random: np.random.Generator, positive: bool = False) -> Quantization:
+def output_quantization(random: "np.random.Generator", positive: bool = False) -> Quantization:
     """One for numbers of some units' size."""
     kinds: list[tuple[float, int, int, Literal["nearest", "ceil"]]] = [
         (0.01171875, 0 if positive else 128, 255, "nearest"),
@@ -53,7 +53,7 @@ def output_quantization(random: np.random.Generator, positive: bool = False) -> 
 
 
 def window(
-    random: np.random.Generator, dilated: bool = True
+    random: "np.random.Generator", dilated: bool = True
 ) -> tuple[Pair, Pair, Pair, Pair, Array]:
     """Kernel, padding, dilation, stride, and a uint8 map that holds at least one such window."""
     kernel = _one_of(random, [(1, 1), (3, 3), (5, 5), (7, 7), (1, 3), (3, 2)])
@@ -68,7 +68,7 @@ def window(
     return kernel, padding, dilation, stride, np.resize(x, (x.shape[0], *grown, x.shape[3]))
 
 
-def weight(random: np.random.Generator, shape: tuple[int, int, int, int]) -> StoredWeight:
+def weight(random: "np.random.Generator", shape: tuple[int, int, int, int]) -> StoredWeight:
     """A :func:`random_weight` of any code, bit width and granularity."""
     code = _one_of(random, ["paper", "dense", "dense", "uniform"])
     bit_width = int(random.integers(1, 7))
@@ -77,7 +77,7 @@ def weight(random: np.random.Generator, shape: tuple[int, int, int, int]) -> Sto
 
 
 def random_weight(
-    random: np.random.Generator,
+    random: "np.random.Generator",
     shape: tuple[int, int, int, int],
     bit_width: int = 4,
     code: str = "dense",
@@ -123,7 +123,7 @@ def random_weight(
     return stored
 
 
-def boxes(random: np.random.Generator, count: int, height: int, width: int) -> Array:
+def boxes(random: "np.random.Generator", count: int, height: int, width: int) -> Array:
     """float32 [count, 4] within an image of this size and a little beyond; some are empty."""
     ends = random.uniform(-0.1, 1.1, (count, 2, 2)) * [width, height]
     sides = np.sort(ends, 1).reshape(count, 4)
@@ -132,7 +132,7 @@ def boxes(random: np.random.Generator, count: int, height: int, width: int) -> A
     return sides.astype(np.float32)
 
 
-def candidates(random: np.random.Generator, count: int) -> Array:
+def candidates(random: "np.random.Generator", count: int) -> Array:
     """float32 [count, 7] of three classes and two levels; many overlap, and many scores tie."""
     rows = np.zeros((count, 7), np.float32)
     rows[:, :4] = boxes(random, count, 60, 90)
@@ -141,10 +141,10 @@ def candidates(random: np.random.Generator, count: int) -> Array:
     return rows
 
 
-def _one_of(random: np.random.Generator, choices: list[Any]) -> Any:
+def _one_of(random: "np.random.Generator", choices: list[Any]) -> Any:
     return choices[int(random.integers(len(choices)))]
 
 
-def exponents(random: np.random.Generator, channels: int) -> tuple[int, ...]:
+def exponents(random: "np.random.Generator", channels: int) -> tuple[int, ...]:
     """Of the steps of channels, an octave or two apart."""
     return tuple(random.integers(-2, 2, channels).tolist())

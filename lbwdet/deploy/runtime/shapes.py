@@ -9,7 +9,8 @@ image if and only if these three numbers are.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NoReturn
 
 from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.quantization import Quantization
@@ -83,6 +84,10 @@ class Map:
     def size(self) -> tuple[Side, Side]:
         return self.height, self.width
 
+    def quantized(self, quantization: Quantization | None) -> "Map":
+        """The same with this quantization."""
+        return Map(self.channels, self.height, self.width, self.rows, quantization)
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -131,7 +136,11 @@ class Shapes:
     def expect(self, condition: bool, problem: str) -> None:
         """Raises ArtifactError, with the operation's place, unless ``condition``."""
         if not condition:
-            raise ArtifactError(f"{self.place}: {problem}")
+            self.refuse(problem)
+
+    def refuse(self, problem: str) -> NoReturn:
+        """Raises ArtifactError, with the operation's place."""
+        raise ArtifactError(f"{self.place}: {problem}")
 
     def expect_reach(self, reach: float) -> None:
         """Refuses numbers, in units of the output's scale, that float32 might not hold.
@@ -202,7 +211,7 @@ class Shapes:
             min(height.smallest, width.smallest) >= 1,
             "the window is larger than the map of the smallest image",
         )
-        return replace(value, height=height, width=width, quantization=None)
+        return Map(value.channels, height, width, value.rows)
 
     def per_level(self, *sequences: tuple[object, ...]) -> None:
         """One entry per level is wanted in each of them."""

@@ -8,12 +8,11 @@ is in its file; here is what they have in common.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from lbwdet.deploy.runtime.arithmetic.convolution import largest_sum
-from lbwdet.deploy.runtime.declaration import Kind, Reads, Writes, check_ranges, roles
+from lbwdet.deploy.runtime.declaration import Kind, Layer, Reads, Writes, check_ranges, roles
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.conv import MAX_ACCUMULATOR
 from lbwdet.deploy.runtime.operations.detections import Detections
@@ -122,7 +121,7 @@ def check_operations(
         for name, role in operation.writes():
             assert result is not None
             if isinstance(result, Map):
-                result = replace(result, quantization=quantizations.get(name))
+                result = result.quantized(quantizations.get(name))
             _check_kind(name, role, result, shapes)
             _check_steps(name, role, result, shapes)
             shapes.values[name] = result
@@ -135,35 +134,29 @@ def _place(index: int, operation: Operation) -> str:
 
 
 def _check_roles(operation: Operation, shapes: Shapes) -> None:
-    for layer in operation.layers():
-        shapes.expect(layer in shapes.weights, "the layer has no weight")
     for field, role, names in roles(operation):
         for name in names:
-            if isinstance(role, Reads):
-                shapes.expect(
-                    name in shapes.values,
-                    f"reads {shown(name)}, which no operation before it writes",
-                )
+            if isinstance(role, Layer):
+                shapes.expect(name in shapes.weights, "the layer has no weight")
+            elif isinstance(role, Reads):
+                if name not in shapes.values:
+                    shapes.refuse(f"reads {shown(name)}, which no operation before it writes")
                 kind = shapes.values[name].kind
-                shapes.expect(
-                    bool(kind & role.kind),
-                    f"{field} {shown(name)} is {_KIND_NAMES[kind]}, not {_named(role.kind)}",
-                )
+                if not kind & role.kind:
+                    shapes.refuse(
+                        f"{field} {shown(name)} is {_KIND_NAMES[kind]}, not {_named(role.kind)}"
+                    )
                 _check_steps(name, role, shapes.values[name], shapes)
-            elif isinstance(role, Writes):
-                taken = not name or name in shapes.values
-                shapes.expect(not taken, f"the output {shown(name)} is empty or already taken")
-                shapes.expect(
-                    role.kind is not Kind.UINT8 or name in shapes.quantizations,
-                    f"{shown(name)} has no quantization",
-                )
+            else:
+                if not name or name in shapes.values:
+                    shapes.refuse(f"the output {shown(name)} is empty or already taken")
+                if role.kind is Kind.UINT8 and name not in shapes.quantizations:
+                    shapes.refuse(f"{shown(name)} has no quantization")
 
 
 def _check_kind(name: str, role: Writes, value: Value, shapes: Shapes) -> None:
-    shapes.expect(
-        bool(value.kind & role.kind),
-        f"{shown(name)} is {_named(role.kind)} and has no quantization",
-    )
+    if not value.kind & role.kind:
+        shapes.refuse(f"{shown(name)} is {_named(role.kind)} and has no quantization")
 
 
 def _check_steps(name: str, role: Reads | Writes, value: Value, shapes: Shapes) -> None:
@@ -171,14 +164,10 @@ def _check_steps(name: str, role: Reads | Writes, value: Value, shapes: Shapes) 
     if not isinstance(value, Map) or value.quantization is None:
         return
     exponents = value.quantization.exponents
-    shapes.expect(
-        len(exponents) in (0, value.channels),
-        f"{shown(name)} has {len(exponents)} exponents for {value.channels} channels",
-    )
-    shapes.expect(
-        role.steps or not exponents,
-        f"{shown(name)} has a step for each channel, and here all must have the same",
-    )
+    if len(exponents) not in (0, value.channels):
+        shapes.refuse(f"{shown(name)} has {len(exponents)} exponents for {value.channels} channels")
+    if exponents and not role.steps:
+        shapes.refuse(f"{shown(name)} has a step for each channel, and here all must have the same")
 
 
 def _named(kind: Kind) -> str:
@@ -186,8 +175,8 @@ def _named(kind: Kind) -> str:
 
 
 def _check_likeness(operation: Operation, shapes: Shapes) -> None:
-    for _, role, names in roles(operation):
-        if isinstance(role, Writes) and role.quantized_like is not None:
+    for _, role, names in roles(operation, Writes):
+        if role.quantized_like is not None:
             source = getattr(operation, role.quantized_like)
             shapes.expect(
                 shapes.quantizations.get(source) == shapes.quantizations.get(names[0]),

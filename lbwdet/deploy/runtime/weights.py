@@ -1,5 +1,6 @@
 """A layer's weight as it is stored, and as the integers that engines multiply by."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 MAX_WEIGHT = 64  # |integer weight|: a pair of u8 * s8 products fits int16
+_CHUNK = 1 << 16
 WINDOW = 7  # magnitudes 2**0 .. 2**6 that an integer weight can hold
 
 
@@ -79,35 +81,89 @@ class StoredWeight:
 
     def _two_term(self) -> Array:
         """The integers that the codes stand for, int8 of their shape."""
-        table = np.array([0, *TWO_TERM[self.bit_width]], np.int8)
-        signed = np.sign(self.codes) * table[np.abs(self.codes)]
-        return signed.astype(np.int8)
+        return _looked_up(_two_term_table(self.bit_width), self.codes)
 
-    def integers(self) -> IntegerWeight:
-        """Integers for the engines: every output channel keeps its seven highest levels.
+    def levels(self) -> tuple["Levels | None", Array]:
+        """What codes stand for in the engines, None: themselves; and the integers' scale.
 
-        Exact for two-term codes, and for up to seven magnitudes. Of more, the magnitudes
-        more than six octaves below the largest *of the channel* become 0 and are counted.
+        Every output channel keeps its seven highest levels. Exact for two-term codes, and for up to
+        seven magnitudes. Of more, the magnitudes more than six octaves below the largest *of the
+        channel* become 0.
+
+        Returns:
+            The levels, and float64 [o].
         """
         channels = self.codes.shape[0]
         scale = np.broadcast_to(self.scale.astype(np.float64), channels)
         if self.code == "uniform":
-            return IntegerWeight(self.codes, scale.copy(), 0)
+            return None, scale.copy()
         if self.code == "two-term":
-            return IntegerWeight(self._two_term(), scale / TWO_TERM[self.bit_width][-1], 0)
+            tables = _two_term_table(self.bit_width)[None]
+            return Levels(tables, np.zeros(channels, np.int32)), scale / tables.max()
         flat = self.codes.reshape(channels, -1)
         largest = np.maximum(flat.max(1, initial=0), -flat.min(1, initial=0).astype(np.int32))
         base = np.maximum(largest - WINDOW, 0)
-        # By table, since a detector has tens of millions of codes.
-        code = np.arange(256).astype(np.int8).astype(np.int32)
-        integers = np.empty_like(flat)
-        for value in sorted(set(base.tolist())):  # np.unique imports numpy.ma
-            shift = np.abs(code) - value - 1
-            table = np.sign(code) * np.where((shift >= 0) & (shift < WINDOW), 1 << (shift & 7), 0)
-            rows = base == value
-            integers[rows] = table.astype(np.int8)[flat[rows].view(np.uint8)]
-        return IntegerWeight(
-            integers.reshape(self.codes.shape),
-            np.ldexp(scale, base + 1 - self.num_magnitudes),
-            int(np.count_nonzero(flat)) - int(np.count_nonzero(integers)),
-        )
+        bases = sorted(set(base.tolist()))  # np.unique imports numpy.ma
+        tables = np.stack([_power_table(each) for each in bases])
+        of = np.searchsorted(bases, base).astype(np.int32)
+        return Levels(tables, of), np.ldexp(scale, base + 1 - self.num_magnitudes)
+
+    def integers(self) -> IntegerWeight:
+        """Integers for the engines, as :meth:`levels` has them; what became 0 is counted."""
+        levels, scale = self.levels()
+        if levels is None:
+            return IntegerWeight(self.codes, scale, 0)
+        integers = levels.integers(self.codes)
+        dropped = int(np.count_nonzero(self.codes)) - int(np.count_nonzero(integers))
+        return IntegerWeight(integers, scale, dropped)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The integers that codes stand for: ``tables[of[o], code & 255]`` in output channel o.
+
+    By table, since a detector has tens of millions of codes.
+
+    Attributes:
+        tables: int8 [tables, 256].
+        of: int32 [o].
+    """
+
+    tables: Array
+    of: Array
+
+    def integers(self, codes: Array) -> Array:
+        """int8 of the shape of ``codes``, [o, ...]."""
+        if len(self.tables) == 1:
+            return _looked_up(self.tables[0], codes)
+        integers = np.empty_like(codes)
+        for index, table in enumerate(self.tables):
+            rows = self.of == index
+            integers[rows] = _looked_up(table, codes[rows])
+        return integers
+
+
+@functools.cache
+def _two_term_table(bit_width: int) -> Array:
+    levels = [0, *TWO_TERM[bit_width]]
+    table = np.zeros(256, np.int8)  # negative codes at its end
+    table[: len(levels)] = levels
+    table[1 - len(levels) :] = [-level for level in reversed(levels[1:])]
+    return table
+
+
+def _power_table(base: int) -> Array:
+    """Of codes whose magnitude ``base + 1`` is 1 and the next one 2."""
+    code = np.arange(256).astype(np.int8).astype(np.int32)
+    shift = np.abs(code) - base - 1
+    powers = np.where((shift >= 0) & (shift < WINDOW), 1 << (shift & 7), 0)
+    return (np.sign(code) * powers).astype(np.int8)
+
+
+def _looked_up(table: Array, codes: Array) -> Array:
+    """Entries of a table of 256 by codes; some at a time, since an index takes eight bytes."""
+    found, places = np.empty(codes.size, np.int8), codes.reshape(-1).view(np.uint8)
+    for start in range(0, found.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        np.take(table, places[part], out=found[part], mode="wrap")
+    return found.reshape(codes.shape)

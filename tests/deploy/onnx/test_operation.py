@@ -8,12 +8,12 @@ import pytest
 
 from lbwdet.deploy.onnx.operation import export
 from lbwdet.deploy.runtime.operation import Example
-from lbwdet.deploy.runtime.operations import Operation
+from lbwdet.deploy.runtime.operations import every_operation
 from lbwdet.errors import ConfigError
 
 OPERATIONS = {
     name: kind
-    for name, kind in sorted(Operation.registry.items())
+    for name, kind in sorted(every_operation().items())
     if kind.__module__.startswith(
         "lbwdet.deploy.runtime.operations."
     )  # other tests may have operations of their own

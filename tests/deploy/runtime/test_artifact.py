@@ -1,5 +1,6 @@
 """Reading artifacts: what is damaged or hostile is refused by one kind of error."""
 
+import dataclasses
 import json
 import os
 import re
@@ -29,6 +30,15 @@ def test_its_arrays_are_ones_own(tampered):
     for weight in read_artifact(tampered()).weights.values():
         for array in (weight.codes, weight.scale, weight.gain, weight.bias):
             assert array.flags.writeable and array.flags.aligned
+
+
+def test_a_program_is_checked_once_and_another_one_anew(tampered, monkeypatch):
+    artifact = read_artifact(tampered())
+    monkeypatch.setattr("lbwdet.deploy.runtime.artifact.check_artifact", None)
+    assert artifact.program.operations[0].output in artifact.values
+    monkeypatch.undo()
+    with pytest.raises(ArtifactError, match="different names are expected"):
+        dataclasses.replace(artifact, classes=("a", "a")).values  # noqa: B018
 
 
 def layer(name, **changes):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbwdet.deploy.runtime.codes import MAX_INFLATION, decode, encode, packed_size
+from lbwdet.deploy.runtime.codes import _CHUNK, MAX_INFLATION, decode, encode, packed_size
 from lbwdet.errors import ArtifactError
 
 BIT_WIDTHS = st.integers(1, 8)
@@ -50,6 +50,20 @@ def test_whole_bytes_hold_whole_codes():
     """-2, 1, 3 at 3 bits: 110 and 001 share a byte, lowest bits first; 011 has the next."""
     codes = np.array([-2, 1, 3], np.int8)
     assert zlib.decompress(encode(codes, 3, "deflate")) == bytes([0b001_110, 0b011])
+
+
+@pytest.mark.parametrize("encoding", ["bitpack", "deflate"])
+@pytest.mark.parametrize("bit_width", range(1, 9))
+def test_many_codes_come_back(bit_width, encoding):
+    """More than are unpacked at a time, and no multiple of eight."""
+    limit, random = 1 << (bit_width - 1), np.random.default_rng(bit_width)
+    codes = random.integers(-limit, limit, 8 * _CHUNK + 8 * 5 + 3).astype(np.int8)
+    if bit_width == 1:
+        codes |= 1
+    data = encode(codes, bit_width, encoding)
+    found = decode(memoryview(data), codes.size, bit_width, encoding)
+    assert found.dtype == np.int8 and np.array_equal(found, codes)
+    assert found.base is None or found.base.nbytes < codes.nbytes + 8
 
 
 def test_huffman_codes_are_within_three_percent_of_the_entropy():

@@ -10,13 +10,12 @@ import os
 import numpy as np
 import pytest
 
-import lbwdet.deploy.runtime.operations  # noqa: F401  (registers them)
 from lbwdet.deploy.runtime import native
 from lbwdet.deploy.runtime.alone import NativeAlone, check_alone, compute_alone, run_alone
 from lbwdet.deploy.runtime.declaration import Kind, Range, markers
 from lbwdet.deploy.runtime.fields import from_json, to_json
 from lbwdet.deploy.runtime.native_library import library_path
-from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations import Operation, every_operation
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.shapes import Map, Rows
 from lbwdet.deploy.runtime.validate import check_weight
@@ -25,7 +24,7 @@ from lbwdet.errors import ArtifactError
 CASES = int(os.environ.get("LBWDET_CONTRACT_CASES", "24"))
 KINDS = {
     name: kind
-    for name, kind in Operation.registry.items()
+    for name, kind in every_operation().items()
     if kind.__module__.startswith("lbwdet.deploy.runtime.operations.")
 }
 ISAS = (

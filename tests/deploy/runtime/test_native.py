@@ -435,6 +435,16 @@ def test_a_forked_child_is_told_so(expected):
         assert np.array_equal(engine.detect(image)[0], found[0])
 
 
+def test_memory_of_weights_and_values(expected):
+    artifact, image, *_ = expected("4bit", SIZES[0])
+    with NativeEngine(artifact) as engine:
+        weights, values = engine.memory()
+        assert weights >= sum(weight.codes.size for weight in artifact.weights.values())
+        assert values == 0
+        engine.detect(image)
+        assert engine.memory()[0] == weights and engine.memory()[1] >= image.size
+
+
 def test_profile(expected):
     artifact, image, values, _ = expected("4bit", SIZES[0])
     with NativeEngine(artifact) as engine:
@@ -607,6 +617,29 @@ def test_the_library_checks_what_it_is_told(name, value, message, told):
     told(Conv, **{name: value})
     with pytest.raises(NativeError, match=f"^Conv stem: .*{message}"):
         NativeEngine(tiny_artifact()).detect(random_image(0, 40, 40))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(levels=np.zeros(255, np.int8)), "levels are tables of 256"),
+        (dict(levels=np.full(256, 65, np.int8)), "a weight is beyond 64"),
+        (dict(levels_of=np.zeros(1, np.int32)), "one of them for each channel"),
+        (dict(levels_of=np.full(8, -1, np.int32)), "one of them for each channel"),
+        (dict(levels_of=np.zeros(0, np.int32)), "one of them for each channel"),
+        (dict(levels_of=np.zeros(8, np.float32)), "'levels_of' does not hold integers"),
+    ],
+)
+def test_the_library_checks_what_codes_stand_for(changes, message, monkeypatch):
+    constants = Conv.constants
+
+    def others(self, context):
+        found = constants(self, context)
+        return {**found, **changes} if "levels" in found else found
+
+    monkeypatch.setattr(Conv, "constants", others)
+    with pytest.raises(NativeError, match=f"^Conv .*: .*{message}"):
+        NativeEngine(tiny_artifact())
 
 
 def test_the_library_knows_floats_from_integers(told):

@@ -43,17 +43,16 @@ OPERATIONS = """
 import sys
 from pathlib import Path
 import numpy as np
-import lbwdet.deploy.runtime.operations
 from lbwdet.deploy.runtime import native, native_library
 from lbwdet.deploy.runtime.alone import compute_alone, run_alone
-from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations import every_operation
 
 native_library.library_path = lambda: Path(sys.argv[1])
 isas = [isa for isa, usable in native.instruction_sets().items() if usable]
 def bytes_of(value):
     return [bytes_of(each) for each in value] if isinstance(value, tuple) else value.tobytes()
 runs = 0
-for kind in Operation.registry.values():
+for kind in every_operation().values():
     for seed in range(6):
         example = kind.example(np.random.default_rng(seed))
         expected = compute_alone(example)

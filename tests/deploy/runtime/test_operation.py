@@ -1,4 +1,6 @@
 import pkgutil
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from lbwdet.deploy.runtime import operations
 from lbwdet.deploy.runtime.declaration import Kind, Reads
 from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations import every_operation, operation_named
 from lbwdet.deploy.runtime.operations.candidates import Candidates
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.detections import Detections
@@ -17,7 +20,7 @@ CONV = Conv("layer", "x", "y", (1, 1), residual="r")
 
 @pytest.fixture
 def registry(monkeypatch):
-    monkeypatch.setattr(Operation, "registry", dict(Operation.registry))
+    monkeypatch.setattr(Operation, "registry", dict(every_operation()))
     return Operation.registry
 
 
@@ -25,11 +28,33 @@ def test_every_file_is_an_operation_of_its_name():
     modules = {module.name for module in pkgutil.iter_modules(operations.__path__)}
     defined = {
         kind.__module__.rpartition(".")[2]: name
-        for name, kind in Operation.registry.items()
+        for name, kind in every_operation().items()
         if kind.__module__.startswith(operations.__name__)
     }
     assert set(defined) == modules
     assert all(name.lower() == file.replace("_", "") for file, name in defined.items())
+
+
+LAZY = """
+import sys
+from lbwdet.deploy.runtime.fields import from_json
+from lbwdet.deploy.runtime.operations import Operation, operation_named
+loaded = set(Operation.registry)
+assert not {"MaxPool", "Vote"} & loaded, loaded
+for name in ("", "os", "../conv", "random_cases", "Max_Pool", "maxpool", ["MaxPool"], None):
+    assert operation_named(name) is None, name
+fields = {"type": "PSRoIAlign"}
+try:
+    from_json(Operation, fields, "here")
+except Exception as error:
+    assert "(PSRoIAlign): the fields are not those" in str(error), error
+assert "Vote" not in Operation.registry and "numpy.random" not in sys.modules
+"""
+
+
+def test_a_file_is_imported_when_its_operation_is_named():
+    subprocess.run([sys.executable, "-c", LAZY], check=True)
+    assert operation_named("MaxPool") is MaxPool
 
 
 def test_a_class_is_registered_by_being_defined(registry):

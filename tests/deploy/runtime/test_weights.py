@@ -44,6 +44,23 @@ def test_dequantized_they_are_the_quantizers_weights(settings, seed, size):
     assert np.array_equal(result, quantizer.fake_quantize(weight).numpy())
 
 
+def test_levels_of_channels_of_different_size():
+    """31 magnitudes: each channel has a table of its own seven highest."""
+    codes = np.array([[31, 25, 24, 0, -31], [5, -1, 7, 0, -7], [30, 24, 23, 0, 1]], np.int8)
+    ones = np.ones(3, np.float32)
+    layer = StoredWeight(codes[:, :, None, None], ones, "paper", 6, 31, ones, ones)
+    levels, scale = layer.levels()
+    assert levels.of.tolist() == [2, 0, 1] and levels.tables.shape == (3, 256)
+    assert levels.integers(codes).tolist() == [
+        [64, 1, 0, 0, -64],
+        [16, -1, 64, 0, -64],
+        [64, 1, 0, 0, 0],
+    ]
+    assert scale.tolist() == [2.0**-6, 2.0**-30, 2.0**-7]
+    assert np.array_equal(layer.integers().integers[..., 0, 0], levels.integers(codes))
+    assert layer.integers().dropped == 3
+
+
 @given(SETTINGS, st.integers(0, 99))
 def test_integers_times_scale_are_the_weights_but_for_the_dropped(settings, seed):
     weight = torch.randn(3, 40, 1, 2, generator=torch.Generator().manual_seed(seed)) ** 3

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -78,16 +79,40 @@ struct Row;         // see kernel.h
 struct Layout;      // how the kernel wants its weights, see pack.cpp
 class WeightStore;  // see weight_store.h
 
+// Integers by output channel, [o][i][kh][kw]: given, or as codes and tables of what they stand for.
+struct Weight {
+  Weight(const int8_t* integers) : codes(integers) {}
+  Weight(const int8_t* codes, const int8_t* tables, const int32_t* table_of)
+      : codes(codes), tables(tables), table_of(table_of) {}
+
+  // The `window` integers of channel o: where they are, or in `buffer`.
+  const int8_t* channel(std::int64_t o, std::size_t window, int8_t* buffer) const;
+  // From channel o on.
+  Weight from(std::int64_t o, std::size_t window) const {
+    return {codes + o * window, tables, tables ? table_of + o : nullptr};
+  }
+
+  const int8_t* codes;
+  const int8_t* tables = nullptr;  // [table][code, as an unsigned byte], or null
+  const int32_t* table_of = nullptr;
+};
+
+// Calls work(i) for each i of 0 .. count - 1, in any order and on any threads.
+using Parallel =
+    std::function<void(std::int64_t count, const std::function<void(std::int64_t)>& work)>;
+void one_by_one(std::int64_t count, const std::function<void(std::int64_t)>& work);
+
 class Packed {
  public:
-  // weight: int8 [o, i, kh, kw], |w| <= 64; multiplier, offset: float32 [o], finite.
+  // weight: |w| <= 64; multiplier, offset: float32 [o], finite.
   // Throws std::invalid_argument if the CPU lacks `isa`, if a field of `spec` makes no sense, or
   // if an accumulator could overflow int32 for some input.
   // `winograd` allows the Winograd form where it is exact and faster (see winograd.h).
   // With a `store`, layers of the same packed weight share it. `factor`: float32 [o] of a silu.
-  Packed(const Spec& spec, const int8_t* weight, const float* multiplier, const float* offset,
+  // The packed bytes do not depend on `parallel`.
+  Packed(const Spec& spec, const Weight& weight, const float* multiplier, const float* offset,
          const Isa& isa, bool winograd = true, WeightStore* store = nullptr,
-         const float* factor = nullptr);
+         const float* factor = nullptr, const Parallel& parallel = one_by_one);
   ~Packed();
   Packed(Packed&&) noexcept;
   Packed& operator=(Packed&&) noexcept;

@@ -11,34 +11,32 @@ namespace {
 
 constexpr std::int64_t kExact = 1 << 24;  // float32 holds all whole numbers up to here
 
-std::size_t taps_of_window(const Spec& spec) {
-  return static_cast<std::size_t>(spec.kernel_h) * spec.kernel_w;
-}
-
 }  // namespace
 
-bool Depthwise::fits(const Spec& spec, const int8_t* weight) {
+bool Depthwise::fits(const Spec& spec, const Weight& weight) {
   if (spec.groups == 1 || spec.in_channels != spec.groups || spec.out_channels != spec.groups)
     return false;
-  const std::size_t taps = taps_of_window(spec);
-  for (int c = 0; c < spec.groups; ++c) {
-    std::int64_t magnitude = 0;
-    for (std::size_t tap = 0; tap < taps; ++tap) magnitude += std::abs(weight[c * taps + tap]);
-    if (2 * 255 * magnitude > kExact) return false;
-  }
-  return true;
+  const std::vector<ChannelSums> sums = channel_sums(spec, weight);
+  return std::all_of(sums.begin(), sums.end(), [](const ChannelSums& channel) {
+    return 2 * 255 * (channel.up + channel.down) <= kExact;
+  });
 }
 
-Depthwise::Depthwise(const Spec& spec, const int8_t* weight, const float* multiplier,
+Depthwise::Depthwise(const Spec& spec, const Weight& given, const float* multiplier,
                      const float* offset, const float* factor, const Isa& isa)
     : spec_(spec), isa_(isa) {
-  const std::size_t channels = spec.groups, taps = taps_of_window(spec);
-  range_ = checked_range(spec, taps, weight, multiplier, offset, factor);
+  const std::size_t channels = spec.groups, taps = window_of(spec);
+  range_ = checked_range(spec, channel_sums(spec, given), multiplier, offset, factor);
+  std::vector<std::int8_t> weight(channels * taps);
+  for (std::size_t c = 0; c < channels; ++c) {
+    std::int8_t* const to = weight.data() + c * taps;
+    std::copy_n(given.channel(c, taps, to), taps, to);
+  }
   multiplier_.assign(multiplier, multiplier + channels);
   offset_.assign(offset, offset + channels);
   if (spec.silu) factor_.assign(factor, factor + channels);
   if (isa.kernel->depthwise && !spec.to_float && !spec.residual) {
-    pack_integers(weight);
+    pack_integers(weight.data());
     return;
   }
   start_.assign(channels, 0.0f);
@@ -53,7 +51,7 @@ Depthwise::Depthwise(const Spec& spec, const int8_t* weight, const float* multip
 
 void Depthwise::pack_integers(const int8_t* weight) {
   constexpr std::size_t half = kDepthwiseHalf, slots = 2 * half;
-  const std::size_t channels = spec_.groups, taps = taps_of_window(spec_);
+  const std::size_t channels = spec_.groups, taps = window_of(spec_);
   const std::size_t quads = (taps + 3) / 4, step = channels % slots == 0 ? slots : half;
   const std::size_t blocks = (channels + step - 1) / step;
   const std::vector<float> given[] = {multiplier_, offset_, factor_};

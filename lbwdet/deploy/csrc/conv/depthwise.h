@@ -13,10 +13,10 @@ namespace lbw::conv {
 class Depthwise {
  public:
   // Whether a layer is one, and all of its sums stay below 2**24, so that they are exact.
-  static bool fits(const Spec& spec, const int8_t* weight);
+  static bool fits(const Spec& spec, const Weight& weight);
 
-  // weight: int8 [c, 1, kh, kw]; multiplier, offset, and a silu's factor: float32 [c].
-  Depthwise(const Spec& spec, const int8_t* weight, const float* multiplier, const float* offset,
+  // multiplier, offset, and a silu's factor: float32 [c].
+  Depthwise(const Spec& spec, const Weight& weight, const float* multiplier, const float* offset,
             const float* factor, const Isa& isa);
 
   // Rows begin .. end-1 of all images' outputs. One of `bytes` and `floats` is the output;

@@ -1,5 +1,7 @@
 #include "pack.h"
 
+#include "int16_sums.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -22,113 +24,137 @@ void require(bool condition, const char* what) {
 // The runs of a window: kernel rows, whose pixels are neighbours; single pixels if they are not.
 bool whole_rows(const Spec& s) { return (s.dilation_w == 1 && !s.among) || s.kernel_w == 1; }
 
-// Lengths of the stretches of quads that can be summed in int16, in all lanes of a block and
-// whatever the input is; a stretch ends with its run. `weight` is [run * quad][lanes][4].
-std::vector<uint16_t> stretches(const int8_t* weight, int runs, int quads, int lanes,
-                                int maximum) {
-  std::vector<uint16_t> result;
-  // Each lane has two sums: of the first two and of the last two products of its quads.
-  std::vector<int> high(lanes * 2), low(lanes * 2), next_high(lanes * 2), next_low(lanes * 2);
-  for (int run = 0; run < runs; ++run) {
-    uint16_t length = 0;
-    for (int quad = 0; quad < quads; ++quad) {
-      if (length == 0) {
-        std::fill(high.begin(), high.end(), 0);
-        std::fill(low.begin(), low.end(), 0);
-      }
-      bool fits = length < UINT16_MAX;
-      for (int sum = 0; sum < lanes * 2; ++sum) {
-        int up = 0, down = 0;
-        for (int i = 0; i < 2; ++i, ++weight) (*weight > 0 ? up : down) += *weight * maximum;
-        next_high[sum] = high[sum] + up, next_low[sum] = low[sum] + down;
-        fits = fits && next_high[sum] <= INT16_MAX && next_low[sum] >= INT16_MIN;
-      }
-      if (fits) {
-        high.swap(next_high), low.swap(next_low);
-        ++length;
-        continue;
-      }
-      result.push_back(length);  // begin anew with this quad
-      length = 0;
-      --quad;
-      weight -= lanes * 4;
+// Sums of one channel.
+ChannelSums sums_of(const int8_t* weight, std::size_t count) {
+  constexpr std::size_t kChunk = 1 << 16;  // whose sums fit int32
+  std::int64_t sum = 0, magnitude = 0;
+  int largest = 0;
+  for (std::size_t begin = 0; begin < count; begin += kChunk) {
+    const int8_t* const w = weight + begin;
+    const auto some = static_cast<int>(std::min(kChunk, count - begin));
+    int plain = 0, absolute = 0;
+    for (int i = 0; i < some; ++i) {
+      plain += w[i];
+      absolute += std::abs(w[i]);
+      largest = std::max(largest, std::abs(w[i]));
     }
-    result.push_back(length);
+    sum += plain, magnitude += absolute;
   }
-  return result;
-}
-
-// Orders the quads of a block, of weights [quad][lanes][4], so that the first ones, two by two,
-// have sums that fit int16 in all lanes; returns the number of pairs. `most`: how much the positive
-// weights of a sum, or the negative ones, may be together.
-int pair_quads(const int8_t* weight, int quads, int lanes, int most, int32_t* order) {
-  constexpr std::size_t kOpen = 8;  // partners that are looked at
-  const std::size_t sums = 4 * static_cast<std::size_t>(lanes);  // of two products each, up and down
-  std::vector<uint8_t> reach(sums * quads);
-  for (std::size_t i = 0; i < reach.size() / 2; ++i) {
-    const int a = weight[2 * i], b = weight[2 * i + 1];
-    reach[2 * i] = static_cast<uint8_t>(std::max(a, 0) + std::max(b, 0));
-    reach[2 * i + 1] = static_cast<uint8_t>(std::max(-a, 0) + std::max(-b, 0));
-  }
-  const auto fit = [&](int one, int other) {
-    const uint8_t *const a = &reach[one * sums], *const b = &reach[other * sums];
-    int beyond = 0;
-    for (std::size_t i = 0; i < sums; ++i) beyond |= a[i] + b[i] > most;
-    return !beyond;
-  };
-  std::vector<int32_t> open, single;
-  int pairs = 0;
-  for (int quad = 0; quad < quads; ++quad) {
-    const auto partner =
-        std::find_if(open.begin(), open.end(), [&](int other) { return fit(other, quad); });
-    if (partner != open.end()) {
-      order[2 * pairs] = *partner, order[2 * pairs + 1] = quad;
-      ++pairs;
-      open.erase(partner);
-      continue;
-    }
-    if (open.size() == kOpen) {
-      single.push_back(open.front());
-      open.erase(open.begin());
-    }
-    open.push_back(quad);
-  }
-  single.insert(single.end(), open.begin(), open.end());
-  std::copy(single.begin(), single.end(), order + 2 * pairs);
-  return pairs;
+  return {(magnitude + sum) / 2, (magnitude - sum) / 2, largest};
 }
 
 // What the reals of a channel that go into silu() allow, whatever the input is. It gives none that is
 // larger.
-Range range_of_silu(const Spec& s, const int8_t* weight, std::size_t window, float multiplier,
-                    float offset, float factor) {
+Range range_of_silu(const Spec& s, const ChannelSums& sums, float multiplier, float offset,
+                    float factor) {
   const int above = std::max(s.maximum_in - s.zero_in, 0), below = s.zero_in;
-  std::int64_t high = 0, low = 0;
-  for (std::size_t i = 0; i < window; ++i) {
-    const int w = weight[i];
-    high += w > 0 ? w * above : -w * below;
-    low += w > 0 ? w * below : -w * above;
-  }
+  const std::int64_t high = sums.up * above + sums.down * below;
+  const std::int64_t low = sums.up * below + sums.down * above;
   const double largest =
       static_cast<double>(std::max(high, low)) * std::fabs(multiplier) + std::fabs(offset);
   if (!(largest * factor < 1 << 30)) return Range::any;
   return largest < 80 ? Range::words : Range::limits;
 }
 
+// One channel of a weight as the kernel meets it: [run][quad][4].
+void order_window(const Layout& l, const int8_t* weight, int8_t* lane) {
+  const int ci = l.spec.in_channels, taps = l.spec.kernel_h * l.spec.kernel_w;
+  const int pixels = taps / l.run_count;  // of a run
+  const std::size_t run_bytes = static_cast<std::size_t>(l.quads) * 4;
+  for (int run = 0; run < l.run_count; ++run) {
+    int8_t* const to = lane + run * run_bytes;
+    for (int pixel = 0; pixel < pixels; ++pixel) {
+      const int8_t* const from = weight + run * pixels + pixel;
+      for (int i = 0; i < ci; ++i) to[pixel * ci + i] = from[static_cast<std::size_t>(i) * taps];
+    }
+    std::memset(to + pixels * ci, 0, run_bytes - static_cast<std::size_t>(pixels) * ci);
+  }
+}
+
+// Numbers of four bytes from [lane][quad] to [quad][lane].
+void interleave(const int8_t* from, std::size_t quads, std::size_t lanes, int8_t* to) {
+  constexpr std::size_t kTile = 16;  // quads: a line of the cache
+  for (std::size_t begin = 0; begin < quads; begin += kTile) {
+    const std::size_t end = std::min(begin + kTile, quads);
+    for (std::size_t lane = 0; lane < lanes; ++lane)
+      for (std::size_t quad = begin; quad < end; ++quad)
+        std::memcpy(to + (quad * lanes + lane) * 4, from + (lane * quads + quad) * 4, 4);
+  }
+}
+
+// What each block allows a kernel that sums in int16; of all, what takes the least time stays in
+// the layout, and weights are put in the order of pairs if these do.
+void choose_sums(Layout& l, int8_t* packed, int padded, const Parallel& parallel) {
+  const int most = INT16_MAX / std::max(l.spec.maximum_in, l.spec.zero_in);  // border, too
+  const int all = l.run_count * l.quads;
+  const auto lanes_of = [&](int block) { return std::min(l.width, padded - block * l.width); };
+  l.stretches.resize(l.blocks);
+  l.pairs.resize(l.blocks);
+  l.quad_order.resize(static_cast<std::size_t>(l.blocks) * all);
+  const auto order_of = [&](std::int64_t block) { return &l.quad_order[block * all]; };
+  parallel(l.blocks, [&](std::int64_t block) {
+    const QuadReach reach(packed + l.block_begin(block), all, lanes_of(block));
+    l.stretches[block] = reach.stretches(l.run_count, most);
+    l.pairs[block] = reach.pair(most, order_of(block));
+  });
+  // The number of quads, and the least time: that of stretches, of pairs, or of neither.
+  std::size_t count = 0, paired = 0;
+  for (const auto& block : l.stretches) count += block.size();
+  for (const int pairs : l.pairs) paired += 2 * static_cast<std::size_t>(pairs);
+  const double quads = static_cast<double>(l.blocks) * all;
+  double time = kSingle * quads;
+  if (const double by_stretches = kInStretch * quads + kStretch * count; by_stretches < time)
+    time = by_stretches;
+  else
+    l.stretches.clear();
+  if (kPaired * paired + kSingle * (quads - paired) < time) {
+    l.stretches.clear();
+    parallel(l.blocks, [&](std::int64_t block) {
+      const std::size_t bytes = 4 * static_cast<std::size_t>(lanes_of(block));
+      int8_t* const weight = packed + l.block_begin(block);
+      const std::vector<int8_t> before(weight, weight + bytes * all);
+      const int32_t* const order = order_of(block);
+      for (int i = 0; i < all; ++i)
+        std::memcpy(weight + i * bytes, before.data() + order[i] * bytes, bytes);
+    });
+  } else {
+    l.pairs.clear();
+    l.quad_order.clear();
+    l.quad_order.shrink_to_fit();
+  }
+  for (const std::vector<uint16_t>& block : l.stretches)
+    l.stretches_of_block.push_back(block.data());
+}
+
 }  // namespace
 
-Range checked_range(const Spec& s, std::size_t window, const int8_t* weight,
-                    const float* multiplier, const float* offset, const float* factor) {
+const int8_t* Weight::channel(std::int64_t o, std::size_t window, int8_t* buffer) const {
+  const int8_t* const given = codes + o * window;
+  if (!tables) return given;
+  const int8_t* const table = tables + 256 * static_cast<std::size_t>(table_of[o]);
+  for (std::size_t i = 0; i < window; ++i) buffer[i] = table[static_cast<uint8_t>(given[i])];
+  return buffer;
+}
+
+std::vector<ChannelSums> channel_sums(const Spec& spec, const Weight& weight,
+                                      const Parallel& parallel) {
+  const std::size_t window = window_of(spec);
+  std::vector<ChannelSums> sums(spec.out_channels);
+  parallel(spec.out_channels, [&](std::int64_t o) {
+    std::vector<int8_t> buffer(window);
+    sums[o] = sums_of(weight.channel(o, window, buffer.data()), window);
+  });
+  return sums;
+}
+
+Range checked_range(const Spec& s, const std::vector<ChannelSums>& sums, const float* multiplier,
+                    const float* offset, const float* factor) {
   Range range = s.ceil                                    ? Range::any
                 : s.zero_out == 0 && s.maximum_out == 255 ? Range::bytes
                                                           : Range::words;
   for (int o = 0; o < s.out_channels; ++o) {
-    std::int64_t magnitude = 0;
-    for (std::size_t i = 0; i < window; ++i) {
-      const int w = std::abs(weight[o * window + i]);
-      require(w <= kMaxWeight, "a weight is beyond 64");
-      magnitude += w;
-    }
+    const std::int64_t magnitude = sums[o].up + sums[o].down;
+    require(sums[o].largest <= kMaxWeight, "a weight is beyond 64");
     // Of the accumulator at its end: until then sums are those of integers modulo 2**32.
     require(255 * magnitude <= INT32_MAX, "the weights could overflow an int32 accumulator");
     require(std::isfinite(multiplier[o]) && std::fabs(multiplier[o]) < 1e25f &&
@@ -138,8 +164,7 @@ Range checked_range(const Spec& s, std::size_t window, const int8_t* weight,
                            255.0 * std::fabs(s.ratio);
     if (largest > 1 << 30) range = Range::any;
     if (s.silu)
-      range = std::max(range, range_of_silu(s, weight + o * window, window, multiplier[o],
-                                            offset[o], factor[o]));
+      range = std::max(range, range_of_silu(s, sums[o], multiplier[o], offset[o], factor[o]));
   }
   return range;
 }
@@ -167,14 +192,18 @@ void check(const Spec& s) {
   require(std::isfinite(s.ratio), "ratio must be finite");
 }
 
+void one_by_one(std::int64_t count, const std::function<void(std::int64_t)>& work) {
+  for (std::int64_t i = 0; i < count; ++i) work(i);
+}
+
 int position_of(int channel, int lanes) {
   const int in_pair = channel % (2 * lanes);
   return channel - in_pair + in_pair / 4 % 2 * lanes + in_pair / 8 * 4 + in_pair % 4;
 }
 
-Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
+Packed::Packed(const Spec& spec, const Weight& weight, const float* multiplier,
                const float* offset, const Isa& isa, bool winograd, WeightStore* store,
-               const float* factor)
+               const float* factor, const Parallel& parallel)
     : layout_(std::make_unique<Layout>()) {
   check(spec);
   require(spec.groups == 1, "a group is packed by itself");
@@ -196,99 +225,49 @@ Packed::Packed(const Spec& spec, const int8_t* weight, const float* multiplier,
     return store ? store->shared(std::move(bytes))
                  : std::make_shared<const AlignedBytes>(std::move(bytes));
   };
-  l.range = checked_range(
-      spec, static_cast<std::size_t>(spec.in_channels) * spec.kernel_h * spec.kernel_w, weight,
-      multiplier, offset, factor);
+  const std::vector<ChannelSums> sums = channel_sums(spec, weight, parallel);
+  l.range = checked_range(spec, sums, multiplier, offset, factor);
   const WinogradKernel* other = l.kernel->winograd;
-  if (winograd && other && !spec.among && winograd_fits(spec, weight, *other)) {
+  if (winograd && other && !spec.among && winograd_fits(spec, sums, *other)) {
     AlignedBytes packed(winograd_weight_bytes(spec, *other));
-    l.winograd = std::make_unique<WinogradWeights>(winograd_pack(
-        spec, weight, multiplier, offset, *other, reinterpret_cast<int16_t*>(packed.data())));
+    l.winograd = std::make_unique<WinogradWeights>(
+        winograd_pack(spec, weight, sums, multiplier, offset, *other,
+                      reinterpret_cast<int16_t*>(packed.data()), parallel));
     l.weight = shared(std::move(packed));
     l.winograd->begin = reinterpret_cast<const int16_t*>(l.weight->data());
     return;
   }
-  const int ci = spec.in_channels, co = spec.out_channels;
-  const int kh = spec.kernel_h, kw = spec.kernel_w;
-  const int pixels = whole_rows(spec) ? kw : 1;  // of a run
-  l.run_count = kh * kw / pixels;
-  l.quads = (pixels * ci + 3) / 4;
+  const int co = spec.out_channels, pixels = whole_rows(spec) ? spec.kernel_w : 1;  // of a run
+  l.run_count = spec.kernel_h * spec.kernel_w / pixels;
+  l.quads = (pixels * spec.in_channels + 3) / 4;
   l.width = l.kernel->lanes * l.kernel->vectors;
   l.blocks = (co + l.width - 1) / l.width;
   const int group = l.kernel->lanes * (spec.to_float ? 1 : 2);
   const int padded = (co + group - 1) / group * group;
-  const std::size_t window = static_cast<std::size_t>(l.run_count) * l.quads * 4;
-  AlignedBytes packed(padded * window);
   l.start.assign(padded, 0);
   l.multiplier.assign(padded, 0);
   l.offset.assign(padded, 0);
-
-  std::vector<int8_t> lane(window);  // one output channel as the kernel meets it
-  for (int o = 0; o < padded; ++o) {
-    std::memset(lane.data(), 0, lane.size());
-    const int position = spec.to_float ? o : position_of(o, l.kernel->lanes);
-    if (o < co) {
-      std::int64_t sum = 0;
-      for (int i = 0; i < ci; ++i)
-        for (int ky = 0; ky < kh; ++ky)
-          for (int kx = 0; kx < kw; ++kx) {
-            const int w = weight[((static_cast<std::size_t>(o) * ci + i) * kh + ky) * kw + kx];
-            const int run = (ky * kw + kx) / pixels, pixel = (ky * kw + kx) % pixels;
-            lane[(static_cast<std::size_t>(run) * l.quads) * 4 + pixel * ci + i] = w;
-            sum += w;
-          }
-      l.start[position] = static_cast<int32_t>((l.kernel->flip - spec.zero_in) * sum);
-      l.multiplier[position] = multiplier[o];
-      l.offset[position] = offset[o];
-    }
-    const int block = o / l.width;
-    const int block_width = block + 1 < l.blocks ? l.width : padded - block * l.width;
-    int8_t* target = packed.data() + l.block_begin(block) + (position - block * l.width) * 4;
-    for (std::size_t q = 0; q < window / 4; ++q)
-      std::memcpy(target + q * block_width * 4, lane.data() + q * 4, 4);
+  const auto position = [&](int o) { return spec.to_float ? o : position_of(o, l.kernel->lanes); };
+  for (int o = 0; o < co; ++o) {
+    const int at = position(o);
+    l.start[at] =
+        static_cast<int32_t>((l.kernel->flip - spec.zero_in) * (sums[o].up - sums[o].down));
+    l.multiplier[at] = multiplier[o];
+    l.offset[at] = offset[o];
   }
-
-  if (!l.kernel->narrow) {
-    l.weight = shared(std::move(packed));
-    return;
-  }
-  const int largest = std::max(spec.maximum_in, spec.zero_in);  // of the map, and of its border
-  const int all = l.run_count * l.quads;
-  std::size_t count = 0;
-  const auto lanes_of = [&](int block) { return std::min(l.width, padded - block * l.width); };
-  for (int block = 0; block < l.blocks; ++block) {
-    l.stretches.push_back(stretches(packed.data() + l.block_begin(block), l.run_count, l.quads,
-                                    lanes_of(block), largest));
-    count += l.stretches.back().size();
-  }
-  // The number of quads, and the least time: that of stretches, of pairs, or of neither.
-  const double quads = static_cast<double>(l.blocks) * all;
-  double time = kSingle * quads;
-  if (const double by_stretches = kInStretch * quads + kStretch * count; by_stretches < time)
-    time = by_stretches;
-  else
-    l.stretches.clear();
-  AlignedBytes reordered(packed.size());
-  std::size_t paired = 0;
-  l.quad_order.resize(static_cast<std::size_t>(l.blocks) * all);
-  for (int block = 0; block < l.blocks; ++block) {
-    const int8_t* const before = packed.data() + l.block_begin(block);
-    int8_t* const after = reordered.data() + l.block_begin(block);
-    int32_t* const order = &l.quad_order[static_cast<std::size_t>(block) * all];
-    const std::size_t bytes = 4 * static_cast<std::size_t>(lanes_of(block));
-    l.pairs.push_back(pair_quads(before, all, lanes_of(block), INT16_MAX / largest, order));
-    paired += 2 * static_cast<std::size_t>(l.pairs.back());
-    for (int i = 0; i < all; ++i) std::memcpy(after + i * bytes, before + order[i] * bytes, bytes);
-  }
-  if (kPaired * paired + kSingle * (quads - paired) < time) {
-    l.stretches.clear();
-    packed = std::move(reordered);
-  } else {
-    l.pairs.clear();
-    l.quad_order.clear();
-  }
-  for (const std::vector<uint16_t>& block : l.stretches)
-    l.stretches_of_block.push_back(block.data());
+  const std::size_t all = static_cast<std::size_t>(l.run_count) * l.quads;
+  const std::size_t window = window_of(spec);
+  AlignedBytes packed(padded * all * 4);
+  parallel(l.blocks, [&](std::int64_t block) {
+    const int first = static_cast<int>(block) * l.width;
+    const int width = std::min(l.width, padded - first);
+    std::vector<int8_t> lanes(width * all * 4), buffer(window);
+    for (int o = first; o < std::min(first + width, co); ++o)
+      order_window(l, weight.channel(o, window, buffer.data()),
+                   lanes.data() + (position(o) - first) * all * 4);
+    interleave(lanes.data(), all, width, packed.data() + l.block_begin(block));
+  });
+  if (l.kernel->narrow) choose_sums(l, packed.data(), padded, parallel);
   l.weight = shared(std::move(packed));
 }
 

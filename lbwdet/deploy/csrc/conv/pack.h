@@ -10,6 +10,11 @@
 
 namespace lbw::conv {
 
+// Weights of an output channel.
+inline std::size_t window_of(const Spec& spec) {
+  return static_cast<std::size_t>(spec.in_channels / spec.groups) * spec.kernel_h * spec.kernel_w;
+}
+
 struct Layout {
   Spec spec;
   const Kernel* kernel;
@@ -29,14 +34,24 @@ struct Layout {
   std::vector<int32_t> quad_order;  // [block][quad]: run * quads + quad; with pairs
 
   // Bytes of weights before a block.
-  std::size_t block_begin(int block) const {
+  std::size_t block_begin(std::int64_t block) const {
     return static_cast<std::size_t>(block) * width * run_count * quads * 4;
   }
 };
 
-// Checks the numbers of a layer, whose weight is [o][window]; what finishing its outputs may rely on.
-// Throws std::invalid_argument.
-Range checked_range(const Spec& spec, std::size_t window, const int8_t* weight,
+// Of the weights of an output channel: sums of the positive ones and, without their sign, of the
+// negative ones, and the largest magnitude.
+struct ChannelSums {
+  std::int64_t up, down;
+  int largest;
+};
+
+std::vector<ChannelSums> channel_sums(const Spec& spec, const Weight& weight,
+                                      const Parallel& parallel = one_by_one);
+
+// Checks the numbers of a layer; what finishing its outputs may rely on. Throws
+// std::invalid_argument.
+Range checked_range(const Spec& spec, const std::vector<ChannelSums>& sums,
                     const float* multiplier, const float* offset, const float* factor);
 
 }  // namespace lbw::conv

@@ -34,9 +34,11 @@ class WeightStore {
  public:
   // The bytes of this content that are here already, or else these, which are now.
   SharedBytes shared(AlignedBytes bytes);
+  std::size_t bytes() const { return bytes_; }  // of all of them
 
  private:
   std::unordered_multimap<std::uint64_t, SharedBytes> by_hash_;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace lbw::conv

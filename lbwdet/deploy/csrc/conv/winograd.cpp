@@ -1,7 +1,8 @@
 #include "winograd.h"
 
 #include <algorithm>
-#include <cstdlib>
+
+#include "pack.h"
 
 namespace lbw::conv {
 namespace {
@@ -27,24 +28,18 @@ WinogradScratch scratch_steps(const WinogradWeights& weights, int tiles) {
 
 }  // namespace
 
-bool winograd_fits(const Spec& s, const int8_t* weight, const WinogradKernel& kernel) {
+bool winograd_fits(const Spec& s, const std::vector<ChannelSums>& sums,
+                   const WinogradKernel& kernel) {
   const int minimum = 4 * kernel.lanes;  // channels; fewer: the transforms outweigh the products
   if (s.kernel_h != 3 || s.kernel_w != 3 || s.stride_h != 1 || s.stride_w != 1 ||
       s.padding_h != 1 || s.padding_w != 1 || s.dilation_h != 1 || s.dilation_w != 1 ||
       s.to_float || s.in_channels < minimum || s.out_channels < minimum ||
       static_cast<std::int64_t>(s.in_channels) * s.out_channels > kMostChannelPairs)
     return false;
-  const std::int64_t window = static_cast<std::int64_t>(s.in_channels) * 9;
   const int largest = std::max(s.maximum_in, s.zero_in);  // of the map, and of its border
-  for (int o = 0; o < s.out_channels; ++o) {
-    std::int64_t up = 0, down = 0;
-    for (std::int64_t i = 0; i < window; ++i) {
-      const int w = weight[o * window + i];
-      (w > 0 ? up : down) += std::abs(w);
-    }
-    if (up * largest >= (1 << 25) || down * largest > (1 << 25)) return false;
-  }
-  return true;
+  return std::all_of(sums.begin(), sums.end(), [&](const ChannelSums& channel) {
+    return channel.up * largest < (1 << 25) && channel.down * largest <= (1 << 25);
+  });
 }
 
 std::size_t winograd_weight_bytes(const Spec& s, const WinogradKernel& kernel) {
@@ -53,8 +48,10 @@ std::size_t winograd_weight_bytes(const Spec& s, const WinogradKernel& kernel) {
   return blocks * 36 * pairs * width * 2 * sizeof(int16_t);
 }
 
-WinogradWeights winograd_pack(const Spec& s, const int8_t* weight, const float* multiplier,
-                              const float* offset, const WinogradKernel& kernel, int16_t* target) {
+WinogradWeights winograd_pack(const Spec& s, const Weight& weight,
+                              const std::vector<ChannelSums>& sums, const float* multiplier,
+                              const float* offset, const WinogradKernel& kernel, int16_t* target,
+                              const Parallel& parallel) {
   WinogradWeights result;
   const int ci = s.in_channels, co = s.out_channels, width = 2 * kernel.lanes;
   result.width = width;
@@ -67,23 +64,30 @@ WinogradWeights winograd_pack(const Spec& s, const int8_t* weight, const float* 
   result.start.assign(padded, 0);
   result.multiplier.assign(padded, 0);
   result.offset.assign(padded, 0);
-  std::vector<int> sums(padded, 0);
-  // A pair of input channels for all lanes of a block at a time: long loops over neighbours.
-  constexpr int kWidest = 2 * 2 * 16;
-  int16_t w[9][kWidest], rows[6][3][kWidest];
-  const int numbers = 2 * width;
-  for (int block = 0; block < result.blocks; ++block)
+  for (int o = 0; o < co; ++o) {
+    const int position = position_of(o, kernel.lanes);
+    result.start[position] = static_cast<int32_t>(-s.zero_in * (sums[o].up - sums[o].down));
+    result.multiplier[position] = multiplier[o];
+    result.offset[position] = offset[o];
+  }
+  parallel(result.blocks, [&](std::int64_t block) {
+    const int first = static_cast<int>(block) * width, count = std::min(width, co - first);
+    const std::size_t window = window_of(s);
+    std::vector<int8_t> buffer(count * window);
+    std::vector<const int8_t*> channels;
+    for (int o = 0; o < count; ++o)
+      channels.push_back(weight.channel(first + o, window, buffer.data() + o * window));
+    // A pair of input channels for all lanes of a block at a time: long loops over neighbours.
+    constexpr int kWidest = 2 * 2 * 16;
+    int16_t w[9][kWidest], rows[6][3][kWidest];
+    const int numbers = 2 * width;
     for (int pair = 0; pair < result.pairs; ++pair) {
       for (int o = 0; o < width; ++o)
         for (int half = 0; half < 2; ++half) {
-          const int channel = block * width + o, c = pair * 2 + half;
-          const int lane = position_of(o, kernel.lanes) * 2 + half;
-          const bool exists = channel < co && c < ci;
-          const int8_t* window = weight + (static_cast<std::size_t>(channel) * ci + c) * 9;
-          for (int i = 0; i < 9; ++i) {
-            w[i][lane] = exists ? window[i] : 0;
-            sums[channel] += w[i][lane];
-          }
+          const int c = pair * 2 + half, lane = position_of(o, kernel.lanes) * 2 + half;
+          const bool exists = o < count && c < ci;
+          for (int i = 0; i < 9; ++i)
+            w[i][lane] = exists ? channels[o][static_cast<std::size_t>(c) * 9 + i] : 0;
         }
       for (int i = 0; i < 6; ++i)
         for (int b = 0; b < 3; ++b)
@@ -99,12 +103,7 @@ WinogradWeights winograd_pack(const Spec& s, const int8_t* weight, const float* 
                                          kG[j][2] * rows[i][2][n]);
         }
     }
-  for (int o = 0; o < co; ++o) {
-    const int position = position_of(o, kernel.lanes);
-    result.start[position] = -s.zero_in * sums[o];
-    result.multiplier[position] = multiplier[o];
-    result.offset[position] = offset[o];
-  }
+  });
   return result;
 }
 

@@ -24,6 +24,8 @@
 
 namespace lbw::conv {
 
+struct ChannelSums;  // see pack.h
+
 struct WinogradWeights {
   int width;   // channels of a block: two vectors
   int blocks;
@@ -35,13 +37,16 @@ struct WinogradWeights {
 };
 
 // Whether this convolution can be done this way, exactly, and gains by it.
-bool winograd_fits(const Spec& spec, const int8_t* weight, const WinogradKernel& kernel);
+bool winograd_fits(const Spec& spec, const std::vector<ChannelSums>& sums,
+                   const WinogradKernel& kernel);
 
 std::size_t winograd_weight_bytes(const Spec& spec, const WinogradKernel& kernel);
 
 // Writes the weights to `target`, of winograd_weight_bytes.
-WinogradWeights winograd_pack(const Spec& spec, const int8_t* weight, const float* multiplier,
-                              const float* offset, const WinogradKernel& kernel, int16_t* target);
+WinogradWeights winograd_pack(const Spec& spec, const Weight& weight,
+                              const std::vector<ChannelSums>& sums, const float* multiplier,
+                              const float* offset, const WinogradKernel& kernel, int16_t* target,
+                              const Parallel& parallel);
 
 // Tiles of one unit of work, so that their transformed inputs stay in the second-level cache.
 int winograd_tiles_per_unit(const WinogradWeights& weights);

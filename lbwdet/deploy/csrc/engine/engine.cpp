@@ -37,7 +37,7 @@ int Engine::add_value(const Value& value) {
 }
 
 void Engine::add(const std::string& name, const lbw_field* fields, int count) {
-  auto operation = make(name, Fields(fields, count, values_, isa_, weights_));
+  auto operation = make(name, Fields(fields, count, values_, isa_, weights_, pool_));
   for (const int input : operation->inputs)
     if (!written_.at(input)) throw Error("a value is read before it is written");
   if (operation->output >= 0) {

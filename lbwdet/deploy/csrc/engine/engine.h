@@ -24,6 +24,9 @@ class Engine {
   const Isa& isa() const { return isa_; }
   const std::vector<Value>& values() const { return values_; }
 
+  std::size_t weight_bytes() const { return weights_.bytes(); }
+  std::size_t arena_bytes() const { return arena_bytes_; }
+
   int add_value(const Value& value);
   // In the order of execution: every input has been written before.
   void add(const std::string& operation, const lbw_field* fields, int count);

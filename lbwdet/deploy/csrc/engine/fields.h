@@ -10,6 +10,7 @@
 #include "../isa/isa.h"
 #include "../lbw.h"
 #include "error.h"
+#include "thread_pool.h"
 
 namespace lbw {
 
@@ -43,8 +44,8 @@ struct View {
 class Fields {
  public:
   Fields(const lbw_field* fields, int count, const std::vector<Value>& values, const Isa& isa,
-         conv::WeightStore& weights)
-      : fields_(fields), count_(count), values_(values), isa(isa), weights(weights) {}
+         conv::WeightStore& weights, ThreadPool& pool)
+      : fields_(fields), count_(count), values_(values), isa(isa), weights(weights), pool(pool) {}
 
   bool has(const char* name) const;  // and is not empty
 
@@ -78,6 +79,7 @@ class Fields {
  public:
   const Isa& isa;              // what the program will run on
   conv::WeightStore& weights;  // of the program
+  ThreadPool& pool;
 };
 
 }  // namespace lbw

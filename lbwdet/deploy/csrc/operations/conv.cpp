@@ -1,11 +1,15 @@
 // Class Conv: the kernels of ../conv between values of the program.
+#include <algorithm>
 #include <memory>
 
 #include "../conv/depthwise.h"
+#include "../conv/pack.h"
 #include "operation.h"
 
 namespace lbw {
 namespace {
+
+constexpr std::size_t kFew = 1 << 16;  // weights that are packed before another thread wakes up
 
 std::vector<int> inputs_of(const Fields& fields) {
   std::vector<int> inputs{fields.value("input", Kind::bytes)};
@@ -47,6 +51,24 @@ conv::Spec spec_of(const Fields& fields) {
   return spec;
 }
 
+// The field 'integers', or codes in it: then `levels` are tables of 256 by code, and `levels_of` says
+// which of them each channel has.
+conv::Weight weight_of(const Fields& fields, const conv::Spec& spec) {
+  const auto integers = fields.int8s("integers");
+  const double wanted = 1.0 * spec.out_channels * (spec.in_channels / spec.groups) *
+                        spec.kernel_h * spec.kernel_w;
+  expect(wanted == static_cast<double>(integers.size),
+         "the field 'integers' has another size than channels and kernel say");
+  if (!fields.has("levels")) return integers.data;
+  const auto levels = fields.int8s("levels");
+  const auto of = fields.integers("levels_of");
+  const auto tables = static_cast<std::int64_t>(levels.size / 256);
+  expect(levels.size % 256 == 0 && of.size == static_cast<std::size_t>(spec.out_channels) &&
+             std::all_of(of.begin(), of.end(), [&](int i) { return i >= 0 && i < tables; }),
+         "levels are tables of 256, one of them for each channel");
+  return {integers.data, levels.data, of.data};
+}
+
 // Some channels of a map.
 template <class Map>
 Map part(const Map& map, int first, int count) {
@@ -65,16 +87,12 @@ class Conv : public Operation {
     expect(spec_.groups > 0, "groups must be positive");
     expect(spec_.in_channels % spec_.groups == 0 && spec_.out_channels % spec_.groups == 0,
            "channels do not fall into groups");
-    const auto integers = fields.int8s("integers");
-    const double wanted = 1.0 * spec_.out_channels * (spec_.in_channels / spec_.groups) *
-                          spec_.kernel_h * spec_.kernel_w;
-    expect(wanted == static_cast<double>(integers.size),
-           "the field 'integers' has another size than channels and kernel say");
+    const conv::Weight weight = weight_of(fields, spec_);
     const auto multiplier = fields.floats("multiplier", spec_.out_channels);
     const auto offset = fields.floats("offset", spec_.out_channels);
     const auto factor = fields.floats("factor", spec_.out_channels);
-    if (conv::Depthwise::fits(spec_, integers.data)) {
-      depthwise_ = std::make_unique<conv::Depthwise>(spec_, integers.data, multiplier.data(),
+    if (conv::Depthwise::fits(spec_, weight)) {
+      depthwise_ = std::make_unique<conv::Depthwise>(spec_, weight, multiplier.data(),
                                                      offset.data(), factor.data(),
                                                      fields.isa);
       return;
@@ -84,12 +102,18 @@ class Conv : public Operation {
     one.among = spec_.groups > 1;
     one.in_channels /= spec_.groups;
     one.out_channels /= spec_.groups;
-    const std::size_t size = integers.size / spec_.groups;
+    const std::size_t window = conv::window_of(spec_);
+    const conv::Parallel parallel = [&](std::int64_t count, const auto& work) {
+      if (window * spec_.out_channels < kFew) return conv::one_by_one(count, work);
+      fields.pool.parallel(count, 1, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t i = begin; i < end; ++i) work(i);
+      });
+    };
     for (int group = 0; group < spec_.groups; ++group)
-      packed_.emplace_back(one, integers.data + group * size,
+      packed_.emplace_back(one, weight.from(group * one.out_channels, window),
                            multiplier.data() + group * one.out_channels,
                            offset.data() + group * one.out_channels, fields.isa, true,
-                           &fields.weights, factor.data() + group * one.out_channels);
+                           &fields.weights, factor.data() + group * one.out_channels, parallel);
   }
 
   Shape shape(const Sizes& sizes) const override {

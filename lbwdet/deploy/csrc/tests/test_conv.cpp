@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "../conv/conv.h"
+#include "../conv/pack.h"
 #include "../conv/weight_store.h"
 
 using namespace lbw::conv;
@@ -486,6 +487,38 @@ void unusual() {
   check(c);
 }
 
+// Codes with tables, packed from the last block to the first: the same bytes.
+void coded_weights() {
+  std::vector<int8_t> codes, tables(2 * 256), integers;
+  for (int code = 0; code < 256; ++code)
+    tables[code] = static_cast<int8_t>(code % 65), tables[256 + code] = static_cast<int8_t>(-(code % 50));
+  const auto backwards = [](std::int64_t count, const std::function<void(std::int64_t)>& work) {
+    while (count > 0) work(--count);
+  };
+  for (const Isa* const isa : isas)
+    for (const int kernel : {1, 3}) {
+      ++checks;
+      const int in = 70, out = 75;
+      codes.clear(), integers.clear();
+      std::vector<int32_t> table_of;
+      for (int o = 0; o < out; ++o) {
+        table_of.push_back(o % 3 == 1);
+        for (int i = 0; i < in * kernel * kernel; ++i) {
+          codes.push_back(static_cast<int8_t>(o * 31 + i * 7));
+          integers.push_back(tables[table_of.back() * 256 + static_cast<uint8_t>(codes.back())]);
+        }
+      }
+      const std::vector<float> ones(out, 1.0f);
+      const Spec spec = layer(in, out, kernel, 1, kernel / 2, 9, 9).spec;
+      const Packed given(spec, integers.data(), ones.data(), ones.data(), *isa);
+      const Packed coded(spec, {codes.data(), tables.data(), table_of.data()}, ones.data(),
+                         ones.data(), *isa, true, nullptr, nullptr, backwards);
+      if (given.bytes() != coded.bytes() || given.winograd() != coded.winograd() ||
+          std::memcmp(given.weight(), coded.weight(), given.layout().weight->size()) != 0)
+        fail("codes are packed otherwise than what they stand for");
+    }
+}
+
 void shared_weights() {
   ++checks;
   const std::vector<int8_t> one(8 * 8, 3), other(8 * 8, -3);
@@ -530,6 +563,7 @@ int main(int argc, char** argv) {
   rejections();
   unusual();
   shared_weights();
+  coded_weights();
   sweep_sizes(reduced);
   sweep_windows(reduced);
   fully_connected(reduced);

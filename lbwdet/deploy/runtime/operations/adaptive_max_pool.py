@@ -32,7 +32,7 @@ class AdaptiveMaxPool(Operation):
         return _largest(rows, 2, run.values[self.like].shape[2])
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random)
         like = random_cases.feature_map(random, count=len(x))
         values = {"x": x, "like": like}

@@ -52,7 +52,7 @@ class Add(Operation):
         return {"ratios": context.ratios(self.inputs, self.output)}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         first = random_cases.feature_map(random)
         names = tuple(f"x{index}" for index in range(int(random.integers(2, 5))))
         values = {name: random_cases.codes(random, first.shape) for name in names} | {"x0": first}

@@ -58,7 +58,7 @@ class Affine(Operation):
         return multiplier.astype(np.float32), (np.array(self.bias) / s_y).astype(np.float32)
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x, relu = random_cases.feature_map(random), bool(random.integers(2))
         gain, bias = random.normal(0, 1, (2, x.shape[-1])).tolist()
         quantizations = {"x": random_cases.quantization_of(random, x)}

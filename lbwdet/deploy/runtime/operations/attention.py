@@ -247,7 +247,7 @@ class Attention(Operation):
         return float(np.float32(scales * self.scale))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         heads, window = int(random.integers(1, 4)), int(random.choice([0, 0, 1, 3, 4]))
         channels = [heads * int(count) for count in random.integers(1, 20, 2)]
         across = not window and bool(random.random() < 0.4)

@@ -65,7 +65,7 @@ class AveragePool(Operation):
         return sums
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         kernel, padding, _, stride, x = random_cases.window(random, dilated=False)
         padding = (min(padding[0], kernel[0] - 1), min(padding[1], kernel[1] - 1))
         x = np.pad(x, ((0, 0), (0, kernel[0]), (0, kernel[1]), (0, 0)))  # at least one window

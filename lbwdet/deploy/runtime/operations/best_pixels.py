@@ -43,7 +43,7 @@ class BestPixels(Operation):
         return found
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         names, channels = ("a", "b", "c")[: int(random.integers(1, 4))], int(random.integers(1, 6))
         values = {  # whole halves, so that ties occur
             name: (

@@ -65,7 +65,7 @@ class BoxEncoding(Operation):
         return {"slowness": self.slowness(), "ratio": 1 / context.scale(self.output)}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         numbers, count = (int(number) for number in random.integers(1, 5, 2))
         sides = random_cases.feature_map(random, max_side=6).shape[:3]
         x = random.normal(0, 3, (*sides, numbers)).astype(np.float32)

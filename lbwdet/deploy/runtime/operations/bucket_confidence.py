@@ -53,7 +53,7 @@ class BucketConfidence(Operation):
         return np.asarray((total * np.float32(0.25)).reshape(*scores.shape[:3], anchors))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         buckets, shape = int(random.integers(2, 8)), tuple(random.integers(1, 6, 3).tolist())
         channels = 4 * buckets * int(random.integers(1, 3))
         return Example(cls("s", "y", buckets), {"s": random_logits(random, (*shape, channels))})

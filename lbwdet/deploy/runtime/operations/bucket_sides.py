@@ -58,7 +58,7 @@ class BucketSides(Operation):
         return np.ascontiguousarray(in_order).reshape(*scores.shape[:3], sides)
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         buckets, shape = int(random.integers(1, 8)), tuple(random.integers(1, 6, 3).tolist())
         channels = 4 * buckets * int(random.integers(1, 3))
         values = {name: random_logits(random, (*shape, channels)) for name in ("s", "o")}
@@ -75,6 +75,6 @@ def check_sides(shapes: Shapes, scores: Map, buckets: int) -> int:
     return sides
 
 
-def random_logits(random: np.random.Generator, shape: tuple[int, ...]) -> Array:
+def random_logits(random: "np.random.Generator", shape: tuple[int, ...]) -> Array:
     """float32 whole halves, so that ties occur."""
     return np.asarray((np.rint(random.normal(0, 3, shape)) / 2).astype(np.float32))

@@ -225,7 +225,7 @@ class Candidates(Operation):
         }
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         levels, classes = int(random.integers(1, 4)), int(random.integers(1, 5))
         activation = str(random.choice(["none", "sigmoid", "softmax"]))
         coder, factors = random_coder(random), bool(random.integers(2))

@@ -39,7 +39,7 @@ class ChosenPixels(Operation):
         return np.where(known[..., None], chosen, np.float32(0))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         names, channels = ("a", "b", "c")[: int(random.integers(1, 4))], int(random.integers(1, 6))
         values = {
             name: random.normal(0, 4, (1, *random.integers(1, 9, 2), channels)).astype(np.float32)

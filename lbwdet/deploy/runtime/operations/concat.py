@@ -54,7 +54,7 @@ class Concat(Operation):
         return {"ratios": context.ratios(self.inputs, self.output)}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         first = random_cases.feature_map(random)
         names = tuple(f"x{index}" for index in range(int(random.integers(1, 5))))
         values = {

@@ -96,12 +96,11 @@ class Conv(Operation):
         )
         extents = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
         window = tuple(zip(extents, self.stride, self.padding, strict=True))
-        result = replace(shapes.windowed(source, window), channels=outputs)
+        result = shapes.windowed(source, window)
+        result = Map(outputs, result.height, result.width, result.rows)
         read = shapes.quantizations.get(self.input)
-        shapes.expect(
-            read is None or self.input_exponents == read.exponents,
-            f"the weight is not that of the steps of {shown(self.input)}",
-        )
+        if read is not None and self.input_exponents != read.exponents:
+            shapes.refuse(f"the weight is not that of the steps of {shown(self.input)}")
         shapes.expect(
             len(self.input_exponents) in (0, source.channels),
             f"{len(self.input_exponents)} exponents for {source.channels} channels",
@@ -110,7 +109,7 @@ class Conv(Operation):
             self.function == "identity" or not (self.relu or self.residual),
             "a function is followed by no ReLU and no residual",
         )
-        step = 1.0 if quantization is None else float(quantization.steps.min())
+        step = 1.0 if quantization is None else quantization.least_step
         reach = 0.0
         if self.residual is None:
             shapes.expect(not self.upsample, "upsample belongs to a residual, and there is none")
@@ -154,16 +153,18 @@ class Conv(Operation):
         return run.store(self.output, t, positive=self.relu)
 
     def constants(self, context: Context) -> dict[str, Constant]:
-        factors = context.layers[self.layer].factors
+        layer, factor = context.layers[self.layer], self._factor(context)
+        factors, levels = layer.factors, layer.levels
         multiplier, offset = self._multiplier_and_offset(context)
         return {
             "integers": factors,
+            **({} if levels is None else {"levels": levels.tables, "levels_of": levels.of}),
             "in_channels": factors.shape[1] * self.groups,
             "out_channels": factors.shape[0],
             "multiplier": multiplier,
             "offset": offset,
             "ratio": float(self._ratio(context)),
-            "factor": np.broadcast_to(self._factor(context), len(factors)),
+            "factor": factor if factor.ndim else np.full(len(factors), factor),
         }
 
     def _read(self, run: Run) -> Array:
@@ -190,7 +191,7 @@ class Conv(Operation):
         return np.float32(context.scale(self.residual) / context.scale(self.output))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         kernel, padding, dilation, stride, x = random_cases.window(random)
         channels, outputs, groups = x.shape[-1], int(random.integers(1, 41)), 1
         if random.random() < 0.3:  # depthwise, or some channels together

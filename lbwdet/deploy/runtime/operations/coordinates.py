@@ -39,7 +39,7 @@ class Coordinates(Operation):
         return {"ratio": 1 / context.scale(self.output)}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         like = random_cases.feature_map(random)
         quantizations = {
             "like": random_cases.quantization_of(random, like),

@@ -119,7 +119,7 @@ class DeformableAttention(Operation):
         return {"ratios": context.ratios(self.values, self.output)}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         heads, levels, points, n = (int(count) for count in random.integers(1, 4, 4))
         channels, size = heads * int(random.integers(1, 20)), random.integers(1, 6, 2)
         names, samples = tuple("abc"[:levels]), heads * levels * points

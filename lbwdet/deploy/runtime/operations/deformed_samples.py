@@ -128,7 +128,7 @@ class DeformedSamples(Operation):
         return {"ratio": float(context.ratio(self.input, self.output))}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         kernel, padding, dilation, stride, x = random_cases.window(random)
         groups, parts = (int(count) for count in random.choice([1, 1, 2, 3, 4], 2))
         x = np.repeat(x[..., :2], groups * parts * int(random.integers(1, 5)), -1)

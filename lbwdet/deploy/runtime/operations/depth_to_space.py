@@ -52,7 +52,7 @@ class DepthToSpace(Operation):
         return np.ascontiguousarray(rows.reshape(n, height * factor, width * factor, depth))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         factor = int(random.integers(1, 4))
         x = random_cases.feature_map(random, max_channels=12)
         x = np.repeat(x, factor**2, axis=-1) ^ np.arange(factor**2 * x.shape[-1]).astype(np.uint8)

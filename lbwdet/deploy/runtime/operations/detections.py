@@ -113,7 +113,7 @@ class Detections(Operation):
         return taps(pixels, self.mask_factor, source, target, original, self.mask_aligned)
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         rows = random_cases.candidates(random, int(random.integers(0, 20)))
         if random.random() < 0.4:
             return Example(cls("x", 3), {"x": rows})
@@ -147,7 +147,7 @@ def _cropped(masks: Array, boxes: Array, size: tuple[int, int]) -> Array:
     return np.where(inside[1][:, :, None] & inside[0][:, None], masks, np.float32(0))
 
 
-def _smooth(random: np.random.Generator, count: int, height: int, width: int) -> Array:
+def _smooth(random: "np.random.Generator", count: int, height: int, width: int) -> Array:
     """Probabilities [n, h, w, 1]; some are all or nothing."""
     noise = random.uniform(0, 1, (count, height, width, 1))
     return np.where(random.random((count, 1, 1, 1)) < 0.2, np.rint(noise), noise).astype(np.float32)

@@ -69,7 +69,7 @@ class DistinctPixels(Operation):
         return found
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         levels, channels = int(random.integers(1, 4)), int(random.integers(1, 4))
         values: dict[str, Array] = {}
         for level in range(levels):

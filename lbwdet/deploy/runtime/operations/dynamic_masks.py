@@ -108,7 +108,7 @@ class DynamicMasks(Operation):
         ]
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         count = int(random.integers(0, 9))
         height, width, features = (int(side) for side in random.integers(1, 20, 3))
         layers = tuple(int(side) for side in random.integers(1, 5, random.integers(0, 3)))

@@ -61,7 +61,7 @@ class Embedding(Operation):
 
     def reals(self, layer: LayerNumbers) -> Array:
         """float32 [pixels, channels]."""
-        factors = layer.factors.reshape(len(layer.factors), -1).astype(np.float64)
+        factors = layer.plain_factors.reshape(len(layer.factors), -1).astype(np.float64)
         gain, bias = (x.astype(np.float64)[:, None] for x in (layer.gain, layer.bias))
         terms = factors * layer.scale[:, None] * gain + bias
         if self.in_two:
@@ -78,7 +78,7 @@ class Embedding(Operation):
         return rounded((reals / np.float64(quantization.scale)).astype(np.float32), quantization)
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         height, width, channels = (int(count) for count in random.integers(1, 9, 3))
         in_two = bool(random.integers(2))
         weight = random_cases.weight(random, (height * width * (1 + in_two), channels, 1, 1))

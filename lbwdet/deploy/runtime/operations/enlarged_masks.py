@@ -38,7 +38,7 @@ class EnlargedMasks(Operation):
         return sigmoid(aligned(run.values[self.input][..., 0], self.factor))[..., None]
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         count, height, width = (int(number) for number in random.integers(1, 12, 3))
         logits = random.normal(0, 3, (count, height, width, 1)).astype(np.float32)
         return Example(cls("x", "y", int(random.choice([1, 2, 4, 5]))), {"x": logits})

@@ -44,7 +44,7 @@ class GlobalAveragePool(Operation):
         return {"ratio": float(context.ratio(self.input, self.output))}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random)
         quantizations = {
             "x": random_cases.quantization_of(random, x),

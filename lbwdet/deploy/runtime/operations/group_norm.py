@@ -96,7 +96,7 @@ class GroupNorm(Operation):
         return np.float64(np.float32(self.epsilon / context.scale(self.input) ** 2))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x, relu = random_cases.feature_map(random, max_channels=10), bool(random.integers(2))
         groups = int(random.integers(1, 5))
         x = np.repeat(x, groups, -1)

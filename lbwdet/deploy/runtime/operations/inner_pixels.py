@@ -32,7 +32,7 @@ class InnerPixels(Operation):
         return np.where(inner, x, x.dtype.type(run.zero_point(self.input)))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random)
         quantization = random_cases.quantization_of(random, x)
         operation = cls("x", "y", float(random.choice([0.01, 0.07, 0.21])))

@@ -56,7 +56,7 @@ class L2Norm(Operation):
         return float(self.eps / np.float64(context.scale(self.input)))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random)
         weight = tuple(random.normal(0, 20, (x.shape[-1],)).tolist())
         quantizations = {

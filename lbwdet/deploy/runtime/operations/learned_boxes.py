@@ -43,7 +43,7 @@ class LearnedBoxes(Operation):
         return np.array(self.boxes, np.float32)
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         places = random.uniform(-0.2, 1.2, (int(random.integers(1, 20)), 4)).tolist()
         operation = cls("y", tuple((x, y, w, h) for x, y, w, h in places))
         height, width = (int(side) for side in random.integers(1, 90, 2))

@@ -47,7 +47,7 @@ class LineBuckets(Operation):
         return np.concatenate(parts, 1)[:, None, None]
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         n, length, count = (int(random.integers(1, most)) for most in (6, 8, 3))
         values = {
             name: random.normal(0, 1, (n, *sides, count)).astype(np.float32)

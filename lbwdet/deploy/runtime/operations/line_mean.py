@@ -58,7 +58,7 @@ class LineMean(Operation):
         return {"ratio": float(context.ratio(self.input, self.output))}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random, max_side=9)
         logits = random.normal(0, 2, (*x.shape[:3], 1)).astype(np.float32)
         quantizations = {

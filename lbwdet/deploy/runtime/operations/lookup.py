@@ -81,7 +81,7 @@ class Lookup(Operation):
         return rounded(np.asarray(result / target.scale), target)
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         name = str(random.choice(list(FUNCTIONS)))
         parameters = tuple(sorted(random.uniform(-2, 2, len(FUNCTIONS[name].parameters)).tolist()))
         x = random_cases.feature_map(random)

@@ -54,7 +54,7 @@ class Masks(Operation):
         return np.float32(1 / context.scale(self.output))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         rows = random_cases.candidates(random, int(random.integers(0, 9)))
         channels = 3 if random.random() < 0.7 else 1
         sides = (int(side) for side in random.integers(1, 9, 2))

@@ -93,7 +93,7 @@ class MatrixSuppress(Operation):
         return np.asarray(exp(powers).astype(np.float32))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         rows = random_cases.candidates(random, int(random.integers(0, 60)))
         rows[:, 6] = random.integers(0, 12, len(rows))
         height, width = (int(side) for side in random.integers(1, 20, 2))

@@ -45,7 +45,7 @@ class Maximum(Operation):
         return {"ratios": context.ratios((self.first, self.second), self.output)}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         first = random_cases.feature_map(random)
         values = {"a": first, "b": random_cases.codes(random, first.shape)}
         quantizations = {

@@ -38,7 +38,7 @@ class Mean(Operation):
         return np.asarray(total / np.float32(len(self.inputs)))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         shape = random_cases.feature_map(random, max_side=9).shape
         names = tuple(f"x{index}" for index in range(int(random.integers(2, 5))))
         maps = {name: random.normal(0, 2, shape).astype(np.float32) for name in names}

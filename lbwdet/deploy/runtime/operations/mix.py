@@ -74,7 +74,7 @@ class Mix(Operation):
         return {"factors": np.array(self.factors, np.float32).reshape(-1)}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         size, names = random.integers(1, 9, 2), ("a", "b", "c")[: int(random.integers(1, 4))]
         values = {
             name: random.normal(0, 2, (1, *size, int(random.integers(1, 7)))).astype(np.float32)

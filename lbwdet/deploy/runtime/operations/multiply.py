@@ -53,7 +53,7 @@ class Multiply(Operation):
         return float(np.float32(scales / context.scale(self.output)))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random)
         n, height, width, channels = x.shape
         sides = (1, 1) if random.integers(2) else (height, width)

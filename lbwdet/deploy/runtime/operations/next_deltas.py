@@ -44,7 +44,7 @@ class NextDeltas(Operation):
         return np.concatenate([shift, stretch + second[..., 2:]], -1)
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         shape = (1, *random.integers(1, 12, 2), 4)
         maps = {name: random.normal(0, 2, shape).astype(np.float32) for name in ("a", "b")}
         if random.random() < 0.3:

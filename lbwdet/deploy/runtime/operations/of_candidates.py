@@ -38,7 +38,7 @@ class OfCandidates(Operation):
         return np.ascontiguousarray(known[number])
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         rows = random_cases.candidates(random, int(random.integers(0, 9)))
         x = random_cases.codes(random, (10, 1, 1, int(random.integers(1, 20))))
         rows[:, 6] = random.integers(0, len(x), len(rows))

@@ -61,7 +61,7 @@ class Pad(Operation):
         return int(rounded(np.array(self.value) / quantization.scale, quantization))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random)
         quantization = random_cases.quantization_of(random, x)
         reflect = bool(random.integers(2))

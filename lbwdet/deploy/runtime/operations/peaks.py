@@ -47,7 +47,7 @@ class Peaks(Operation):
         return np.asarray(np.maximum.reduce(parts))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         shape = random_cases.feature_map(random).shape
         # Whole halves, so that ties occur.
         logits = (np.rint(random.normal(0, 3, shape)) / 2).astype(np.float32)

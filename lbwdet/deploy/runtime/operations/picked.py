@@ -68,7 +68,7 @@ class Picked(Operation):
         return np.stack(places, -1).reshape(-1, 3).repeat(self.anchors, 0)
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         levels, anchors, channels = (int(count) for count in random.integers(1, 4, 3))
         values: dict[str, Array] = {}
         for level in range(levels):

@@ -112,7 +112,7 @@ class PlaceAttention(Operation):
         return across, down
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         heads, step, n = (int(random.integers(1, most)) for most in (4, 4, 4))
         channels, depth = (heads * int(count) for count in random.integers(1, 9, 2))
         height, rows, columns = width, *_ = random.integers(1, 7, 3).tolist()

@@ -70,7 +70,7 @@ class PointBoxes(Operation):
         return mean - half, mean + half
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         count = int(random.integers(2, 26))
         shape = (1, *random.integers(1, 9, 2).tolist(), 2 * count)
         values = {"x": random.normal(0, 3, shape).astype(np.float32)}

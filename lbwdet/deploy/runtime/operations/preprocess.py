@@ -154,7 +154,7 @@ class Preprocess(Operation):
         return {"table": self.table(quantization), "fill": self.fill(quantization)}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         height, width, long, short = (int(side) for side in random.integers(1, 80, 4))
         operation = cls(
             "y",

@@ -50,7 +50,7 @@ class ProposalBoxes(Operation):
         return np.where(inner, deltas + start, OUTSIDE)
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         shape = (int(random.integers(1, 3)), *random.integers(1, 30, 2), 4)
         deltas = random.normal(0, 2, shape).astype(np.float32)
         side, margin = (float(random.choice(each)) for each in ([0.05, 0.4], [0.01, 0.07]))

@@ -61,7 +61,7 @@ class PSRoIAlign(Operation):
         return {"scale": 1 / self.stride}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         height, width, size, outputs = (
             int(n) for n in random.integers((4, 4, 1, 1), (20, 20, 5, 9))
         )

@@ -42,7 +42,7 @@ class Quantize(Operation):
         return np.asarray((1 / context.steps(self.output)).astype(np.float32))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         shape = random_cases.feature_map(random).shape
         x = random.normal(0, 2, shape).astype(np.float32)
         if random.random() < 0.3:

@@ -91,7 +91,7 @@ class QueryCandidates(Operation):
         return found[: self.max_boxes]
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         classes, sides = int(random.integers(1, 6)), random.integers(1, 8, 2).tolist()
         kind: Literal["softmax", "sigmoid"] = "softmax" if random.integers(2) else "sigmoid"
         columns = classes + (kind == "softmax")

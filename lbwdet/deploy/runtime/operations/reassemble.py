@@ -94,7 +94,7 @@ class Reassemble(Operation):
         return {"ratio": float(context.ratio(self.input, self.output))}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         groups, factor = (int(count) for count in random.integers(1, 4, 2))
         kernel = int(random.choice([1, 3, 5]))
         x = random_cases.feature_map(random, max_side=9)[..., :1]

@@ -61,7 +61,7 @@ class Refine(Operation):
         return dict(self.coder.constants())
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         count = int(random.integers(0, 90))
         classes = int(random.integers(1, 6))
         values = {

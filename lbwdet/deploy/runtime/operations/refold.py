@@ -52,7 +52,7 @@ class Refold(Operation):
         return np.concatenate(found, -1)
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         n, height, width = (int(count) for count in random.integers(1, 9, 3))
         parts = tuple(int(count) for count in random.integers(1, 6, int(random.integers(1, 4))))
         less = (int(random.integers(1, side + 1)) for side in (height, width))

@@ -100,7 +100,7 @@ class RegionCandidates(Operation):
         return dict(self.coder.constants())
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         count, classes = int(random.integers(0, 20)), int(random.integers(1, 6))
         agnostic, kind = bool(random.integers(2)), int(random.choice([0, 0, 1, 2]))
         number = 4 * (1 if agnostic else classes)

@@ -72,7 +72,7 @@ class RegionProduct(Operation):
         return float(np.float32(scales / context.scale(self.output)))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random, max_side=6, count=int(random.integers(1, 5)))
         channels, first = int(random.integers(1, 30)), int(random.integers(0, 3))
         count = first + x.shape[-1] * channels + int(random.integers(0, 3))

@@ -24,7 +24,7 @@ class Regions(Operation):
         return np.ascontiguousarray(run.values[self.input][:, :4])
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         return Example(
             cls("x", "y"), {"x": random_cases.candidates(random, int(random.integers(0, 20)))}
         )

@@ -36,7 +36,7 @@ class Rescale(Operation):
         return rows
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         height, width = (int(side) for side in random.integers(1, 300, 2))
         rows = random_cases.candidates(random, int(random.integers(0, 20)))
         image = np.zeros((height, width, 3), np.uint8)

@@ -40,7 +40,7 @@ class Rescore(Operation):
         return rows
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         rows = random_cases.candidates(random, int(random.integers(0, 20)))
         factors = random.normal(0, 1, (len(rows), 1, 1, 3)).astype(np.float32)
         return Example(cls("x", "factors", "y"), {"x": rows, "factors": factors})

@@ -111,7 +111,7 @@ class Resize(Operation):
         return first, np.minimum(first + 1, source - 1), weight
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random)
         quantization = random_cases.quantization_of(random, x)
         values, quantizations = {"x": x}, {"x": quantization, "y": quantization}

@@ -87,7 +87,7 @@ class RoIAlign(Operation):
         return np.asarray((scales / context.scale(self.output)).astype(np.float32))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         levels, channels = int(random.integers(1, 5)), int(random.integers(1, 150))
         height, width = (int(side) for side in random.integers(16, 100, 2))
         strides = tuple(4 << level for level in range(levels))

@@ -75,7 +75,7 @@ class SampledBoxes(Operation):
         return dict(self.coder.constants())
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         height, width = random.integers(1, 12, 2).tolist()
         offsets = random.normal(0, 2, (1, height, width, 8))
         if random.random() < 0.3:

@@ -84,7 +84,7 @@ class SelectedMasks(Operation):
         return {"scales": np.array([context.scale(name) for name in maps], np.float32)}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         grids = tuple(int(side) for side in random.integers(1, 5, random.integers(1, 4)))
         apart = bool(random.integers(2))
         values: dict[str, Array] = {}

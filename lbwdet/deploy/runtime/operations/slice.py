@@ -49,7 +49,7 @@ class Slice(Operation):
         )
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random)
         height, width, channels = x.shape[1:]
         start = (int(random.integers(height)), int(random.integers(width)))

@@ -73,7 +73,7 @@ class SoftSuppress(Operation):
         return np.where(overlap >= np.float32(self.iou_threshold), less, np.float32(1))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         operation = cls(
             "x",
             "y",

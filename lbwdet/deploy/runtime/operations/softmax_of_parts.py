@@ -53,7 +53,7 @@ class SoftmaxOfParts(Operation):
         return float(np.float32(1 / context.scale(self.output)))
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         groups, parts, rest = (int(number) for number in random.integers(1, 5, 3))
         sides = random_cases.feature_map(random, max_side=3).shape[:3]
         x = random.normal(0, 3, (*sides, groups * parts * rest)).astype(np.float32)

@@ -57,7 +57,7 @@ class SoftmaxPool(Operation):
         return {"ratio": float(context.ratio(self.input, self.output))}
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random)
         logits = random.normal(0, 3, (*x.shape[:3], 1)).astype(np.float32)
         quantizations = {

@@ -36,7 +36,7 @@ class SpaceToDepth(Operation):
         return blocks.transpose(0, 1, 3, 5, 2, 4).reshape(n, h, w, channels * f * f)
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         factor = int(random.integers(1, 4))
         x = random_cases.feature_map(random, max_channels=12)
         x = np.pad(x, ((0, 0), (0, factor - 1), (0, factor - 1), (0, 0)))

@@ -50,7 +50,7 @@ class Suppress(Operation):
         return rows[kept[: self.max_boxes]]
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         rows = random_cases.candidates(random, int(random.integers(0, 200)))
         operation = cls(
             "x",

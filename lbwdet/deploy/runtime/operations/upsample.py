@@ -48,7 +48,7 @@ class Upsample(Operation):
         return upsample(x, x.shape[1] * self.factor[0], x.shape[2] * self.factor[1])
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         x = random_cases.feature_map(random)
         quantization = random_cases.quantization_of(random, x)
         values, quantizations = {"x": x}, {"x": quantization, "y": quantization}

@@ -59,7 +59,7 @@ class Vote(Operation):
         return rows
 
     @classmethod
-    def example(cls, random: np.random.Generator) -> Example:
+    def example(cls, random: "np.random.Generator") -> Example:
         voters = random_cases.candidates(random, int(random.integers(1, 100)))
         voters[:, 4] = np.abs(voters[:, 4]) + np.float32(0.01)
         kept = voters[: int(random.integers(0, len(voters) + 1))].copy()
