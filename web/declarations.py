@@ -13,12 +13,13 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from lbwdet.deploy.runtime.artifact import FORMAT_VERSION, WeightEntry
+from lbwdet.deploy.runtime.artifact import FORMAT_VERSION
 from lbwdet.deploy.runtime.declaration import Kind, Layer, Length, Range, Reads, Writes, markers
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations import every_operation
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.validate import MAX_WEIGHTS
+from lbwdet.deploy.runtime.weight_entry import WeightEntry
 from lbwdet.deploy.runtime.weights import TWO_TERM
 from lbwdet.limits import MAX_PIXELS
 

@@ -14,6 +14,6 @@ def test_a_row_for_each_detector():
     lines = text.splitlines()
     cells = [cell.strip() for cell in lines[2].split("|")[1:-1]]
     assert cells[:5] == ["nano", "865 kB", "41 ms", "41 ms", "82 ms (80-95)"]
-    assert cells[5:] == ["76 ms", "41 ms", "900 kB", "6.00 MB", "7.90 MB (1.14x)"]
+    assert cells[5:] == ["76 ms", "41 ms", "900 kB", "6 MB", "7.9 MB (1.14x)"]
     assert "2 threads, avx2; Python 3.11 itself, 12 ms" in lines[-1]
     assert "0.00 CPUs busy before and 0.01 after. Some CPU; commit 000000000000." in lines[-1]

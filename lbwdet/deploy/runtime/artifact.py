@@ -5,18 +5,19 @@ import math
 import os
 import zlib
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime import codes
 from lbwdet.deploy.runtime.container import Container, parse_json, read_container
-from lbwdet.deploy.runtime.declaration import Range, check_ranges
+from lbwdet.deploy.runtime.declaration import check_ranges
 from lbwdet.deploy.runtime.fields import from_json
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.shapes import Value
 from lbwdet.deploy.runtime.validate import MAX_WEIGHTS, check_artifact
+from lbwdet.deploy.runtime.weight_entry import WeightEntry
 from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.errors import ArtifactError, shown
 
@@ -49,28 +50,6 @@ class Artifact:
             ArtifactError: see :func:`lbwdet.deploy.runtime.validate.check_artifact`.
         """
         return check_artifact(self.program, self.weights, self.classes)
-
-
-@dataclass(frozen=True)
-class WeightEntry:
-    """What the document says of one layer's weight; the arrays say the rest.
-
-    Attributes:
-        shape: of the codes, [o, i, kh, kw].
-        code, bit_width, num_magnitudes: see ``StoredWeight``.
-        encoding: of the codes, see :mod:`lbwdet.deploy.runtime.codes`.
-    """
-
-    shape: Annotated[tuple[int, int, int, int], Range(1, MAX_WEIGHTS)]
-    code: str
-    bit_width: Annotated[int, Range(1, 8)]
-    num_magnitudes: Annotated[int, Range(0, 127)]
-    encoding: codes.Encoding
-
-    @property
-    def scale_array(self) -> str:
-        """Name and kind of the scale: an exponent, or a float where it is no power of two."""
-        return "scale" if self.code == "uniform" or self.bit_width == 1 else "scale_exponent"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ They are taken apart into what today's programs are made of; the results are the
 from dataclasses import dataclass
 from typing import Any
 
-from lbwdet.deploy.runtime.artifact import WeightEntry
 from lbwdet.deploy.runtime.coders import DeltaCoder, Four
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.candidates import Candidates
@@ -23,6 +22,7 @@ from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.deploy.runtime.operations.suppress import Suppress
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.weight_entry import WeightEntry
 
 Pair = tuple[int, int]
 Three = tuple[float, float, float]

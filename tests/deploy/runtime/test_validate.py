@@ -6,7 +6,6 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from lbwdet.deploy.runtime.artifact import WeightEntry
 from lbwdet.deploy.runtime.coders import DistanceCoder
 from lbwdet.deploy.runtime.declaration import Kind, Range, markers
 from lbwdet.deploy.runtime.operations.conv import Conv
@@ -15,6 +14,7 @@ from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.shapes import Map, Rows, Side
 from lbwdet.deploy.runtime.validate import check_artifact, check_operations, check_weight
+from lbwdet.deploy.runtime.weight_entry import WeightEntry
 from lbwdet.deploy.testing import random_weight, tiny_artifact, tiny_rfcn_artifact
 from lbwdet.errors import ArtifactError
 
