@@ -89,6 +89,11 @@ def lower(
         head.add_to(program, maps)
     steps = quantize_predictions(program.operations)
     operations = Program(_of_every_image(steps, program.weights), {})
+    if boxes_only and operations.has_masks:
+        raise ConfigError(
+            f"boxes of {type(detector).__name__} are those around its masks: it cannot be lowered "
+            "with --boxes-only"
+        )
     return Lowered(
         operations, program.weights, program.activations, program.floats, maps, kind.classes
     )

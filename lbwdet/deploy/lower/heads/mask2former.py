@@ -101,7 +101,7 @@ def _decoded(head: Any, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         levels, head.decoder_input_projs, head.level_embed.weight, strict=False
     ):
         keys.append(as_tokens(layer(x)) + level)
-        of_keys.append(_places(head.decoder_positional_encoding, x))
+        of_keys.append(places_of(head.decoder_positional_encoding, x))
     found, of_queries = (
         as_tokens(embedding(each.weight, features, 1, len(each.weight)))
         for each in (head.query_feat, head.query_embed)
@@ -140,7 +140,7 @@ def _pixels(decoder: Any, maps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]
     return decoder.mask_feature(found[-1]), found[: decoder.num_outs]
 
 
-def _places(encoding: Any, like: Tensor) -> Tensor:
+def places_of(encoding: Any, like: Tensor) -> Tensor:
     """Where pixels are; of a frame, where it is in a video of one, too."""
     places = as_tokens(sine_encoding_of(encoding, like))
     if not isinstance(encoding, SinePositionalEncoding3D):

@@ -72,7 +72,7 @@ def build(tiny: Any, detector: str, head: dict[str, Any], **model: Any) -> Any:
     config = tiny_config(
         "unused", "unused", model="retinanet_r50_fpn", quant=dict(weight=dict(bit_width=5))
     )
-    for name in ("bbox_head", "neck", "train_cfg"):
+    for name in ("bbox_head", "neck", "train_cfg", "test_cfg"):
         config.model.pop(name)
     config.model.detector = detector
     config.model.backbone.out_indices = (0, 1, 2, 3)
