@@ -22,9 +22,7 @@ FRAMES = "LBWMask2FormerFrames"
 class Mask2FormerFrames(Mask2FormerVideo):
     """A ``Mask2FormerVideo`` for images: each is a video of one frame."""
 
-    def predict(
-        self, inputs: Tensor, data_samples: SampleList, rescale: bool = True
-    ) -> SampleList:
+    def predict(self, inputs: Tensor, data_samples: SampleList, rescale: bool = True) -> SampleList:
         for image, sample in zip(inputs, data_samples, strict=True):
             video = TrackDataSample(video_data_samples=[sample])
             (found,) = self.track_head.predict(self.backbone(image[None]), video, rescale)

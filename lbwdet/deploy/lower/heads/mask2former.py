@@ -1,6 +1,5 @@
 """Mask2Former: queries that look for their objects where their masks have been so far."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,9 +63,7 @@ class Mask2FormerFrames(QueryMaskHead):
         check_type("track_head", head, Mask2FormerTrackHead, *own)
         _check_layers("track_head", head, SinePositionalEncoding3D)
         stride, classes = int(head.pixel_decoder.strides[0]), int(head.num_classes)
-        self.read(
-            model.data_preprocessor, classes, classes, MOST_OF_FRAME, stride, scored=False
-        )
+        self.read(model.data_preprocessor, classes, classes, MOST_OF_FRAME, stride, scored=False)
 
     @staticmethod
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
@@ -145,10 +142,9 @@ def places_of(encoding: Any, like: Tensor) -> Tensor:
     places = as_tokens(sine_encoding_of(encoding, like))
     if not isinstance(encoding, SinePositionalEncoding3D):
         return places
-    channels = 2 * encoding.num_feats
-    time = (1 + encoding.offset) / (1 + encoding.eps) * encoding.scale if encoding.normalize else 1.0
-    angles = [
-        time / encoding.temperature ** (2 * (channel // 2) / channels) for channel in range(channels)
-    ]
-    waves = [(math.cos if k % 2 else math.sin)(angle) for k, angle in enumerate(angles)]
-    return places + torch.tensor(waves)
+    channel, count = torch.arange(2 * encoding.num_feats), 2 * encoding.num_feats
+    time = 1.0
+    if encoding.normalize:
+        time = (1 + encoding.offset) / (1 + encoding.eps) * encoding.scale
+    angle = time / encoding.temperature ** (channel // 2 * 2 / count)
+    return places + torch.where(channel % 2 == 1, angle.cos(), angle.sin())

@@ -305,8 +305,7 @@ class Attention(Operation):
             operation = dataclasses.replace(operation, seen=seen)
             # Some queries see nothing, which is as if they saw everything.
             level = random.choice([-9, 0, 0, 9], math.prod(sides[0]))
-            numbers = random.normal(level, 1, (1, *sides[1], len(level)))
-            values[seen] = numbers.astype(np.float32)
+            values[seen] = random.normal(level, 1, (1, *sides[1], len(level))).astype(np.float32)
         if window:
             offsets = heads * (2 * window - 1) ** 2 if random.integers(2) else 0
             key, value = (tuple(random.normal(0, 1, count).tolist()) for count in channels)

@@ -123,10 +123,11 @@ class Detections(Operation):
                     scores[index] *= mean_probability(values[inside])
                 found.append(runs_of(inside, (0, 0), size))
             return boxes, scores, labels, tuple(found)
-        return boxes, scores, labels, tuple(
+        found = [
             runs_of(*paste(mask, box, self.mask_threshold, size), size)
-            for mask, box in zip(masks, rows[:, :4], strict=True)
-        )
+            for mask, box in zip(masks, boxes, strict=True)
+        ]
+        return boxes, scores, labels, tuple(found)
 
     def _taps(self, run: Run, axis: int, pixels: int) -> Taps:
         """How a mask's height or width becomes that of the image."""
@@ -161,9 +162,7 @@ class Detections(Operation):
             scored_masks=bool(random.integers(2)),
         )
         if random.random() < 0.2:
-            operation = replace(
-                operation, mask_extent="bounds", mask_factor=0, mask_aligned=False
-            )
+            operation = replace(operation, mask_extent="bounds", mask_factor=0, mask_aligned=False)
         resized = (int(random.integers(1, 60)), int(random.integers(1, 60)))
         return Example(operation, {"x": rows, "m": masks}, image=image, resized=resized)
 

@@ -61,9 +61,7 @@ def maskformer(things: int = 2, stuff: int = 0, **pixel_decoder: Any) -> dict[st
         settings(things, stuff),
         type="MaskFormerHead",
         enforce_decoder_input_project=True,
-        pixel_decoder=dict(
-            pixel_decoder or with_encoder, norm_cfg=dict(type="GN", num_groups=4)
-        ),
+        pixel_decoder=dict(pixel_decoder or with_encoder, norm_cfg=dict(type="GN", num_groups=4)),
     )
 
 

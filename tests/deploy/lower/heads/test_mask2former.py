@@ -100,5 +100,5 @@ def test_what_is_refused(tiny):
         lower(model, tiny.pipeline)
     encoder = model.panoptic_head.pixel_decoder.encoder
     encoder.__class__ = type("OwnEncoder", (type(encoder),), {})
-    with pytest.raises(ConfigError, match="pixel_decoder.encoder: OwnEncoder cannot be lowered"):
+    with pytest.raises(ConfigError, match="encoder: OwnEncoder cannot be lowered"):
         lower(model, tiny.pipeline)
