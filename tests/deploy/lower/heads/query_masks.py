@@ -74,7 +74,8 @@ def build(tiny: Any, detector: str, head: dict[str, Any], **model: Any) -> Any:
         config.model.pop(name)
     config.model.detector = detector
     config.model.backbone.out_indices = (0, 1, 2, 3)
-    config.model.update(model)
+    for name, given in model.items():  # update() would merge them with what is there
+        config.model[name] = given
     if "track_head" not in model:
         config.model.panoptic_head = head
         config.model.panoptic_fusion_head = dict(

@@ -51,3 +51,25 @@ def test_another_pixel_decoder_is_refused(tiny, detector):
     pixels.__class__ = type("OwnDecoder", (type(pixels),), {})
     with pytest.raises(ConfigError, match="OwnDecoder cannot be lowered; supported are PixelDec"):
         lower(model, tiny.pipeline)
+
+
+def test_swin_of_images_of_any_size(whole, tiny):
+    """Of 4 pixels are patches, which then merge twice: maps may end inside of one."""
+    model = build(
+        tiny,
+        "MaskFormer",
+        maskformer(type="PixelDecoder"),
+        test_cfg=SETTINGS,
+        backbone=dict(
+            type="SwinTransformer",
+            embed_dims=8,
+            depths=(1, 1, 1, 1),
+            num_heads=(1, 2, 2, 2),
+            window_size=3,
+        ),
+    )
+    model.data_preprocessor.pad_size_divisor = 1
+    lowered = lower(model, tiny.pipeline)
+    detector, _ = detector_in(model)
+    whole.check(detector, tiny.pipeline, lowered, tiny.image[:-3, :-2], best_first=False)
+    whole.check_engines(lowered, tiny.image)
