@@ -105,12 +105,26 @@ def projected(module: Any, maps: Sequence[Tensor]) -> list[Tensor]:
 
 def encoded(model: Any, maps: Sequence[Tensor]) -> list[Tensor]:
     """What the encoder of a ``DeformableDETR`` makes of its maps: as many, of the same sizes."""
+    return through_encoder(model.encoder, model.positional_encoding, model.level_embed, maps)
+
+
+def through_encoder(
+    encoder: Any, encoding: Any, levels: Sequence[Tensor], maps: Sequence[Tensor]
+) -> list[Tensor]:
+    """The maps after the layers of a ``DeformableDetrTransformerEncoder``.
+
+    Args:
+        encoder: the module.
+        encoding: a ``SinePositionalEncoding``.
+        levels: what is added to the places of each map, [channels].
+        maps: [n, channels, h, w].
+    """
     maps = list(maps)
     places = [
-        as_tokens(sine_encoding_of(model.positional_encoding, x)) + model.level_embed[level]
-        for level, x in enumerate(maps)
+        as_tokens(sine_encoding_of(encoding, x)) + level
+        for x, level in zip(maps, levels, strict=True)
     ]
-    for layer in model.encoder.layers:
+    for layer in encoder.layers:
         values = projected(layer.self_attn, maps)
         made = []
         for x, place in zip(maps, places, strict=True):

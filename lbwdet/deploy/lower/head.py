@@ -57,6 +57,7 @@ class RegionHead(Head):
         """From features [n, c, h, w] of n boxes to what their candidates are made from."""
 
 
+PARTS = ("roi_head", "bbox_head", "mask_head", "panoptic_head", "track_head")
 HEADS: dict[str, type[Head]] = {}
 H = TypeVar("H", bound=type[Head])
 
@@ -65,8 +66,8 @@ def head(name: str, detectors: Sequence[str]) -> Callable[[H], H]:
     """Registers a :class:`Head`.
 
     Args:
-        name: of the module ``roi_head``, or ``bbox_head`` where there is none, or ``mask_head``
-            without either, as it is registered in MMDetection.
+        name: of the module, the first that a detector has of ``PARTS``, as it is registered in
+            MMDetection.
         detectors: names of the detectors whose head it may be.
     """
 
@@ -85,7 +86,7 @@ def head_of(model: Any) -> type[Head]:
     Raises:
         ConfigError: there is none.
     """
-    parts = (getattr(model, part, None) for part in ("roi_head", "bbox_head", "mask_head"))
+    parts = (getattr(model, part, None) for part in PARTS)
     module = next((part for part in parts if part is not None), None)
     supported = f"heads that can be are {', '.join(sorted(HEADS))}"
     for kind in type(module).__mro__:

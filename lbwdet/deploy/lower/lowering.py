@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from lbwdet.deploy.lower.building import Building
+from lbwdet.deploy.lower.corners import whole_patches
 from lbwdet.deploy.lower.fusions import FUSIONS, Fusion
 from lbwdet.deploy.lower.head import Head, head_of
 from lbwdet.deploy.lower.heads import HEADS  # noqa: F401  (registers them)
@@ -84,11 +85,17 @@ def lower(
         preprocess = read_preprocess(pipeline, preprocessor)
         program = Building(detector, fusions)
         program.add(preprocess)
-        image = torch.zeros(1, 3, *_trace_size(preprocess))
-        maps = program.trace(kind.dense, image, preprocess.output)
+        sides, size = preprocess.infer(Shapes({}, {})).size, _trace_size(preprocess)
+        with whole_patches(sides, size):
+            maps = program.trace(kind.dense, torch.zeros(1, 3, *size), preprocess.output)
         head.add_to(program, maps)
     steps = quantize_predictions(program.operations)
     operations = Program(_of_every_image(steps, program.weights), {})
+    if boxes_only and operations.has_masks:
+        raise ConfigError(
+            f"boxes of {type(detector).__name__} are those around its masks: it cannot be lowered "
+            "with --boxes-only"
+        )
     return Lowered(
         operations, program.weights, program.activations, program.floats, maps, kind.classes
     )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from mmdet.models import DETRHead, SinePositionalEncoding
+from torch import Tensor
 
 from lbwdet.deploy.lower.building import Building
 from lbwdet.deploy.lower.head import Head
@@ -61,12 +62,7 @@ def read_queries(model: Any) -> QueryCandidates:
     Raises:
         ConfigError: images are padded in a batch, so that attention has masks.
     """
-    divisor = model.data_preprocessor.pad_size_divisor
-    if divisor != 1:
-        raise ConfigError(
-            f"data_preprocessor.pad_size_divisor={divisor} cannot be lowered: attention would "
-            "need to know which pixels were added; give 1"
-        )
+    check_unpadded(model.data_preprocessor)
     queries, config = int(model.num_queries), TestConfig("test_cfg", model.bbox_head.test_cfg)
     return QueryCandidates(
         scores="",
@@ -76,3 +72,33 @@ def read_queries(model: Any) -> QueryCandidates:
         max_boxes=int(config.number("max_per_img", queries)),
         activation="sigmoid" if model.bbox_head.loss_cls.use_sigmoid else "softmax",
     )
+
+
+def check_unpadded(preprocessor: Any) -> None:
+    """Raises ConfigError if images are padded in a batch, so that attention has masks."""
+    if (divisor := preprocessor.pad_size_divisor) != 1:
+        raise ConfigError(
+            f"data_preprocessor.pad_size_divisor={divisor} cannot be lowered: attention would "
+            "need to know which pixels were added; give 1"
+        )
+
+
+def decoded(decoder: Any, queries: Tensor, memory: Tensor, places: Tensor) -> Any:
+    """What the queries of a ``DetrTransformerDecoder`` have found.
+
+    Args:
+        decoder: the module.
+        queries: [1, q, channels].
+        memory, places: of pixels, [1, pixels, channels].
+    """
+    found = queries * 0.0  # what they begin with
+    for layer in decoder.layers:
+        found = layer(
+            found,
+            key=memory,
+            value=memory,
+            query_pos=queries,
+            key_pos=places,
+            key_padding_mask=None,
+        )
+    return decoder.post_norm(found)

@@ -18,6 +18,11 @@ def attention(operation: Attention, values: Values) -> str:
             f"{operation.output}: ONNX export knows no attention of which some pixels are kept; "
             "the .lbw file runs in the engine"
         )
+    if operation.seen is not None:
+        raise ConfigError(
+            f"{operation.output}: ONNX export knows no attention of which some keys are not seen; "
+            "the .lbw file runs in the engine"
+        )
     graph = values.graph
 
     def heads(name: str) -> str:

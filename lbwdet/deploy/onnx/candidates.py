@@ -20,6 +20,9 @@ def candidates(operation: Candidates, values: Values) -> str:
         count = graph("Shape", best)
         in_order, _ = graph.several("TopK", 2, best, count, axis=0, largest=0)
         found = graph("Gather", found, in_order)
+    if operation.things:
+        objects = graph("Less", rows.column(graph, found, 5), float(operation.things))
+        found = graph("Gather", found, rows.where(graph, objects))
     if operation.min_size < 0:
         return found
     start, end = graph.several("Split", 2, rows.boxes(graph, found), [2, 2], axis=1)

@@ -37,6 +37,7 @@ from lbwdet.studies.zoo.trial import WEIGHT, build, reason
 
 Array = NDArray[Any]
 
+MASK_PARTS = ("mask_head", "mask_embed")  # in the names of modules that find masks
 CHOICES = (BestPixels, DistinctPixels)
 LARGEST_ERROR = 0.5  # of maps; a part that is left out makes about 1
 LARGEST_REAL_ERROR = 1e-3  # without any rounding but that of float32
@@ -169,7 +170,7 @@ def _telling(report: Report) -> Iterator[None]:
 
 def _with_masks(model: Any, lowered: Lowered) -> bool | None:
     """Whether masks are part of the program; None of a detector without."""
-    if not any("mask_head" in name for name, _ in model.named_modules()):
+    if not any(part in name for name, _ in model.named_modules() for part in MASK_PARTS):
         return None
     kinds = {type(operation).__name__ for operation in lowered.program.operations}
     return any("mask" in kind.lower() for kind in kinds)

@@ -1,5 +1,6 @@
 """One small model lowered, and deployed, as the walk does it."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,17 @@ from mmdet.models import SSDHead
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.models.mot import QDTrack
 from mmdet.models.roi_heads.mask_heads import fcn_mask_head
+from torch import nn
 
+from lbwdet.deploy.runtime.operations.dynamic_masks import DynamicMasks
+from lbwdet.deploy.runtime.operations.picked import Picked
 from lbwdet.studies.zoo import deployment
-from lbwdet.studies.zoo.deployment import _masks_beside_the_image, try_deployment, try_lowering
+from lbwdet.studies.zoo.deployment import (
+    _masks_beside_the_image,
+    _with_masks,
+    try_deployment,
+    try_lowering,
+)
 from lbwdet.studies.zoo.shipped import load_deployed
 
 
@@ -118,3 +127,12 @@ def test_masks_of_boxes_beside_the_image_are_empty():
     assert found.shape == (1, 20, 30) and not found.any() and places == ()
     with pytest.raises(RuntimeError, match="bound"):
         fcn_mask_head._do_paste_mask(*given, skip_empty=True)
+
+
+@pytest.mark.parametrize("name", ["mask_head", "mask_embed"])
+def test_masks_are_expected_of_whatever_finds_them(name):
+    model = nn.ModuleDict({name: nn.Identity()})
+    without = SimpleNamespace(program=SimpleNamespace(operations=[Picked((), "", "")]))
+    masks = SimpleNamespace(program=SimpleNamespace(operations=[DynamicMasks("", "", "")]))
+    assert _with_masks(model, masks) is True and _with_masks(model, without) is False
+    assert _with_masks(nn.Identity(), without) is None

@@ -8,6 +8,8 @@
 namespace lbw {
 namespace {
 
+constexpr double kWhole = 16777216;  // 2**24
+
 float sum(const float* numbers, const Taps& taps) {
   float total = numbers[taps.index[0]] * taps.share[0];
   for (int tap = 1; tap < 4; ++tap) total += numbers[taps.index[tap]] * taps.share[tap];
@@ -32,8 +34,9 @@ Neighbours aligned_neighbours(int index, int source, int factor) {
 
 Taps Enlargement::taps(std::int64_t pixel) const {
   const auto of_mask = [&](int index) {
-    return aligned ? aligned_neighbours(index, mask, factor)
-                   : neighbours(std::max((index + 0.5) / factor - 0.5, 0.0), mask);
+    if (aligned) return aligned_neighbours(index, mask, factor);
+    if (factor == 0) return resized_neighbours(index, mask, source);
+    return neighbours(std::max((index + 0.5) / factor - 0.5, 0.0), mask);
   };
   const Neighbours outer = resized_neighbours(pixel, source, target);
   const Neighbours a = of_mask(outer.first), b = of_mask(outer.second);
@@ -44,13 +47,36 @@ Taps Enlargement::taps(std::int64_t pixel) const {
            static_cast<float>(share * b.share)}};
 }
 
+void Cover::add(int x, int y, float value) {
+  if (area_ == 0) left_ = x, top_ = y, bottom_ = y + 1;
+  right_ = x + 1;
+  top_ = std::min(top_, y), bottom_ = std::max(bottom_, y + 1);
+  column_[count_++] = static_cast<double>(value);
+  ++area_;
+}
+
+void Cover::end_column() {
+  sigmoid(column_, count_, loops_);
+  for (std::size_t i = 0; i < count_; ++i) steps_ += std::rint(column_[i] * kWhole);
+  count_ = 0;
+}
+
+Box Cover::box() const {
+  return {static_cast<float>(left_), static_cast<float>(top_), static_cast<float>(right_),
+          static_cast<float>(bottom_)};
+}
+
+float Cover::mean() const {
+  return area_ == 0 ? 0.0f : static_cast<float>(steps_ / (area_ * kWhole));
+}
+
 double spread_scratch(double mask_height, double height) {
   return scratch_bytes<float>(mask_height) + scratch_bytes<Taps>(height);
 }
 
 std::vector<std::uint32_t> spread(const float* mask, const Enlargement& rows,
                                   const Enlargement& columns, float threshold, int height,
-                                  int width, Scratch scratch) {
+                                  int width, Scratch scratch, Cover* cover) {
   auto* const line = scratch.take<float>(rows.mask);
   auto* const down = scratch.take<Taps>(height);
   for (int y = 0; y < height; ++y) down[y] = rows.taps(y);
@@ -60,8 +86,13 @@ std::vector<std::uint32_t> spread(const float* mask, const Enlargement& rows,
     for (int i = 0; i < rows.mask; ++i)
       line[i] = sum(mask + static_cast<std::ptrdiff_t>(i) * columns.mask, across);
     const std::int64_t column = static_cast<std::int64_t>(x) * height;
-    for (int y = 0; y < height; ++y)
-      runs.change(column + y, sum(line, down[y]) >= threshold);
+    for (int y = 0; y < height; ++y) {
+      const float value = sum(line, down[y]);
+      const bool inside = value >= threshold;
+      runs.change(column + y, inside);
+      if (inside && cover) cover->add(x, y, value);
+    }
+    if (cover) cover->end_column();
   }
   runs.end(static_cast<std::int64_t>(height) * width);
   return std::move(runs.lengths);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "../engine/scratch.h"
+#include "boxes.h"
 
 namespace lbw {
 
@@ -30,7 +31,8 @@ struct Taps {
 
 // How one axis of a mask becomes that of an image, in two steps.
 struct Enlargement {
-  int mask, factor;     // pixels of the mask, and by how much it is made larger at first
+  int mask, factor;     // pixels of the mask, and by how much it is made larger at first; 0: as
+                        // long as the source
   int source;           // pixels of these that count
   std::int64_t target;  // what they become
   bool aligned;
@@ -38,12 +40,32 @@ struct Enlargement {
   Taps taps(std::int64_t pixel) const;
 };
 
+// The pixels of a mask: what box is around them, and the mean of the sigmoids of their values.
+class Cover {
+ public:
+  // column: room for the values of one.
+  Cover(const Loops& loops, double* column) : loops_(loops), column_(column) {}
+
+  void add(int x, int y, float value);
+  void end_column();
+  Box box() const;    // zeros around nothing
+  float mean() const;  // 0 of nothing
+
+ private:
+  const Loops& loops_;
+  double* column_;
+  std::size_t count_ = 0;  // in the column
+  int left_ = 0, top_ = 0, right_ = 0, bottom_ = 0;
+  double area_ = 0, steps_ = 0;  // whole numbers; steps: 2**24 for a probability of 1
+};
+
 // Bytes that `spread` needs.
 double spread_scratch(double mask_height, double height);
 
 // The runs of an image's pixels outside and inside of a mask [rows.mask, columns.mask].
+// cover: gets the pixels inside, if it is not null.
 std::vector<std::uint32_t> spread(const float* mask, const Enlargement& rows,
                                   const Enlargement& columns, float threshold, int height,
-                                  int width, Scratch scratch);
+                                  int width, Scratch scratch, Cover* cover);
 
 }  // namespace lbw

@@ -8,13 +8,14 @@
 namespace lbw {
 namespace {
 
-constexpr float kOtherRegion = -100, kNotKept = -1e30f;
+constexpr float kOtherRegion = -100, kHidden = -1e30f;
 
-// Queries, keys, values, then the numbers of those that are kept, if there are any.
+// Queries, keys, values, then the numbers of those that are kept, or what is seen, if any.
 std::vector<int> read(const Fields& fields) {
   std::vector<int> inputs{fields.value("query", Kind::bytes), fields.value("key", Kind::bytes),
                           fields.value("value", Kind::bytes)};
-  if (fields.has("kept")) inputs.push_back(fields.value("kept", Kind::floats));
+  for (const char* name : {"kept", "seen"})
+    if (fields.has(name)) inputs.push_back(fields.value(name, Kind::floats));
   return inputs;
 }
 
@@ -43,12 +44,14 @@ class Attention : public Operation {
         window_(fields.integer("window")),
         shift_(fields.integer("shift")),
         across_(fields.flag("across")),
+        keeps_(fields.has("kept")),
+        looks_(fields.has("seen")),
         factor_(fields.real("factor")),
         ratio_(fields.real("ratio")) {
     expect(heads_ > 0 && window_ >= 0 && shift_ >= 0, "no such heads and windows");
     expect(!across_ || window_ == 0, "windows across boxes");
-    expect(!keeps() || window_ == 0, "windows of which some is kept");
-    expect(!across_ || !keeps(), "boxes of which some are kept");
+    expect(inputs.size() == 3 || (window_ == 0 && !across_), "some are kept of windows or boxes");
+    expect(!keeps_ || !looks_, "some are kept, and not all are seen");
     if (window_ == 0) return;
     expect(shift_ < window_, "the shift is as large as the window");
     if (fields.has("bias"))
@@ -67,15 +70,17 @@ class Attention : public Operation {
     const bool of_boxes = !across_ || (query.h == 1 && query.w == 1 && key.h == 1 && key.w == 1);
     if (!fits || !in_windows || !of_boxes)
       throw Error("attention of " + query.text() + " to " + key.text() + " and " + value.text());
-    if (keeps() && (sizes[inputs[3]] != Shape{1, 1, sizes[inputs[3]].w, 1} || query.n != 1 ||
-                    query.h != key.h || query.w != key.w))
+    if (keeps_ && (sizes[inputs[3]] != Shape{1, 1, sizes[inputs[3]].w, 1} || query.n != 1 ||
+                   query.h != key.h || query.w != key.w))
       throw Error("numbers of " + sizes[inputs[3]].text() + " for " + query.text());
+    if (looks_ && (sizes[inputs[3]] != Shape{1, key.h, key.w, query.h * query.w} || query.n != 1))
+      throw Error("a view of " + sizes[inputs[3]].text() + " for " + query.text());
     return {query.n, query.h, query.w, value.c};
   }
 
   double scratch(const Sizes& sizes) const override {
     const Shape& query = sizes[inputs[0]];
-    const double marks = keeps() ? 1.0 * static_cast<double>(query.h * query.w) : 0;
+    const double marks = keeps_ ? 1.0 * static_cast<double>(query.h * query.w) : 0;
     return scratch_bytes<std::uint8_t>(marks) + of_thread(sizes[inputs[1]], sizes[inputs[2]].c) * sizes.threads;
   }
 
@@ -91,8 +96,8 @@ class Attention : public Operation {
     expect(query.n == key.n && key.n == value.n, "queries, keys and values differ in number");
     const conv::Map& out = frame.begin_bytes(output, query.n);
     const std::int64_t queries = static_cast<std::int64_t>(query.h) * query.w;
-    auto* const kept = frame.scratch.take<std::uint8_t>(keeps() ? queries : 0);
-    if (keeps()) mark_named(frame.floats(inputs[3]), queries, kept);
+    auto* const kept = frame.scratch.take<std::uint8_t>(keeps_ ? queries : 0);
+    if (keeps_) mark_named(frame.floats(inputs[3]), queries, kept);
     const auto parts = frame.scratch.parts(
         of_thread({key.n, key.h, key.w, key.c}, value.c), frame.pool.threads());
     if (window_ == 0) {
@@ -128,7 +133,8 @@ class Attention : public Operation {
           dots(part.take<std::int32_t>(of.keys_of(key))),
           powers(part.take<double>(of.keys_of(key))),
           weights(part.take<float>(of.keys_of(key))),
-          sums(part.take<float>(value_channels)) {
+          sums(part.take<float>(value_channels)),
+          hidden(part.take<std::uint8_t>(of.looks_ ? of.keys_of(key) : 0)) {
       if (of.window_ == 0) return;
       keys = part.take<std::uint8_t>(of.keys_of(key) * key.c);
       values = part.take<std::uint8_t>(of.keys_of(key) * value.c);
@@ -140,14 +146,13 @@ class Attention : public Operation {
     std::int32_t* dots;
     double* powers;
     float *weights, *sums;
+    std::uint8_t* hidden;  // of each key, whether the query does not see it
     std::uint8_t *keys = nullptr, *values = nullptr;  // of a window
   };
 
   static std::int64_t size(const std::vector<std::uint8_t>& bytes) {
     return static_cast<std::int64_t>(bytes.size());
   }
-
-  bool keeps() const { return inputs.size() > 3; }
 
   int table() const { return 2 * window_ - 1; }
 
@@ -168,7 +173,7 @@ class Attention : public Operation {
     return scratch_bytes<std::int16_t>(static_cast<double>(key.c / heads_)) +
            scratch_bytes<std::int32_t>(keys) + scratch_bytes<double>(keys) +
            scratch_bytes<float>(keys) + scratch_bytes<float>(static_cast<double>(value_channels)) +
-           gathered;
+           (looks_ ? scratch_bytes<std::uint8_t>(keys) : 0) + gathered;
   }
 
   void whole(Task& task, const conv::Map& query, const conv::Map& key, const conv::Map& value,
@@ -183,11 +188,26 @@ class Attention : public Operation {
                        value.row_stride,
                        key.h,
                        key.w};
+    if (looks_) look(task, index);
     attend(task, query.data + image * query.image_stride + y * query.row_stride + x * query.c,
            keys, out.data + image * out.image_stride + y * out.row_stride + x * out.c,
            [&](int, float logit, std::size_t of_key) {
-             return !keeps() || kept[index] || kept[of_key] ? logit : logit + kNotKept;
+             const bool hidden =
+                 looks_ ? task.hidden[of_key] : keeps_ && !kept[index] && !kept[of_key];
+             return hidden ? logit + kHidden : logit;
            });
+  }
+
+  // What a query does not see; of one that sees nothing, nothing is hidden.
+  void look(Task& task, std::int64_t query) const {
+    const conv::FloatMap& seen = task.frame.floats(inputs[3]);
+    const std::ptrdiff_t keys = static_cast<std::ptrdiff_t>(seen.h) * seen.w;
+    std::ptrdiff_t count = 0;
+    for (std::ptrdiff_t j = 0; j < keys; ++j) {
+      task.hidden[j] = seen.data[j * seen.c + query] < 0;
+      count += task.hidden[j];
+    }
+    if (count == keys) std::fill_n(task.hidden, keys, std::uint8_t{0});
   }
 
   void window(Task& task, const conv::Map& query, const conv::Map& key, const conv::Map& value,
@@ -277,7 +297,7 @@ class Attention : public Operation {
   }
 
   int heads_, window_, shift_;
-  bool across_;
+  bool across_, keeps_, looks_;
   float factor_, ratio_;
   std::vector<float> bias_;  // [heads][down][across]
   std::vector<std::uint8_t> key_padding_, value_padding_;

@@ -57,6 +57,7 @@ class CandidatesOperation : public Operation {
         coder_(fields),
         classes_(fields.integer("num_classes")),
         pre_nms_(fields.integer("pre_nms")),
+        objects_(fields.integer("things") ? fields.integer("things") : classes_),
         min_size_(fields.real("min_size")),
         has_threshold_(fields.flag("has_threshold")),
         factor_first_(fields.flag("factor_first")),
@@ -429,7 +430,7 @@ class CandidatesOperation : public Operation {
         if (whole_anchors_) {
           activate(logits.data + ranked_index(rank) / classes_ * columns(), frame.loops, terms,
                    scores);
-          for (std::int64_t c = 0; c < classes_; ++c) {
+          for (std::int64_t c = 0; c < std::min(classes_, objects_); ++c) {
             const float score = weighted_by(scores[c], factor_first_ ? factors[i] : 1);
             if (has_threshold_ && !(score > threshold_)) continue;
             const float late = weighted_late() ? static_cast<float>(factors[i]) : 1;
@@ -437,13 +438,14 @@ class CandidatesOperation : public Operation {
           }
           continue;
         }
+        const std::int64_t label = ranked_index(rank) % classes_;
+        if (label >= objects_) continue;
         const bool raw = !sigmoid_ && !softmax_;
         float score = raw ? logits.data[ranked_index(rank)] : ranked_score(rank);
         // A rank keeps no sign of zero, which a raw score may have.
         if (raw && factor_first_) score = weighted_by(score, factors[i]);
         if (weighted_late()) score *= static_cast<float>(factors[i]);
-        const auto label = static_cast<float>(ranked_index(rank) % classes_);
-        rows[written++] = {box, score, label, numbers[i]};
+        rows[written++] = {box, score, static_cast<float>(label), numbers[i]};
       }
     }
     return written;
@@ -451,7 +453,7 @@ class CandidatesOperation : public Operation {
 
   std::vector<Level> levels_;
   Coder coder_;
-  std::int64_t classes_, pre_nms_;
+  std::int64_t classes_, pre_nms_, objects_;
   float min_size_, threshold_ = 0;
   bool has_threshold_, factor_first_, best_class_, root_, whole_anchors_, plain_factors_, together_;
   bool unweighted_, numbered_;

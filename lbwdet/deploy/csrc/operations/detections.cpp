@@ -25,12 +25,16 @@ class Detections : public Operation {
         threshold_(fields.real("mask_threshold")),
         factor_(fields.integer("mask_factor")),
         aligned_(fields.flag("mask_aligned")),
-        cropped_(fields.flag("mask_cropped")) {
+        cropped_(fields.flag("mask_cropped")),
+        boxed_(fields.flag("boxed_masks")),
+        scored_(fields.flag("scored_masks")) {
     const std::string extent = fields.text("mask_extent");
     of_boxes_ = extent == "box", bounds_ = extent == "bounds", scaled_ = extent == "scaled";
     if (!of_boxes_ && !bounds_ && !scaled_ && extent != "canvas")
       throw Error("this build has no masks of the extent " + extent);
-    expect(factor_ > 0, "mask_factor must be positive");
+    expect(factor_ > 0 || (factor_ == 0 && bounds_ && !aligned_),
+           "mask_factor must be positive, or 0 up to the bounds of boxes");
+    expect(!(boxed_ || scored_) || (has_masks() && !of_boxes_), "there are no masks of the image");
   }
 
   Shape shape(const Sizes& sizes) const override {
@@ -39,7 +43,8 @@ class Detections : public Operation {
       const Shape& masks = sizes[inputs[1]];
       if (masks.n != count || masks.c != 1 || masks.h < 1 || masks.w < 1)
         throw Error("masks of " + masks.text() + " for " + std::to_string(count) + " candidates");
-      if (masks.h > kMostPixels / factor_ || masks.w > kMostPixels / factor_)
+      const int factor = std::max(factor_, 1);
+      if (masks.h > kMostPixels / factor || masks.w > kMostPixels / factor)
         throw Error("masks of " + masks.text() + " are too large");
     }
     return {};
@@ -58,7 +63,8 @@ class Detections : public Operation {
   double work(const Sizes& sizes) const override {
     if (!has_masks()) return 0;
     const Shape& masks = sizes[inputs[1]];
-    return masks.n * (1.0 * sizes.image.height + masks.h) * sizes.image.width;
+    const double of_pixel = covers() ? 16 : 1;  // an exponential
+    return masks.n * (of_pixel * sizes.image.height + masks.h) * sizes.image.width;
   }
 
   void run(Frame& frame) const override {
@@ -84,6 +90,9 @@ class Detections : public Operation {
   static constexpr std::int64_t kMostPixels = 1 << 28;  // of a side
 
   bool has_masks() const { return inputs.size() > 1; }
+
+  // Whether boxes or scores are made of the pixels.
+  bool covers() const { return boxed_ || scored_; }
 
   // Runs that all masks may have. Along a column, values between two of a mask's rows are a
   // straight line, which crosses the threshold once. Of a mask that is the threshold nearly
@@ -128,8 +137,15 @@ class Detections : public Operation {
         Scratch room = scratch.of(thread);
         const float* mask = masks.data + i * masks.image_stride;
         if (cropped_) mask = crop(mask, masks, rows.data[i].box, size, room);
-        keep(spread(mask, down, across, threshold_, size.height, size.width, room),
-             frame.detections[i], left);
+        Cover cover(frame.loops, room.take<double>(covers() ? size.height : 0));
+        Detection& found = frame.detections[i];
+        keep(spread(mask, down, across, threshold_, size.height, size.width, room,
+                    covers() ? &cover : nullptr),
+             found, left);
+        if (scored_) found.score *= cover.mean();
+        if (!boxed_) continue;
+        const Box box = cover.box();
+        found.box[0] = box.x1, found.box[1] = box.y1, found.box[2] = box.x2, found.box[3] = box.y2;
       }
     });
   }
@@ -137,6 +153,7 @@ class Detections : public Operation {
   double of_thread(std::int64_t height, std::int64_t width, int image_height) const {
     const double pixels = static_cast<double>(height) * static_cast<double>(width);
     return spread_scratch(static_cast<double>(height), image_height) +
+           (covers() ? scratch_bytes<double>(image_height) : 0) +
            (cropped_ ? scratch_bytes<float>(pixels) : 0);
   }
 
@@ -169,7 +186,7 @@ class Detections : public Operation {
 
   // Of a side; `scale`: resized / original of the other one.
   Enlargement enlargement(int pixels, int original, int bound, double scale) const {
-    const int whole = pixels * factor_;
+    const int whole = factor_ ? pixels * factor_ : bound;
     Enlargement made{pixels, factor_, whole, original, aligned_};
     if (bounds_) made.source = std::min(bound, whole);
     if (scaled_) made.target = static_cast<std::int64_t>(std::ceil(whole * (1 / scale)));
@@ -178,7 +195,7 @@ class Detections : public Operation {
 
   float threshold_;
   int factor_;
-  bool aligned_, cropped_, of_boxes_, bounds_, scaled_;
+  bool aligned_, cropped_, boxed_, scored_, of_boxes_, bounds_, scaled_;
 };
 
 const Registered<Detections> registered("Detections");

@@ -6,9 +6,10 @@ from mmdet.models import DETR, DETRHead
 from mmdet.models.layers import DetrTransformerDecoder
 from torch import Tensor
 
+from lbwdet.deploy.lower.deformable_attention import as_tokens
 from lbwdet.deploy.lower.head import head
 from lbwdet.deploy.lower.places import embedding, sine_encoding_of
-from lbwdet.deploy.lower.queries import Queries
+from lbwdet.deploy.lower.queries import Queries, decoded
 
 
 @head("DETRHead", ("DETR",))
@@ -21,24 +22,8 @@ class Detr(Queries):
     def dense(model: Any, image: Tensor) -> tuple[Tensor, ...]:
         (feature,) = model.extract_feat(image)
         weight = model.query_embedding.weight
-        queries, places = (
-            one.flatten(2).transpose(1, 2)
-            for one in (
-                embedding(weight, feature, 1, len(weight)),
-                sine_encoding_of(model.positional_encoding, feature),
-            )
-        )
-        tokens = feature.flatten(2).transpose(1, 2)
-        memory = model.encoder(query=tokens, query_pos=places, key_padding_mask=None)
-        found = queries * 0.0  # what they begin with
-        for layer in model.decoder.layers:
-            found = layer(
-                found,
-                key=memory,
-                value=memory,
-                query_pos=queries,
-                key_pos=places,
-                key_padding_mask=None,
-            )
-        hidden, last = model.decoder.post_norm(found).unsqueeze(0), model.bbox_head
+        queries = as_tokens(embedding(weight, feature, 1, len(weight)))
+        places = as_tokens(sine_encoding_of(model.positional_encoding, feature))
+        memory = model.encoder(query=as_tokens(feature), query_pos=places, key_padding_mask=None)
+        hidden, last = decoded(model.decoder, queries, memory, places).unsqueeze(0), model.bbox_head
         return last.fc_cls(hidden), last.fc_reg(last.activate(last.reg_ffn(hidden)))

@@ -1,12 +1,14 @@
 """Attention over pixels and over parts of channels.
 
-See :mod:`lbwdet.deploy.lower.attention` and :mod:`lbwdet.deploy.lower.idioms`.
+See :mod:`lbwdet.deploy.lower.attention`, :mod:`lbwdet.deploy.lower.query_masks` and
+:mod:`lbwdet.deploy.lower.idioms`.
 """
 
 from dataclasses import replace
 
 from lbwdet.deploy.lower.rule import Site, rule
 from lbwdet.deploy.runtime.operations.attention import Attention
+from lbwdet.deploy.runtime.operations.query_masks import QueryMasks
 from lbwdet.deploy.runtime.operations.softmax_of_parts import SoftmaxOfParts
 from lbwdet.deploy.runtime.operations.softmax_pool import SoftmaxPool
 
@@ -24,21 +26,37 @@ def softmax_of_parts(site: Site) -> SoftmaxOfParts:
 
 @rule("attention")
 def attention(site: Site) -> Attention:
-    return Attention(
+    plain = Attention(
         site.value("query"),
         site.value("key"),
         site.value("value"),
         site.output,
         heads=int(site.argument("heads")),
         scale=float(site.argument("scale")),
-        kept=None if site.argument("mask") is None else site.value("mask"),
     )
+    if site.argument("mask") is None:
+        return plain
+    mask = site.value("mask")
+    if isinstance(site.writer(mask), QueryMasks):
+        return replace(plain, seen=mask)
+    return replace(plain, kept=mask)
 
 
 @rule("kept_mask")
 def kept_mask(site: Site) -> str:
     """The operation knows the mask by the numbers that it is made of."""
     return site.value("kept")
+
+
+@rule("query_masks")
+def query_masks(site: Site) -> QueryMasks:
+    return QueryMasks(site.value("kernels"), site.value("features"), site.output)
+
+
+@rule("unseen")
+def unseen(site: Site) -> str:
+    """The operation knows what is not seen by the masks."""
+    return site.value("masks")
 
 
 @rule("window_attention")

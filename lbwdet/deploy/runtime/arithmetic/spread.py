@@ -40,7 +40,7 @@ def taps(mask: int, factor: int, source: int, target: int, count: int, aligned: 
 
     Args:
         mask: pixels of the mask.
-        factor: by how much it is made larger at first.
+        factor: by how much it is made larger at first; 0: so that it is as long as ``source``.
         source: pixels of these that count.
         target: what they become.
         count: pixels that are wanted.
@@ -49,8 +49,10 @@ def taps(mask: int, factor: int, source: int, target: int, count: int, aligned: 
     first, second, share = _neighbours(_places(source, target, count), source)
     if aligned:
         place = _aligned_places(source, factor)
-    else:
+    elif factor:
         place = np.maximum((np.arange(source) + 0.5) / factor - 0.5, 0)
+    else:
+        place = _places(mask, source)
     low, high, part = _neighbours(place, mask)
     sources = np.stack([low[first], high[first], low[second], high[second]], -1)
     shares = [

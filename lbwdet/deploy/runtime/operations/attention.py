@@ -16,7 +16,7 @@ from lbwdet.deploy.runtime.shapes import ONE, Map, Shapes
 
 MAX_DEPTH = 1 << 14  # channels of a head: sums of so many products fit 32 bits
 OTHER_REGION = np.float32(-100)
-NOT_KEPT = np.float32(-1e30)
+HIDDEN = np.float32(-1e30)
 Numbers = Annotated[tuple[float, ...], Range(-1e6, 1e6), Length(0, 1 << 20)]
 
 
@@ -60,6 +60,9 @@ class Attention(Operation):
 
     With ``kept``, numbers of pixels (others name none), queries and keys are the same, and where
     neither the query's nor the key's number is among them, ``logit = logit + -1e30``.
+
+    With ``seen``, float32 [1, height, width, queries] of the keys' pixels, so has every key whose
+    number for the query is below 0; unless all of them are.
     """
 
     float32: ClassVar[str] = "attention: a softmax of products, and sums with its weights"
@@ -77,6 +80,7 @@ class Attention(Operation):
     value_padding: Numbers = ()
     across: bool = False
     kept: Annotated[str, Reads(Kind.FLOAT)] | None = None
+    seen: Annotated[str, Reads(Kind.FLOAT)] | None = None
 
     def infer(self, shapes: Shapes) -> Map:
         query, key, value = (shapes.map(name) for name in (self.query, self.key, self.value))
@@ -113,10 +117,22 @@ class Attention(Operation):
                 and (kept.channels, kept.height) == (1, ONE),
                 "pixels are kept where queries are keys, without windows, by a row of numbers",
             )
+        if self.seen is not None:
+            self._expect_seen(shapes, query, key)
         scales = shapes.quantized(self.query).scale * shapes.quantized(self.key).scale
         shapes.expect_reach(abs(scales * self.scale) * 2.0**31)
         shapes.expect_reach(shapes.ratio(self.value, self.output))
         return dataclasses.replace(query, channels=value.channels, quantization=None)
+
+    def _expect_seen(self, shapes: Shapes, query: Map, key: Map) -> None:
+        seen = shapes.image_map(self.seen or "")
+        shapes.expect(
+            not (query.rows or self.window or self.across or self.kept)
+            and seen.size == key.size
+            and not any(side.factor for side in query.size)
+            and seen.channels == query.height.smallest * query.width.smallest,
+            "what queries see is a number for each of them at every key, without windows",
+        )
 
     def _expect_windows(self, shapes: Shapes, query: Map, key: Map, value: Map) -> None:
         shapes.expect(query.size == key.size, "in windows there are as many queries as keys")
@@ -142,18 +158,24 @@ class Attention(Operation):
             result = np.zeros((*query.shape[:3], value.shape[-1]), np.float32)
         elif not self.window:
             tokens = Tokens(*map(self._tokens, (query, key, value)))
-            found = attend(tokens, factor, regions=self._kept(run), exact=exact)
+            hidden = self._hidden(run)
+            added = None if hidden is None else np.where(hidden, HIDDEN, np.float32(0))[None]
+            found = attend(tokens, factor, regions=added, exact=exact)
             result = found.reshape(*query.shape[:3], value.shape[-1])
         else:
             result = self._windows(run, query, key, value, factor, exact)
         return run.store(self.output, result * ratio)
 
-    def _kept(self, run: Run) -> Array | None:
-        """[1, queries, keys]: what is added to the logits of two that are not kept."""
-        if self.kept is None:
+    def _hidden(self, run: Run) -> Array | None:
+        """bool [queries, keys]: of two that are not kept, or of what is not seen."""
+        queries = math.prod(run.values[self.query].shape[1:3])
+        if self.kept is not None:
+            kept = named(run.values[self.kept], queries)
+            return np.asarray(~(kept[:, None] | kept))
+        if self.seen is None:
             return None
-        kept = named(run.values[self.kept], math.prod(run.values[self.query].shape[1:3]))
-        return np.where(kept[:, None] | kept, np.float32(0), NOT_KEPT)[None]
+        hidden = run.values[self.seen].reshape(-1, queries).T < 0
+        return np.asarray(hidden & ~hidden.all(1, keepdims=True))
 
     def _tokens(self, x: Array) -> Array:
         """[n, height, width, channels] as [n, pixels, heads, channels of a head]."""
@@ -252,7 +274,8 @@ class Attention(Operation):
         channels = [heads * int(count) for count in random.integers(1, 20, 2)]
         across = not window and bool(random.random() < 0.4)
         kept = None if window or across or random.integers(2) else "kept"
-        n = int(random.integers(1, 9 if across else 3)) if kept is None else 1
+        seen = None if window or across or kept or random.integers(2) else "seen"
+        n = 1 if kept or seen else int(random.integers(1, 9 if across else 3))
         sides = [[1, 1], [1, 1]] if across else random.integers(1, 11, (2, 2)).tolist()
         if window or kept:
             sides[1] = sides[0]
@@ -275,6 +298,11 @@ class Attention(Operation):
             operation = dataclasses.replace(operation, kept=kept)
             numbers = random.integers(-1, math.prod(sides[0]) + 1, (1, 1, 7, 1))
             values[kept] = numbers.astype(np.float32)
+        if seen is not None:
+            operation = dataclasses.replace(operation, seen=seen)
+            # Some queries see nothing, which is as if they saw everything.
+            level = random.choice([-9, 0, 0, 9], math.prod(sides[0]))
+            values[seen] = random.normal(level, 1, (1, *sides[1], len(level))).astype(np.float32)
         if window:
             offsets = heads * (2 * window - 1) ** 2 if random.integers(2) else 0
             key, value = (tuple(random.normal(0, 1, count).tolist()) for count in channels)

@@ -42,6 +42,7 @@ class Candidates(Operation):
     4. Unless ``factor_first`` or ``unweighted``, times the sigmoid of the factor.
     5. Boxes are decoded by ``coder``; those whose width or height is not more than ``min_size``
        are dropped (unless min_size < 0). Without ``deltas`` there are no boxes: all are 0.
+       Classes from ``things`` on are no objects: their candidates are dropped, too (0: all are).
 
     Output: candidates [n, 7], level after level: x1, y1, x2, y2, score, class, level; with
     ``numbered``, in the place of the level the anchor's number among those of all levels, which
@@ -72,6 +73,7 @@ class Candidates(Operation):
     unweighted: bool = False
     numbered: bool = False
     exact_strides: Annotated[tuple[float, ...], Range(1e-3, 1 << 15)] = ()
+    things: Annotated[int, Range(0, 100_000)] = 0
 
     def infer(self, shapes: Shapes) -> Rows:
         as_many = self.deltas or self.scores
@@ -166,6 +168,9 @@ class Candidates(Operation):
         boxes = self._boxes(level, run, anchor)
         last = self._first(level, run) + anchor if self.numbered else np.full(len(kept), level)
         rows = np.concatenate([boxes, np.stack([kept, label, last], 1)], 1, dtype=np.float32)
+        if self.things:
+            objects = label < self.things
+            rows, boxes = rows[objects], boxes[objects]
         if self.min_size < 0:
             return rows
         return rows[((boxes[:, 2:] - boxes[:, :2]) > np.float32(self.min_size)).all(1)]
@@ -270,6 +275,7 @@ class Candidates(Operation):
             unweighted=factors and not first and threshold >= 0 and bool(random.integers(2)),
             numbered=bool(random.integers(2)),
             exact_strides=tuple(s - 0.1 for s in strides) if random.integers(4) == 0 else (),
+            things=int(random.choice([0, 0, 2])),
         )
         if random.random() < 0.15:
             operation = replace(operation, deltas=(), min_size=-1.0)

@@ -6,6 +6,7 @@ import numpy as np
 
 from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.arithmetic.paste import paste, runs_of
+from lbwdet.deploy.runtime.arithmetic.pixels import around, mean_probability
 from lbwdet.deploy.runtime.arithmetic.spread import Taps, spread, taps
 from lbwdet.deploy.runtime.context import Array, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads
@@ -54,7 +55,14 @@ class Detections(Operation):
     order in float32, first along the width. With ``mask_cropped`` pixels of the mask outside of the
     candidate's box count as 0: its columns j (rows alike) that are not at least ``min(x1 * r, x2 *
     r) - 1`` and below ``max(x1 * r, x2 * r) + 1``, in float32, with ``r = f32(w / W)`` of an image
-    of W columns.
+    of W columns. With a ``mask_factor`` of 0, m is what boxes are clipped to, whatever h is, and
+    pixels of the first step have the places ``max((i + 0.5) * (h / m) - 0.5, 0)``.
+
+    With ``boxed_masks``, boxes are those around the pixels of masks of the image: of the columns
+    from x1 to x2 - 1, of the rows from y1 to y2 - 1; all four are 0 if there is no pixel. With
+    ``scored_masks``, scores are multiplied, in float32, by the mean probability of these pixels:
+    ``f32(sum of rint(p * 2**24) / (area * 2**24))``, of float64, where p is the sigmoid of a value,
+    as in ``Candidates``, and of no pixels 0.
     """
 
     float32: ClassVar[str] = "masks in the image's pixels"
@@ -64,9 +72,11 @@ class Detections(Operation):
     masks: Annotated[str, Reads(Kind.FLOAT)] | None = None
     mask_threshold: Annotated[float, Range(-100, 100)] = 0.5
     mask_extent: Literal["box", "bounds", "canvas", "scaled"] = "box"
-    mask_factor: Annotated[int, Range(1, 64)] = 1
+    mask_factor: Annotated[int, Range(0, 64)] = 1
     mask_aligned: bool = False
     mask_cropped: bool = False
+    boxed_masks: bool = False
+    scored_masks: bool = False
 
     def in_float32(self) -> str:
         return self.float32 if self.masks is not None else ""
@@ -75,6 +85,15 @@ class Detections(Operation):
         classes = shapes.candidates(self.input).classes
         shapes.expect(
             classes == self.num_classes, f"candidates of {classes} classes, not {self.num_classes}"
+        )
+        shapes.expect(
+            bool(self.mask_factor) or (self.mask_extent == "bounds" and not self.mask_aligned),
+            "mask_factor=0 is for masks up to the bounds of boxes, not aligned",
+        )
+        shapes.expect(
+            (self.masks is not None and self.mask_extent != "box")
+            or not (self.boxed_masks or self.scored_masks),
+            "boxes or scores from masks of the image, of which there are none",
         )
         if self.masks is not None:
             masks = shapes.map(self.masks)
@@ -85,26 +104,35 @@ class Detections(Operation):
 
     def compute(self, run: Run) -> tuple[Any, ...]:
         rows = run.values[self.input]
-        found = rows[:, :4].copy(), rows[:, 4].copy(), rows[:, 5].astype(np.int64)
+        boxes, scores, labels = rows[:, :4].copy(), rows[:, 4].copy(), rows[:, 5].astype(np.int64)
         if self.masks is None:
-            return found
+            return boxes, scores, labels
         size, masks = run.image.shape[:2], run.values[self.masks][..., 0]
         if self.mask_extent != "box":
             down, across = (self._taps(run, axis, masks.shape[1 + axis]) for axis in (0, 1))
             threshold = np.float32(self.mask_threshold)
             if self.mask_cropped:
                 masks = _cropped(masks, rows[:, :4], size)
-            return *found, tuple(
-                runs_of(spread(mask, down, across) >= threshold, (0, 0), size) for mask in masks
-            )
-        return *found, tuple(
+            found = []
+            for index, mask in enumerate(masks):
+                values = spread(mask, down, across)
+                inside = values >= threshold
+                if self.boxed_masks:
+                    boxes[index] = around(inside)
+                if self.scored_masks:
+                    scores[index] *= mean_probability(values[inside])
+                found.append(runs_of(inside, (0, 0), size))
+            return boxes, scores, labels, tuple(found)
+        found = [
             runs_of(*paste(mask, box, self.mask_threshold, size), size)
-            for mask, box in zip(masks, rows[:, :4], strict=True)
-        )
+            for mask, box in zip(masks, boxes, strict=True)
+        ]
+        return boxes, scores, labels, tuple(found)
 
     def _taps(self, run: Run, axis: int, pixels: int) -> Taps:
         """How a mask's height or width becomes that of the image."""
-        original, whole = run.image.shape[axis], pixels * self.mask_factor
+        original = run.image.shape[axis]
+        whole = pixels * self.mask_factor or run.bounds[axis]
         source, target = whole, original
         if self.mask_extent == "bounds":
             source = min(run.bounds[axis], whole)
@@ -130,7 +158,11 @@ class Detections(Operation):
             mask_factor=int(random.choice([1, 4, 5])),
             mask_aligned=bool(random.integers(2)),
             mask_cropped=bool(random.integers(2)),
+            boxed_masks=bool(random.integers(2)),
+            scored_masks=bool(random.integers(2)),
         )
+        if random.random() < 0.2:
+            operation = replace(operation, mask_extent="bounds", mask_factor=0, mask_aligned=False)
         resized = (int(random.integers(1, 60)), int(random.integers(1, 60)))
         return Example(operation, {"x": rows, "m": masks}, image=image, resized=resized)
 

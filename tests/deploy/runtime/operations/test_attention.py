@@ -138,3 +138,30 @@ def test_what_is_kept_are_queries_that_are_keys():
     values = given.values | {"kept": np.zeros((2, 1, 3, 1), np.float32)}
     with pytest.raises(ArtifactError, match="pixels are kept where queries are keys"):
         check_alone(dataclasses.replace(given, values=values))
+
+
+def test_queries_see_the_keys_that_they_are_told():
+    """One of them nothing, which is as if it was told nothing."""
+    random = np.random.default_rng(0)
+    shapes = {"q": (1, 1, 3, 6), "k": (1, 4, 5, 6), "v": (1, 4, 5, 6)}
+    reals = {name: random.normal(0, 2, shape).astype(np.float32) for name, shape in shapes.items()}
+    told = random.normal(0, 1, (1, 4, 5, 3)).astype(np.float32)
+    told[..., 1] = -1
+    operation = dataclasses.replace(OPERATION, seen="seen")
+    found = compute_alone(Example(operation, reals | {"seen": told}))
+    heads = [
+        torch.from_numpy(x).flatten(1, 2).unflatten(-1, (2, -1)).transpose(1, 2)
+        for x in reals.values()
+    ]
+    seen = torch.from_numpy(told).flatten(0, 2).t() >= 0
+    seen[1] = True
+    expected = F.scaled_dot_product_attention(*heads, attn_mask=seen, scale=0.5).transpose(1, 2)
+    np.testing.assert_allclose(found, expected.reshape(1, 1, 3, 6).numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 5, 20), (1, 5, 4, 21)])
+def test_what_is_seen_is_told_of_every_key_and_query(shape):
+    given = example(dataclasses.replace(OPERATION, seen="seen"))
+    values = {name: x[:1] for name, x in given.values.items()} | {"seen": np.zeros(shape, "f4")}
+    with pytest.raises(ArtifactError, match="a number for each of them at every key"):
+        check_alone(dataclasses.replace(given, values=values))

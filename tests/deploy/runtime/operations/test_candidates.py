@@ -220,6 +220,8 @@ def plain_candidates(operation, values, resized):
                 start = np.array([anchor], f32)
                 box = operation.coder.decode(start, deltas[None], *resized, stride)[0]
             sides = box[2] - box[0], box[3] - box[1]
+            if operation.things and label >= operation.things:
+                continue
             if operation.min_size < 0 or min(sides) > f32(operation.min_size):
                 number = sum(counts[:level]) + (y * width + x) * len(base) + a
                 rows.append([*box, score, label, number if operation.numbered else level])
@@ -260,6 +262,7 @@ def test_the_random_cases_meet_everything():
     assert {operation.coder.clip for operation in operations} == {True, False}
     assert {operation.score_threshold is None for operation in operations} == {True, False}
     assert {operation.min_size for operation in operations} == {-1, 0, 4}
+    assert {operation.things for operation in operations} == {0, 2}
     assert {operation.pre_nms for operation in operations} == {5, 40, 1000}
     assert {len(operation.strides) for operation in operations} == {1, 2, 3}
 

@@ -1,5 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from mmdet.structures.mask import mask2bbox
+from torch.nn import functional as F
 
 from lbwdet.deploy.runtime.alone import check_alone, compute_alone, run_alone
 from lbwdet.deploy.runtime.masks import Mask
@@ -88,3 +93,40 @@ def test_masks_at_their_threshold_take_no_more_memory_than_was_planned():
     assert np.array_equal(runs, expected) and len(runs) > (9 + 3) * 200
     with pytest.raises(NativeError, match="more runs than memory is planned for"):
         run_alone(case(40))
+
+
+def test_boxes_and_scores_of_masks():
+    """Logits in half of the pixels that boxes are clipped to, of which there are 5 x 7."""
+    logits = np.full((2, 3, 4, 1), -3.0, np.float32)
+    logits[0, 1, 1:3] = 5.0
+    rows = np.float32([[9, 9, 9, 9, 0.5, 2, 0], [9, 9, 9, 9, 0.25, 1, 1]])
+    values, image = {"x": rows, "m": logits}, np.zeros((10, 21, 3), np.uint8)
+    operation = Detections(
+        "x", 3, "m", 0.0, "bounds", mask_factor=0, boxed_masks=True, scored_masks=True
+    )
+    case = Example(operation, values, image=image, resized=(5, 7))
+    boxes, scores, labels, masks = compute_alone(case)
+    larger = F.interpolate(torch.from_numpy(logits[..., 0])[None], (5, 7), mode="bilinear")
+    larger = F.interpolate(larger, (10, 21), mode="bilinear")[0]
+    inside = larger >= 0
+    assert torch.equal(torch.from_numpy(boxes), mask2bbox(inside)) and not boxes[1].any()
+    for mask, pixels in zip(masks, inside.numpy(), strict=True):
+        assert np.array_equal(Mask((10, 21), mask).pixels(), pixels)
+    mean = larger.sigmoid()[inside].mean().item()
+    np.testing.assert_allclose(scores, [0.5 * mean, 0], rtol=1e-6)
+    plain = replace(operation, scored_masks=False)
+    assert compute_alone(replace(case, operation=plain))[1].tolist() == [0.5, 0.25]
+    assert labels.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (dict(mask_extent="canvas", mask_factor=0), "mask_factor=0 is for masks up to the bounds"),
+        (dict(boxed_masks=True), "boxes or scores from masks of the image, of which there are"),
+    ],
+)
+def test_what_masks_cannot_tell(settings, message):
+    values = {"x": np.zeros((2, 7), np.float32), "m": np.zeros((2, 2, 2, 1), np.float32)}
+    with pytest.raises(ArtifactError, match=message):
+        check_alone(Example(Detections("x", 3, "m", **settings), values))
