@@ -40,7 +40,7 @@ _DETECTORS = {
     "yolox_nano": "YOLOX-Nano with weights from COCO",
     "frcnn_lite0": "Faster R-CNN on EfficientNet-Lite0",
 }
-_TAUGHT = ("yolox_nano", "frcnn_lite0")  # whose low-bit variants have a teacher
+_TAUGHT = ("yolox_nano",)  # whose low-bit variants have a teacher
 _BASES_OF = {"frcnn_lite0": {"scratch": ", from ImageNet's weights"}}
 _STUDIES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "ste": study_tables,
