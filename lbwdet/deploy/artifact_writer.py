@@ -9,7 +9,6 @@ from lbwdet.deploy.runtime.artifact import (
     FORMAT_VERSION,
     Artifact,
     Document,
-    WeightEntry,
     checksum,
     layer_arrays,
 )
@@ -17,6 +16,7 @@ from lbwdet.deploy.runtime.codes import Array, Encoding, encode
 from lbwdet.deploy.runtime.container import container_bytes, lay_out, parse_json
 from lbwdet.deploy.runtime.fields import from_json, to_json
 from lbwdet.deploy.runtime.validate import check_artifact
+from lbwdet.deploy.runtime.weight_entry import WeightEntry
 from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.errors import ArtifactError
 from lbwdet.files import atomic_write

@@ -13,7 +13,6 @@ import numpy as np
 from lbwdet.deploy.float_parts import float_parts, measure
 from lbwdet.deploy.runtime.artifact import (
     Artifact,
-    WeightEntry,
     layer_arrays,
     read_artifact,
     read_document,
@@ -25,6 +24,7 @@ from lbwdet.deploy.runtime.fields import to_json
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.weight_entry import WeightEntry
 from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.terminal import printable
 
