@@ -52,7 +52,7 @@ FAMILIES = {
 # detector needs; the others keep the paper's.
 CODES = {"4": "dense", "3": "dense"}
 COMPACT_CODES = CODES | {"6": "two-term", "5": "two-term"}
-TAUGHT = ("lbw_yolox_nano_voc", "lbw_yolox_nano_voc-sample", "lbw_frcnn_lite0_voc-sample")
+TAUGHT = ("lbw_yolox_nano_voc", "lbw_yolox_nano_voc-sample")
 ALL = sorted(path.stem for path in CONFIGS.glob("*.py"))
 SCHEMES = {"bcgd": "bcgd", "binary-relax": "binary_relax"}
 # Weights of 4 bits, activations of 8: w4a8; then the estimator of their gradient.

@@ -210,11 +210,9 @@ def run_experiment(
     results = _Results(Path(out or f"docs/results/{name}.json"), experiment, settings.width)
     runs = Path(work_dir or f"work_dirs/experiment/{name}")
 
-    def job(variant: str, seed: int, teacher: Path | None = None, **options: Any) -> TrainingJob:
+    def job(variant: str, seed: int, **options: Any) -> TrainingJob:
         options |= results.overrides | {"randomness.seed": seed}
         options["train_cfg.val_begin"] = NEVER  # measured here, once
-        if teacher is not None:
-            options |= _taught_by(teacher, experiment.config(variant))
         return TrainingJob(experiment.config(variant), runs / f"seed{seed}" / variant, options)
 
     def measure(kind: str, key: tuple[str, int], task: TrainingJob) -> None:
@@ -274,7 +272,6 @@ def run_experiment(
                 (variant, seed): job(
                     variant,
                     seed,
-                    bases[seed].checkpoint,
                     load_from=start(variant, bases[seed].checkpoint, seed, runs / f"seed{seed}"),
                 )
                 for variant, seed in tuned
@@ -289,16 +286,6 @@ def run_experiment(
                 config = experiment.config(experiment.variants[-1])
                 results.measure("rounded", label, seed, config, task.checkpoint, weight)
     return results.content
-
-
-def _taught_by(checkpoint: Path, config: str) -> dict[str, str]:
-    """Overrides that give a config's hooks this teacher, if they have one."""
-    hooks = load_config(config).get("custom_hooks") or []
-    return {
-        f"custom_hooks.{index}.teacher": str(checkpoint)
-        for index, hook in enumerate(hooks)
-        if "teacher" in hook
-    }
 
 
 class _Results:

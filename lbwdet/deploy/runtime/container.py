@@ -103,6 +103,8 @@ def parse_json(text: bytes | str, place: str) -> Any:
         ArtifactError: with the place in its message.
     """
     try:
+        if isinstance(text, str):
+            text.encode("utf-8")  # refuses half of a pair of surrogates
         decoded = text if isinstance(text, str) else text.decode("utf-8")
         value = json.loads(
             decoded,
@@ -110,7 +112,7 @@ def parse_json(text: bytes | str, place: str) -> Any:
             parse_float=_finite,
             parse_constant=_finite,
         )
-        if "\\u" in decoded:  # the only way to a text that UTF-8 cannot hold
+        if "\\u" in decoded:  # the only other way to a text that UTF-8 cannot hold
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         return value
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError

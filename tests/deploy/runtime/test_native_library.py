@@ -55,6 +55,9 @@ def test_types_of_results_and_arguments():
         assert C_TYPES[result.strip()] is expected_result, name
         assert len(found) == len(expected), name
         for kind, wanted in zip(found, expected, strict=True):
+            if name == "lbw_memory" and kind == "int64_t*":  # where a number goes
+                assert wanted is ctypes.POINTER(ctypes.c_int64)
+                continue
             # Other pointers are addresses of arrays.
             assert C_TYPES.get(kind, ctypes.c_void_p) is wanted, f"{name}: {kind}"
 

@@ -167,7 +167,8 @@ def test_boxes():
     assert [fields["group"][1] for _, fields in (first, second)] == ["level", "class"]
     ((operation, fields),) = described(Detections)
     of_masks = {"threshold", "extent", "factor", "aligned", "cropped"}
-    assert set(fields) == {"input", "num_classes", "masks", *(f"mask_{name}" for name in of_masks)}
+    of_masks = {"boxed_masks", "scored_masks", *(f"mask_{name}" for name in of_masks)}
+    assert set(fields) == {"input", "num_classes", "masks", *of_masks}
 
 
 def test_a_threshold_of_zero_is_one():
