@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from lbwdet.deploy.calibration.clamps import without_clamps
 from lbwdet.deploy.calibration.convolution import convolve
 from lbwdet.deploy.calibration.histogram import METHODS, Histogram, affine, as_it_is, fit
 from lbwdet.deploy.calibration.readers import (
@@ -74,7 +75,7 @@ def calibrate(
     channels = {name: histogram.channels for name, histogram in histograms.items()}
     quantizations = hand_on(program, quantizations, channels, readers.sources, taking)
     fitting = between(Program(program.operations, quantizations), channels)
-    return add_requantize(fitting, trained)
+    return without_clamps(add_requantize(fitting, trained))
 
 
 def _observe(

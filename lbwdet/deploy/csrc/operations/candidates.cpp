@@ -312,6 +312,9 @@ class CandidatesOperation : public Operation {
         if (!counts(anchor) || (bounded && !(weighted(1, anchor) > threshold_))) continue;
         const float* const row = logits + anchor * columns();
         if (*std::max_element(row, row + classes_) <= hopeless) continue;
+        if (softmax_ && all_below(row, threshold ? std::max(threshold_, best.least) : best.least,
+                                  frame.loops))
+          continue;
         activate(row, frame.loops, terms, scores);
         for (std::int64_t c = 0; c < classes_; ++c) scores[c] = weighted(scores[c], anchor);
         const std::int64_t best_one = std::max_element(scores, scores + classes_) - scores;
@@ -323,8 +326,12 @@ class CandidatesOperation : public Operation {
       double* const terms = memory.take<double>(columns());
       float* const scores = memory.take<float>(columns());
       for (std::int64_t anchor = first; anchor < last; ++anchor) {
+        const float* const row = logits + anchor * columns();
         if (!counts(anchor)) continue;
-        lbw::softmax(logits + anchor * columns(), columns(), frame.loops, terms, scores);
+        if (all_below(row, has_threshold_ ? std::max(threshold_, best.least) : best.least,
+                      frame.loops))
+          continue;
+        lbw::softmax(row, columns(), frame.loops, terms, scores);
         for (std::int64_t c = 0; c < classes_; ++c) offer(scores[c], anchor * classes_ + c);
       }
     } else if (sigmoid_) {
@@ -360,6 +367,12 @@ class CandidatesOperation : public Operation {
   float weighted_by(float score, double factor) const {
     if (factor_first_) score *= static_cast<float>(factor);
     return root_ ? std::sqrt(score) : score;
+  }
+
+  // Whether all shares of an anchor's softmax are below a limit, as those of most are: then its
+  // exponentials need not be computed.
+  bool all_below(const float* row, float limit, const Loops& loops) const {
+    return !factor_first_ && loops.largest_share(row, classes_, columns()) < limit;
   }
 
   // The scores of one anchor.

@@ -87,6 +87,9 @@ struct Loops {
   // values[i] = exp(values[i]) by the float64 sequence of the box coders: the same on every
   // machine, unlike the C library's. For values up to 700; 0 or next to it below -708.
   void (*exponentials)(double* values, std::size_t count);
+  // A bound of the first `objects` numbers of softmax(logits), `count` of them: above the largest,
+  // by less than 1e-3 of it. Much faster than exponentials; its lowest bits differ by machine.
+  float (*largest_share)(const float* logits, std::size_t objects, std::size_t count);
   // Resizing, first along the width: per tap, three sums of two weighted pixels, >> 4.
   void (*resize_row)(const std::uint8_t* pixels, const ResizeTap* taps, std::size_t count,
                      std::int16_t* out);

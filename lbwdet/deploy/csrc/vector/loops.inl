@@ -306,25 +306,72 @@ inline float of_bits(std::uint32_t bits, float value) {
 }
 inline Floats of_bits(Bits bits, Floats) { return reinterpret_cast<Floats>(bits); }
 
-// Of several vectors at a time: each waits for its own last step, but not for the others'.
+// values[i] = 2**values[i], for values of -126 to 126; below, wrong and next to 0. Of several vectors
+// at a time: each waits for its own last step, but not for the others'.
 template <typename V, int n>
-inline void silu_of(V (&t)[n]) {
-  const V least = V{} - 87, most = V{} + 87;
+inline void powers_of_two(V (&values)[n]) {
   const V magic = V{} + 12582912.0f;
   V whole[n], f[n], p[n];
   for (int i = 0; i < n; ++i) {
-    V y = t[i] < most ? t[i] : most;
-    y = (y > least ? y : least) * -1.4426950408889634f;
-    whole[i] = y + magic;  // its lowest bits hold the whole number
-    f[i] = y - (whole[i] - magic);
+    whole[i] = values[i] + magic;  // its lowest bits hold the whole number
+    f[i] = values[i] - (whole[i] - magic);
   }
   for (int i = 0; i < n; ++i) p[i] = f[i] * 0.009570102f + 0.05591786f;
   for (int i = 0; i < n; ++i) p[i] = p[i] * f[i] + 0.24024744f;
   for (int i = 0; i < n; ++i) p[i] = p[i] * f[i] + 0.6931218f;
   for (int i = 0; i < n; ++i) p[i] = p[i] * f[i] + 0.9999993f;
-  // Times 2**n: added to the exponent. Below 2**-126 that is wrong, and lost in the sum with 1.
-  for (int i = 0; i < n; ++i) p[i] = of_bits(bits_of(p[i]) + (bits_of(whole[i]) << 23), p[i]);
+  // Times 2**n: added to the exponent.
+  for (int i = 0; i < n; ++i)
+    values[i] = of_bits(bits_of(p[i]) + (bits_of(whole[i]) << 23), p[i]);
+}
+
+template <typename V, int n>
+inline void silu_of(V (&t)[n]) {
+  const V least = V{} - 87, most = V{} + 87;
+  V p[n];
+  for (int i = 0; i < n; ++i) {
+    const V y = t[i] < most ? t[i] : most;
+    p[i] = (y > least ? y : least) * -1.4426950408889634f;
+  }
+  powers_of_two(p);  // what is wrong below 2**-126 is lost in the sum with 1
   for (int i = 0; i < n; ++i) t[i] = t[i] / (p[i] + 1.0f);
+}
+
+float largest_share(const float* logits, std::size_t objects, std::size_t count) {
+  constexpr std::size_t lanes = sizeof(Floats) / sizeof(float);
+  float best = logits[0];
+  if (objects >= lanes) {
+    Floats many, next;
+    load(logits, many);
+    for (std::size_t i = lanes; i + lanes <= objects; i += lanes) {
+      load(logits + i, next);
+      many = many > next ? many : next;
+    }
+    float parts[lanes];
+    store(many, parts);
+    for (std::size_t i = 0; i < lanes; ++i) best = larger(best, parts[i]);
+  }
+  for (std::size_t i = objects / lanes * lanes; i < objects; ++i) best = larger(best, logits[i]);
+  // exp(best) / sum(exp(logits)) = 1 / sum(exp(logits - best))
+  Floats sums{};
+  float sum = 0;
+  each(count, [&](std::size_t i, auto v) {
+    load(logits + i, v);
+    const auto least = decltype(v){} - 87, most = decltype(v){} + 87;
+    v = v - best;
+    v = v < most ? v : most;
+    decltype(v) power[1] = {(v > least ? v : least) * 1.4426950408889634f};
+    powers_of_two(power);
+    if constexpr (sizeof(v) == sizeof(float)) {
+      sum += power[0];
+    } else {
+      sums = sums + power[0];
+    }
+  });
+  float parts[lanes];
+  store(sums, parts);
+  for (std::size_t i = 0; i < lanes; ++i) sum += parts[i];
+  return 1.0005f / sum;
 }
 
 // The sums of channels c .. c + lanes of some columns to outputs.
@@ -387,6 +434,6 @@ void depthwise(const DepthwiseTask& task) {
   for (; c < task.channels; ++c) depthwise_columns<float>(task, c);
 }
 
-constexpr Loops kLoops = {exponentials, resize_row, blend, maximum, look_up, mark_overlaps,
+constexpr Loops kLoops = {exponentials, largest_share, resize_row, blend, maximum, look_up, mark_overlaps,
                           roi_align,    scale,      add_scaled, add, affine_bytes, affine,
                           weighted_four, depthwise, round, dots, add_weighted};
