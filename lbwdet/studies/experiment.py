@@ -41,10 +41,13 @@ class Start:
     Attributes:
         images: how many of them.
         settings: of the choice.
+        of: the float variant whose weights it is made of, and nothing is trained after it; by
+            default those of the base, and low-bit variants are trained on from there.
     """
 
     images: int = 64
     settings: PostTraining = dataclasses.field(default_factory=PostTraining)
+    of: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +139,7 @@ EXPERIMENTS = {
         variants=("fp32-finetuned", "6bit", "4bit", "3bit"),
         rounded={},
         more=("w4a8",),
-        start=Start(32),
+        start=Start(64, of="fp32-finetuned"),
     ),
 }
 
@@ -268,13 +271,26 @@ def run_experiment(
             # Measured when others need not wait for it.
             named = {(experiment.base, seed): task for seed, task in bases.items()}
             train_all(named, measured=False)
+            if experiment.start is None or experiment.start.of is None:
+                floats, after = bases, tuned
+            else:
+                of = experiment.start.of
+                floats = {
+                    seed: job(of, seed, load_from=str(task.checkpoint))
+                    for seed, task in bases.items()
+                }
+                train_all({(of, seed): task for seed, task in floats.items()}, measured=True)
+                after = []
+                for variant, seed in tuned:
+                    if variant != of:
+                        start(variant, floats[seed].checkpoint, seed, runs / f"seed{seed}")
             jobs = {
                 (variant, seed): job(
                     variant,
                     seed,
-                    load_from=start(variant, bases[seed].checkpoint, seed, runs / f"seed{seed}"),
+                    load_from=start(variant, floats[seed].checkpoint, seed, runs / f"seed{seed}"),
                 )
-                for variant, seed in tuned
+                for variant, seed in after
             }
         train_all(jobs, measured=True)
         for seed, task in bases.items():
@@ -340,6 +356,7 @@ class _Results:
             **key,
             config=Path(config).name,
             epochs=int(cfg.train_cfg.max_epochs) if kind in ("scratch", "trained") else 0,
+            **self._of(kind),
             **accuracy.maps,
             per_class={k: v.ap_11point for k, v in accuracy.per_class.items()},
             num_images=len(test_set),
@@ -354,6 +371,11 @@ class _Results:
             if not self._has(key):  # another process may have added rows meanwhile
                 self.content["rows"].append(row)
                 write_json(self.path, self.content)
+
+    def _of(self, kind: str) -> dict[str, str]:
+        """Which float variant images chose levels of, if not the base."""
+        start = self.experiment.start
+        return {"of": start.of} if kind == "projected" and start and start.of else {}
 
     def _has(self, key: Mapping[str, Any]) -> bool:
         """Whether the file, as it is now, holds this row."""

@@ -32,8 +32,7 @@ Row = Mapping[str, Any]
 _BASES = {"scratch": ", from random weights", "published": ", as published"}
 _UNTRAINED = {
     "rounded": "Rounded: the float model's weights projected, no retraining",
-    "projected": "Projected: low-bit weights chosen by training images without their labels, "
-    "which those trained on start from",
+    "projected": "Projected: low-bit weights chosen by training images without their labels",
 }
 _KINDS = (*_BASES, "trained", *_UNTRAINED)
 _DETECTORS = {
@@ -154,8 +153,14 @@ def experiment_tables(content: Mapping[str, Any]) -> str:
         ),
     ]
     for kind, said in _UNTRAINED.items():
-        if kinds[kind]:
-            parts += [f"{said}; difference: to that float model.\n", _table(kinds[kind], before)]
+        after = [row for row in kinds[kind] if "of" in row]
+        if others := [row for row in kinds[kind] if "of" not in row]:
+            if kind == "projected" and not after:
+                said += ", which those trained on start from"
+            parts += [f"{said}; difference: to that float model.\n", _table(others, before)]
+        if after:
+            said += ", of the float model trained on, and not trained after it"
+            parts += [f"{said}; difference: to that one.\n", _table(after, reference)]
     return "\n".join([*parts, _footnote(content, rows)])
 
 

@@ -193,6 +193,32 @@ def test_each_seed_has_its_own_start(jobs, monkeypatch):
     ]
 
 
+def test_levels_of_the_float_variant_that_was_trained_on(jobs, monkeypatch, tmp_path):
+    measured, projected = [], []
+
+    def measure(self: _Results, kind: str, variant: str, seed: int, *rest: Any) -> None:
+        measured.append((kind, variant, seed, self._of(kind)))
+
+    def post_train(config: str, checkpoint: Path, images: str, out: Path, weight: dict, **_: Any):
+        projected.append((Path(checkpoint).as_posix(), out.as_posix(), weight["bit_width"]))
+        return SimpleNamespace(checkpoint=out / "chosen.pth")
+
+    monkeypatch.setattr(_Results, "measure", measure)
+    monkeypatch.setattr(module, "post_train_detector", post_train)
+    settings = ExperimentSettings(seeds=(1,), variants=("6bit", "4bit"))
+    run_experiment("voc-sample_frcnn_lite0", "o.json", "runs", settings)
+    tuned = "runs/seed1/fp32-finetuned/epoch_1.pth"
+    assert projected == [(tuned, f"runs/seed1/projected/{bits}bit", bits) for bits in (6, 4)]
+    assert [job.work_dir.name for job in jobs] == ["fp32", "fp32-finetuned"]
+    assert jobs[1].options["load_from"] == "runs/seed1/fp32/epoch_8.pth"
+    assert measured == [
+        ("trained", "fp32-finetuned", 1, {}),
+        ("scratch", "fp32", 1, {}),
+        ("projected", "6bit", 1, {"of": "fp32-finetuned"}),
+        ("projected", "4bit", 1, {"of": "fp32-finetuned"}),
+    ]
+
+
 def test_published_weights_have_their_width(tmp_path):
     with pytest.raises(ConfigError, match="published weights, whose width is what it is"):
         run_experiment("voc-sample_yolox_nano", None, tmp_path, ExperimentSettings(width=8))

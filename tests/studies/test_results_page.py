@@ -100,6 +100,20 @@ def test_a_published_detector_and_what_was_chosen_by_images_without_training():
     assert "72 test images, YOLOX-Nano with weights from COCO, IoU" in text
 
 
+def test_levels_of_the_float_model_trained_on_are_compared_with_it():
+    rows = [
+        row("scratch", "fp32", 0, 0.70, 0.71),
+        row("trained", "fp32-finetuned", 0, 0.72, 0.73),
+        dict(row("projected", "4bit", 0, 0.71, 0.71, bits=4), of="fp32-finetuned"),
+    ]
+    text = experiment_tables(dict(dataset="cells", width=64, rows=rows))
+    assert ["4bit", "4", "154", "71.0", "71.0", "-1.0", "-2.0", "0"] in table_rows(text)
+    assert (
+        "of the float model trained on, and not trained after it; difference: to that one" in text
+    )
+    assert "those trained on start from" not in text
+
+
 def test_a_backbone_that_brings_its_weights_is_not_called_random():
     rows = [row("scratch", "fp32", 0, 0.35, 0.36)]
     text = experiment_tables(dict(dataset="cells", detector="frcnn_lite0", width=64, rows=rows))

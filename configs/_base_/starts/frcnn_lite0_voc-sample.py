@@ -1,6 +1,6 @@
 # Faster R-CNN on EfficientNet-Lite0 as it was trained on the sample, trained on by labels, float
-# or low-bit. At 4 bits, on photographs held out of trainval, levels that 32 images chose had
-# 37.9 mAP area, and 39.9 after this epoch; float had 40.5.
+# or low-bit. On photographs held out of trainval, 4 bits dense that 32 images chose had 37.9 mAP area,
+# and 39.9 after this epoch; 4 bits two-term that 64 chose 39.9 without it; float 40.5.
 _base_ = [
     '../models/frcnn_lite0_fpn_small.py', '../datasets/voc-sample.py', '../default_runtime.py',
     '../schedules/pretrained_1e.py'
