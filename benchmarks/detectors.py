@@ -34,6 +34,7 @@ from lbwdet.files import atomic_write, write_json
 from lbwdet.importing.yolox import import_yolox
 from lbwdet.measuring.candidates import ArrayDetector
 from lbwdet.measuring.detectors import test_dataset
+from lbwdet.quantizers.levels import TWO_TERM
 from lbwdet.training.build import build_model
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -170,8 +171,10 @@ def prepare(name: str, work_dir: Path, bits: Sequence[int], weights: str | None 
 
 
 def _weight(bits: int) -> dict[str, Any]:
-    """The code that costs the least accuracy."""
-    return dict(bit_width=bits, code="two-term", granularity="channel")
+    """The code that costs the least accuracy of those that have so many bits."""
+    return dict(
+        bit_width=bits, code="two-term" if bits in TWO_TERM else "dense", granularity="channel"
+    )
 
 
 def _untrained(case: Case, work_dir: Path, weights: str | None) -> tuple[Path, Path, str]:
