@@ -1,8 +1,8 @@
 """Channels with steps of their own: which values can have them, and what goes between values.
 
-Layers that were trained so read them. Sums and joined maps take over the steps of what reads
-their results, and hand them on to their inputs, so that nothing is rounded twice; where that
-cannot be, an ``Affine`` that multiplies by one stands between.
+Layers that were trained so read them. Sums (a convolution with a residual is one) and joined maps
+take over the steps of what reads their results, and hand them on to their inputs, so that nothing
+is rounded twice; where that cannot be, an ``Affine`` that multiplies by one stands between.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.operations.affine import Affine
 from lbwdet.deploy.runtime.operations.concat import Concat
+from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.lookup import requantize
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
@@ -72,7 +73,9 @@ def between(program: Program, channels: Mapping[str, int]) -> Program:
                 copies[name] = f"{name}@{operation.written}"
                 operations.append(in_steps(name, copies[name], channels[name]))
                 quantizations[copies[name]] = wanted
-        if copies:
+        if copies and isinstance(operation, Conv):
+            operation = dataclasses.replace(operation, residual=copies[str(operation.residual)])
+        elif copies:
             inputs = tuple(copies.get(name, name) for name in operation.inputs)  # type: ignore[attr-defined]
             operation = dataclasses.replace(operation, inputs=inputs)  # type: ignore[call-arg]
         operations.append(operation)
@@ -91,9 +94,13 @@ def _wanted(
     operation: Operation, quantizations: Mapping[str, Quantization], channels: Mapping[str, int]
 ) -> Iterator[tuple[str, Quantization]]:
     """The quantization that suits each input of a sum or a joined map."""
-    if not isinstance(operation, Add | Concat) or operation.output not in quantizations:
+    if not isinstance(operation, Add | Concat | Conv) or operation.output not in quantizations:
         return
     result, begin = quantizations[operation.output], 0
+    if isinstance(operation, Conv):
+        if operation.residual is not None:
+            yield operation.residual, result
+        return
     for name in operation.inputs:
         if isinstance(operation, Add):
             yield name, result

@@ -92,6 +92,38 @@ def test_inputs_of_a_joined_map_get_its_steps(small):
     assert not any(isinstance(operation, Affine) for operation in found.operations)
 
 
+def test_a_residual_has_the_steps_of_what_it_is_added_to(small):
+    added = Conv("b", "image", "b", (1, 1), residual="a")
+    found = small(
+        [conv("a", "image", 3), added, conv("c", "b", 2, LEFT.exponents)],
+        {"c": LEFT},
+        {"a": (3, 2), "b": (3, 2), "c": (2, 2)},
+    )
+    assert found.quantizations["b"] == LEFT
+    assert found.quantizations["a"].exponents == LEFT.exponents
+    assert not any(isinstance(operation, Affine) for operation in found.operations)
+
+
+def test_a_residual_with_other_steps_is_changed_on_the_way(small):
+    other = Quantization(1.0, 32, exponents=(-2, -2))
+    added = Conv("b", "image", "b", (1, 1), residual="a")
+    found = small(
+        [
+            conv("a", "image", 3),
+            conv("d", "a", 2, other.exponents),
+            added,
+            conv("c", "b", 2, LEFT.exponents),
+        ],
+        {"c": LEFT, "d": other},
+        {"a": (3, 2), "b": (3, 2), "c": (2, 2), "d": (2, 2)},
+    )
+    (between,) = [each for each in found.operations if isinstance(each, Affine)]
+    assert (between.input, found.quantizations[between.output].exponents) == ("a", (-4, -6))
+    assert [each.residual for each in found.operations if getattr(each, "layer", "") == "b"] == [
+        between.output
+    ]
+
+
 def test_an_input_with_other_steps_is_changed_on_the_way(small):
     other = Quantization(1.0, 32, exponents=(-2, -2))
     found = small(

@@ -62,7 +62,8 @@ class Conv(Operation):
 
     Where the channels of the input have steps of their own, ``input_exponents`` are their
     exponents, and the weight is that of an input in these steps: ``w[o, i] * 2**-exponent[i]`` is
-    what multiplies reals. Where those of the output have, s_y is that of channel o.
+    what multiplies reals. Where those of the output have, s_y is that of channel o; those of a
+    residual then have the same exponents, and ratio is that of the scales.
 
     A fully connected layer is a convolution whose kernel covers its input [n, h, w, c].
     """
@@ -75,7 +76,7 @@ class Conv(Operation):
     padding: Annotated[Pair, Range(0, 128)] = (0, 0)
     dilation: Annotated[Pair, Range(1, 128)] = (1, 1)
     relu: bool = False
-    residual: Annotated[str, Reads(Kind.UINT8)] | None = None
+    residual: Annotated[str, Reads(Kind.UINT8, steps=True)] | None = None
     upsample: bool = False
     groups: Annotated[int, Range(1, 1 << 16)] = 1
     function: Literal["identity", "silu"] = "identity"
@@ -121,6 +122,10 @@ class Conv(Operation):
                 (self.upsample or residual.size == result.size)
                 and (residual.channels, residual.rows) == (outputs, source.rows),
                 f"the residual {shown(self.residual)} has not the size of the output",
+            )
+            shapes.expect(
+                shapes.exponents(self.residual) == shapes.exponents(self.output),
+                "the steps of the residual's channels differ from those of the output",
             )
         factor = shapes.quantized(self.input).scale * weight.scale.astype(np.float64) / step
         reach += float((factor * np.abs(weight.gain.astype(np.float64))).max()) * MAX_ACCUMULATOR
@@ -215,10 +220,10 @@ class Conv(Operation):
             quantizations["r"] = Quantization(0.0125, int(random.choice([0, 120])))
         if not real:
             written = random_cases.output_quantization(random, positive=relu)
-            steps = (
-                () if residual or random.random() < 0.7 else random_cases.exponents(random, outputs)
-            )
+            steps = () if random.random() < 0.7 else random_cases.exponents(random, outputs)
             quantizations["y"] = replace(written, exponents=steps)
+            if residual:
+                quantizations["r"] = replace(quantizations["r"], exponents=steps)
         operation = cls(
             layer="layer",
             input="x",

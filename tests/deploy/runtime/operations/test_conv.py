@@ -65,7 +65,7 @@ def test_every_step_of_a_random_convolution(seed):
             if operation.upsample:
                 row = row * r.shape[1] // acc.shape[1]
                 column = column * r.shape[2] // acc.shape[2]
-            ratio = f32(q_r.scale / s_y)
+            ratio = f32(np.broadcast_to(q_r.steps, len(steps))[channel] / s_y)
             t = t + f32(f32(int(r[image, row, column, channel]) - q_r.zero_point) * ratio)
         if not plain:
             t = silu(np.array([t]))[0] * f32(1 / steps[channel])
