@@ -52,6 +52,7 @@ FAMILIES = {
 # detector needs; the others keep the paper's.
 CODES = {"4": "dense", "3": "dense"}
 COMPACT_CODES = CODES | {"6": "two-term", "5": "two-term"}
+LITE0_CODES = COMPACT_CODES | {"4": "two-term"}
 TAUGHT = ("lbw_yolox_nano_voc", "lbw_yolox_nano_voc-sample")
 ALL = sorted(path.stem for path in CONFIGS.glob("*.py"))
 SCHEMES = {"bcgd": "bcgd", "binary-relax": "binary_relax"}
@@ -177,7 +178,7 @@ def test_layers_have_the_bit_width_of_the_name(name):
     said = WIDTHS.fullmatch(NAME.fullmatch(name)["variant"])
     width = said["weight"] or said["bits"]
     layers = quantized_layers(model(name))
-    codes = COMPACT_CODES if re.search("yolox|lite0", name) else CODES
+    codes = LITE0_CODES if "lite0" in name else COMPACT_CODES if "yolox" in name else CODES
     expected = (int(width), said["code"] or codes.get(width, "paper"))
     assert {(q.bit_width, q.code) for q in (layer.quantizer for layer in layers.values())} == {
         expected

@@ -141,6 +141,14 @@ def test_continued_from_low_bit_weights_on_purpose(detector, tmp_path):
     assert len(state["backbone.conv1.weight"].unique()) <= 15
 
 
+@pytest.fixture(scope="module")
+def finished(detector, tmp_path_factory):
+    """What one run wrote, to be copied."""
+    out = tmp_path_factory.mktemp("finished")
+    post_train_detector(*detector, "train", out, FOUR_BIT, num=1, measure=False)
+    return out
+
+
 class TestBadInput:
     def run(self, detector, tmp_path, source="train", **options):
         config, checkpoint = detector
@@ -176,8 +184,10 @@ class TestBadInput:
     @pytest.mark.parametrize(
         "damage", ["[]", '{"key": 1}', '{"key": KEY}', '{"key": KEY, "layers": [1]}', "checkpoint"]
     )
-    def test_what_an_earlier_run_left_counts_if_it_is_whole(self, detector, tmp_path, damage):
-        self.run(detector, tmp_path, num=1, measure=False)
+    def test_what_an_earlier_run_left_counts_if_it_is_whole(
+        self, detector, finished, tmp_path, damage
+    ):
+        shutil.copytree(finished, tmp_path / "out")
         report = tmp_path / "out" / "post_training.json"
         before = report.read_text()
         if damage == "checkpoint":
@@ -191,18 +201,16 @@ class TestBadInput:
         assert not again.reused and report.read_text() == before
         read_checkpoint(again.checkpoint)
 
-    def test_low_bit_weights_already(self, detector, tmp_path):
+    def test_low_bit_weights_already(self, detector, finished, tmp_path):
         config, _ = detector
-        self.run(detector, tmp_path, num=1, measure=False)
-        again = tmp_path / "out" / "post_trained.pth"
+        again = finished / "post_trained.pth"
         with pytest.raises(CheckpointError, match=r"low-bit weights already.*--from-low-bit"):
             post_train_detector(config, again, "train", tmp_path / "two", FOUR_BIT)
         assert not (tmp_path / "two").exists()
 
-    def test_a_quantized_config(self, detector, tmp_path):
+    def test_a_quantized_config(self, detector, finished, tmp_path):
         _, checkpoint = detector
-        self.run(detector, tmp_path, num=1, measure=False)
-        low = tmp_path / "out" / "config.py"
+        low = finished / "config.py"
         with pytest.raises(ConfigError, match="is quantized already"):
             post_train_detector(low, checkpoint, "train", tmp_path / "two", FOUR_BIT)
 

@@ -25,7 +25,7 @@ COMPILER = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
 FLAGS = ("-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC", "-pthread")
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 QUICK = ("-O2",)
-SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZED = ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _KEPT_SECONDS = 7 * 24 * 3600  # what nobody used for so long is deleted
 
 

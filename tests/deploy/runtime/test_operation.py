@@ -80,7 +80,7 @@ def test_a_class_may_be_made_anew(registry):
 def test_what_it_reads_and_writes():
     assert [name for name, _ in CONV.reads()] == ["x", "r"]
     assert [name for name, _ in replace(CONV, residual=None).reads()] == ["x"]
-    assert dict(CONV.reads())["r"] == Reads(Kind.UINT8)
+    assert dict(CONV.reads())["r"] == Reads(Kind.UINT8, steps=True)
     assert list(CONV.layers()) == ["layer"]
     assert CONV.written == "y" and [name for name, _ in CONV.writes()] == ["y"]
     last = Detections("x", 3)
