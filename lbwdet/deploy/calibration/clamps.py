@@ -45,7 +45,7 @@ def without_clamps(program: Program) -> Program:
                 quantizations[operation.output] = stored
                 operation = dataclasses.replace(first, output=operation.output, relu=True)
         for _, role, names in roles(operation, Writes):
-            if isinstance(role, Writes) and role.quantized_like is not None:
+            if role.quantized_like is not None:
                 quantizations[names[0]] = quantizations[getattr(operation, role.quantized_like)]
         operations[operation.written] = operation
     return Program(tuple(operations.values()), quantizations)
