@@ -12,9 +12,11 @@ import torch
 from lbwdet.cli import main
 from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
+from lbwdet.deploy.runtime.native_library import library_path
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.errors import ConfigError
-from lbwdet.export import ExportSettings, _names, deployability, export
+from lbwdet.export import Exported, ExportSettings, _names, deployability, export
+from lbwdet.measuring.agreement import Agreement
 from lbwdet.testing import TINY_CLASSES, tiny_config, write_tiny_voc
 from lbwdet.training.build import build_model
 
@@ -91,6 +93,37 @@ def test_from_files_to_the_same_file_each_time(files, capsys):
     assert artifact.info["checkpoint"]["name"] == "random.pth"
     model = torch.load(files.checkpoint, weights_only=True)["state_dict"]
     assert set(artifact.weights) < {key.removesuffix(".weight") for key in model}
+
+
+def exported(agreement, float_activations=True):
+    quantization = dict(uniform_layers=[], weights_below_window={})
+    info = dict(quantization=quantization, calibration=dict(left_out=[]))
+    return Exported(1000, 3, info, agreement, float_activations).summary().splitlines()[1:]
+
+
+def test_what_eight_bits_cost_is_told():
+    assert exported(None) == exported(Agreement(0, 0)) == []
+    (fine,) = exported(Agreement(100, 97))
+    assert fine == "of the boxes of model and artifact, 97% are common to both"
+    (worse,) = exported(Agreement(100, 80))
+    assert "80%" in worse and "8-bit activations cost" in worse and "--activations channel" in worse
+    (trained,) = exported(Agreement(100, 80), float_activations=False)
+    assert "8-bit activations cost" in trained and "more images" in trained
+
+
+@pytest.mark.skipif(library_path() is None, reason="the native engine is not built")
+def test_the_artifact_is_tried_on_the_images(files, tmp_path, monkeypatch):
+    wanted = []
+
+    def note(deployed, origin, num_classes):
+        wanted.append((len(deployed), len(origin), num_classes))
+        assert len(deployed[0].scores) and len(origin[0].scores)
+        return Agreement(5, 4)
+
+    monkeypatch.setattr("lbwdet.export.agreement", note)
+    settings = ExportSettings("train", num=2)
+    done = export(files.config, files.checkpoint, tmp_path / "a.lbw", settings)
+    assert wanted == [(2, 2, len(TINY_CLASSES))] and done.agreement == Agreement(5, 4)
 
 
 def test_odd_images_are_left_out_and_named(files, tmp_path, capsys):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from lbwdet.deploy.calibration.clamps import without_clamps
 from lbwdet.deploy.calibration.convolution import convolve
 from lbwdet.deploy.calibration.histogram import METHODS, Histogram, affine, as_it_is, fit
+from lbwdet.deploy.calibration.joined import round_once
 from lbwdet.deploy.calibration.readers import (
     add_requantize,
     functions_of,
@@ -35,7 +36,8 @@ def calibrate(
     Values are those of the program in reals with the integer weights, and with the inputs of
     layers rounded as training did. Zero always is a number that the integers can hold, since
     maps are padded with it. What passes its input's quantization on, as max pooling does, has that;
-    the network's input covers what preprocessing can give.
+    what is joined has the joined map's, or the other way round (:mod:`.joined`); the network's
+    input covers what preprocessing can give.
 
     Args:
         program: as lowered.
@@ -74,6 +76,9 @@ def calibrate(
             quantizations[name] = quantization_for(readers.of(name), histogram, fitted, steps)
     channels = {name: histogram.channels for name, histogram in histograms.items()}
     quantizations = hand_on(program, quantizations, channels, readers.sources, taking)
+    quantizations = round_once(
+        program, quantizations, histograms, readers, functions, inputs.keys()
+    )
     fitting = between(Program(program.operations, quantizations), channels)
     return without_clamps(add_requantize(fitting, trained))
 
