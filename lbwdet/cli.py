@@ -23,7 +23,7 @@ from lbwdet.errors import LBWError
 from lbwdet.terminal import run_command
 
 # Of the modules that the commands import, the extra of pyproject.toml that brings them.
-_ENGINES = ("onnx", "onnxruntime", "openvino", "nncf")
+_ENGINES = ("onnx", "onnxruntime", "openvino", "nncf", "ncnn", "pnnx")
 _TRAIN: tuple[str, ...] = ("torch", "torchvision", "mmengine", "mmdet", "mmcv", "pycocotools")
 _TRAIN += ("cv2", "matplotlib", "jinja2", "tqdm")
 _SERVE = ("fastapi", "uvicorn", "pydantic", "python_multipart", "prometheus_client")

@@ -20,6 +20,7 @@ OWN = "lbwdet.deploy.benchmark_engine"
 NEEDS = {
     "onnxruntime": ("onnxruntime", "onnx"),
     "openvino": ("openvino",),
+    "ncnn": ("ncnn", "pnnx"),
     "onnxruntime-whole": ("onnxruntime", "onnx"),
     "openvino-whole": ("openvino", "onnx"),
 }

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from lbwdet.benchmark.int8 import quantize_onnx, quantize_openvino
+from lbwdet.benchmark.ncnn_graphs import write_ncnn
 from lbwdet.benchmark.peers import TorchBenchmark
 from lbwdet.deploy.lower import RegionHead, head_of
 from lbwdet.deploy.lower.one_stage import OneStage
@@ -55,7 +56,7 @@ def make_graphs(
     """Writes the graphs of one engine and precision; returns ``dense_graph``, ``head_graph``.
 
     Args:
-        engine: ``'onnxruntime'`` or ``'openvino'``.
+        engine: ``'onnxruntime'``, ``'openvino'`` or ``'ncnn'``.
         precision: ``'fp32'`` or ``'int8'``.
         peer: the float detector.
         inputs: of :func:`calibration_inputs`.
@@ -63,10 +64,11 @@ def make_graphs(
 
     Raises:
         ImportError: the engine, or its quantizer, is not installed.
+        RuntimeError: the engine cannot run such a graph.
     """
     folder.mkdir(parents=True, exist_ok=True)
     head: Any = head_of(peer.model)
-    write = dict(onnxruntime=_write_onnx, openvino=_write_openvino)[engine]
+    write = dict(onnxruntime=_write_onnx, openvino=_write_openvino, ncnn=write_ncnn)[engine]
     # The quantizers draw progress bars of their own and talk a lot.
     with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
         graphs = {}

@@ -72,7 +72,7 @@ class GraphBenchmark(TorchBenchmark):
     """As :class:`TorchBenchmark`, with both graphs in another engine.
 
     Args:
-        engine: ``'onnxruntime'`` or ``'openvino'``.
+        engine: ``'onnxruntime'``, ``'openvino'`` or ``'ncnn'``.
         dense_graph, head_graph: files of that engine; R-FCN has no ``head_graph``.
     """
 

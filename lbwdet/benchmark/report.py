@@ -89,7 +89,7 @@ def _end_to_end(row: Mapping[str, Any]) -> str:
 # Engines that run convolutions and fully connected layers only.
 _GRAPHS_ALONE = [
     f"{engine}-{precision}"
-    for engine in ("onnxruntime", "openvino")
+    for engine in ("onnxruntime", "openvino", "ncnn")
     for precision in ("fp32", "int8")
 ]
 
@@ -109,8 +109,8 @@ def _protocol(result: Mapping[str, Any]) -> list[str]:
     if model:
         lines.append(
             f"torch is MMDetection eager on the float detector ({', '.join(model)}); "
-            "onnxruntime and openvino run its convolutions and fully connected layers, int8 being "
-            "what their own post-training quantizers make of it, calibrated on "
+            "onnxruntime, openvino and ncnn run its convolutions and fully connected layers, int8 "
+            "being what their own post-training quantizers make of it, calibrated on "
             f"{_calibrated_on(result)}; what makes boxes (proposals, RoIAlign, suppression) stays "
             "MMDetection's there."
         )

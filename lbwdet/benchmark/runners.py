@@ -42,6 +42,26 @@ def load_openvino(path: str | Path, threads: int) -> Run:
     return run
 
 
+def load_ncnn(path: str | Path, threads: int) -> Run:
+    """The same, of one image; in float32 throughout."""
+    import ncnn
+
+    net = ncnn.Net()
+    net.opt.num_threads = threads
+    net.opt.use_fp16_arithmetic = net.opt.use_fp16_storage = net.opt.use_fp16_packed = False
+    weights = Path(path).with_suffix(".bin")
+    if net.load_param(str(path)) or net.load_model(str(weights)):
+        raise RuntimeError(f"ncnn cannot load {Path(path).name}")
+    outputs = sorted(net.output_names(), key=lambda name: int(name.removeprefix("out")))
+
+    def run(image: Array) -> list[Array]:
+        extractor = net.create_extractor()
+        extractor.input(net.input_names()[0], ncnn.Mat(np.ascontiguousarray(image[0])))
+        return [np.array(extractor.extract(name)[1])[None] for name in outputs]
+
+    return run
+
+
 def onnxruntime_lanes(path: str | Path, number: int) -> list[Run]:
     """As many that compute at the same time, on one thread each."""
     return [load_onnxruntime(path, 1) for _ in range(number)]
@@ -75,7 +95,7 @@ def _openvino(path: str | Path, number: int, settings: dict[str, Any], hint: str
     return [functools.partial(run, lane) for lane in range(number)]
 
 
-LOAD = dict(onnxruntime=load_onnxruntime, openvino=load_openvino)
+LOAD = dict(onnxruntime=load_onnxruntime, openvino=load_openvino, ncnn=load_ncnn)
 LANES = dict(onnxruntime=onnxruntime_lanes, openvino=openvino_lanes)
 
 

@@ -12,6 +12,7 @@ CALIBRATED = ("onnxruntime", "openvino", "onnxruntime-whole", "openvino-whole")
 ENGINES = (
     *("torch", "torch-channels-last", "torch-compile"),
     *CALIBRATED,
+    "ncnn",
     *("native", "reference"),
 )
 
@@ -22,7 +23,8 @@ class BenchmarkSettings(Overrides):
 
     Attributes:
         against: of :data:`ENGINES`. ``onnxruntime`` and ``openvino`` stand for fp32 and int8;
-            by themselves of the networks alone, with ``-whole`` of the whole detector as one graph.
+            ``ncnn`` for fp32; by themselves of the networks alone, with ``-whole`` of the whole
+            detector as one graph.
         config, checkpoint: of the float detector that the peers run; without checkpoint,
             random weights.
         input_size: height and width of the network's input; None: what the models'

@@ -60,12 +60,12 @@ def benchmark(parser: argparse.ArgumentParser) -> Run:
         nargs="+",
         choices=(
             *("torch", "torch-channels-last", "torch-compile", "onnxruntime", "openvino"),
-            *("onnxruntime-whole", "openvino-whole", "native", "reference"),
+            *("onnxruntime-whole", "openvino-whole", "ncnn", "native", "reference"),
         ),
         default=["torch", "native"],
         metavar="ENGINE",
-        help="torch, torch-channels-last, torch-compile; onnxruntime, openvino (convolutions only) "
-        "or onnxruntime-whole, openvino-whole (the whole detector); native, reference "
+        help="torch, torch-channels-last, torch-compile; onnxruntime, openvino, ncnn (convolutions "
+        "only) or onnxruntime-whole, openvino-whole (the whole detector); native, reference "
         "[torch native]",
     )
     add("--float", metavar="CONFIG[:CHECKPOINT]", help="float detector that the peers run")

@@ -182,18 +182,21 @@ class TestBadInput:
         assert "left out: b.jpg: not a regular file" in found.text()
 
     @pytest.mark.parametrize(
-        "damage", ["[]", '{"key": 1}', '{"key": KEY}', '{"key": KEY, "layers": [1]}', "checkpoint"]
+        "damage", ["[]", '{"key": 1}', '{"key": KEY}', '{"key": KEY, "layers": [1]}']
     )
-    def test_what_an_earlier_run_left_counts_if_it_is_whole(
-        self, detector, finished, tmp_path, damage
-    ):
+    def test_a_report_that_is_not_whole_does_not_count(self, finished, tmp_path, damage):
+        told, written = finished / "post_training.json", finished / "post_trained.pth"
+        key = json.loads(told.read_text())["key"]
+        assert post_training._finished(told, written, key) is not None
+        assert post_training._finished(told, written, key + "0") is None
+        (odd := tmp_path / "odd.json").write_text(damage.replace("KEY", json.dumps(key)))
+        assert post_training._finished(odd, written, key) is None
+
+    def test_what_an_earlier_run_left_counts_if_it_is_whole(self, detector, finished, tmp_path):
         shutil.copytree(finished, tmp_path / "out")
         report = tmp_path / "out" / "post_training.json"
         before = report.read_text()
-        if damage == "checkpoint":
-            (tmp_path / "out" / "post_trained.pth").write_bytes(b"PK half")
-        else:
-            report.write_text(damage.replace("KEY", json.dumps(json.loads(before)["key"])))
+        (tmp_path / "out" / "post_trained.pth").write_bytes(b"PK half")
         config, checkpoint = detector
         again = post_train_detector(
             config, checkpoint, "train", tmp_path / "out", FOUR_BIT, num=1, measure=False

@@ -1,0 +1,77 @@
+"""A float detector's network in ncnn's files, by its own converter (pnnx)."""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmdet.models.backbones.csp_darknet import Focus
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Array = np.ndarray
+_OTHER_SIZE = 64  # pixels that a second example is larger by: no size becomes a constant
+
+
+def write_ncnn(
+    part: str, module: nn.Module, precision: str, inputs: Sequence[Array], folder: Path
+) -> Path:
+    """Writes a graph; arguments as in :mod:`lbwdet.benchmark.graphs`.
+
+    Returns:
+        The file of the network's structure; its weights lie beside it.
+
+    Raises:
+        RuntimeError: this graph cannot be had, and why.
+    """
+    import ncnn  # noqa: F401  (its absence should show here)
+    import pnnx
+
+    if precision != "fp32":
+        raise RuntimeError("ncnn's quantizer is a program of its own, which PyPI does not have")
+    if part != "dense":
+        raise RuntimeError("ncnn computes one image at a time, and regions are many")
+    example = torch.from_numpy(inputs[0])
+    larger = F.pad(example, (0, _OTHER_SIZE, 0, _OTHER_SIZE))
+    path = folder / f"{part}.pt"
+    with _focus_by_unshuffling(module), torch.no_grad():
+        torch.jit.trace(module, example, check_trace=False).save(str(path))
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(folder):
+        pnnx.convert(str(path), example, larger, fp16=False)
+    written = folder / f"{part}.ncnn.param"
+    if not written.exists():
+        raise RuntimeError("pnnx did not convert the network")
+    return written
+
+
+@contextlib.contextmanager
+def _focus_by_unshuffling(module: nn.Module) -> Iterator[None]:
+    """YOLOX's first layer without slices in steps, which the converter takes for whole maps.
+
+    ``pixel_unshuffle`` has its channels in another order, and so has the weight meanwhile.
+    """
+    changed = [each for each in module.modules() if isinstance(each, Focus)]
+    weights = [each.conv.conv.weight for each in changed]
+    before = [weight.data for weight in weights]
+    for each, weight in zip(changed, weights, strict=True):
+        out, channels, *kernel = weight.shape
+        # From [x of a block, y of it, channel] to [channel, y, x].
+        ordered = weight.data.reshape(out, 2, 2, channels // 4, *kernel).permute(0, 3, 2, 1, 4, 5)
+        weight.data = ordered.reshape(weight.shape)
+        each.forward = _unshuffled(each)
+    try:
+        yield
+    finally:
+        for each, weight, old in zip(changed, weights, before, strict=True):
+            del each.forward
+            weight.data = old
+
+
+def _unshuffled(focus: Focus) -> Callable[[Tensor], Tensor]:
+    def forward(x: Tensor) -> Tensor:
+        found: Tensor = focus.conv(F.pixel_unshuffle(x, 2))
+        return found
+
+    return forward
