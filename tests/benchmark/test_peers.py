@@ -9,7 +9,6 @@ import torch
 
 from lbwdet.benchmark.graphs import calibration_inputs, make_graphs, takes_maps
 from lbwdet.benchmark.peers import GraphBenchmark, TorchBenchmark
-from lbwdet.benchmark.runners import load_ncnn
 from lbwdet.configs import load_config
 from lbwdet.testing import tiny_config
 from lbwdet.training.build import build_model
@@ -62,32 +61,6 @@ def test_the_same_detections(arguments, engine, tmp_path):
     assert (found[2] == labels).mean() > 0.9  # of equal scores either may come first
     same = found[2] == labels
     assert np.allclose(found[0][same], boxes[same], atol=0.05)
-
-
-def test_a_focus_in_ncnn_and_no_int8(tmp_path):
-    pytest.importorskip("ncnn")
-    pytest.importorskip("pnnx")
-    config = "mmdet::yolox/yolox_nano_8xb8-300e_coco.py"
-    torch.manual_seed(0)
-    peer = TorchBenchmark(config, None, 1, input_size=(96, 128))
-    image = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
-    inputs = calibration_inputs(peer, [image])
-    focus = peer.model.backbone.stem
-    weight = focus.conv.conv.weight.data.clone()
-    with torch.no_grad():
-        expected = [
-            level.numpy()
-            for kind in peer.model(torch.from_numpy(inputs["dense"][0]))
-            for level in kind
-        ]
-    graphs = make_graphs("ncnn", "fp32", peer, inputs, tmp_path)
-    found = load_ncnn(graphs["dense_graph"], 1)(inputs["dense"][0])
-    assert len(found) == len(expected) == 9
-    for one, other in zip(found, expected, strict=True):
-        assert np.allclose(one, other, atol=1e-4 * np.abs(other).max())
-    assert torch.equal(focus.conv.conv.weight, weight) and "forward" not in vars(focus)
-    with pytest.raises(RuntimeError, match="a program of its own"):
-        make_graphs("ncnn", "int8", peer, inputs, tmp_path)
 
 
 def test_a_head_that_computes_more_than_the_graph_is_not_given_its_maps():
