@@ -144,9 +144,10 @@ EXPERIMENTS = {
 }
 
 
-# Variants that start from the float weights, for comparison: to be trained as they are, or by
-# schemes that move levels.
-_FROM_FLOAT = re.compile(r".*(-nearest|-moving|_bcgd|_binary-relax|a4(_.*)?)")
+_FROM_FLOAT = re.compile(r".*-nearest")  # variants that start from the float weights
+# Those that start from the levels of the variant with as many bits and nothing else to it: they
+# differ in how they are trained, and in activations that training calibrates.
+_FROM_LEVELS = re.compile(r"(\d)bit(-moving|_.*)|w(\d)a4.*")
 
 
 def width_options(width: int) -> dict[str, Any]:
@@ -238,6 +239,8 @@ def run_experiment(
 
     def start(variant: str, floating: Path, seed: int, folder: Path) -> str:
         """The float weights as this variant starts from them."""
+        if levels := _FROM_LEVELS.fullmatch(variant):
+            variant = f"{levels[1] or levels[3]}bit"
         config = experiment.config(variant)
         quant = load_config(config).model.get("quant")
         if experiment.start is None or quant is None or _FROM_FLOAT.fullmatch(variant):
@@ -253,7 +256,8 @@ def run_experiment(
             activation=quant.get("activation"),
             settings=experiment.start.settings,
         )
-        chosen.append((variant, seed, config, found.checkpoint))
+        if (this := (variant, seed, config, found.checkpoint)) not in chosen:
+            chosen.append(this)
         return str(found.checkpoint)
 
     tuned = [(variant, seed) for variant in known if variant in variants for seed in settings.seeds]

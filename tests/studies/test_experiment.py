@@ -166,6 +166,32 @@ def test_a_published_detector_is_trained_on_from_weights_that_images_chose(jobs,
     ]
 
 
+def test_schemes_start_from_the_same_levels(jobs, monkeypatch):
+    measured, projected = [], []
+
+    def measure(self: _Results, kind: str, variant: str, seed: int, *rest: Any) -> None:
+        measured.append((kind, variant, seed))
+
+    def post_train(_: str, checkpoint: Path, images: str, out: Path, weight: dict, **rest: Any):
+        projected.append((out.name, weight["bit_width"], rest["activation"]))
+        return SimpleNamespace(checkpoint=out / "chosen.pth")
+
+    monkeypatch.setattr(_Results, "measure", measure)
+    monkeypatch.setattr(module, "post_train_detector", post_train)
+    variants = ("3bit", "3bit-moving", "3bit_bcgd", "w3a4_relu", "2bit_binary-relax")
+    settings = ExperimentSettings(seeds=(0,), variants=variants)
+    run_experiment("voc-sample_yolox_nano", "o.json", "runs", settings)
+    assert set(projected) == {("3bit", 3, None), ("2bit", 2, None)}
+    assert {job.work_dir.name: job.options["load_from"] for job in jobs} == {
+        variant: f"runs/projected/{bits}bit/chosen.pth"
+        for variant, bits in zip(variants, (3, 3, 3, 3, 2), strict=True)
+    }
+    assert [row for row in measured if row[0] == "projected"] == [
+        ("projected", "3bit", 0),
+        ("projected", "2bit", 0),
+    ]
+
+
 def test_each_seed_has_its_own_start(jobs, monkeypatch):
     measured, projected = [], []
 

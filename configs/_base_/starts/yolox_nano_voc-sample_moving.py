@@ -1,5 +1,5 @@
 # For comparing schemes: as taught, but levels move, by two thousandths of their gap a step at
-# most. What is trained so starts from the published weights themselves.
+# most.
 _base_ = './yolox_nano_voc-sample_taught.py'
 hooks = [
     dict(type='ChannelsLastHook'),
