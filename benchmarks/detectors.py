@@ -234,6 +234,14 @@ def main() -> None:
     add("name", choices=CASES)
     add("--bits", type=int, nargs="+", default=[6], help="of the weights [6]")
     add("--weights", help="of yolox_nano: a checkpoint for lbwdet import-yolox")
+    add(
+        "--also",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="OTHER.lbw",
+        help="of the same float detector, as further rows: trained ones",
+    )
     engines = [engine for engine in ENGINES if engine not in (*DENSE_PEERS, "reference")]
     add("--against", nargs="+", default=engines, help=", ".join(ENGINES))
     add("--threads", type=int, default=2)
@@ -247,6 +255,7 @@ def main() -> None:
     args = parser.parse_args()
     work_dir = args.work_dir or Path("work_dirs") / args.name
     prepared = prepare(args.name, work_dir, args.bits, args.weights)
+    prepared.artifacts.extend(args.also)
     chosen = settings(CASES[args.name], prepared, vars(args))
     result = benchmark(prepared.artifacts[0], chosen, work_dir / "benchmark")
     write_json(args.out or f"docs/results/{args.name}_benchmark.json", result)

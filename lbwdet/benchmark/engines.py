@@ -104,9 +104,9 @@ def _graph_specs(
 
     peer = TorchBenchmark(**_peer(bench))
     if not takes_maps(peer):
+        whole = f"; take {engine}{WHOLE}" if f"{engine}{WHOLE}" in NEEDS else ""
         bench.unavailable[engine] = (
-            "its graph ends where boxes are made, and MMDetection's head expects more of it; take "
-            f"{engine}{WHOLE}"
+            f"its graph ends where boxes are made, and MMDetection's head expects more of it{whole}"
         )
         return
     inputs = calibration_inputs(peer, calibration)

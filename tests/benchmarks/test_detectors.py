@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -36,14 +37,18 @@ def test_a_small_detector(detectors, monkeypatch, tmp_path, capsys):
     out = tmp_path / "result.json"
     line = ["r50", "--rounds", "1", "--threads", "1", "--against", "native"]
     line += ["--work-dir", str(tmp_path / "work"), "--out", str(out)]
+    detectors.prepare("r50", tmp_path / "work", [6])
+    trained = tmp_path / "trained.lbw"
+    shutil.copyfile(tmp_path / "work" / "6bit.lbw", trained)
+    line += ["--also", str(trained)]
     monkeypatch.setattr("sys.argv", [str(SCRIPT), *line])
     detectors.main()
     result = json.loads(out.read_text())
-    assert list(result["part"]["end_to_end"]["engines"]) == ["native"]
+    assert list(result["part"]["end_to_end"]["engines"]) == ["native", "native-trained"]
     rates = result["part"]["end_to_end"]["engines"]["native"]["images_per_second"]
     assert min(rates) > 0
     assert result["input"] == "64x96" and "load_during" in result["quiet"]
-    assert "| native " in capsys.readouterr().out
+    assert "| native-6bit " in capsys.readouterr().out
     threshold = load_config(tmp_path / "work" / "float.py").model.test_cfg.score_thr
     assert 0.001 < threshold < 0.999
     again = detectors.prepare("r50", tmp_path / "work", [6])  # finds what is there
