@@ -24,8 +24,10 @@ def train(parser: argparse.ArgumentParser) -> Run:
 
     def run(args: argparse.Namespace) -> None:
         set_local_rank(args)
+        from lbwdet.training.orphans import end_with_parent
         from lbwdet.training.run import train
 
+        end_with_parent()
         train(
             args.config,
             work_dir=args.work_dir,

@@ -13,6 +13,7 @@ from typing import Any
 from lbwdet.checkpoints import latest_checkpoint
 from lbwdet.configs import load_config
 from lbwdet.errors import LBWError
+from lbwdet.training import orphans
 
 # MMEngine's own log line: "Epoch(train)  [3][40/63]  lr: ...  eta: 0:01:23  time: ..."
 _PROGRESS = re.compile(r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]")
@@ -69,6 +70,7 @@ class TrainingJob:
             pairs = [f"{key}={_written(value)}" for key, value in self.options.items()]
             command += ["--cfg-options", *pairs]
         environment = dict(os.environ, OMP_NUM_THREADS=str(threads), PYTHONUNBUFFERED="1")
+        environment[orphans.VARIABLE] = "1"
         tail: list[str] = []
         with (
             (self.work_dir / "train.log").open("a", encoding="utf-8") as log,

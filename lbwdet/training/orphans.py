@@ -1,0 +1,25 @@
+"""A training that another process started ends with it, however that one ended."""
+
+import os
+import signal
+import threading
+import time
+
+VARIABLE = "LBWDET_ENDS_WITH_PARENT"  # set to 1 by who starts trainings
+_SECONDS = 1.0
+
+
+def end_with_parent() -> None:
+    """From now on this process is terminated when its parent is gone, if ``VARIABLE`` asks for it.
+
+    Ctrl-C reaches both; ``kill`` and an exhausted memory reach one of them, and nobody would look
+    after the other one any more.
+    """
+    if os.environ.get(VARIABLE) == "1":
+        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
