@@ -4,10 +4,10 @@ import contextlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from mmdet.models.backbones.csp_darknet import Focus
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -48,11 +48,11 @@ def write_ncnn(
 
 @contextlib.contextmanager
 def _focus_by_unshuffling(module: nn.Module) -> Iterator[None]:
-    """YOLOX's first layer without slices in steps, which the converter takes for whole maps.
+    """MMDetection's ``Focus`` (YOLOX) without slices in steps, which pnnx takes for whole maps.
 
     ``pixel_unshuffle`` has its channels in another order, and so has the weight meanwhile.
     """
-    changed = [each for each in module.modules() if isinstance(each, Focus)]
+    changed: list[Any] = [each for each in module.modules() if type(each).__name__ == "Focus"]
     weights = [each.conv.conv.weight for each in changed]
     before = [weight.data for weight in weights]
     for each, weight in zip(changed, weights, strict=True):
@@ -69,7 +69,7 @@ def _focus_by_unshuffling(module: nn.Module) -> Iterator[None]:
             weight.data = old
 
 
-def _unshuffled(focus: Focus) -> Callable[[Tensor], Tensor]:
+def _unshuffled(focus: Any) -> Callable[[Tensor], Tensor]:
     def forward(x: Tensor) -> Tensor:
         found: Tensor = focus.conv(F.pixel_unshuffle(x, 2))
         return found
