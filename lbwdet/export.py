@@ -169,9 +169,16 @@ def _found(detector: ArrayDetector, images: Sequence[Any]) -> list[Detections] |
         return None
 
 
-def _compare(artifact: Artifact, images: Sequence[Any], origin: Sequence[Detections]) -> Agreement:
-    detector = Detector(artifact)
-    found = [detector(image) for image in images]
+def _compare(
+    artifact: Artifact, images: Sequence[Any], origin: Sequence[Detections]
+) -> Agreement | None:
+    """None where the engine refuses an image, as for want of memory: the file is written all the
+    same."""
+    try:
+        detector = Detector(artifact)
+        found = [detector(image) for image in images]
+    except LBWError:
+        return None
     deployed = [Detections(each.boxes, each.scores, each.labels) for each in found]
     return agreement(deployed, origin, len(artifact.classes))
 

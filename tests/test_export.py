@@ -12,6 +12,7 @@ import torch
 from lbwdet.cli import main
 from lbwdet.configs import load_config
 from lbwdet.deploy.runtime.artifact import read_artifact
+from lbwdet.deploy.runtime.native import NativeError
 from lbwdet.deploy.runtime.native_library import library_path
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.errors import ConfigError
@@ -124,6 +125,13 @@ def test_the_artifact_is_tried_on_the_images(files, tmp_path, monkeypatch):
     settings = ExportSettings("train", num=2)
     done = export(files.config, files.checkpoint, tmp_path / "a.lbw", settings)
     assert wanted == [(2, 2, len(TINY_CLASSES))] and done.agreement == Agreement(5, 4)
+
+    def refuse(artifact):
+        raise NativeError("not so much memory")
+
+    monkeypatch.setattr("lbwdet.export.Detector", refuse)
+    done = export(files.config, files.checkpoint, tmp_path / "b.lbw", settings)
+    assert done.agreement is None and read_artifact(tmp_path / "b.lbw").info == done.info
 
 
 def test_odd_images_are_left_out_and_named(files, tmp_path, capsys):

@@ -75,7 +75,7 @@ def round_once(
         if isinstance(operation, Concat) and not found[operation.output].exponents
     ]
     for concat in concats:
-        if readers.of(concat.output).trained or concat.output in sources:
+        if readers.of(concat.output).trained:
             continue
         shared = [found[name] for name in concat.inputs if not own(name, concat)]
         others = [one for one in shared if not one.exponents]
