@@ -34,9 +34,10 @@ def measure(
     """Times every callable on every input, in turns.
 
     In each round every input is given to every callable before the next input
-    is taken, and who goes first moves on by one each time. A machine that
+    is taken, in an order of its own (:func:`balanced_order`). A machine that
     slows down for a second thereby slows all of them alike, and none always
-    finds the input freshly in the cache.
+    follows the same one, whose threads may still spin, or whose values fill
+    the cache.
 
     Args:
         callables: What to time, by name. Called with one input at a time. One that
@@ -60,9 +61,9 @@ def measure(
     turn = 0
     for round_index in range(warmup + rounds):
         for value in inputs:
-            first = turn % len(names)
+            order = [names[index] for index in balanced_order(len(names), turn)]
             turn += 1
-            for name in names[first:] + names[:first]:
+            for name in order:
                 start = clock()
                 own = callables[name](value)
                 elapsed = own if isinstance(own, float) else clock() - start
@@ -70,6 +71,18 @@ def measure(
                     samples[name].append(1000 * elapsed)
                 progress()
     return {name: summarize(times) for name, times in samples.items()}
+
+
+def balanced_order(count: int, turn: int) -> list[int]:
+    """A permutation of ``range(count)`` for each turn 0, 1, 2, ...
+
+    In ``2 * count`` turns everyone is at each place equally often, and follows each of the others
+    equally often: a Williams design (E. J. Williams, Experimental designs balanced for the
+    estimation of residual effects of treatments, 1949).
+    """
+    zigzag = [-(place // 2) if place % 2 == 0 else (place + 1) // 2 for place in range(count)]
+    order = [(offset + turn) % count for offset in zigzag]
+    return order[::-1] if turn // count % 2 else order
 
 
 def summarize(milliseconds: Sequence[float]) -> Latency:

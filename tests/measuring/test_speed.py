@@ -1,9 +1,12 @@
+from collections import Counter
+from itertools import pairwise
+
 import cv2
 import pytest
 import torch
 
 from lbwdet.errors import ConfigError
-from lbwdet.measuring.speed import measure, pinned_threads, summarize
+from lbwdet.measuring.speed import balanced_order, measure, pinned_threads, summarize
 
 
 class FakeClock:
@@ -28,11 +31,19 @@ def test_models_take_turns_on_each_input():
     clock = FakeClock()
     runners = {name: clock.runner(name, 0.001) for name in "abc"}
     measure(runners, ["x", "y"], warmup=0, rounds=2, clock=clock)
-    first, second, third, fourth = (clock.calls[i : i + 3] for i in range(0, 12, 3))
-    assert first == [("a", "x"), ("b", "x"), ("c", "x")]
-    assert second == [("b", "y"), ("c", "y"), ("a", "y")]
-    assert third == [("c", "x"), ("a", "x"), ("b", "x")]
-    assert fourth == [("a", "y"), ("b", "y"), ("c", "y")]
+    turns = [clock.calls[i : i + 3] for i in range(0, 12, 3)]
+    assert ["".join(name for name, _ in turn) for turn in turns] == ["abc", "bca", "cab", "cba"]
+    assert ["".join(value for _, value in turn) for turn in turns] == ["xxx", "yyy"] * 2
+
+
+@pytest.mark.parametrize("count", range(1, 14))
+def test_everyone_is_everywhere_and_follows_everyone_equally_often(count):
+    orders = [balanced_order(count, turn) for turn in range(2 * count)]
+    places = Counter(place for order in orders for place in enumerate(order))
+    neighbours = Counter(pair for order in orders for pair in pairwise(order))
+    assert len(places) == count**2 and set(places.values()) == {2}
+    assert len(neighbours) == count * (count - 1)
+    assert set(neighbours.values()) <= {2}
 
 
 def test_each_model_gets_its_own_time_in_milliseconds():

@@ -148,7 +148,9 @@ const page = await fresh();
 for (const engine of ENGINES) await page.evaluate(prepare, engine);
 for (let round = 0; round < Number(options.rounds); ++round)
   for (let i = 0; i < images.length; ++i) {
-    const order = ENGINES.map((_, place) => ENGINES[(place + round + i) % ENGINES.length]);
+    const turn = round * images.length + i;
+    const order = ENGINES.map((_, place) => ENGINES[(place + turn) % ENGINES.length]);
+    if (Math.floor(turn / ENGINES.length) % 2) order.reverse(); // each follows each of the others
     const times = await page.evaluate(
       async ({ index, order }) => {
         const image = await self.pixelsOf(await (await fetch(`/images/${index}`)).blob());
