@@ -4,7 +4,6 @@ import functools
 import math
 import os
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from lbwdet.deploy.runtime.container import Container, parse_json, read_containe
 from lbwdet.deploy.runtime.declaration import check_ranges
 from lbwdet.deploy.runtime.fields import from_json
 from lbwdet.deploy.runtime.program import Program
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import Value
 from lbwdet.deploy.runtime.validate import MAX_WEIGHTS, check_artifact
 from lbwdet.deploy.runtime.weight_entry import WeightEntry

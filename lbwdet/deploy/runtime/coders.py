@@ -8,7 +8,6 @@
 """
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.arithmetic.boxes import exp, sigmoid, softmax
 from lbwdet.deploy.runtime.declaration import Range
+from lbwdet.deploy.runtime.record import dataclass
 
 Array = NDArray[Any]
 Four = tuple[float, float, float, float]

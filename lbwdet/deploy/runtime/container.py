@@ -15,12 +15,12 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.errors import ArtifactError, shown
 
 Array = NDArray[Any]

@@ -1,13 +1,13 @@
 """What an operation finds when its numbers are asked for, and when it runs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.quantization import Quantization, rounded
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.weights import Levels, StoredWeight
 
 Array = NDArray[Any]

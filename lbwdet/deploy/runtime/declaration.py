@@ -17,7 +17,7 @@ lbwdet.errors.ArtifactError: blur: radius is 9; allowed is 1 to 8
 import dataclasses
 import enum
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -122,7 +122,7 @@ def check_ranges(value: Any, place: str) -> None:
                 check_ranges(part, f"{place}: {field}")
         for marker in found:
             if isinstance(marker, Range):
-                for number in _numbers(entry):
+                for number in _extremes(_numbers(entry)):
                     if not marker.low <= number <= marker.high:
                         raise ArtifactError(
                             f"{place}: {field} is {number}; allowed is {marker.low:g} to "
@@ -138,7 +138,7 @@ def check_ranges(value: Any, place: str) -> None:
 @functools.cache
 def _checks(kind: Any) -> list[tuple[str, list[Range | Length], bool]]:
     """The fields with something to check: ranges and lengths, and whether dataclasses may be in."""
-    hints = get_type_hints(kind)
+    hints = annotations(kind)
     found = [
         (
             field,
@@ -152,16 +152,24 @@ def _checks(kind: Any) -> list[tuple[str, list[Range | Length], bool]]:
 
 def _is_plain(hint: Any) -> bool:
     """Whether nothing in it can be a dataclass."""
+    if get_origin(hint) is Annotated:
+        return _is_plain(hint.__origin__)
     if get_origin(hint) is Literal or hint in _PLAIN or hint is Ellipsis:
         return True
     return bool(get_args(hint)) and all(_is_plain(part) for part in get_args(hint))
 
 
 @functools.cache
+def annotations(kind: Any) -> dict[str, Any]:
+    """The annotated types of a dataclass's fields, with what is said beside the types."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+@functools.cache
 def markers(kind: Any) -> dict[str, tuple[Any, ...]]:
     """What the annotations of a dataclass say, by field."""
-    hints = get_type_hints(kind, include_extras=True)
-    return {field.name: _metadata(hints[field.name]) for field in dataclasses.fields(kind)}
+    return {field: _metadata(hint) for field, hint in annotations(kind).items()}
 
 
 def _metadata(hint: Any) -> tuple[Any, ...]:
@@ -174,7 +182,7 @@ def _metadata(hint: Any) -> tuple[Any, ...]:
 _PLAIN = {int, float, str, bool, type(None)}
 
 
-def _numbers(value: Any) -> Iterable[float]:
+def _numbers(value: Any) -> Sequence[float]:
     if value is None:
         return ()
     if not isinstance(value, tuple):
@@ -182,6 +190,13 @@ def _numbers(value: Any) -> Iterable[float]:
     if set(map(type, value)) <= {int, float}:  # thousands, at once
         return value
     return [number for item in value for number in _numbers(item)]
+
+
+def _extremes(numbers: Sequence[float]) -> Sequence[float]:
+    """Of thousands of integers the least and the greatest, which decide for all."""
+    if len(numbers) > 2 and set(map(type, numbers)) == {int}:
+        return min(numbers), max(numbers)
+    return numbers
 
 
 def _dataclasses_in(value: Any) -> Iterable[Any]:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +11,7 @@ from lbwdet.deploy.runtime.artifact import Artifact, read_artifact
 from lbwdet.deploy.runtime.image import check_image
 from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.deploy.runtime.native import NativeEngine
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.errors import ConfigError
 
 Array = NDArray[Any]

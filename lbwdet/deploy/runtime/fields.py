@@ -12,8 +12,9 @@ import functools
 import math
 import types
 from collections.abc import Callable
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
 
+from lbwdet.deploy.runtime.declaration import annotations
 from lbwdet.deploy.runtime.operations import Operation, every_operation, operation_named
 from lbwdet.errors import ArtifactError, shown
 
@@ -22,8 +23,9 @@ MAX_INTEGER = (1 << 31) - 1  # what the int32 of an engine holds
 
 def to_json(value: Any, kind: Any) -> Any:
     """The JSON value of ``value``, whose annotated type is ``kind``."""
+    kind = _bare(kind)
     if dataclasses.is_dataclass(value):
-        hints = _fields(value.__class__)
+        hints = annotations(value.__class__)
         defaults = _defaults(value.__class__)
         fields = {
             name: to_json(getattr(value, name), hints[name])
@@ -65,6 +67,7 @@ Reader = Callable[[Any, Place], Any]
 @functools.cache
 def _reader(kind: Any) -> Reader:
     """:func:`from_json` of one type, whose annotations are looked at once."""
+    kind = _bare(kind)
     arguments = get_args(kind)
     if kind is Any:
         return lambda value, place: value
@@ -76,7 +79,7 @@ def _reader(kind: Any) -> Reader:
         return functools.partial(_choice, arguments)
     if get_origin(kind) is tuple:
         if arguments[1:] == (Ellipsis,):
-            return functools.partial(_list, arguments[0])
+            return functools.partial(_list, _bare(arguments[0]))
         return functools.partial(_tuple, arguments)
     if get_origin(kind) is dict:
         return functools.partial(_dict, arguments[1])
@@ -174,18 +177,17 @@ def _expect(kind: type, value: Any, place: Place) -> Any:
 
 
 @functools.cache
-def _fields(kind: type) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-
-
-@functools.cache
 def _defaults(kind: type) -> dict[str, Any]:
     return {
         field.name: field.default
         for field in dataclasses.fields(kind)
         if field.default is not dataclasses.MISSING
     }
+
+
+def _bare(kind: Any) -> Any:
+    """The type without what is said beside it."""
+    return kind.__origin__ if get_origin(kind) is Annotated else kind
 
 
 def _is_union(kind: Any) -> bool:
@@ -212,7 +214,7 @@ def _dataclass(kind: Any, value: Any, place: Place) -> Any:
 @functools.cache
 def _readers(kind: type) -> tuple[dict[str, Reader], frozenset[str]]:
     """How each field is read, and the names of those that have no default."""
-    fields = _fields(kind)
+    fields = annotations(kind)
     readers = {name: _reader(field) for name, field in fields.items()}
     return readers, frozenset(fields.keys() - _defaults(kind).keys())
 

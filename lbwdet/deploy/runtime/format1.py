@@ -3,7 +3,6 @@
 They are taken apart into what today's programs are made of; the results are the same bytes.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from lbwdet.deploy.runtime.coders import DeltaCoder, Four
@@ -22,6 +21,7 @@ from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.deploy.runtime.operations.suppress import Suppress
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.weight_entry import WeightEntry
 
 Pair = tuple[int, int]

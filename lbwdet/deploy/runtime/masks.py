@@ -10,11 +10,12 @@ and the first one, which may be empty, is outside.
 {'size': [2, 3], 'counts': '123'}
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lbwdet.deploy.runtime.record import dataclass
 
 Array = NDArray[Any]
 

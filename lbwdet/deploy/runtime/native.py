@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,6 +19,7 @@ from lbwdet.deploy.runtime.context import Context, LayerNumbers
 from lbwdet.deploy.runtime.image import check_image
 from lbwdet.deploy.runtime.native_library import NativeError
 from lbwdet.deploy.runtime.native_program import Fields, native_values
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import Rows
 
 __all__ = [

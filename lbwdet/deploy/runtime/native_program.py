@@ -110,7 +110,7 @@ def field(name: str, value: Any, kind: FieldKind | None = None) -> Field:
             data, found = array("b", value.encode()), FieldKind.TEXT
         else:
             items = value if isinstance(value, tuple) else () if value is None else (value,)
-            real = any([isinstance(item, _REAL) for item in items])
+            real = any([issubclass(kind, _REAL) for kind in set(map(type, items))])
             data = array("f" if real else "i", items)
             found = FieldKind.FLOAT32 if real else FieldKind.INT32
         address, count = data.buffer_info()
@@ -127,7 +127,7 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield name, content
         elif isinstance(content, tuple):
             # Of several levels: the operation's constants flatten it.
-            if not any(isinstance(item, tuple) for item in content):
+            if tuple not in set(map(type, content)):
                 yield name, content
         else:
             yield name, type(content).__name__

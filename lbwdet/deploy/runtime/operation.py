@@ -7,7 +7,7 @@ annotations say what its fields are (:mod:`.declaration`).
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lbwdet.deploy.runtime.context import Context, Run
 from lbwdet.deploy.runtime.declaration import Layer, Reads, Writes, roles
 from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import Shapes, Value
 from lbwdet.deploy.runtime.weights import StoredWeight
 

@@ -22,12 +22,12 @@ runs before it is calibrated.
 """
 
 import itertools
-from dataclasses import dataclass
 
 from lbwdet.deploy.runtime.declaration import Kind
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations.detections import Detections
 from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.record import dataclass
 
 
 @dataclass(frozen=True)

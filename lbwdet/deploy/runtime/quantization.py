@@ -1,13 +1,13 @@
 """How integers stand for real numbers."""
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.declaration import Length, Range
+from lbwdet.deploy.runtime.record import dataclass
 
 Array = NDArray[Any]
 

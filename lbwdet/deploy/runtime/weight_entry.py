@@ -1,10 +1,10 @@
 """What the document of a file says of a weight, whatever its format."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from lbwdet.deploy.runtime import codes
 from lbwdet.deploy.runtime.declaration import Range
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.validate import MAX_WEIGHTS
 
 

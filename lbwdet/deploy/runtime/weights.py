@@ -1,11 +1,12 @@
 """A layer's weight as it is stored, and as the integers that engines multiply by."""
 
 import functools
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lbwdet.deploy.runtime.record import dataclass
 
 Array = NDArray[Any]
 

@@ -5,13 +5,13 @@ library's, so that a table is the same on every machine.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.arithmetic.boxes import exp
+from lbwdet.deploy.runtime.record import dataclass
 
 Array = NDArray[Any]
 

@@ -1,6 +1,5 @@
 import dataclasses
 import math
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Length, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.quantization import rounded
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import ONE, Map, Shapes
 
 MAX_DEPTH = 1 << 14  # channels of a head: sums of so many products fit 32 bits

@@ -1,4 +1,3 @@
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -7,6 +6,7 @@ from lbwdet.deploy.runtime.arithmetic.boxes import best_first
 from lbwdet.deploy.runtime.context import Array, Run
 from lbwdet.deploy.runtime.declaration import Kind, Length, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Example, Operation
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import ONE, Map, Shapes, Side
 
 

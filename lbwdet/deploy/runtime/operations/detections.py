@@ -1,5 +1,5 @@
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from lbwdet.deploy.runtime.arithmetic.spread import Taps, spread, taps
 from lbwdet.deploy.runtime.context import Array, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads
 from lbwdet.deploy.runtime.operation import Example, Operation
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import Shapes
 from lbwdet.errors import shown
 

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, ClassVar
 
@@ -8,6 +8,7 @@ from lbwdet.deploy.runtime.arithmetic.boxes import sigmoid
 from lbwdet.deploy.runtime.context import Array, Run
 from lbwdet.deploy.runtime.declaration import Kind, Length, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Example, Operation
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import ONE, Map, Shapes
 
 AT_ONCE = 1 << 22  # numbers of a layer in memory

@@ -1,4 +1,3 @@
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -8,6 +7,7 @@ from lbwdet.deploy.runtime.context import Array, Context, LayerNumbers, Run
 from lbwdet.deploy.runtime.declaration import Kind, Layer, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.quantization import rounded
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import ONE, Map, Shapes, Side
 from lbwdet.errors import shown
 

@@ -1,4 +1,3 @@
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -7,6 +6,7 @@ from lbwdet.deploy.runtime.coders import Four
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Length, Range, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import Rows, Shapes
 
 

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -9,6 +9,7 @@ from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Length, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.quantization import Quantization, rounded
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import Map, Shapes
 from lbwdet.errors import shown
 

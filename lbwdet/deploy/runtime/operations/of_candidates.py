@@ -1,4 +1,3 @@
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -7,6 +6,7 @@ from lbwdet.deploy.runtime import random_cases
 from lbwdet.deploy.runtime.context import Array, Run
 from lbwdet.deploy.runtime.declaration import Kind, Reads, Writes
 from lbwdet.deploy.runtime.operation import Example, Operation
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import ONE, Map, Shapes
 from lbwdet.errors import ArtifactError, shown
 

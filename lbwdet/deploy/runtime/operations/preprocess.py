@@ -1,4 +1,3 @@
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -9,6 +8,7 @@ from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.quantization import Quantization, rounded
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import Map, Shapes, Side
 
 Three = tuple[float, float, float]

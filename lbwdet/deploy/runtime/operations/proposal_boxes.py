@@ -1,4 +1,3 @@
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -8,6 +7,7 @@ from lbwdet.deploy.runtime.arithmetic.proposals import is_inner
 from lbwdet.deploy.runtime.context import Array, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Example, Operation
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import Map, Shapes
 
 OUTSIDE = np.float32(100)  # its sigmoid is 1 in float32

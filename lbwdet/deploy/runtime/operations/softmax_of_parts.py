@@ -1,4 +1,4 @@
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -8,6 +8,7 @@ from lbwdet.deploy.runtime.arithmetic.boxes import softmax
 from lbwdet.deploy.runtime.context import Array, Context, Run
 from lbwdet.deploy.runtime.declaration import Kind, Range, Reads, Writes
 from lbwdet.deploy.runtime.operation import Constant, Example, Operation
+from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import Map, Shapes
 
 
