@@ -28,7 +28,7 @@ _COLORS["MMDetection"] = COLORS[-1]
 _DETECTORS = {
     "lbw_yolox_nano_voc-sample_fp32.py": (
         "YOLOX-Nano on photographs of PASCAL VOC",
-        "python benchmarks/detectors.py yolox_nano --bits 6 4",
+        "python benchmarks/detectors.py yolox_nano --bits 6 4 --weights yolox_nano.pth",
     )
 }
 

@@ -104,21 +104,20 @@ def _load(
 def _parts(
     timed: Mapping[str, EngineProcess], files: Sequence[Path], rounds: int
 ) -> dict[str, Details]:
+    """Both parts of all engines in one go: a busy minute is one of both."""
+    calls = {
+        (part, name): partial(one.seconds, call)
+        for part, call in (("dense", "dense"), ("end_to_end", "detect"))
+        for name, one in timed.items()
+        if call == "detect" or one.spec.dense
+    }
     parts: dict[str, Details] = dict(dense={}, end_to_end={})
-    if not timed:
+    if not calls:
         return parts
-    calls_each = sum(1 + one.spec.dense for one in timed.values())
-    with Progress("timing", calls_each * len(files) * (rounds + 1)) as progress:
-        for part, call in (("dense", "dense"), ("end_to_end", "detect")):
-            calls = {
-                name: partial(one.seconds, call)
-                for name, one in timed.items()
-                if call == "detect" or one.spec.dense
-            }
-            if not calls:
-                continue
-            times = measure(calls, files, 1, rounds, progress=progress.step)
-            parts[part] = {name: _seconds(latency) for name, latency in times.items()}
+    with Progress("timing", len(calls) * len(files) * (rounds + 1)) as progress:
+        times = measure(calls, files, 1, rounds, progress=progress.step)
+    for (part, name), latency in times.items():
+        parts[part][name] = _seconds(latency)
     return parts
 
 

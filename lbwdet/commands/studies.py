@@ -7,7 +7,10 @@ from lbwdet.commands.options import Run, add_shared, natural, positive, settings
 
 def experiment(parser: argparse.ArgumentParser) -> Run:
     add = parser.add_argument
-    add("name", help="bccd, voc-sample, voc-sample_yolox_nano or voc-sample_frcnn_lite0")
+    add(
+        "name",
+        help="bccd, bccd_projected, voc-sample, voc-sample_yolox_nano or voc-sample_frcnn_lite0",
+    )
     add("--out", metavar="FILE.json", help="results [docs/results/<name>.json]")
     add_shared(parser, "--work-dir", help="for checkpoints [work_dirs/experiment/<name>]")
     add("--seeds", type=natural, nargs="+", default=[0, 1, 2], metavar="SEED", help="[0 1 2]")

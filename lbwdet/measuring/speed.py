@@ -2,15 +2,17 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import torch
 
 from lbwdet.errors import ConfigError
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,13 @@ class Latency:
 
 
 def measure(
-    callables: Mapping[str, Callable[[Any], Any]],
+    callables: Mapping[Name, Callable[[Any], Any]],
     inputs: Sequence[Any],
     warmup: int = 1,
     rounds: int = 5,
     clock: Callable[[], float] = time.perf_counter,
     progress: Callable[[], None] = lambda: None,
-) -> dict[str, Latency]:
+) -> dict[Name, Latency]:
     """Times every callable on every input, in turns.
 
     In each round every input is given to every callable before the next input
@@ -57,7 +59,7 @@ def measure(
             f"{warmup} warm-up rounds; give at least one of each (warm-up may be 0)"
         )
     names = list(callables)
-    samples: dict[str, list[float]] = {name: [] for name in names}
+    samples: dict[Name, list[float]] = {name: [] for name in names}
     turn = 0
     for round_index in range(warmup + rounds):
         for value in inputs:

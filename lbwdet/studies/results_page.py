@@ -201,7 +201,7 @@ def _spread(values: Sequence[float], sign: bool = False) -> str:
 
 
 def _epochs(rows: Sequence[Row]) -> str:
-    return "/".join(str(count) for count in sorted({row["epochs"] for row in rows}))
+    return " or ".join(str(count) for count in sorted({row["epochs"] for row in rows}))
 
 
 def _footnote(content: Mapping[str, Any], rows: Sequence[Row]) -> str:
