@@ -13,6 +13,7 @@ from lbwdet.benchmark.report import markdown, write_plots
 from lbwdet.benchmark.settings import Bench, BenchmarkSettings
 from lbwdet.benchmark.timing import Timed, engine_accuracy, time_engines
 from lbwdet.deploy.runtime.artifact import read_artifact
+from lbwdet.errors import ConfigError
 from lbwdet.files import write_json, write_text
 from lbwdet.images import find_images, read_image
 from lbwdet.measuring.calibration_images import calibration_images
@@ -47,6 +48,10 @@ def benchmark(
         LBWError: with a message for the user.
     """
     classes = {str(path): read_artifact(path).classes for path in (artifact, *settings.also)}
+    rows = {Path(path).stem for path in classes}
+    if len(rows) <= len(settings.also):
+        given = ", ".join(map(str, (artifact, *settings.also)))
+        raise ConfigError(f"artifacts have rows by their names, which differ; given are {given}")
     bench = Bench(settings, Path(artifact).resolve(), Path(out_dir).resolve())
     cfg = test_set = None
     if settings.config is not None:
@@ -63,7 +68,7 @@ def benchmark(
         parts, details, quiet = timed
         result = dict(
             **_conditions(bench),
-            images=dict(source=settings.source if test_set is None else "test", count=len(images)),
+            images=dict(source=settings.source, count=len(images)),
             calibration=dict(source=source, count=len(calibration)),
             rounds=settings.rounds,
             quiet=quiet,

@@ -84,7 +84,8 @@ def _write_onnx(
     import onnxruntime  # noqa: F401  (its absence should show here)
 
     path = folder / f"{part}-fp32.onnx"
-    if not path.exists():
+    if precision == "fp32" or not path.exists():  # which comes first, and is of this detector
+        path.unlink(missing_ok=True)
         free = {2: "height", 3: "width"} if part == "dense" else {0: "boxes"}
         torch.onnx.export(
             module,

@@ -35,12 +35,12 @@ def write_ncnn(
         raise RuntimeError("ncnn computes one image at a time, and regions are many")
     example = torch.from_numpy(inputs[0])
     larger = F.pad(example, (0, _OTHER_SIZE, 0, _OTHER_SIZE))
-    path = folder / f"{part}.pt"
+    path, written = folder / f"{part}.pt", folder / f"{part}.ncnn.param"
+    written.unlink(missing_ok=True)  # pnnx may fail without a word
     with _focus_by_unshuffling(module), torch.no_grad():
         torch.jit.trace(module, example, check_trace=False).save(str(path))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(folder):
         pnnx.convert(str(path), example, larger, fp16=False)
-    written = folder / f"{part}.ncnn.param"
     if not written.exists():
         raise RuntimeError("pnnx did not convert the network")
     return written

@@ -51,9 +51,6 @@ class TorchBenchmark:
             set_input_size(cfg, input_size)
         self.candidate = TorchCandidate("torch", cfg, checkpoint, config)
         self.model: Any = self.candidate.model
-        head = getattr(self.model, "bbox_head", None)
-        if head is not None and not hasattr(head, "loss_cls"):
-            head.loss_cls = None  # MMDetection 3.3's own prediction asks for it, and SSD has none
 
     def detect(self, image: Array) -> tuple[Array, Array, Array]:
         found = self.candidate.detect(image)

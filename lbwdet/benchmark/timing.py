@@ -65,12 +65,12 @@ def time_engines(
         if quiet is not None:
             quiet.finish()
             noise = quiet.report(_samples(parts["end_to_end"], len(files)))
+        for name, process in processes.items():  # of one image at a time
+            details[name]["peak_rss_mb"] = process.ask("memory")["peak_rss_mb"]
         if bench.settings.throughput:
             on_timed((parts, details, noise))
             for name, rates in _throughput(bench, processes, files).items():
                 details[name]["images_per_second"] = rates
-        for name, process in processes.items():
-            details[name]["peak_rss_mb"] = process.ask("memory")["peak_rss_mb"]
         if bench.settings.profile and NATIVE in processes:
             details[NATIVE]["profile"] = processes[NATIVE].ask("profile", files[0])["operations"]
     return parts, details, noise

@@ -138,6 +138,7 @@ def post_train_detector(
     low_cfg = load_config(low_bit)
     scores: dict[str, float] | None = {}
     if found is None:
+        told.unlink(missing_ok=True)  # it tells of other weights than those to come
         run = State(out_dir / "state.pth", key)
         layers = _run(
             cfg, quant, checkpoint, paths, run, settings, written, note_images(source, num)

@@ -314,15 +314,14 @@ class _Results:
     def __init__(self, path: Path, experiment: Experiment, width: int) -> None:
         self.path, self.experiment = path, experiment
         self.overrides = width_options(width)
-        self.content: dict[str, Any] = dict(
-            dataset=experiment.dataset, detector=experiment.detector, width=width, rows=[]
-        )
+        wanted = dict(dataset=experiment.dataset, detector=experiment.detector, width=width)
+        self.content: dict[str, Any] = dict(**wanted, rows=[])
         self._read()
-        if self.content["width"] != width:
-            raise ConfigError(
-                f"{path} holds results for width {self.content['width']}, not {width}; "
-                "write to another file"
-            )
+        for key, value in wanted.items():
+            if (found := self.content.get(key, "frcnn")) != value:
+                raise ConfigError(
+                    f"{path} holds results for {key} {found}, not {value}; write to another file"
+                )
 
     def float_config(self, runs: Path) -> str:
         """The base's config, with the width in it; written below ``runs`` if that is needed."""

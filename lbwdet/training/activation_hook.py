@@ -115,7 +115,7 @@ class ActivationHook(Hook):
             if id(buffer) not in own:
                 buffer.copy_(buffers[name])
         for quantizer in self._quantizers:  # every rank saw other images
-            for tensor in (quantizer.alpha.data, quantizer.zero_point, quantizer.calibrated):
+            for tensor in (quantizer.alpha.data, *quantizer.buffers()):
                 dist.broadcast(tensor)
         _report(runner, model)
 

@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from torch import nn
 
+from lbwdet.compat.ssd import complete_ssd
 from lbwdet.errors import ConfigError, LBWError
 from lbwdet.layers import quantize_, quantized_as_built, quantized_layers
 
@@ -26,6 +27,7 @@ def build_model(cfg: Config) -> nn.Module:
         raise ConfigError(f"{cfg.filename}: no 'model' in this config; name a detector config")
     try:
         model: nn.Module = MODELS.build(cfg.model)
+        complete_ssd(model)
         for quant in hook_quant_settings(cfg):
             quantize_by_hook(model, quant)
     except LBWError:

@@ -70,7 +70,7 @@ class TrainingJob:
             pairs = [f"{key}={_written(value)}" for key, value in self.options.items()]
             command += ["--cfg-options", *pairs]
         environment = dict(os.environ, OMP_NUM_THREADS=str(threads), PYTHONUNBUFFERED="1")
-        environment[orphans.VARIABLE] = "1"
+        environment[orphans.VARIABLE] = str(os.getpid())
         tail: list[str] = []
         with (
             (self.work_dir / "train.log").open("a", encoding="utf-8") as log,

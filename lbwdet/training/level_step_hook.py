@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor
@@ -56,7 +57,8 @@ class LevelStepHook(Hook):
         if not isinstance(wrapper, OptimWrapper):
             raise ConfigError("LevelStepHook: several optimizers are not supported; use one")
         self._layers = {id(layer.weight): layer for layer in _low_bit(bare_model(runner))}
-        if self.levels == 0:
+        # Distributed training, which has wrapped the model already, waits for all their gradients.
+        if self.levels == 0 and not is_model_wrapper(runner.model):
             for layer in self._layers.values():
                 layer.weight.requires_grad_(False)
         self._handles = [

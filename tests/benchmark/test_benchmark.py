@@ -163,6 +163,16 @@ def test_what_cannot_run_is_said(artifact, tmp_path):
         benchmark(artifact, dataclasses.replace(settings, against=["torch"]), tmp_path)
 
 
+def test_artifacts_of_one_name_are_refused(artifact, tmp_path):
+    other = tmp_path / Path(artifact).name
+    shutil.copyfile(artifact, other)
+    for also in ([other], [artifact], [tmp_path / "b.lbw", tmp_path / "b.lbw"]):
+        shutil.copyfile(artifact, tmp_path / "b.lbw")
+        settings = BenchmarkSettings(["native"], images="noise", threads=1, also=also)
+        with pytest.raises(LBWError, match="have rows by their names"):
+            benchmark(artifact, settings, tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

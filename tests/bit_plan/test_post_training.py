@@ -223,3 +223,19 @@ class TestBadInput:
         assert "--post-training needs --checkpoint" in capsys.readouterr().err
         assert main(["quantize", config, "--bit-width", "4", "--checkpoint", checkpoint]) == 2
         assert "--out NEW.py is missing" in capsys.readouterr().err
+
+
+def test_what_tells_of_other_weights_is_gone_before_these_are_written(
+    detector, tmp_path, monkeypatch
+):
+    """Or else an interrupted run would hand out its weights for those of the run before."""
+    config, checkpoint = detector
+    (tmp_path / "post_training.json").write_text(json.dumps(dict(key="another", layers=[])))
+
+    def interrupted(*_):
+        assert not (tmp_path / "post_training.json").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(post_training, "_run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        post_train_detector(config, checkpoint, "train", tmp_path, FOUR_BIT, num=1, measure=False)

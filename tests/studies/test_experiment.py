@@ -117,6 +117,9 @@ def test_trains_and_measures_each_variant_from_its_own_seed(jobs, tmp_path):
     assert len(jobs) == count and again == content
     with pytest.raises(ConfigError, match="holds results for width 8, not 64"):
         run_experiment("small", out, tmp_path / "runs")
+    out.write_text(json.dumps(content | dict(dataset="bccd")))
+    with pytest.raises(ConfigError, match="holds results for dataset bccd, not toy"):
+        run_experiment("small", out, tmp_path / "runs", settings)
 
 
 def test_a_published_detector_is_trained_on_from_weights_that_images_chose(jobs, monkeypatch):

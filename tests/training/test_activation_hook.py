@@ -208,3 +208,13 @@ def test_loss_scaling_moves_the_limit(watched):
 def test_bad_settings(make_config):
     with pytest.raises(ConfigError, match="num_batches=0; use 1 or more"):
         Runner.from_cfg(make_config(hooks=(dict(type="ActivationHook", num_batches=0),)))
+
+
+def test_every_rank_takes_over_all_that_was_calibrated(watched, monkeypatch):
+    sent = []
+    monkeypatch.setattr("lbwdet.training.activation_hook.dist.broadcast", sent.append)
+    quant = W4A4 | dict(activation=dict(bit_width=8, granularity="channel"))
+    runner, _ = watched(quant=quant)
+    addresses = {tensor.data_ptr() for tensor in sent}
+    for quantizer in input_quantizers(runner.model).values():
+        assert {tensor.data_ptr() for tensor in quantizer.state_dict().values()} <= addresses

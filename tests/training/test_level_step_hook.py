@@ -58,6 +58,14 @@ def test_levels_stay_where_they_shall():
     assert not torch.equal(net[0].bias, before["0.bias"])
 
 
+def test_levels_stay_in_a_wrapped_model_that_waits_for_all_gradients():
+    net = low_bit()
+    before, bias = net[0].weight.detach().clone(), net[0].bias.detach().clone()
+    one_step(nn.DataParallel(net), torch.ones_like, LevelStepHook(levels=0))
+    assert net[0].weight.requires_grad and torch.equal(net[0].weight, before)
+    assert not torch.equal(net[0].bias, bias)
+
+
 def test_a_gradient_of_zeros_and_one_that_is_missing_move_nothing():
     net = low_bit()
     before = net[0].weight.detach().clone()

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,8 @@ from lbwdet.training.orphans import VARIABLE
 CHILD = "import time; from lbwdet.training.orphans import end_with_parent\n"
 CHILD += "end_with_parent(); print(flush=True); time.sleep(60)"
 PARENT = """
-import subprocess, sys
+import os, subprocess, sys
+os.environ[sys.argv[2]] = str(os.getpid()) if sys.argv[3] == "1" else sys.argv[3]
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE)
 child.stdout.readline()
 print(child.pid, flush=True)
@@ -29,17 +31,25 @@ def there(pid):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="tells processes by /proc")
-@pytest.mark.parametrize("asked", ["1", "0"])
+@pytest.mark.parametrize("asked", ["1", ""])
 def test_ends_with_its_parent(asked):
-    environment = os.environ | {VARIABLE: asked}
-    command = [sys.executable, "-c", PARENT, CHILD]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as parent:
+    command = [sys.executable, "-c", PARENT, CHILD, VARIABLE, asked]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
         pid = int(parent.stdout.readline())
         assert there(pid)
         parent.kill()
     until = time.monotonic() + (20 if asked == "1" else 2.5)
     while there(pid) and time.monotonic() < until:
         time.sleep(0.1)
-    assert there(pid) == (asked == "0")
-    if asked == "0":
+    assert there(pid) == (asked == "")
+    if asked == "":
         os.kill(pid, 9)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="tells processes by /proc")
+def test_a_parent_that_was_gone_before():
+    environment = os.environ | {VARIABLE: "1"}  # no parent of what follows
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD], env=environment, stdout=subprocess.PIPE
+    ) as child:
+        assert child.wait(20) == -signal.SIGTERM

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from lbwdet.deploy.calibration.histogram import Histogram, codes, real
-from lbwdet.deploy.calibration.steps import in_steps
+from lbwdet.deploy.calibration.steps import EIGHT_BITS, in_eight_bits, in_steps
 from lbwdet.deploy.runtime.arithmetic.functions import FUNCTIONS
 from lbwdet.deploy.runtime.declaration import Kind, Reads, Writes, roles
 from lbwdet.deploy.runtime.operation import Operation
@@ -31,7 +31,6 @@ from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.weights import Array
 
-EIGHT_BITS = 255
 SUMMED = 100  # inputs of a layer's sums, roughly: errors cancel there, a common shift does not
 
 
@@ -119,7 +118,8 @@ def quantization_for(
     """
     of_channels = [wanted for wanted in readers.trained if wanted.exponents]
     if of_channels and steps:
-        return of_channels[0]
+        alone = len(readers.trained) == 1 and not readers.unrounded
+        return of_channels[0] if alone else in_eight_bits(of_channels[0])
     if of_channels:
         others = [wanted for wanted in readers.trained if not wanted.exponents]
         readers = Readers(others, unrounded=True)

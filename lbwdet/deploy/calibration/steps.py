@@ -2,11 +2,14 @@
 
 Layers that were trained so read them. Sums (a convolution with a residual is one) and joined maps
 take over the steps of what reads their results, and hand them on to their inputs, so that nothing
-is rounded twice; where that cannot be, an ``Affine`` that multiplies by one stands between.
+is rounded twice; where that cannot be, an ``Affine`` that multiplies by one stands between. Sums of
+few bits are sums of eight, and what a ReLU makes of a sum does not bound what was added.
 """
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+
+import numpy as np
 
 from lbwdet.deploy.runtime.declaration import Reads, Writes, roles
 from lbwdet.deploy.runtime.operation import Operation
@@ -17,6 +20,8 @@ from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.lookup import requantize
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
+
+EIGHT_BITS = 255
 
 
 def takes_steps(program: Program) -> set[str]:
@@ -69,7 +74,7 @@ def between(program: Program, channels: Mapping[str, int]) -> Program:
     for operation in program.operations:
         copies = {}
         for name, wanted in _wanted(operation, quantizations, channels):
-            if quantizations[name].exponents != wanted.exponents:
+            if quantizations[name].exponents != wanted.exponents and name not in copies:
                 copies[name] = f"{name}@{operation.written}"
                 operations.append(in_steps(name, copies[name], channels[name]))
                 quantizations[copies[name]] = wanted
@@ -99,12 +104,37 @@ def _wanted(
     result, begin = quantizations[operation.output], 0
     if isinstance(operation, Conv):
         if operation.residual is not None:
-            yield operation.residual, result
+            yield operation.residual, _added(result, quantizations.get(operation.residual))
         return
     for name in operation.inputs:
         if isinstance(operation, Add):
-            yield name, result
+            yield name, _added(result, quantizations.get(name))
             continue
         end = begin + channels[name]
         yield name, dataclasses.replace(result, exponents=result.exponents[begin:end])
         begin = end
+
+
+def _added(result: Quantization, own: Quantization | None) -> Quantization:
+    """An addend in the steps of the sum; below zero, too, where the sum ends there and it does not.
+
+    Args:
+        result: of the sum.
+        own: of the addend, as its values alone would have it.
+    """
+    result = in_eight_bits(result)
+    if own is None or result.zero_point or not own.zero_point:
+        return result
+    return dataclasses.replace(result, scale=float(np.float32(2 * result.scale)), zero_point=128)
+
+
+def in_eight_bits(quantization: Quantization) -> Quantization:
+    """The same range in 8 bits: by an odd part of the steps, which has its edges where they do."""
+    parts = EIGHT_BITS // quantization.maximum
+    parts -= 1 - parts % 2
+    return dataclasses.replace(
+        quantization,
+        scale=float(np.float32(quantization.scale / parts)),
+        zero_point=quantization.zero_point * parts,
+        maximum=EIGHT_BITS,
+    )

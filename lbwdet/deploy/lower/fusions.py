@@ -97,7 +97,7 @@ def residual(draft: Draft, conv: Conv, add: Add) -> Conv | None:
     """Of two convolutions that are added, the first takes the other as its residual."""
     if conv.relu or conv.function != "identity" or conv.residual is not None:
         return None
-    if len(add.inputs) != 2:
+    if len(add.inputs) != 2 or _twice(add):
         return None
     (other,) = (name for name in add.inputs if name != conv.output)
     if draft.maps[other] != draft.maps[conv.output]:  # one pixel for all
@@ -107,7 +107,7 @@ def residual(draft: Draft, conv: Conv, add: Add) -> Conv | None:
 
 def upsampled_residual(draft: Draft, upsample: Upsample, add: Add) -> Conv | None:
     """A convolution's result and a map upsampled to its size."""
-    if len(add.inputs) != 2:
+    if len(add.inputs) != 2 or _twice(add):
         return None
     (other,) = (name for name in add.inputs if name != upsample.output)
     conv = draft.operations.get(other)
@@ -122,7 +122,7 @@ def upsampled_residual(draft: Draft, upsample: Upsample, add: Add) -> Conv | Non
 
 def sums(draft: Draft, first: Add, second: Add) -> Add | None:
     """More than two maps in one sum."""
-    if first.relu or draft.maps[first.output] != draft.maps[second.output]:
+    if first.relu or _twice(second) or draft.maps[first.output] != draft.maps[second.output]:
         return None
     others = tuple(name for name in second.inputs if name != first.output)
     if len(first.inputs) + len(others) > 64:
@@ -189,3 +189,8 @@ FUSIONS = (
     Fusion("functions", (Lookup,), Lookup, functions),
     Fusion("slices", (Slice,), Slice, slices),
 )
+
+
+def _twice(add: Add) -> bool:
+    """Whether a map is added to itself."""
+    return len({*add.inputs}) < len(add.inputs)

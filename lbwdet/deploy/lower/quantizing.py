@@ -27,9 +27,10 @@ def quantize_predictions(operations: Sequence[Operation]) -> list[Operation]:
         for field, role, names in roles(operation):
             if not isinstance(role, Reads) or role.kind is not Kind.UINT8:
                 continue
-            for name in exact.intersection(names) - copies.keys():
-                copies[name] = f"{name}@integers"
-                found.append(Quantize(name, copies[name]))
+            for name in names:
+                if name in exact and name not in copies:
+                    copies[name] = f"{name}@integers"
+                    found.append(Quantize(name, copies[name]))
             if exact.intersection(names):
                 value = getattr(operation, field)
                 changed[field] = (

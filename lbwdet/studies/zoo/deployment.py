@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from mmcv.transforms import Compose
-from mmdet.models import SSDHead
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.models.roi_heads.mask_heads import fcn_mask_head
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lbwdet.compat.ssd import complete_ssd
 from lbwdet.deploy.calibration.convolution import convolve
 from lbwdet.deploy.calibration.histogram import real
 from lbwdet.deploy.export import finish
@@ -70,7 +70,8 @@ def try_deployment(subject: Mapping[str, Any], report: Report) -> None:
     with _telling(report), _masks_beside_the_image():
         report("doing", "build")
         settings = subject["model"].get("data_preprocessor", {})
-        model: Any = _able_to_predict(_alone(build(subject["model"]), settings))
+        model: Any = _alone(build(subject["model"]), settings)
+        complete_ssd(model)
         model.eval()
         pipeline = subject["pipeline"]
         report("doing", "lower")  # what is refused without tracing is refused before anything runs
@@ -126,14 +127,6 @@ def _alone(model: Any, settings: Mapping[str, Any]) -> Any:
             **{key: value for key, value in plain.items() if key not in others}
         )
     return detector
-
-
-def _able_to_predict(model: Any) -> Any:
-    """With what ``predict`` reads of SSD's head, which MMDetection 3.3 does not give it."""
-    for part in model.modules():
-        if isinstance(part, SSDHead) and not hasattr(part, "loss_cls"):
-            part.loss_cls = None
-    return model
 
 
 @contextlib.contextmanager

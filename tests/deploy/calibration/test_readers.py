@@ -166,6 +166,15 @@ class TestStorage:
         seen = histogram(self.values)
         assert quantization_for(Readers([FOUR]), seen, affine(0, 30)) == FOUR
 
+    def test_steps_of_channels_in_few_bits_are_finer_for_others(self):
+        few = dataclasses.replace(FOUR, exponents=(0, -2))
+        readers = Readers([few], unrounded=False)
+        assert quantization_for(readers, None, EIGHT, steps=True) == few
+        for shared in (Readers([few], unrounded=True), Readers([few, FOUR], unrounded=False)):
+            stored = quantization_for(shared, None, EIGHT, steps=True)
+            assert (stored.maximum, stored.exponents) == (255, few.exponents)
+            assert stored.scale == np.float32(few.scale / 17)
+
     def test_nobody_was_trained(self):
         seen = histogram(self.values)
         assert quantization_for(Readers([], unrounded=True), seen, affine(0, 30)) == affine(0, 30)

@@ -1,12 +1,14 @@
 """A little network in which channels with steps of their own meet, lowered and calibrated."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from lbwdet.deploy.calibration.calibrate import calibrate
-from lbwdet.deploy.calibration.steps import takes_steps
+from lbwdet.deploy.calibration.steps import in_eight_bits, takes_steps
 from lbwdet.deploy.runtime.operations.add import Add
 from lbwdet.deploy.runtime.operations.affine import Affine
 from lbwdet.deploy.runtime.operations.concat import Concat
@@ -102,6 +104,53 @@ def test_a_residual_has_the_steps_of_what_it_is_added_to(small):
     assert found.quantizations["b"] == LEFT
     assert found.quantizations["a"].exponents == LEFT.exponents
     assert not any(isinstance(operation, Affine) for operation in found.operations)
+
+
+@pytest.mark.parametrize("also_read", [False, True])
+def test_a_residual_below_zero_is_kept_where_the_sum_ends_in_a_relu(small, also_read):
+    """As it is stored, or by what changes it on the way."""
+    positive, other = replace(LEFT, zero_point=0), replace(LEFT, exponents=(-2, -2))
+    added = Conv("b", "image", "b", (1, 1), residual="a", relu=True)
+    found = small(
+        [
+            Conv("a", "image", "a", (1, 1)),
+            *([conv("d", "a", 2, other.exponents)] if also_read else []),
+            added,
+            conv("c", "b", 2, positive.exponents),
+        ],
+        {"c": positive, "d": other},
+        {"a": (3, 2), "b": (3, 2), "c": (2, 2), "d": (2, 2)},
+    )
+    assert found.quantizations["b"] == positive
+    (residual,) = [each.residual for each in found.operations if each.written == "b"]
+    assert residual.startswith("a@" if also_read else "a")
+    stored = found.quantizations[residual]
+    assert (stored.exponents, stored.scale) == (positive.exponents, 2 * positive.scale)
+    assert stored.zero_point == 128
+
+
+def test_a_sum_of_few_bits_is_one_of_eight(small):
+    """Addends are not rounded to what a layer rounds their sum to."""
+    few = Quantization(1.0, 5, 15, exponents=(-4, -6))
+    added = Conv("b", "image", "b", (1, 1), residual="a")
+    found = small(
+        [conv("a", "image", 3), added, conv("c", "b", 2, few.exponents)],
+        {"c": few},
+        {"a": (3, 2), "b": (3, 2), "c": (2, 2)},
+    )
+    assert found.quantizations["b"] == few  # nobody else reads it
+    finer = Quantization(float(np.float32(1 / 17)), 5 * 17, 255, exponents=few.exponents)
+    assert found.quantizations["a"] == finer
+
+
+@pytest.mark.parametrize("maximum", [1, 3, 7, 15, 31, 63, 127, 255])
+def test_eight_bits_have_their_edges_where_fewer_have_theirs(maximum):
+    few = Quantization(0.5, maximum // 2, maximum, exponents=(-1,))
+    finer = in_eight_bits(few)
+    parts = round(few.scale / finer.scale)
+    assert parts % 2 and parts * maximum <= finer.maximum == 255
+    assert (finer.exponents, finer.zero_point) == (few.exponents, parts * few.zero_point)
+    assert (parts == 1) == (maximum > 85)
 
 
 def test_a_residual_with_other_steps_is_changed_on_the_way(small):

@@ -182,3 +182,21 @@ def test_a_positive_factor_is_the_same_before_a_relu(lowering, factor):
     behind = ["Affine"] if factor < 0 else []
     assert kinds(lowering.check(lambda n, x: n.stem(x).relu() * factor)) == ["Conv", *behind]
     assert kinds(lowering.check(lambda n, x: (x + 1).relu() * factor)) == ["Affine", *behind]
+
+
+def test_a_map_that_is_added_to_itself_counts_twice(lowering):
+    def layer(n, x):
+        y = n.stem(x)
+        return y + y
+
+    def of_a_sum(n, x):
+        y = n.stem(x)
+        z = F.max_pool2d(y, 3, 1, 1) + y
+        return z + z
+
+    def upsampled(n, x):
+        y = F.interpolate(n.stem(x), scale_factor=2)
+        return y + y
+
+    for compute in (layer, of_a_sum, upsampled):
+        assert "Add" in kinds(lowering.check(compute))

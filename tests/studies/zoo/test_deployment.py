@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmdet.models import SSDHead
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.models.mot import QDTrack
 from mmdet.models.roi_heads.mask_heads import fcn_mask_head
@@ -84,13 +83,6 @@ def test_refusals_are_sentences(retinanet, trial):
 def test_lowering_runs_nothing(retinanet, monkeypatch):
     monkeypatch.setattr(deployment, "finish", lambda *_: 1 / 0)
     assert told(try_lowering, retinanet) == dict(doing="lower", masks=None, reason=None)
-
-
-def test_ssd_predicts():
-    head = torch.nn.Module()
-    head.__class__ = type("Head", (SSDHead,), {"__init__": lambda self: None})
-    model = deployment._able_to_predict(torch.nn.Sequential(head))
-    assert model[0].loss_cls is None
 
 
 def test_detectors_of_trackers_are_alone():
