@@ -71,6 +71,7 @@ def benchmark(
             images=dict(source=settings.source, count=len(images)),
             calibration=dict(source=source, count=len(calibration)),
             rounds=settings.rounds,
+            steady=True,  # each call behind one of the same engine, which is not counted
             quiet=quiet,
             accuracy_set=accuracy_set,
             part={

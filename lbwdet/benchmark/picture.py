@@ -92,7 +92,7 @@ def _own(name: str, result: Mapping[str, Any]) -> tuple[str, str] | None:
     """Of the native engine, whose rows are called by their artifacts."""
     engine, _, stem = name.partition("-")
     stem = stem or Path(result["artifact"]["name"]).stem
-    return (_OWN, stem.replace("bit", " bits")) if engine == "native" else None
+    return (_OWN, stem.replace("bit", " bits").replace("-", ", ")) if engine == "native" else None
 
 
 def draw(result: Mapping[str, Any], dark: bool = False) -> bytes:

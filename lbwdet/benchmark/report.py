@@ -96,12 +96,13 @@ _GRAPHS_ALONE = [
 
 def _protocol(result: Mapping[str, Any]) -> list[str]:
     model, artifact = result["float_model"], result["artifact"]
+    steady = ", each call behind another one of the same engine" if result.get("steady") else ""
     lines = [
         f"Artifact {artifact['name']}, {bytes_text(artifact['bytes'])}; network input "
         f"{result['input']}; {threads_text(result['threads'])}, pinned; "
         f"{result['images']['count']} images ({result['images']['source']}), {result['rounds']} "
-        "rounds interleaved over the engines after one to warm up; each engine in a process of "
-        "its own.",
+        f"rounds interleaved over the engines after one to warm up{steady}; each engine in a "
+        "process of its own.",
         "Dense part: from the network's input to the maps that boxes and regions are made from. "
         "End to end: uint8 image in, boxes out. Of the native engine the dense part is the sum of "
         "its operations' wall times within a whole run; of the others, a run of that graph alone.",

@@ -109,6 +109,7 @@ def test_the_table_shows_them(out, artifact):
     for name in [*NAMES[:-2], f"native-{Path(artifact).stem}", "native-other"]:
         assert f"| {name} " in table
     assert "GMAC/s" in table and "not measured" not in table
+    assert "each call behind another one of the same engine; each engine in a process" in table
     assert "-whole: the whole detector as one graph" in table
 
 

@@ -18,7 +18,7 @@ def result() -> dict:
         "onnxruntime-int8-whole": entry(25.3, 0.179, 1_300_000),
         "openvino-int8-whole": entry(14.5, 0.724, 1_800_000),
         "native": entry(7.4, 0.701, 732_000),
-        "native-6bit": entry(7.66, 0.719, 954_000),
+        "native-6bit-trained": entry(7.66, 0.719, 954_000),
     }
     return dict(
         part=dict(end_to_end=dict(engines=engines)),
@@ -35,7 +35,7 @@ def result() -> dict:
 def test_what_is_shown(result):
     own, other, *peers = shown(result)
     assert own == Shown("lbwdet", "4 bits", 7.4, pytest.approx(70.1), 732_000)
-    assert (other.variant, other.file_bytes) == ("6 bits", 954_000)
+    assert (other.variant, other.file_bytes) == ("6 bits, trained", 954_000)
     assert [(peer.engine, peer.variant) for peer in peers] == [
         ("MMDetection", "FP32"),
         ("ONNX Runtime", "INT8"),
