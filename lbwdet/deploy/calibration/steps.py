@@ -2,8 +2,9 @@
 
 Layers that were trained so read them. Sums (a convolution with a residual is one) and joined maps
 take over the steps of what reads their results, and hand them on to their inputs, so that nothing
-is rounded twice; where that cannot be, an ``Affine`` that multiplies by one stands between. Sums of
-few bits are sums of eight, and what a ReLU makes of a sum does not bound what was added.
+is rounded twice; where that cannot be, an ``Affine`` that multiplies by one stands between. Inputs
+are stored in eight bits however few the result has, since others may read them, and what a ReLU
+makes of a sum does not bound what was added.
 """
 
 import dataclasses
@@ -111,7 +112,10 @@ def _wanted(
             yield name, _added(result, quantizations.get(name))
             continue
         end = begin + channels[name]
-        yield name, dataclasses.replace(result, exponents=result.exponents[begin:end])
+        yield (
+            name,
+            in_eight_bits(dataclasses.replace(result, exponents=result.exponents[begin:end])),
+        )
         begin = end
 
 

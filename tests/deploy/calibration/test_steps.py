@@ -94,6 +94,25 @@ def test_inputs_of_a_joined_map_get_its_steps(small):
     assert not any(isinstance(operation, Affine) for operation in found.operations)
 
 
+def test_inputs_of_a_joined_map_of_few_bits_have_eight(small):
+    """Others may read them, unrounded; rounded at the join, they have the joined map's edges."""
+    few = Quantization(1.0, 5, 15, exponents=BOTH.exponents)
+    found = small(
+        [
+            conv("a", "image", 3),
+            conv("b", "image", 3),
+            Concat(("a", "b"), "ab"),
+            conv("c", "ab", 3, few.exponents),
+        ],
+        {"c": few},
+        {"a": (3, 2), "b": (3, 1), "c": (3, 2)},
+    )
+    q = found.quantizations
+    assert q["ab"] == few
+    assert [q[name].maximum for name in "ab"] == [255, 255]
+    assert (q["a"].exponents, q["b"].exponents) == ((-4, -6), (-3,))
+
+
 def test_a_residual_has_the_steps_of_what_it_is_added_to(small):
     added = Conv("b", "image", "b", (1, 1), residual="a")
     found = small(
