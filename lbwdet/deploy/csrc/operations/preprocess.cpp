@@ -9,8 +9,12 @@
 namespace lbw {
 namespace {
 
-// Where target index i reads along one axis: two pixels, and the weight of the second.
-ResizeTap tap(int i, int source, int target) {
+// Where target index i reads along one axis: two pixels, and the weight of the second, of 2048.
+struct Tap {
+  int first, second, weight;
+};
+
+Tap tap(int i, int source, int target) {
   const auto f =
       static_cast<float>((i + 0.5) * (static_cast<double>(source) / target) - 0.5);
   const float j = std::floor(f);
@@ -19,17 +23,38 @@ ResizeTap tap(int i, int source, int target) {
           static_cast<int>(std::nearbyint((f - j) * 2048.0f))};
 }
 
+// The columns of rows that are resized from one width to another.
+ResizeColumns resize_columns(int source, int target, Scratch& memory) {
+  const auto count = static_cast<std::size_t>(target);
+  auto* const first = memory.take<std::int32_t>(count);
+  auto* const second = memory.take<std::int32_t>(count);
+  auto* const shares = memory.take<std::int16_t>(3 * count);
+  for (int x = 0; x < target; ++x) {
+    Tap column = tap(x, source, target);
+    if (column.weight > 1024) {  // the same sum
+      std::swap(column.first, column.second);
+      column.weight = 2048 - column.weight;
+    }
+    first[x] = 3 * column.first, second[x] = 3 * column.second;
+    std::fill_n(shares + 3 * x, 3, static_cast<std::int16_t>(-32 * column.weight));
+  }
+  return {first, second, shares, count};
+}
+
+double columns_scratch(double count) {
+  return 2 * scratch_bytes<std::int32_t>(count) + scratch_bytes<std::int16_t>(3 * count);
+}
+
 // Rows of an image, resized along the width; the last two are kept, since neighbouring rows of
 // the output share them.
 class Rows {
  public:
-  Rows(const Image& image, const ResizeTap* columns, std::size_t count, const Loops& loops,
-       Scratch& memory)
+  Rows(const Image& image, const ResizeColumns& columns, const Loops& loops, Scratch& memory)
       : image_(image),
         columns_(columns),
-        count_(count),
         loops_(loops),
-        buffers_{memory.take<std::int16_t>(3 * count), memory.take<std::int16_t>(3 * count)} {}
+        buffers_{memory.take<std::int16_t>(3 * columns.count),
+                 memory.take<std::int16_t>(3 * columns.count)} {}
 
   static double scratch(double count) { return 2 * scratch_bytes<std::int16_t>(3 * count); }
 
@@ -39,8 +64,8 @@ class Rows {
       std::swap(buffers_[0], buffers_[1]);
     }
     if (rows_[0] != row) {
-      loops_.resize_row(image_.data + 3 * static_cast<std::size_t>(row) * image_.size.width,
-                        columns_, count_, buffers_[0]);
+      const std::size_t line = 3 * static_cast<std::size_t>(image_.size.width);
+      loops_.resize_row(image_.data + row * line, line, columns_, buffers_[0]);
       rows_[0] = row;
     }
     return buffers_[0];
@@ -48,8 +73,7 @@ class Rows {
 
  private:
   const Image& image_;
-  const ResizeTap* columns_;
-  std::size_t count_;
+  const ResizeColumns& columns_;
   const Loops& loops_;
   int rows_[2] = {-1, -1};  // latest first
   std::int16_t* buffers_[2];
@@ -98,7 +122,8 @@ class Preprocess : public Operation {
   double scratch(const Sizes& sizes) const override {
     const Size size = resized(sizes.image);
     const double width = size.width;
-    return (antialias_ ? resampling(sizes.image, size) : 0) + scratch_bytes<ResizeTap>(width) + of_thread(width) * sizes.threads;
+    return (antialias_ ? resampling(sizes.image, size) : 0) + columns_scratch(width) +
+           of_thread(width) * sizes.threads;
   }
 
   double work(const Sizes& sizes) const override {
@@ -115,17 +140,13 @@ class Preprocess : public Operation {
     const Size bounds = frame.bounds = padded(size);
     const bool resize = size.height != image.size.height || size.width != image.size.width;
     const std::size_t width = size.width, line = 3 * width;
-    auto* const columns = frame.scratch.take<ResizeTap>(width);
-    if (resize)
-      for (int x = 0; x < size.width; ++x) {
-        columns[x] = tap(x, image.size.width, size.width);
-        columns[x].first *= 3, columns[x].second *= 3;
-      }
+    ResizeColumns columns{nullptr, nullptr, nullptr, width};
+    if (resize) columns = resize_columns(image.size.width, size.width, frame.scratch);
     const auto scratch =
         frame.scratch.parts(of_thread(static_cast<double>(width)), frame.pool.threads());
     frame.pool.parallel(out.h, 16, [&](std::int64_t begin, std::int64_t end, int thread) {
       Scratch memory = scratch.of(thread);
-      Rows rows(image, columns, width, frame.loops, memory);
+      Rows rows(image, columns, frame.loops, memory);
       auto* const blended = memory.take<std::uint8_t>(line);
       for (int y = static_cast<int>(begin); y < end; ++y) {
         std::uint8_t* const target = out.data + y * out.row_stride;
@@ -133,7 +154,7 @@ class Preprocess : public Operation {
         if (y < size.height) {
           const std::uint8_t* pixels = image.data + y * line;
           if (resize) {
-            const ResizeTap row = tap(y, image.size.height, size.height);
+            const Tap row = tap(y, image.size.height, size.height);
             const std::int16_t* const above = rows.get(row.first);
             frame.loops.blend(above, rows.get(row.second), row.weight, line, blended);
             pixels = blended;

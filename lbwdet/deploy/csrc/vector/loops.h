@@ -9,9 +9,12 @@
 
 namespace lbw {
 
-// Where a pixel of a resized row comes from: offsets of two pixels of three channels.
-struct ResizeTap {
-  int first, second, weight;  // weight of the second, of 2048
+// Where the pixels of a resized row come from: offsets of two pixels of three channels, `first` of
+// the larger weight. `shares`, of each channel: the other one's weight, of 2048, times -32.
+struct ResizeColumns {
+  const std::int32_t *first, *second;
+  const std::int16_t* shares;
+  std::size_t count;
 };
 
 struct BoxColumns {
@@ -90,8 +93,9 @@ struct Loops {
   // A bound of the first `objects` numbers of softmax(logits), `count` of them: above the largest,
   // by less than 1e-3 of it. Much faster than exponentials; its lowest bits differ by machine.
   float (*largest_share)(const float* logits, std::size_t objects, std::size_t count);
-  // Resizing, first along the width: per tap, three sums of two weighted pixels, >> 4.
-  void (*resize_row)(const std::uint8_t* pixels, const ResizeTap* taps, std::size_t count,
+  // Resizing, first along the width: per column, three sums of two weighted pixels, >> 4. The row
+  // has `bytes` bytes.
+  void (*resize_row)(const std::uint8_t* pixels, std::size_t bytes, const ResizeColumns& columns,
                      std::int16_t* out);
   // Then along the height: out[i] = ((a[i] * (2048 - weight) >> 16) + (b[i] * weight >> 16) + 2) >> 2
   void (*blend)(const std::int16_t* a, const std::int16_t* b, int weight, std::size_t count,

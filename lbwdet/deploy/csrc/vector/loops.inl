@@ -31,14 +31,32 @@ void exponentials(double* __restrict values, std::size_t count) {
   }
 }
 
-void resize_row(const std::uint8_t* pixels, const ResizeTap* taps, std::size_t count,
+// A pixel's three bytes, by one copy of four if there is another byte behind them.
+inline void copy_pixel(const std::uint8_t* pixels, std::size_t bytes, std::int32_t offset,
+                       std::uint8_t* out) {
+  if (static_cast<std::size_t>(offset) + 4 <= bytes)
+    __builtin_memcpy(out, pixels + offset, 4);
+  else
+    __builtin_memcpy(out, pixels + offset, 3);
+}
+
+void resize_row(const std::uint8_t* pixels, std::size_t bytes, const ResizeColumns& columns,
                 std::int16_t* __restrict out) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint8_t* const a = pixels + taps[i].first;
-    const std::uint8_t* const b = pixels + taps[i].second;
-    const int weight = taps[i].weight, rest = 2048 - weight;
-    for (int c = 0; c < 3; ++c)
-      out[3 * i + c] = static_cast<std::int16_t>((a[c] * rest + b[c] * weight) >> 4);
+  constexpr std::size_t kTurn = 64;  // columns, whose pixels are first laid side by side
+  std::uint8_t a[3 * kTurn + 1], b[3 * kTurn + 1];
+  for (std::size_t from = 0; from < columns.count; from += kTurn) {
+    const std::size_t left = columns.count - from, turn = left < kTurn ? left : kTurn;
+    for (std::size_t i = 0; i < turn; ++i) {
+      copy_pixel(pixels, bytes, columns.first[from + i], a + 3 * i);
+      copy_pixel(pixels, bytes, columns.second[from + i], b + 3 * i);
+    }
+    // (a * (2048 - w) + b * w) >> 4 in 16 bits, where w is at most 1024
+    const std::int16_t* const shares = columns.shares + 3 * from;
+    std::int16_t* const to = out + 3 * from;
+    for (std::size_t i = 0; i < 3 * turn; ++i) {
+      const auto less = static_cast<std::int16_t>((a[i] - b[i]) * 128);
+      to[i] = static_cast<std::int16_t>(a[i] * 128 + (less * shares[i] >> 16));
+    }
   }
 }
 
