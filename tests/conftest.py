@@ -1,5 +1,7 @@
 """One seed, one thread, no network: what every test of the project starts from."""
 
+import functools
+import gc
 import os
 import random
 import socket
@@ -34,6 +36,12 @@ settings.load_profile("lbwdet")
 
 def pytest_report_header() -> str:
     return f"seed: {SEED} (set LBWDET_TEST_SEED to change it), torch {torch.__version__}"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: MMEngine collects garbage for every data set, half a second each."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -74,4 +82,15 @@ def _plain_config_dumps() -> Iterator[None]:
     """MMEngine formats the config of each run with yapf, which takes longer than our runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mmengine.config.config, "FormatCode", lambda text, **options: (text, False))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _found_configs_of_packages() -> Iterator[None]:
+    """For each base of MMDetection's MMEngine reads a hundred lists of configs: half a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_get_external_cfg_path", "is_installed"):
+            patch.setattr(
+                mmengine.config.config, name, functools.cache(getattr(mmengine.config.config, name))
+            )
         yield
