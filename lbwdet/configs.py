@@ -15,6 +15,12 @@ VOC_TYPES = ("LBWVOCDataset", "VOCDataset", "XMLDataset")
 SPLITS = ("train", "val", "test")
 
 
+def class_name(kind: str | type) -> str:
+    """``'QuantizeHook'`` for the class itself, its name, and a name with scope or module."""
+    name = kind if isinstance(kind, str) else kind.__name__
+    return name.rpartition(".")[2]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
     """What is changed in a config as it is read; what settings objects are made from.

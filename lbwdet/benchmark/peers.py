@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lbwdet.benchmark.runners import LOAD
-from lbwdet.configs import load_config
+from lbwdet.configs import class_name, load_config
 from lbwdet.deploy.lower import head_of
 from lbwdet.errors import ConfigError
 from lbwdet.measuring.candidates import TorchCandidate
@@ -121,7 +121,7 @@ class GraphBenchmark(TorchBenchmark):
 def set_input_size(cfg: Any, size: Sequence[int]) -> None:
     """Makes the test pipeline resize every image to ``size`` (height, width), not keeping ratio."""
     pipeline = copy.deepcopy(test_dataset(cfg)["pipeline"])
-    resizes = [step for step in pipeline if str(step["type"]).endswith("Resize")]
+    resizes = [step for step in pipeline if class_name(step["type"]) == "Resize"]
     if len(resizes) != 1:
         raise ConfigError(f"{cfg.filename}: the test pipeline has {len(resizes)} Resize, not one")
     resizes[0].pop("scale_factor", None)

@@ -13,6 +13,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 
 from lbwdet import __version__
+from lbwdet.configs import class_name
 from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.errors import DataError, LBWError, first_line
 from lbwdet.layers import quantized_layers
@@ -189,7 +190,7 @@ class TorchCandidate(ArrayDetector):
 def file_pipeline(cfg: Config) -> list[dict[str, Any]]:
     """The config's test pipeline, without steps that read annotations."""
     steps = copy.deepcopy(test_dataset(cfg)["pipeline"])
-    return [step for step in steps if not str(step["type"]).endswith("LoadAnnotations")]
+    return [step for step in steps if class_name(step["type"]) != "LoadAnnotations"]
 
 
 def array_pipeline(cfg: Config) -> list[dict[str, Any]]:

@@ -72,7 +72,15 @@ def _check_calibrated(
 
 
 def test_dataset(cfg: Config) -> dict[str, Any]:
-    """The settings of the test data set itself, inside wrappers such as ``ConcatDataset``."""
+    """The settings of the test data set itself, inside wrappers such as ``ConcatDataset``.
+
+    Raises:
+        ConfigError: the config has none.
+    """
+    if not cfg.get("test_dataloader"):
+        raise ConfigError(
+            f"{cfg.filename}: has no test_dataloader, whose pipeline says how images are read"
+        )
     dataset: dict[str, Any] = cfg.test_dataloader.dataset
     while "dataset" in dataset or "datasets" in dataset:
         dataset = dataset.get("dataset") or dataset["datasets"][0]

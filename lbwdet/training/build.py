@@ -11,6 +11,7 @@ from mmengine.utils import import_modules_from_strings
 from torch import nn
 
 from lbwdet.compat.ssd import complete_ssd
+from lbwdet.configs import class_name
 from lbwdet.errors import ConfigError, LBWError
 from lbwdet.layers import quantize_, quantized_as_built, quantized_layers
 
@@ -65,9 +66,3 @@ def hook_quant_settings(cfg: Config) -> list[Mapping[str, Any]]:
         for hook in cfg.get("custom_hooks") or []
         if class_name(hook["type"]) == "QuantizeHook"
     ]
-
-
-def class_name(kind: str | type) -> str:
-    """``'QuantizeHook'`` for the class itself, its name, and a name with scope or module."""
-    name = kind if isinstance(kind, str) else kind.__name__
-    return name.rpartition(".")[2]

@@ -13,14 +13,14 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from lbwdet.checkpoints import check_fit, latest_checkpoint, read_checkpoint
-from lbwdet.configs import add_import, default_work_dir, load_config
+from lbwdet.configs import add_import, class_name, default_work_dir, load_config
 from lbwdet.datasets.check import check_data
 from lbwdet.datasets.classes import check_classes, join_metainfo
 from lbwdet.datasets.odd_images import name_odd_images
 from lbwdet.errors import CheckpointError, ConfigError, LBWError
 from lbwdet.layers import activation_keys
 from lbwdet.training import atomic_backend
-from lbwdet.training.build import build_model, class_name
+from lbwdet.training.build import build_model
 from lbwdet.training.cpu_distributed import join_cpu_processes
 from lbwdet.training.scheme_hook import check_same_scheme, configured_scheme
 

@@ -12,10 +12,10 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
+from lbwdet.configs import class_name
 from lbwdet.errors import CheckpointError, ConfigError
 from lbwdet.layers import QuantLayer, quantized_layers
 from lbwdet.training.bare_model import bare_model
-from lbwdet.training.build import class_name
 from lbwdet.training.schemes import Projection, blend_, build_scheme, describe_scheme
 
 SMALL_JUMP = 100.0  # lambda before the second phase of BinaryRelax

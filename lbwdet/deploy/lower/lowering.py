@@ -14,6 +14,7 @@ from lbwdet.deploy.lower.head import Head, head_of
 from lbwdet.deploy.lower.heads import HEADS  # noqa: F401  (registers them)
 from lbwdet.deploy.lower.preprocess import read_preprocess
 from lbwdet.deploy.lower.quantizing import quantize_predictions
+from lbwdet.deploy.lower.same_numbers import check_same_numbers
 from lbwdet.deploy.lower.wrapped import detector_in, without_masks
 from lbwdet.deploy.runtime.context import LayerNumbers
 from lbwdet.deploy.runtime.operation import Operation
@@ -73,7 +74,8 @@ def lower(
         boxes_only: leave out what is predicted besides boxes: masks.
 
     Raises:
-        ConfigError: names the first module or setting that no operation stands for.
+        ConfigError: names the first module or setting that no operation stands for, or a map
+            that would be another one.
     """
     detector, preprocessor = detector_in(model)
     with without_masks(detector) if boxes_only else contextlib.nullcontext():
@@ -96,9 +98,12 @@ def lower(
             f"boxes of {type(detector).__name__} are those around its masks: it cannot be lowered "
             "with --boxes-only"
         )
-    return Lowered(
+    lowered = Lowered(
         operations, program.weights, program.activations, program.floats, maps, kind.classes
     )
+    with without_masks(detector) if boxes_only else contextlib.nullcontext():
+        check_same_numbers(detector, kind.dense, operations.operations, lowered.numbers(), maps)
+    return lowered
 
 
 def _trace_size(preprocess: Preprocess) -> tuple[int, ...]:

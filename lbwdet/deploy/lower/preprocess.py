@@ -6,6 +6,7 @@ from typing import Any
 
 from mmdet.models.data_preprocessors import DetDataPreprocessor, TrackDataPreprocessor
 
+from lbwdet.configs import class_name
 from lbwdet.deploy.runtime.operations.preprocess import Preprocess
 from lbwdet.errors import ConfigError
 
@@ -56,7 +57,7 @@ def _resize_and_pad(
     resizes: list[Mapping[str, Any]] = []
     pads: list[Mapping[str, Any]] = []
     for step in single_images(pipeline):
-        kind = str(step["type"]).rpartition(".")[2]
+        kind = class_name(step["type"])
         if kind == "Resize":
             resizes.append(step)
         elif kind == "Pad" and resizes and not pads:
@@ -79,7 +80,8 @@ def _resize_and_pad(
     plain = backend == "cv2" or (backend == "pillow" and keeps)
     plain = plain and resize.get("interpolation") in (None, "bilinear")
     scale = resize.get("scale")
-    if others or not plain or not isinstance(scale, Sequence) or len(scale) != 2:
+    two = isinstance(scale, Sequence) and len(scale) == 2
+    if others or not plain or not two or not all(0 < side < math.inf for side in scale):
         raise ConfigError(
             f"test pipeline: Resize({_settings(resize)}) cannot be lowered; supported are "
             "scale=(width, height) and keep_ratio, bilinear by OpenCV or, keeping the ratio, "
@@ -92,7 +94,7 @@ def single_images(pipeline: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
     """The steps for one image, where a pipeline does the same with every image of a video."""
     steps: list[Mapping[str, Any]] = []
     for step in pipeline:
-        if str(step["type"]).rpartition(".")[2] == "TransformBroadcaster":
+        if class_name(step["type"]) == "TransformBroadcaster":
             steps += single_images(step["transforms"])
         else:
             steps.append(step)

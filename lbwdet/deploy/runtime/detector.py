@@ -52,8 +52,8 @@ class DetectionResult:
     masks: tuple[Mask, ...] | None = None
 
     def above(self, score: float) -> "DetectionResult":
-        """Only what has a score above this one."""
-        kept = np.flatnonzero(self.scores > np.float32(score))
+        """Only what has this score or more."""
+        kept = np.flatnonzero(self.scores >= np.float32(score))
         return DetectionResult(
             self.boxes[kept],
             self.scores[kept],

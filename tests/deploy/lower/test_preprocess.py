@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 import torch
-from mmcv.transforms import Compose
+from mmcv.transforms import Compose, LoadImageFromFile
+from mmdet.datasets.transforms import Resize
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmengine.model import ImgDataPreprocessor
 
@@ -110,3 +111,9 @@ def test_as_pillow_resizes():
     pillow = read_preprocess([LOAD, dict(RESIZE, backend="pillow")], preprocessor())
     plain = read_preprocess([LOAD, RESIZE], preprocessor())
     assert pillow == dataclasses.replace(plain, antialias=True)
+
+
+def test_steps_may_be_named_by_their_classes():
+    classes = [dict(LOAD, type=LoadImageFromFile), dict(RESIZE, type=Resize), PACK]
+    named = read_preprocess([LOAD, RESIZE, PACK], preprocessor())
+    assert read_preprocess(classes, preprocessor()) == named

@@ -98,6 +98,8 @@ def _is_gate(site: Site, gate: Shape, value: Shape) -> bool:
 def divide(site: Site) -> Result:
     if not site.is_constant("other"):
         raise site.refused("by a map")
+    if site.argument("rounding_mode") is not None:
+        raise site.refused(f"with rounding_mode={site.argument('rounding_mode')!r}")
     value = site.value("self")
     divisor = as_numbers(site, site.argument("other"), value)
     if not all(divisor):

@@ -47,6 +47,9 @@ def same(site: Site) -> str:
     """What changes no number: values are float32 while they are traced."""
     if site.argument("train"):
         raise site.refused("in training mode; lower a model after eval()")
+    dtype = site.argument("dtype")
+    if dtype is not None and not dtype.is_floating_point:
+        raise site.refused(f"to {dtype}, which rounds")
     return site.value("self" if "self" in site.call.arguments else "input")
 
 
