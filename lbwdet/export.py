@@ -20,6 +20,7 @@ from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.detector import Detector
 from lbwdet.deploy.runtime.native_library import library_path
 from lbwdet.errors import DataError, LBWError
+from lbwdet.files import check_new_file
 from lbwdet.layers import input_quantizers
 from lbwdet.measuring.agreement import LITTLE, Agreement, agreement
 from lbwdet.measuring.calibration_images import calibration_images, noted_images, usable_images
@@ -119,6 +120,7 @@ def export(
     Raises:
         LBWError: with a message for the user; nothing is written.
     """
+    check_new_file(out, config, checkpoint)
     method, cfg = settings.method, settings.load_config(config)
     calibrate, num = settings.calibrate, settings.num
     if calibrate is None:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lbwdet.errors import ConfigError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -22,6 +24,24 @@ else:
 
 PART = ".lbwpart"  # in the name of every temporary file and folder, and of nothing else
 _swept: set[Path] = set()  # folders in which this process has looked for what others left
+
+
+def check_new_file(out: str | os.PathLike[str], *sources: str | os.PathLike[str]) -> None:
+    """Whether a file can be written without another's being lost, before any work.
+
+    Args:
+        out: the file to write.
+        sources: files that are read; names that are none, such as URLs, are no matter.
+
+    Raises:
+        ConfigError: ``out`` is a folder or one of the sources.
+    """
+    target = Path(out)
+    if target.is_dir():
+        raise ConfigError(f"--out {target}: is a folder; name a file in it")
+    for source in sources:
+        if target.exists() and os.path.exists(source) and target.samefile(source):
+            raise ConfigError(f"--out {target}: this is the given {source}; name another file")
 
 
 @contextlib.contextmanager

@@ -212,3 +212,28 @@ def test_bad_input_is_told_and_nothing_is_written(
     assert main([*arguments, "--calibrate", calibrate, *options]) == 2
     printed = capsys.readouterr().err
     assert message in printed and "Traceback" not in printed and not out.parent.exists()
+
+
+def test_nothing_that_is_read_is_written_over(files, tmp_path, capsys):
+    checkpoint = shutil.copy(files.checkpoint, tmp_path / "trained.pth")
+    before = checkpoint.read_bytes()
+    arguments = ["export", files.config, str(checkpoint), "--calibrate", "train", "--out"]
+    for out, message in ((checkpoint, "this is the given"), (tmp_path, "is a folder")):
+        assert main([*arguments, str(out)]) == 2
+        assert message in capsys.readouterr().err
+    assert checkpoint.read_bytes() == before
+    artifact = tmp_path / "model.lbw"
+    artifact.write_bytes(b"artifact")
+    assert main(["export-onnx", str(artifact), "--out", str(artifact)]) == 2
+    assert "this is the given" in capsys.readouterr().err and artifact.read_bytes() == b"artifact"
+
+
+def test_a_config_without_a_test_set(files, tmp_path, capsys):
+    config = load_config(files.config)
+    config.test_dataloader = None
+    config.dump(tmp_path / "none.py")
+    arguments = ["export", str(tmp_path / "none.py"), files.checkpoint, "--calibrate"]
+    assert main([*arguments, str(files.images), "--out", str(tmp_path / "a.lbw")]) == 2
+    printed = capsys.readouterr().err
+    assert "has no test_dataloader, whose pipeline says how images are read" in printed
+    assert "Traceback" not in printed

@@ -7,7 +7,15 @@ import threading
 
 import pytest
 
-from lbwdet.files import atomic_folder, atomic_write, locked, write_json, write_text
+from lbwdet.errors import ConfigError
+from lbwdet.files import (
+    atomic_folder,
+    atomic_write,
+    check_new_file,
+    locked,
+    write_json,
+    write_text,
+)
 
 
 def names(folder):
@@ -133,3 +141,15 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path, number):
     with pytest.raises(OSError) as caught:
         write_text(tmp_path / "file" / "a.txt", "")
     assert caught.value.filename == str(tmp_path / "file")
+
+
+def test_what_is_read_is_not_written(tmp_path):
+    given, link = tmp_path / "given.pth", tmp_path / "link.pth"
+    given.write_text("weights")
+    link.symlink_to(given)
+    check_new_file(tmp_path / "new.lbw", given, "https://example.org/weights.pth")
+    for out in (given, link, tmp_path / "." / "given.pth"):
+        with pytest.raises(ConfigError, match=r"this is the given .*; name another file"):
+            check_new_file(out, tmp_path / "other.py", given)
+    with pytest.raises(ConfigError, match="is a folder; name a file in it"):
+        check_new_file(tmp_path, given)

@@ -13,7 +13,7 @@ from lbwdet.benchmark.report import markdown, write_plots
 from lbwdet.benchmark.settings import Bench, BenchmarkSettings
 from lbwdet.benchmark.timing import Timed, engine_accuracy, time_engines
 from lbwdet.deploy.runtime.artifact import read_artifact
-from lbwdet.errors import ConfigError
+from lbwdet.errors import ConfigError, LBWError
 from lbwdet.files import write_json, write_text
 from lbwdet.images import find_images, read_image
 from lbwdet.measuring.calibration_images import calibration_images
@@ -90,12 +90,16 @@ def benchmark(
         return result
 
     timed = time_engines(bench, specs, images, told)
+    told(timed)  # before what may fail on an image
     accuracy_set = None
     if settings.accuracy and test_set is not None:
         measured = test_set.first(settings.num_accuracy_images)
         for spec in specs:
             if spec.name in timed[1]:
-                timed[1][spec.name] |= engine_accuracy(bench, spec, measured)
+                try:
+                    timed[1][spec.name] |= engine_accuracy(bench, spec, measured)
+                except LBWError as error:  # of an image, say: what was timed stands
+                    bench.unavailable[f"mAP of {spec.name}"] = str(error)
         accuracy_set = f"{test_set.description}, {len(measured)} images"
     result = told(timed, accuracy_set)
     write_text(bench.folder / "benchmark.md", markdown(result))

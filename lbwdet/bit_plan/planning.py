@@ -16,7 +16,7 @@ from lbwdet.bit_plan.inspection import (
     quantizer_choices,
     read_sensitivities,
 )
-from lbwdet.bit_plan.quantized_config import write_quantized_config
+from lbwdet.bit_plan.quantized_config import check_new_config, write_quantized_config
 from lbwdet.bit_plan.sensitivity import build_measure, layer_sensitivities, quantizers_of
 from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
@@ -96,6 +96,7 @@ def plan_bits(
     Raises:
         ConfigError, DataError, CheckpointError: with a message for the user.
     """
+    check_new_config(Path(out), config)
     widths = settings.widths
     finest = dict(settings.weight, bit_width=widths[-1])
     cfg, model = load_quantized(config, checkpoint, finest, settings)

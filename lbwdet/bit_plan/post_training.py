@@ -136,7 +136,7 @@ def post_train_detector(
     written, told = out_dir / "post_trained.pth", out_dir / "post_training.json"
     found = _finished(told, written, key)
     low_cfg = load_config(low_bit)
-    scores: dict[str, float] | None = {}
+    known = _Scores()
     if found is None:
         told.unlink(missing_ok=True)  # it tells of other weights than those to come
         run = State(out_dir / "state.pth", key)
@@ -144,14 +144,28 @@ def post_train_detector(
             cfg, quant, checkpoint, paths, run, settings, written, note_images(source, num)
         )
     else:
-        layers, scores = found
+        layers, known = found
     write_quantized_config(config, low_bit, checkpoint=written, **quant)
-    if measure and not scores:
-        scores = _measured(cfg, low_cfg, quant, checkpoint, written, num_images)
-    report = dict(key=key, images=len(paths), layers=rows(layers), map_11point=scores)
-    write_json(told, report)
+
+    def tell() -> None:
+        write_json(told, dict(key=key, images=len(paths), layers=rows(layers)) | vars(known))
+
+    tell()  # before mAP is measured, which may take longer, and be interrupted
+    scores: dict[str, float] | None = {}
+    if measure:
+        known = _measured(cfg, low_cfg, quant, checkpoint, written, num_images, known)
+        scores = known.map_11point
+        tell()
     reused = found is not None
     return PostTrained(low_bit, written, len(paths), layers, scores, reused, tuple(left_out))
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """mAP of ``float``, ``nearest`` and ``data-aware``, and the digest of the images it is of."""
+
+    map_11point: dict[str, float] | None = None
+    measured_on: str | None = None
 
 
 def _run(
@@ -225,9 +239,7 @@ def _key(cfg: Config, state: Mapping[str, torch.Tensor], paths: Sequence[Path], 
     return digest.hexdigest()
 
 
-def _finished(
-    told: Path, written: Path, key: str
-) -> tuple[list[LayerResult], dict[str, float] | None] | None:
+def _finished(told: Path, written: Path, key: str) -> tuple[list[LayerResult], _Scores] | None:
     """What an earlier run with the same key reported, if report and checkpoint are whole."""
     try:
         report = json.loads(told.read_text(encoding="utf-8"))
@@ -235,9 +247,11 @@ def _finished(
             return None
         layers = [LayerResult(**layer) for layer in report["layers"]]
         markdown(layers)  # finds what are no numbers
-        scores = report["map_11point"] and {
-            str(name): float(value) for name, value in report["map_11point"].items()
-        }
+        values = report["map_11point"] or {}
+        scores = _Scores(
+            {str(name): float(value) for name, value in values.items()} or None,
+            report.get("measured_on"),
+        )
         read_checkpoint(written)
     except (OSError, CheckpointError, LookupError, AttributeError, TypeError, ValueError):
         return None
@@ -251,14 +265,19 @@ def _measured(
     checkpoint: str | Path,
     written: Path,
     num_images: int | None,
-) -> dict[str, float] | None:
+    known: _Scores,
+) -> _Scores:
+    """``known``, if it is of the same images."""
     try:
         measure = ModelMap(cfg, num_images)
     except LBWError:
-        return None
+        return _Scores()
+    if known.map_11point and known.measured_on == measure.digest:
+        return known
     nearest: Any = quantize_(build_detector(cfg, checkpoint), **{**quant, "activation": None})
-    return {
+    scores = {
         "float": measure(build_detector(cfg, checkpoint)),
         "nearest": measure(nearest.eval()),
         "data-aware": measure(build_detector(low_cfg, written)),
     }
+    return _Scores(scores, measure.digest)

@@ -11,7 +11,7 @@ from lbwdet.checkpoints import check_fit, read_checkpoint
 from lbwdet.configs import add_import, config_file, load_config
 from lbwdet.datasets.classes import check_classes
 from lbwdet.errors import ConfigError
-from lbwdet.files import atomic_write
+from lbwdet.files import atomic_write, check_new_file
 from lbwdet.layers import describe_quantization, unquantized_weights
 from lbwdet.measuring.detectors import build_detector
 from lbwdet.measuring.model_map import ModelMap
@@ -19,6 +19,17 @@ from lbwdet.measuring.size import weight_size
 from lbwdet.models.detector import low_bit_entry
 from lbwdet.quantizers import FLOAT_BIT_WIDTH
 from lbwdet.training.build import build_model
+
+
+def check_new_config(out: Path, config: str | Path) -> None:
+    """Whether the one can be written from the other.
+
+    Raises:
+        ConfigError: it is no ``.py``, or the given one.
+    """
+    if out.suffix != ".py":
+        raise ConfigError(f"--out {out}: the config is written as Python; name a file.py")
+    check_new_file(out, config_file(config))
 
 
 def write_quantized_config(
@@ -52,11 +63,8 @@ def write_quantized_config(
         CheckpointError: the checkpoint cannot be read or does not fit.
     """
     out = Path(out)
-    if out.suffix != ".py":
-        raise ConfigError(f"--out {out}: the config is written as Python; name a file.py")
+    check_new_config(out, config)
     cfg = load_config(config)
-    if out.resolve() == config_file(config).resolve():
-        raise ConfigError(f"--out {out}: this is the given config; name another file")
     float_model = build_model(cfg)
     if describe_quantization(float_model):
         raise ConfigError(f"{config}: is quantized already; name the float config it is based on")

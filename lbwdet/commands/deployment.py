@@ -54,7 +54,9 @@ def export_onnx(parser: argparse.ArgumentParser) -> Run:
     def run(args: argparse.Namespace) -> None:
         from lbwdet.deploy.onnx.export import export_onnx
         from lbwdet.deploy.runtime.artifact import read_artifact
+        from lbwdet.files import check_new_file
 
+        check_new_file(args.out, args.artifact)
         artifact = read_artifact(args.artifact)
         model = export_onnx(artifact, args.out, args.part, args.float_activations)
         size = os.path.getsize(args.out)

@@ -7,6 +7,8 @@ from typing import Any
 from lbwdet.commands.options import Run, add_shared, natural, positive, settings_of
 from lbwdet.errors import ConfigError, DataError
 
+IMAGES = 64  # of --num, unless it is given
+
 
 def quantize(parser: argparse.ArgumentParser) -> Run:
     add = parser.add_argument
@@ -22,7 +24,7 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
         metavar="FOLDER_OR_SPLIT",
         help="choose the weights, too, by images without labels: a folder, or train, val or test",
     )
-    add("--num", type=positive, default=64, metavar="N", help="of these images [%(default)s]")
+    add("--num", type=positive, default=IMAGES, metavar="N", help="of these images [%(default)s]")
     add(
         "--refine",
         type=natural,
@@ -56,8 +58,7 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
         if args.post_training is not None:
             _post_train(args, weight)
             return
-        if args.activations != "float":
-            raise ConfigError("--activations belongs to --post-training")
+        _refuse(args, "belongs to --post-training", "activations", "refine", "from_low_bit", "num")
         if args.out is None:
             raise ConfigError("--out NEW.py is missing: the config to write")
         from lbwdet.bit_plan.quantized_config import (
@@ -84,6 +85,19 @@ def quantize(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _refuse(args: argparse.Namespace, why: str, *names: str) -> None:
+    """Options that would do nothing.
+
+    Raises:
+        ConfigError: one of them was given.
+    """
+    plain = dict(activations="float", refine=0, from_low_bit=False, num=IMAGES, keep_float=[])
+    plain |= dict(code="dense", granularity="tensor")
+    for name in names:
+        if getattr(args, name) != plain[name]:
+            raise ConfigError(f"--{name.replace('_', '-')} {why}")
+
+
 def _say_deployable(args: argparse.Namespace, *files: str | Path) -> None:
     if not args.no_deploy_check:
         from lbwdet.export import deployability
@@ -97,6 +111,8 @@ def _estimate_norms(args: argparse.Namespace) -> None:
             "--norms-only needs --post-training IMAGES and --checkpoint, and takes the bit width "
             "from the config"
         )
+    why = "does nothing with --norms-only, which changes no weight"
+    _refuse(args, why, "activations", "refine", "from_low_bit", "keep_float", "code", "granularity")
     from lbwdet.bit_plan.norm_estimation import estimate_detector_norms
 
     result = estimate_detector_norms(
@@ -159,6 +175,8 @@ def inspect(parser: argparse.ArgumentParser) -> Run:
 
     def run(args: argparse.Namespace) -> None:
         if args.config.endswith(".lbw"):
+            if args.out_dir:
+                raise ConfigError(f"--out-dir: {args.config} is printed; --json is for programs")
             from lbwdet.deploy.inspect import describe
 
             print(describe(args.config, as_json=args.json))

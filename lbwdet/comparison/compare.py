@@ -194,7 +194,7 @@ def _latency(
         return {}
     conditions = [rounds, WARMUP_ROUNDS, threads, cpu_name(), torch.__version__, list(indices)]
     models = [[candidate.name, candidate.digest] for candidate in candidates]
-    key = json.dumps([conditions, models, test_set.digest])
+    key = json.dumps([conditions, models, test_set.files_digest])
     latency = cache.latency(key)
     if latency is None:
         images = [test_set.load(index) for index in indices]

@@ -15,6 +15,7 @@ from lbwdet.comparison.results import markdown
 from lbwdet.comparison.specs import ArtifactSpec, ModelSpec
 from lbwdet.configs import OWN_CONFIGS, SPLITS
 from lbwdet.datasets.toy import make_toy_dataset
+from lbwdet.errors import ConfigError
 from lbwdet.export import ExportSettings, export
 from lbwdet.measuring.environment import available_cpus
 from lbwdet.progress import Progress
@@ -46,6 +47,11 @@ def demo(
     Returns:
         The content of ``compare.json``.
     """
+    if not OWN_CONFIGS.is_dir():
+        raise ConfigError(
+            f"{OWN_CONFIGS}: is not there: the demo's configs are in a checkout of the repository, "
+            "not in the package; install with pip install -e '.[train]'"
+        )
     started = time.monotonic()
     work_dir, threads = Path(work_dir), threads or available_cpus()
     _say(1, f"toy data in {data_root}")

@@ -19,6 +19,7 @@ from lbwdet.configs import load_config
 from lbwdet.datasets.classes import config_classes
 from lbwdet.datasets.image_loading import ImageLoader
 from lbwdet.errors import CheckpointError, ConfigError
+from lbwdet.files import check_new_file
 from lbwdet.importing.classes import channels_of
 from lbwdet.importing.norms import (
     normalized_convs,
@@ -97,6 +98,7 @@ def import_yolox(
             no images are named.
         DataError: the images cannot be read.
     """
+    check_new_file(out, source, *([] if config is None else [config]))
     published = _read(source)
     cfg = load_config(config or _shipped(published), data_root=data_root)
     model = _build(cfg)

@@ -78,7 +78,7 @@ class Cache:
         write_json(self._path("latency-{}.json", key), stored)
 
     def _detections_path(self, candidate: Candidate, test_set: TestSet) -> Path:
-        return self._path("detections-{}.npz", candidate.digest + test_set.digest)
+        return self._path("detections-{}.npz", candidate.digest + test_set.files_digest)
 
     def _path(self, form: str, key: str) -> Path:
         return self.folder / form.format(hashlib.sha256(key.encode()).hexdigest()[:20])

@@ -18,12 +18,17 @@ class ModelMap:
 
     Raises:
         ConfigError, DataError: there is no such data, or no object in it.
+
+    Attributes:
+        num_images: how many there are.
+        digest: of these images and their objects.
     """
 
     def __init__(self, cfg: Config, num_images: int | None = None) -> None:
         self._cfg = cfg
         self._test_set = load_test_set(cfg, num_images)
         self.num_images = len(self._test_set)
+        self.digest = self._test_set.files_digest
         if not any((~truth.ignored).any() for truth in self._test_set.truths):
             raise DataError(
                 f"{cfg.filename}: no object in {self.num_images} test images; take more"

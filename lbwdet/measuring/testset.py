@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 from pycocotools import mask as coco
 
+from lbwdet.configs import class_name
 from lbwdet.datasets import check_data
 from lbwdet.datasets.classes import config_classes, dataset_classes
 from lbwdet.datasets.image_loading import ImageLoader
@@ -125,6 +127,17 @@ class TestSet:
                 digest.update(repr(array.tolist()).encode())
         return digest.hexdigest()
 
+    @cached_property
+    def files_digest(self) -> str:
+        """Also of the images' files: where they are, how large, and when they were written."""
+        digest = hashlib.sha256(self.digest.encode())
+        for image in self.images:
+            path = Path(image.path)
+            found = path.stat() if path.is_file() else None
+            state = found and (found.st_size, found.st_mtime_ns)
+            digest.update(repr((os.path.abspath(path), state)).encode())
+        return digest.hexdigest()
+
     def difference(self, other: "TestSet") -> str | None:
         """What makes ``other`` a different test, in words; None if nothing does."""
         if self.classes != other.classes:
@@ -210,4 +223,4 @@ def _mask(annotated: Any, info: Mapping[str, Any]) -> Mask:
 
 def _describe(dataset: dict[str, Any]) -> str:
     parts = (Path(str(dataset.get("data_root", ""))).name, str(dataset.get("ann_file", "")))
-    return " ".join(part for part in parts if part) or str(dataset["type"])
+    return " ".join(part for part in parts if part) or class_name(dataset["type"])

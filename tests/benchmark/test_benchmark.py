@@ -16,7 +16,7 @@ from lbwdet.benchmark.report import markdown, summary
 from lbwdet.benchmark.settings import BenchmarkSettings
 from lbwdet.cli import main
 from lbwdet.configs import load_config
-from lbwdet.errors import LBWError
+from lbwdet.errors import DataError, LBWError
 from lbwdet.measuring.accuracy import detect_all, evaluate
 from lbwdet.measuring.candidates import TorchCandidate
 from lbwdet.measuring.testset import load_test_set
@@ -224,3 +224,16 @@ def test_detections_come_back_whole(artifact, tmp_path):
     with EngineProcess(spec, 1, tmp_path / "log") as process:
         answer = process.ask("detect", image)
     assert len(answer["boxes"]) == len(answer["scores"]) == len(answer["labels"]) > 0
+
+
+def test_times_stand_where_an_image_fails(tiny, artifact, tmp_path, monkeypatch):
+    def fail(bench, spec, test_set):
+        raise DataError("000002.jpg: not an image")
+
+    monkeypatch.setattr("lbwdet.benchmark.benchmark.engine_accuracy", fail)
+    settings = BenchmarkSettings(
+        ["native"], config=tiny.float_config, threads=1, rounds=1, accuracy=True
+    )
+    found = benchmark(artifact, settings, tmp_path)
+    assert found["unavailable"] == {"mAP of native": "000002.jpg: not an image"}
+    assert found["part"]["end_to_end"]["engines"]["native"]["median"] > 0

@@ -47,6 +47,17 @@ class TestPlan:
         assert rows["2bit"]["bytes"] < rows["allocated"]["bytes"] < rows["4bit"]["bytes"]
         assert cfg.load_from == float_detector.checkpoint
 
+    def test_the_file_is_looked_at_before_anything_is_measured(
+        self, float_detector, inspected, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr("lbwdet.bit_plan.planning.load_quantized", None)
+        for out, message in (
+            (tmp_path / "plan", "name a file.py"),
+            (float_detector.config, "this is the given"),
+        ):
+            with pytest.raises(ConfigError, match=message):
+                run(float_detector, out, inspected, average_bits=3.0)
+
     def test_a_budget_of_bytes(self, float_detector, inspected, tmp_path):
         half = run(float_detector, tmp_path / "a.py", inspected, average_bits=3.0)
         megabytes = half["models"][1]["bytes"] / 1e6

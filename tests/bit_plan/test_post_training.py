@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -239,3 +240,39 @@ def test_what_tells_of_other_weights_is_gone_before_these_are_written(
     monkeypatch.setattr(post_training, "_run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         post_train_detector(config, checkpoint, "train", tmp_path, FOUR_BIT, num=1, measure=False)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """How many images mAP was measured on, each time; and by what the next time is interrupted."""
+    calls = SimpleNamespace(images=[], error=None)
+
+    def measure(self, model):
+        if calls.error is not None:
+            raise calls.error
+        calls.images.append(self.num_images)
+        return 0.1 * self.num_images
+
+    monkeypatch.setattr(post_training.ModelMap, "__call__", measure)
+    return calls
+
+
+def test_map_is_of_the_images_that_were_asked_for(detector, finished, tmp_path, measured):
+    out = shutil.copytree(finished, tmp_path / "out")
+    first = post_train_detector(*detector, "train", out, FOUR_BIT, num=1, num_images=1)
+    assert first.reused and measured.images == [1, 1, 1]
+    again = post_train_detector(*detector, "train", out, FOUR_BIT, num=1, num_images=1)
+    assert again.map_11point == first.map_11point and measured.images == [1, 1, 1]
+    whole = post_train_detector(*detector, "train", out, FOUR_BIT, num=1)
+    assert measured.images == [1, 1, 1, 2, 2, 2] and whole.map_11point["float"] == 0.2
+    unasked = post_train_detector(*detector, "train", out, FOUR_BIT, num=1, measure=False)
+    assert unasked.map_11point == {}
+
+
+def test_an_interrupted_measurement_loses_no_weights(detector, tmp_path, measured):
+    measured.error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        post_train_detector(*detector, "train", tmp_path, FOUR_BIT, num=1)
+    measured.error = None
+    found = post_train_detector(*detector, "train", tmp_path, FOUR_BIT, num=1)
+    assert found.reused and set(found.map_11point) == {"float", "nearest", "data-aware"}

@@ -4,7 +4,7 @@ import pytest
 
 from lbwdet.bit_plan.inspection import MEASURES, SORTS, InspectSettings
 from lbwdet.bit_plan.planning import PlanSettings
-from lbwdet.cli import COMMANDS
+from lbwdet.cli import COMMANDS, main
 
 CONFIG = "lbwdet.bit_plan.quantized_config"
 INSPECT = "lbwdet.bit_plan.inspection:inspect_model"
@@ -69,3 +69,23 @@ def test_choices_are_those_of_the_library():
     COMMANDS["inspect"][0](parser)
     choices = {action.dest: action.choices for action in parser._actions if action.choices}
     assert choices["sort"] == SORTS and set(choices["sensitivity"]) == set(MEASURES)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--refine", "500"], "--refine belongs to --post-training"),
+        (["--from-low-bit"], "--from-low-bit belongs to --post-training"),
+        (["--num", "192"], "--num belongs to --post-training"),
+        (["--activations", "channel"], "--activations belongs to --post-training"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(options, message, capsys):
+    assert main(["quantize", "a.py", "--bit-width", "4", "--out", "q.py", *options]) == 2
+    assert message in capsys.readouterr().err
+    line = ["quantize", "a.py", "--norms-only", "--post-training", "train", "--checkpoint", "b"]
+    if options[0] != "--num":
+        assert main([*line, *options]) == 2
+        assert "does nothing with --norms-only" in capsys.readouterr().err
+    assert main(["inspect", "a.lbw", "--out-dir", "d"]) == 2
+    assert "--out-dir: a.lbw is printed" in capsys.readouterr().err

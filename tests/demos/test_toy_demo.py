@@ -7,7 +7,7 @@ import pytest
 from lbwdet.comparison.compare import CompareSettings
 from lbwdet.demos import toy_demo as module
 from lbwdet.demos.toy_demo import demo
-from lbwdet.errors import LBWError
+from lbwdet.errors import ConfigError, LBWError
 from lbwdet.training.jobs import TrainingJob
 
 
@@ -134,3 +134,10 @@ def test_a_failure_ends_it(compared, tmp_path, monkeypatch):
     with pytest.raises(LBWError, match="training failed"):
         demo(tmp_path / "demo", tmp_path / "data", threads=1)
     assert not compared
+
+
+def test_a_package_without_the_configs(tmp_path, monkeypatch):
+    monkeypatch.setattr("lbwdet.demos.toy_demo.OWN_CONFIGS", tmp_path / "configs")
+    with pytest.raises(ConfigError, match="in a checkout of the repository"):
+        demo(tmp_path / "demo", tmp_path / "data", threads=1)
+    assert not (tmp_path / "data").exists()

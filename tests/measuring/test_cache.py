@@ -11,7 +11,7 @@ CANDIDATE = SimpleNamespace(digest="model")
 
 
 class Images(list):
-    digest, classes = "images", tuple("abcdefghi")
+    files_digest, classes = "images", tuple("abcdefghi")
 
 
 def found(*counts):
@@ -44,7 +44,7 @@ def test_another_model_or_test_set_has_its_own_entry(tmp_path):
     cache.keep_detections(CANDIDATE, Images([1]), found(1))
     assert cache.detections(SimpleNamespace(digest="other"), Images([1])) is None
     other = Images([1])
-    other.digest = "other"
+    other.files_digest = "other"
     assert cache.detections(CANDIDATE, other) is None
     assert cache.detections(CANDIDATE, Images([1, 2])) is None
 

@@ -71,3 +71,15 @@ def test_annotations_that_are_not_there(tiny, tmp_path):
     cfg.test_dataloader.dataset = coco
     with pytest.raises(DataError, match=r"float\.py: data not found: .*none\.json"):
         load_test_set(cfg)
+
+
+def test_images_that_were_exchanged_are_another_test(tiny, tmp_path):
+    shutil.copytree(tiny.root, tmp_path / "data")
+    config = write_config(tmp_path / "a.py", tmp_path / "data")
+    before = load(config)
+    assert load(config).files_digest == before.files_digest
+    assert load(tiny.float_config).files_digest != before.files_digest
+    image = tmp_path / "data/VOC2007/JPEGImages/000002.jpg"
+    image.write_bytes(image.read_bytes() + b"0")
+    after = load(config)
+    assert after.digest == before.digest and after.files_digest != before.files_digest
