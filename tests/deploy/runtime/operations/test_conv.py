@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.alone import compute_alone, run_alone
 from lbwdet.deploy.runtime.arithmetic.convolution import convolve
 from lbwdet.deploy.runtime.arithmetic.silu import silu
 from lbwdet.deploy.runtime.context import LayerNumbers, Run
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.deploy.testing import random_weight
+from tests.deploy.runtime.native_cases import ISAS
 
 SEEDS = range(120)
 
@@ -168,3 +170,15 @@ def test_a_fully_connected_layer():
     expected = flat @ weight.dequantize().reshape(6, -1).T * weight.gain + weight.bias
     assert found.shape == (4, 1, 1, 6)
     assert np.allclose(found[:, 0, 0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("groups", [1, 19])
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_relu_leaves_no_negative_zero(groups, isa):
+    """Of 0 times a negative gain; 19 channels are no whole vectors."""
+    gain, codes = -np.ones(19, np.float32), np.ones((19, 19 // groups, 1, 1), np.int8)
+    weight = StoredWeight(codes, np.ones(1, np.float32), "uniform", 8, 0, gain, 0 * gain)
+    operation = Conv("layer", "x", "y", (1, 1), relu=True, groups=groups)
+    x = np.zeros((1, 1, 5, 19), np.uint8)
+    case = Example(operation, {"x": x}, {"x": Quantization(1.0)}, {"layer": weight})
+    assert run_alone(case, isa=isa).tobytes() == compute_alone(case).tobytes() == bytes(4 * x.size)
