@@ -1,13 +1,17 @@
+import re
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from lbwdet.deploy.runtime.alone import compute_alone, run_alone
+from lbwdet.deploy.runtime.alone import NativeAlone, compute_alone, run_alone
 from lbwdet.deploy.runtime.arithmetic.convolution import convolve
 from lbwdet.deploy.runtime.arithmetic.silu import silu
 from lbwdet.deploy.runtime.context import LayerNumbers, Run
+from lbwdet.deploy.runtime.native_library import NativeError, library_path
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.quantization import Quantization
@@ -182,3 +186,36 @@ def test_a_relu_leaves_no_negative_zero(groups, isa):
     x = np.zeros((1, 1, 5, 19), np.uint8)
     case = Example(operation, {"x": x}, {"x": Quantization(1.0)}, {"layer": weight})
     assert run_alone(case, isa=isa).tobytes() == compute_alone(case).tobytes() == bytes(4 * x.size)
+
+
+def with_residual(groups, width):
+    """Two outputs of each group; the group's input is a channel."""
+    gain, codes = np.ones(2 * groups, np.float32), np.ones((2 * groups, 1, 1, 1), np.int8)
+    weight = StoredWeight(codes, np.ones(1, np.float32), "uniform", 8, 0, gain, 0 * gain)
+    operation = Conv("layer", "x", "y", (1, 1), groups=groups, residual="r")
+    values = {
+        "x": np.zeros((1, 1, width, groups), np.uint8),
+        "r": np.zeros((1, 1, width, 2 * groups), np.uint8),
+    }
+    return Example(operation, values, dict.fromkeys("xry", Quantization(1.0)), {"layer": weight})
+
+
+@pytest.mark.skipif(library_path() is None, reason="the native engine is not built")
+def test_memory_of_a_residuals_offsets_is_counted():
+    case = with_residual(1, 100_000)  # of 500 kB in all three maps
+    with pytest.raises(NativeError, match="more than the limit of 1000 KiB"):
+        run_alone(case, memory_limit=1000 << 10)
+    assert not run_alone(case, memory_limit=1400 << 10).any()
+
+
+@pytest.mark.skipif(library_path() is None or sys.platform != "linux", reason="Linux' own numbers")
+def test_groups_take_the_memory_of_one_at_a_time():
+    def kilobytes(what):
+        return int(re.search(rf"{what}:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+
+    with NativeAlone(with_residual(256, 4000)) as engine:
+        engine.run()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before = kilobytes("VmRSS")
+        engine.run()
+        assert kilobytes("VmHWM") - before < 4000  # offsets of all would be 8000
