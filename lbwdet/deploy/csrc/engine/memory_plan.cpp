@@ -28,12 +28,13 @@ double bytes_of(const Slot& slot, bool is_float) {
   return s.n * one + conv::kSlack;
 }
 
-// What is below this, integers of 32 bits can count.
+// What is below this, integers of 32 bits can count: the numbers of an image, and of a side twice.
 void check_size(const Shape& s) {
   constexpr double kMost = std::numeric_limits<int>::max();
+  bool fits = 1.0 * s.h * s.w * s.c <= kMost;
   for (const std::int64_t side : {s.n, s.h, s.w, s.c})
-    if (side < 0 || side > kMost) throw Error("an output of " + s.text() + " is too large");
-  if (1.0 * s.h * s.w * s.c > kMost) throw Error("an output of " + s.text() + " is too large");
+    fits = fits && side >= 0 && side <= kMost / 2;
+  if (!fits) throw Error("an output of " + s.text() + " is too large");
 }
 
 int checked_border(std::int64_t border) {
