@@ -24,6 +24,7 @@ from lbwdet.deploy.runtime.weights import MAX_WEIGHT, TWO_TERM, StoredWeight
 from lbwdet.errors import ArtifactError, shown
 
 MAX_WEIGHTS = 1 << 28
+MAX_OPERATIONS = 1 << 14  # placing as many maps takes a fraction of a second
 CODES = ("paper", "dense", "two-term", "uniform")
 _MAX_ACTIVATION = 255
 _KIND_NAMES = {
@@ -210,6 +211,10 @@ def check_artifact(
     operations = program.operations
     if len(operations) < 2:
         raise ArtifactError("the program has no operations; it needs Preprocess to Detections")
+    if len(operations) > MAX_OPERATIONS:
+        raise ArtifactError(
+            f"the program has {len(operations)} operations; at most {MAX_OPERATIONS} are allowed"
+        )
     for kind, at, word in ((Preprocess, 0, "begins"), (Detections, len(operations) - 1, "ends")):
         for index, operation in enumerate(operations):
             if isinstance(operation, kind) != (index == at):

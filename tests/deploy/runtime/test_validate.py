@@ -195,6 +195,7 @@ def test_requantized_values_that_do_not_fit_are_refused(changes, message):
     ("operations", "message"),
     [
         ((), "no operations"),
+        (TINY.program.operations * 1000, r"has \d+ operations; at most 16384 are allowed"),
         (TINY.program.operations[1:], "operation 0 .Conv 'stem'.: a program begins with its one"),
         (TINY.program.operations[:-1], "ends with its one Detections"),
         ((*TINY.program.operations[:1], *TINY.program.operations), "operation 1 .*begins with"),

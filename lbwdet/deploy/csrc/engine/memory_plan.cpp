@@ -103,6 +103,16 @@ void join(const Operations& operations, std::vector<Slot>& slots) {
       channel += slot.shape.c;
     }
   }
+  // Of maps within maps, the outermost counts: from the last one that joins back to the first.
+  for (auto operation = operations.rbegin(); operation != operations.rend(); ++operation) {
+    const int output = (*operation)->output;
+    if (output < 0 || slots[output].within < 0) continue;
+    for (const int input : (*operation)->inputs)
+      if (slots[input].within == output) {
+        slots[input].within = slots[output].within;
+        slots[input].channel += slots[output].channel;
+      }
+  }
 }
 
 }  // namespace
@@ -110,13 +120,10 @@ void join(const Operations& operations, std::vector<Slot>& slots) {
 Tensor MemoryPlan::tensor(int value, const std::vector<Value>& values,
                           std::uint8_t* arena) const {
   const Slot& slot = slots[value];
-  int whole = value;
-  std::int64_t channel = 0;
-  for (; slots[whole].within >= 0; whole = slots[whole].within) channel += slots[whole].channel;
-  Tensor tensor = slots[whole].tensor(values[whole], arena);
-  if (whole == value) return tensor;
+  if (slot.within < 0) return slot.tensor(values[value], arena);
+  Tensor tensor = slots[slot.within].tensor(values[slot.within], arena);
   conv::Map& map = tensor.bytes;
-  map.data += channel;
+  map.data += slot.channel;
   map.pixel = map.c;
   map.c = static_cast<int>(slot.shape.c);
   map.border = slot.border;

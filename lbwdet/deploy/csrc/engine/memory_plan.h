@@ -17,7 +17,7 @@ struct Slot {
   int border = 0;
   int first = -1, last = -1;  // operations that write it, and read it last
   std::size_t bytes = 0, offset = 0;
-  int within = -1;            // the value whose map holds it, if one does,
+  int within = -1;            // the value whose map holds it, if one does and none holds that,
   std::int64_t channel = 0;   // from this channel on
 
   Tensor tensor(const Value& value, std::uint8_t* arena) const;
