@@ -11,7 +11,7 @@ constexpr std::size_t kAlignment = 64;
 // Of one value: then the sums of many fit 64 bits. No limit on memory is above.
 constexpr double kMostBytes = kMostMemory;
 
-std::size_t rounded_up(std::size_t bytes) {
+std::uint64_t rounded_up(std::uint64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
@@ -64,7 +64,7 @@ void place(std::vector<Slot>& slots, MemoryPlan& plan) {
   std::stable_sort(order.begin(), order.end(),
                    [](const Slot* a, const Slot* b) { return a->bytes > b->bytes; });
   for (Slot* slot : order) {
-    std::size_t offset = 0;
+    std::uint64_t offset = 0;
     for (const Slot* other : placed) {  // by ascending offset
       if (other->first > slot->last || other->last < slot->first) continue;
       if (offset + slot->bytes <= other->offset) break;
@@ -149,7 +149,9 @@ Tensor Slot::tensor(const Value& value, std::uint8_t* arena) const {
 
 MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& values, Size image,
                        int threads, bool keep, std::int64_t memory_limit) {
-  memory_limit = std::min(memory_limit, kMostMemory);
+  // On machines of 32 bits less: a difference of pointers reaches across all of it.
+  memory_limit = std::min<std::int64_t>(
+      {memory_limit, kMostMemory, std::numeric_limits<std::ptrdiff_t>::max()});
   MemoryPlan plan{image, keep, std::vector<Slot>(values.size())};
   Sizes sizes{image, threads, std::vector<Shape>(values.size())};
   double scratch = 0;
@@ -184,10 +186,10 @@ MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& v
     if (keep) slot.first = 0, slot.last = end;
     const double bytes = bytes_of(slot, values[i].is_float);
     if (bytes > kMostBytes) check_memory(bytes, image, memory_limit);
-    slot.bytes = rounded_up(static_cast<std::size_t>(bytes));
+    slot.bytes = rounded_up(static_cast<std::uint64_t>(bytes));
   }
   place(plan.slots, plan);
-  check_memory(plan.bytes + scratch, image, memory_limit);
+  check_memory(static_cast<double>(plan.bytes) + scratch, image, memory_limit);
   plan.scratch = static_cast<std::size_t>(scratch);
   plan.bytes += plan.scratch;
   return plan;
