@@ -122,6 +122,10 @@ def check_operations(
         for name, role in operation.writes():
             assert result is not None
             if isinstance(result, Map):
+                shapes.expect(
+                    result.height.fits and result.width.fits,
+                    "64 bits do not hold how its sides depend on the image's",
+                )
                 result = result.quantized(quantizations.get(name))
             _check_kind(name, role, result, shapes)
             _check_steps(name, role, result, shapes)

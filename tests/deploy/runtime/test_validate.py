@@ -2,6 +2,7 @@
 
 import dataclasses
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from lbwdet.deploy.runtime.coders import DistanceCoder
 from lbwdet.deploy.runtime.declaration import Kind, Range, markers
 from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.max_pool import MaxPool
 from lbwdet.deploy.runtime.operations.ps_roi_align import PSRoIAlign
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
@@ -351,3 +353,14 @@ def test_what_is_found_of_every_value():
     assert found["proposals"] == Rows(Kind.BOXES, origin="proposals.kept")
     assert found["rois"].rows == found["scores"].rows == "proposals.kept"
     assert found["detections.kept"] == Rows(Kind.CANDIDATES, 3)
+
+
+def test_sides_whose_numbers_grow_and_grow_are_refused():
+    """Windows as wide as their stride, with padding: a map of one pixel stays one."""
+    names, one = [f"x{index}" for index in range(20)], Quantization(1.0)
+    pools = [MaxPool(a, b, (128, 128), (128, 128), (127, 127)) for a, b in pairwise(names)]
+    given = {names[0]: Map(3, Side(32), Side(32), "", one)}
+    quantizations = dict.fromkeys(names, one)
+    check_operations(pools[:8], quantizations, {}, given)
+    with pytest.raises(ArtifactError, match=r"^operation 9 \(MaxPool\): 64 bits do not hold how"):
+        check_operations(pools, quantizations, {}, given)
