@@ -24,6 +24,7 @@ from lbwdet.deploy.runtime.weights import MAX_WEIGHT, TWO_TERM, StoredWeight
 from lbwdet.errors import ArtifactError, shown
 
 MAX_WEIGHTS = 1 << 28
+MAX_PACKED = 1 << 32  # bytes
 MAX_OPERATIONS = 1 << 14  # placing as many maps takes a fraction of a second
 CODES = ("paper", "dense", "two-term", "uniform")
 _MAX_ACTIVATION = 255
@@ -230,6 +231,14 @@ def check_artifact(
     for name, quantization in program.quantizations.items():
         _check_quantization(name, quantization)
     values = check_operations(operations, program.quantizations, weights)
+    packed = [operation.packed_bytes(weights) for operation in operations]
+    most = sum(packed) + max(packed)  # twice that of one operation, while it is made
+    if most > MAX_PACKED:
+        index = packed.index(max(packed))
+        raise ArtifactError(
+            f"an engine could take {most} bytes for the layers of its operations, at most "
+            f"{MAX_PACKED} are allowed; most by {_place(index, operations[index])}"
+        )
     used = {layer for operation in operations for layer in operation.layers()}
     maps = {name for name, value in values.items() if isinstance(value, Map)}
     for problem, names in (

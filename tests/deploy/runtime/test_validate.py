@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from lbwdet.deploy.runtime import validate
 from lbwdet.deploy.runtime.coders import DistanceCoder
 from lbwdet.deploy.runtime.declaration import Kind, Range, markers
 from lbwdet.deploy.runtime.operations.conv import Conv
@@ -295,6 +296,18 @@ def test_an_accumulator_that_could_overflow_is_refused():
     with pytest.raises(ArtifactError, match=f"layer 'big': its int32 accumulator.*{bound}.*split"):
         check_weight("big", layer)
     check_weight("big", dataclasses.replace(layer, codes=layer.codes[:, :limit]))
+
+
+def test_what_engines_would_make_of_the_weights_is_limited(monkeypatch):
+    """Operation by operation: a layer that two of them use counts twice."""
+    packed = [operation.packed_bytes(TINY.weights) for operation in TINY.program.operations]
+    monkeypatch.setattr(validate, "MAX_PACKED", sum(packed) + max(packed))
+    check()
+    monkeypatch.setattr(validate, "MAX_PACKED", sum(packed) + max(packed) - 1)
+    with pytest.raises(
+        ArtifactError, match=r"an engine could take \d+ bytes .*; most by operation \d+ \(Conv '"
+    ):
+        check()
 
 
 def test_checking_takes_a_few_bytes_per_code():

@@ -219,3 +219,31 @@ def test_groups_take_the_memory_of_one_at_a_time():
         before = kilobytes("VmRSS")
         engine.run()
         assert kilobytes("VmHWM") - before < 4000  # offsets of all would be 8000
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_no_engine_keeps_more_than_is_counted(isa):
+    most = 0.0
+    for seed in range(60):
+        case = example(seed)
+        counted = case.operation.packed_bytes(case.weights)
+        with NativeAlone(case, isa=isa) as engine:
+            most = max(most, engine.weight_bytes() / counted)
+    assert 0.1 < most < 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups", "bytes_per_weight"),
+    [
+        ((64, 64, 1, 1), 1, 1),
+        ((64, 64, 3, 3), 1, 8),  # as Winograd has them
+        ((1, 64, 11, 11), 1, 32),  # one channel of a whole vector
+        ((512, 1, 32, 32), 256, 64),
+        ((512, 1, 3, 3), 512, 48 / 9),
+    ],
+)
+def test_what_an_engine_may_make_of_a_weight(shape, groups, bytes_per_weight):
+    codes = np.zeros(shape, np.int8)
+    weight = replace(random_weight(np.random.default_rng(0), (1, 1, 1, 1), 4), codes=codes)
+    counted = Conv("layer", "x", "y", shape[2:], groups=groups).packed_bytes({"layer": weight})
+    assert bytes_per_weight <= counted / codes.size < 1.4 * bytes_per_weight + 1
