@@ -15,7 +15,7 @@ def roi_align(operation: RoIAlign, values: Values) -> str:
     graph, boxes = values.graph, values.read(operation.boxes)
     mode = "half_pixel" if operation.aligned else "output_half_pixel"
     level = _level(graph, operation, boxes)
-    if operation.box_scale != 1:
+    if np.float32(operation.box_scale) != 1:
         boxes = _scaled(graph, boxes, operation.box_scale)
     features, origin = [], []
     for index, name in enumerate(operation.inputs):

@@ -131,6 +131,12 @@ class NativeAlone:
         ((_, role),) = example.operation.writes()
         return value.reshape(-1, shape[-1]) if role.kind in Kind.BOXES | Kind.CANDIDATES else value
 
+    def weight_bytes(self) -> int:
+        """Of packed weights."""
+        weights, values = ctypes.c_int64(), ctypes.c_int64()
+        self._library.lbw_memory(self._engine, ctypes.byref(weights), ctypes.byref(values))
+        return weights.value
+
     def close(self) -> None:
         """Frees the engine."""
         engine, self._engine = self._engine, None

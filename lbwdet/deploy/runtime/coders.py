@@ -74,7 +74,7 @@ class DeltaCoder:
             if self.max_shift:
                 shift = np.clip(shift, -np.float32(self.max_shift), np.float32(self.max_shift))
             center, half = center + shift, (size * stretch) * _HALF
-            last = length - int(self.end_pixels) if self.clip else None
+            last = np.float32(length) - extra if self.clip else None
             sides.append(_clipped((center - half, center + half), last))
         (x1, x2), (y1, y2) = sides
         return np.stack([x1, y1, x2, y2], -1)
@@ -97,7 +97,7 @@ class DistanceCoder:
 
         x1 = px - l * scale        x2 = px + r * scale
 
-    clamped as in :class:`DeltaCoder`, if ``clip``, but to ``width - inset``.
+    clamped as in :class:`DeltaCoder`, if ``clip``, but to ``f32(width) - f32(inset)``.
 
     Attributes:
         exponential: distances are ``f32(exp(min(max(x, -700), 40)))`` of what is predicted.
@@ -128,7 +128,7 @@ class DistanceCoder:
             if self.of_prior:
                 before, after = before * (second - first), after * (second - first)
             center = (first + second) * _HALF
-            last = length - self.inset if self.clip else None
+            last = np.float32(length) - np.float32(self.inset) if self.clip else None
             sides.append(_clipped((center - before, center + after), last))
         (x1, x2), (y1, y2) = sides
         return np.stack([x1, y1, x2, y2], -1)
@@ -214,7 +214,7 @@ def random_coder(random: "np.random.Generator") -> Coder:
     )
 
 
-def _clipped(sides: tuple[Array, Array], length: float | None) -> list[Array]:
-    if length is None:
+def _clipped(sides: tuple[Array, Array], last: np.float32 | None) -> list[Array]:
+    if last is None:
         return list(sides)
-    return [np.clip(side, np.float32(0), np.float32(length)) for side in sides]
+    return [np.clip(side, np.float32(0), last) for side in sides]

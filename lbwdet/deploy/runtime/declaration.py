@@ -112,11 +112,15 @@ def _roles_of(operation: Any, kind: Any) -> list[tuple[str, Role]]:
 def check_ranges(value: Any, place: str) -> None:
     """Holds every number in a dataclass, and every tuple's length, against its annotation.
 
+    A setting that is not 0, but would be in float32, would mean something else to each engine.
+
     Raises:
         ArtifactError: one is out of range.
     """
     for field, found, is_nested in _checks(value.__class__):
         entry = getattr(value, field)
+        if type(entry) is float and 0 < abs(entry) < _LEAST:
+            raise ArtifactError(f"{place}: {field} is {entry}, which is 0 in float32")
         if is_nested:
             for part in _dataclasses_in(entry):
                 check_ranges(part, f"{place}: {field}")
@@ -179,6 +183,7 @@ def _metadata(hint: Any) -> tuple[Any, ...]:
     return own + tuple(marker for part in parts for marker in _metadata(part))
 
 
+_LEAST = 2.0**-149  # float32 number above 0
 _PLAIN = {int, float, str, bool, type(None)}
 
 

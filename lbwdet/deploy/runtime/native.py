@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import numpy as np
@@ -117,7 +117,8 @@ class NativeEngine:
         self._engine: int | None = None
         kinds = artifact.values  # which checks it, if nobody has
         self._library = native_library.load(native_library.library_path())
-        self._lock = threading.Lock()  # held while the engine runs
+        self._lock = threading.Lock()  # held while the engine is used
+        self._running = threading.Lock()  # held by the thread in which it runs
         self._existence = threading.Lock()  # held for a moment: none cancels what is being freed
         self._process = os.getpid()
         self._seconds = float("inf")  # that the last run took
@@ -217,7 +218,7 @@ class NativeEngine:
             # In a forked child the threads do not exist and cannot be waited for.
             self._engine = None
             return
-        with self._lock:
+        with self._lock, self._running:
             with self._existence:
                 engine, self._engine = self._engine, None
             if engine is not None:
@@ -259,8 +260,9 @@ class NativeEngine:
         if os.getpid() != self._process:
             raise NativeError("this engine was made in another process: make one in each")
         with self._lock:
-            if self._engine is None:
-                raise NativeError("this engine was closed")
+            with self._running:  # a run that was interrupted often enough may have been left
+                if self._engine is None:
+                    raise NativeError("this engine was closed")
             yield self._engine
 
     def _run(self, engine: int, image: Array, keep: bool) -> tuple[Array, Array, Array]:
@@ -280,22 +282,29 @@ class NativeEngine:
     def _interruptible(self, run: Callable[[], int]) -> int:
         """What ``run`` returns, in a thread of its own if Ctrl-C should not have to wait for it."""
         found: list[int | NativeError] = []
+        given_up: list[bool] = []
         ended = threading.Event()  # Thread.join, once interrupted, takes a thread for ended
 
         def call() -> None:
-            count = run()
-            found.append(self._error() if count < 0 else count)  # the message is the thread's
+            with self._running:
+                if given_up:
+                    return
+                count = run()
+                found.append(self._error() if count < 0 else count)  # the message is the thread's
             ended.set()
 
         if self._seconds < PATIENCE or threading.current_thread() is not threading.main_thread():
             call()
         else:
-            threading.Thread(target=call, daemon=True).start()
             try:
+                threading.Thread(target=call, daemon=True).start()
                 ended.wait()
             except BaseException:
-                while not ended.wait(PATIENCE):
-                    self.cancel()
+                given_up.append(True)
+                while self._running.locked():
+                    with suppress(KeyboardInterrupt):  # once is enough
+                        self.cancel()
+                        ended.wait(PATIENCE)
                 raise
         (result,) = found
         if isinstance(result, NativeError):

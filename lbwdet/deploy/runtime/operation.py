@@ -97,6 +97,10 @@ class Operation:
         """``float32``, unless these settings leave nothing to compute so."""
         return self.float32
 
+    def packed_bytes(self, weights: Mapping[str, StoredWeight]) -> int:
+        """What an engine keeps of its layers for this operation, at most, on every CPU."""
+        return 0
+
     @classmethod
     def example(cls, random: "np.random.Generator") -> Example:
         """A random case for the contract suite; a few hundred meet all that matters."""

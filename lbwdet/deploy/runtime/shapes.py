@@ -47,6 +47,11 @@ class Side:
             raise ArtifactError("a side that is rounded down cannot be repeated")
         return Side(self.factor * factor, self.offset * factor)
 
+    @property
+    def fits(self) -> bool:
+        """Whether 64 bits hold its three numbers."""
+        return max(self.factor, abs(self.offset), self.divisor) < 1 << 62
+
     def _lowest(self, offset: int, divisor: int) -> "Side":
         common = math.gcd(self.factor, divisor)
         return Side(self.factor // common, offset // common, divisor // common)

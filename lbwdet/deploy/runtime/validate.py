@@ -24,6 +24,8 @@ from lbwdet.deploy.runtime.weights import MAX_WEIGHT, TWO_TERM, StoredWeight
 from lbwdet.errors import ArtifactError, shown
 
 MAX_WEIGHTS = 1 << 28
+MAX_PACKED = 1 << 32  # bytes
+MAX_OPERATIONS = 1 << 14  # placing as many maps takes a fraction of a second
 CODES = ("paper", "dense", "two-term", "uniform")
 _MAX_ACTIVATION = 255
 _KIND_NAMES = {
@@ -121,6 +123,10 @@ def check_operations(
         for name, role in operation.writes():
             assert result is not None
             if isinstance(result, Map):
+                shapes.expect(
+                    result.height.fits and result.width.fits,
+                    "64 bits do not hold how its sides depend on the image's",
+                )
                 result = result.quantized(quantizations.get(name))
             _check_kind(name, role, result, shapes)
             _check_steps(name, role, result, shapes)
@@ -210,6 +216,10 @@ def check_artifact(
     operations = program.operations
     if len(operations) < 2:
         raise ArtifactError("the program has no operations; it needs Preprocess to Detections")
+    if len(operations) > MAX_OPERATIONS:
+        raise ArtifactError(
+            f"the program has {len(operations)} operations; at most {MAX_OPERATIONS} are allowed"
+        )
     for kind, at, word in ((Preprocess, 0, "begins"), (Detections, len(operations) - 1, "ends")):
         for index, operation in enumerate(operations):
             if isinstance(operation, kind) != (index == at):
@@ -221,6 +231,14 @@ def check_artifact(
     for name, quantization in program.quantizations.items():
         _check_quantization(name, quantization)
     values = check_operations(operations, program.quantizations, weights)
+    packed = [operation.packed_bytes(weights) for operation in operations]
+    most = sum(packed) + max(packed)  # twice that of one operation, while it is made
+    if most > MAX_PACKED:
+        index = packed.index(max(packed))
+        raise ArtifactError(
+            f"an engine could take {most} bytes for the layers of its operations, at most "
+            f"{MAX_PACKED} are allowed; most by {_place(index, operations[index])}"
+        )
     used = {layer for operation in operations for layer in operation.layers()}
     maps = {name for name, value in values.items() if isinstance(value, Map)}
     for problem, names in (

@@ -322,6 +322,15 @@ def test_scratch_counts_as_memory():
         engine.run()
 
 
+@pytest.mark.parametrize("factor", [(1, (1 << 30) + 1), ((1 << 30) + 1, 1)])
+def test_sides_whose_double_no_int_holds(factor):
+    engine = Engine(memory_limit=1 << 20)
+    fields = dict(input=engine.given(random_bytes(1, 1, 1, 1)), factor=list(factor))
+    engine.add("Upsample", {**fields, "output": engine.value()})
+    with pytest.raises(Failed, match=r"^operation 1: an output of 1 x \d+ x \d+ x 1 is too large$"):
+        engine.run()
+
+
 def test_work_is_counted_before_anything_runs():
     engine = Engine(work_limit=1_000_000)
     fields = suppress(engine, 20_000, max_boxes=100_000)

@@ -167,6 +167,13 @@ class TestDistanceCoder:
         assert np.allclose(found, expected.numpy(), atol=1e-3, rtol=1e-5)
         assert found[:, 2].max() == 119 and found[:, 3].max() == 89
 
+    def test_the_limit_of_an_inset_is_computed_in_float32(self):
+        coder, boxes = DistanceCoder(inset=0.1552), f32([[0, 0, 8, 8]])
+        found = coder.decode(boxes, f32([[0, 0, 99, 99]]), 17, 17)
+        limit = f32(17) - f32(0.1552)
+        assert limit != f32(17 - 0.1552)
+        assert found.tolist() == [[4, 4, limit, limit]]
+
     def test_the_mean_of_a_distribution(self):
         random = np.random.default_rng(0)
         boxes = random_boxes(random, 300)

@@ -60,6 +60,74 @@ def test_interrupt(expected):
         signal.signal(signal.SIGALRM, previous)
 
 
+class SlowLibrary:
+    """Takes its time to run, and does not end when cancelled."""
+
+    def __init__(self, library):
+        self._library, self.running, self.most = library, 0, 0
+
+    def __getattr__(self, name):
+        return getattr(self._library, name)
+
+    def lbw_run(self, *arguments):
+        self.running += 1
+        self.most = max(self.most, self.running)
+        time.sleep(0.3)
+        self.running -= 1
+        return self._library.lbw_run(*arguments)
+
+
+@pytest.fixture
+def slow_engine():
+    with NativeEngine(tiny_artifact(channels=2), threads=1) as engine:
+        engine._library = SlowLibrary(engine._library)
+        engine._seconds = 1.0  # as if it had run for long
+        yield engine
+
+
+def test_an_engine_that_is_interrupted_twice_is_not_in_use_any_more(slow_engine):
+    image, left = random_image(3, 90, 120), 5
+
+    def interrupt(*_):
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.02)
+        with pytest.raises(KeyboardInterrupt):
+            slow_engine.detect(image)
+        assert left <= 3 and slow_engine._library.running == 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    slow_engine.detect(image)
+    assert slow_engine._library.most == 1
+
+
+@pytest.mark.parametrize("began", [False, True])
+def test_interrupted_while_its_thread_starts(slow_engine, monkeypatch, began):
+    start, threads = threading.Thread.start, []
+
+    def interrupted(thread):
+        threads.append(thread)
+        if began:
+            start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        slow_engine.detect(random_image(3, 90, 120))
+    monkeypatch.undo()
+    assert slow_engine._library.running == 0
+    if not began:
+        start(threads[0])
+    threads[0].join()
+    assert slow_engine._library.most <= began
+
+
 LARGE = dict(size=(800, 800), channels=16)  # runs for so long that it can be interfered with
 
 

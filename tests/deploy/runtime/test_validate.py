@@ -2,13 +2,16 @@
 
 import dataclasses
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from lbwdet.deploy.runtime import validate
 from lbwdet.deploy.runtime.coders import DistanceCoder
 from lbwdet.deploy.runtime.declaration import Kind, Range, markers
 from lbwdet.deploy.runtime.operations.conv import Conv
+from lbwdet.deploy.runtime.operations.max_pool import MaxPool
 from lbwdet.deploy.runtime.operations.ps_roi_align import PSRoIAlign
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
@@ -195,6 +198,7 @@ def test_requantized_values_that_do_not_fit_are_refused(changes, message):
     ("operations", "message"),
     [
         ((), "no operations"),
+        (TINY.program.operations * 1000, r"has \d+ operations; at most 16384 are allowed"),
         (TINY.program.operations[1:], "operation 0 .Conv 'stem'.: a program begins with its one"),
         (TINY.program.operations[:-1], "ends with its one Detections"),
         ((*TINY.program.operations[:1], *TINY.program.operations), "operation 1 .*begins with"),
@@ -294,6 +298,18 @@ def test_an_accumulator_that_could_overflow_is_refused():
     check_weight("big", dataclasses.replace(layer, codes=layer.codes[:, :limit]))
 
 
+def test_what_engines_would_make_of_the_weights_is_limited(monkeypatch):
+    """Operation by operation: a layer that two of them use counts twice."""
+    packed = [operation.packed_bytes(TINY.weights) for operation in TINY.program.operations]
+    monkeypatch.setattr(validate, "MAX_PACKED", sum(packed) + max(packed))
+    check()
+    monkeypatch.setattr(validate, "MAX_PACKED", sum(packed) + max(packed) - 1)
+    with pytest.raises(
+        ArtifactError, match=r"an engine could take \d+ bytes .*; most by operation \d+ \(Conv '"
+    ):
+        check()
+
+
 def test_checking_takes_a_few_bytes_per_code():
     """Whatever is found: a file of 2**28 codes takes a gigabyte at most, not eight."""
     count = 1 << 22
@@ -350,3 +366,14 @@ def test_what_is_found_of_every_value():
     assert found["proposals"] == Rows(Kind.BOXES, origin="proposals.kept")
     assert found["rois"].rows == found["scores"].rows == "proposals.kept"
     assert found["detections.kept"] == Rows(Kind.CANDIDATES, 3)
+
+
+def test_sides_whose_numbers_grow_and_grow_are_refused():
+    """Windows as wide as their stride, with padding: a map of one pixel stays one."""
+    names, one = [f"x{index}" for index in range(20)], Quantization(1.0)
+    pools = [MaxPool(a, b, (128, 128), (128, 128), (127, 127)) for a, b in pairwise(names)]
+    given = {names[0]: Map(3, Side(32), Side(32), "", one)}
+    quantizations = dict.fromkeys(names, one)
+    check_operations(pools[:8], quantizations, {}, given)
+    with pytest.raises(ArtifactError, match=r"^operation 9 \(MaxPool\): 64 bits do not hold how"):
+        check_operations(pools, quantizations, {}, given)

@@ -15,6 +15,9 @@ class Coder {
   // That are predicted for a box.
   int numbers() const { return parts_.empty() ? 4 * bins_ : 8; }
 
+  // Multiplications and the like of one box, at most: an exponential of each number, and the rest.
+  double work() const { return 16.0 * numbers() + 64; }
+
   // The boxes that deltas[i], numbers() of them, make of boxes[i]. An image of this size clips them.
   // stride: of the level that all of them are from.
   void decode(Box* boxes, const float* const* deltas, std::size_t count, int height, int width,

@@ -11,7 +11,7 @@ constexpr std::size_t kAlignment = 64;
 // Of one value: then the sums of many fit 64 bits. No limit on memory is above.
 constexpr double kMostBytes = kMostMemory;
 
-std::size_t rounded_up(std::size_t bytes) {
+std::uint64_t rounded_up(std::uint64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
@@ -28,12 +28,13 @@ double bytes_of(const Slot& slot, bool is_float) {
   return s.n * one + conv::kSlack;
 }
 
-// What is below this, integers of 32 bits can count.
+// What is below this, integers of 32 bits can count: the numbers of an image, and of a side twice.
 void check_size(const Shape& s) {
   constexpr double kMost = std::numeric_limits<int>::max();
+  bool fits = 1.0 * s.h * s.w * s.c <= kMost;
   for (const std::int64_t side : {s.n, s.h, s.w, s.c})
-    if (side < 0 || side > kMost) throw Error("an output of " + s.text() + " is too large");
-  if (1.0 * s.h * s.w * s.c > kMost) throw Error("an output of " + s.text() + " is too large");
+    fits = fits && side >= 0 && side <= kMost / 2;
+  if (!fits) throw Error("an output of " + s.text() + " is too large");
 }
 
 int checked_border(std::int64_t border) {
@@ -63,7 +64,7 @@ void place(std::vector<Slot>& slots, MemoryPlan& plan) {
   std::stable_sort(order.begin(), order.end(),
                    [](const Slot* a, const Slot* b) { return a->bytes > b->bytes; });
   for (Slot* slot : order) {
-    std::size_t offset = 0;
+    std::uint64_t offset = 0;
     for (const Slot* other : placed) {  // by ascending offset
       if (other->first > slot->last || other->last < slot->first) continue;
       if (offset + slot->bytes <= other->offset) break;
@@ -102,6 +103,16 @@ void join(const Operations& operations, std::vector<Slot>& slots) {
       channel += slot.shape.c;
     }
   }
+  // Of maps within maps, the outermost counts: from the last one that joins back to the first.
+  for (auto operation = operations.rbegin(); operation != operations.rend(); ++operation) {
+    const int output = (*operation)->output;
+    if (output < 0 || slots[output].within < 0) continue;
+    for (const int input : (*operation)->inputs)
+      if (slots[input].within == output) {
+        slots[input].within = slots[output].within;
+        slots[input].channel += slots[output].channel;
+      }
+  }
 }
 
 }  // namespace
@@ -109,13 +120,10 @@ void join(const Operations& operations, std::vector<Slot>& slots) {
 Tensor MemoryPlan::tensor(int value, const std::vector<Value>& values,
                           std::uint8_t* arena) const {
   const Slot& slot = slots[value];
-  int whole = value;
-  std::int64_t channel = 0;
-  for (; slots[whole].within >= 0; whole = slots[whole].within) channel += slots[whole].channel;
-  Tensor tensor = slots[whole].tensor(values[whole], arena);
-  if (whole == value) return tensor;
+  if (slot.within < 0) return slot.tensor(values[value], arena);
+  Tensor tensor = slots[slot.within].tensor(values[slot.within], arena);
   conv::Map& map = tensor.bytes;
-  map.data += channel;
+  map.data += slot.channel;
   map.pixel = map.c;
   map.c = static_cast<int>(slot.shape.c);
   map.border = slot.border;
@@ -141,7 +149,9 @@ Tensor Slot::tensor(const Value& value, std::uint8_t* arena) const {
 
 MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& values, Size image,
                        int threads, bool keep, std::int64_t memory_limit) {
-  memory_limit = std::min(memory_limit, kMostMemory);
+  // On machines of 32 bits less: a difference of pointers reaches across all of it.
+  memory_limit = std::min<std::int64_t>(
+      {memory_limit, kMostMemory, std::numeric_limits<std::ptrdiff_t>::max()});
   MemoryPlan plan{image, keep, std::vector<Slot>(values.size())};
   Sizes sizes{image, threads, std::vector<Shape>(values.size())};
   double scratch = 0;
@@ -176,10 +186,10 @@ MemoryPlan plan_memory(const Operations& operations, const std::vector<Value>& v
     if (keep) slot.first = 0, slot.last = end;
     const double bytes = bytes_of(slot, values[i].is_float);
     if (bytes > kMostBytes) check_memory(bytes, image, memory_limit);
-    slot.bytes = rounded_up(static_cast<std::size_t>(bytes));
+    slot.bytes = rounded_up(static_cast<std::uint64_t>(bytes));
   }
   place(plan.slots, plan);
-  check_memory(plan.bytes + scratch, image, memory_limit);
+  check_memory(static_cast<double>(plan.bytes) + scratch, image, memory_limit);
   plan.scratch = static_cast<std::size_t>(scratch);
   plan.bytes += plan.scratch;
   return plan;

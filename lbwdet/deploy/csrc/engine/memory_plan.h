@@ -16,8 +16,8 @@ struct Slot {
   Shape shape{};
   int border = 0;
   int first = -1, last = -1;  // operations that write it, and read it last
-  std::size_t bytes = 0, offset = 0;
-  int within = -1;            // the value whose map holds it, if one does,
+  std::uint64_t bytes = 0, offset = 0;  // of 64 bits on every machine, before they are checked
+  int within = -1;            // the value whose map holds it, if one does and none holds that,
   std::int64_t channel = 0;   // from this channel on
 
   Tensor tensor(const Value& value, std::uint8_t* arena) const;
@@ -28,7 +28,7 @@ struct MemoryPlan {
   bool keep;
   std::vector<Slot> slots;   // by value
   std::size_t scratch = 0;   // bytes for the operation that runs, at the arena's end
-  std::size_t bytes = 0;     // of the arena
+  std::uint64_t bytes = 0;   // of the arena
   double work = 0;           // multiplications, comparisons and the like of all operations
 
   Tensor tensor(int value, const std::vector<Value>& values, std::uint8_t* arena) const;

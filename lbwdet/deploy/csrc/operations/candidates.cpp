@@ -114,7 +114,7 @@ class CandidatesOperation : public Operation {
     std::int64_t most = 0, all = 0;
     for (const Level& level : levels_) {
       const Shape& scores = sizes[level.scores];
-      const auto anchors = static_cast<std::int64_t>(level.anchors.size());
+      const std::int64_t anchors = anchors_in(level);
       const Shape deltas{1, scores.h, scores.w, coder_.numbers() * anchors};
       const bool fits =
           scores == Shape{1, scores.h, scores.w, anchors * columns()} &&
@@ -136,8 +136,8 @@ class CandidatesOperation : public Operation {
     double ranks = 0;
     for (const Level& level : levels_) {
       const Shape& scores = sizes[level.scores];
-      ranks += scratch_bytes<std::uint64_t>(static_cast<double>(
-          room(scores.h * scores.w * static_cast<std::int64_t>(level.anchors.size()))));
+      ranks += scratch_bytes<std::uint64_t>(
+          static_cast<double>(room(scores.h * scores.w * anchors_in(level))));
     }
     const double levels = static_cast<double>(levels_.size());
     return (ranks + scratch_bytes<Best>(levels) + of_thread()) * sizes.threads +
@@ -148,8 +148,11 @@ class CandidatesOperation : public Operation {
     const double per_score = sigmoid_ || softmax_ ? 16 : 1;  // exponentials
     double work = sizes[output].size();
     for (const Level& level : levels_) {
-      work += sizes[level.scores].size() * per_score;
+      const Shape& scores = sizes[level.scores];
+      work += scores.size() * per_score;
       if (level.factors >= 0) work += sizes[level.factors].size() * 16;
+      if (level.deltas >= 0)
+        work += coder_.work() * static_cast<double>(kept(scores.h * scores.w * anchors_in(level)));
     }
     return work;
   }
@@ -218,6 +221,10 @@ class CandidatesOperation : public Operation {
     std::vector<Box> anchors;  // of the cell (0, 0)
   };
 
+  // Of a cell.
+  static std::int64_t anchors_in(const Level& level) {
+    return static_cast<std::int64_t>(level.anchors.size());
+  }
   // Scores of an anchor.
   std::int64_t columns() const { return classes_ + (softmax_ ? 1 : 0); }
   // Of so many anchors: what pre_nms counts, how many of those survive at most, and their rows.
@@ -245,8 +252,7 @@ class CandidatesOperation : public Operation {
 
   std::int64_t anchors_of(const Frame& frame, std::int64_t l) const {
     const conv::FloatMap& scores = frame.floats(levels_[l].scores);
-    return static_cast<std::int64_t>(scores.h) * scores.w *
-           static_cast<std::int64_t>(levels_[l].anchors.size());
+    return static_cast<std::int64_t>(scores.h) * scores.w * anchors_in(levels_[l]);
   }
   // First row of a level.
   std::int64_t place(const Frame& frame, std::int64_t level) const {
@@ -407,11 +413,12 @@ class CandidatesOperation : public Operation {
     float* const scores = memory.take<float>(columns());
     const conv::FloatMap& logits = frame.floats(level.scores);
     const float* const deltas = has_deltas_ ? frame.floats(level.deltas).data : nullptr;
-    const auto anchors = static_cast<std::int64_t>(level.anchors.size());
+    const std::int64_t anchors = anchors_in(level);
     std::int64_t first = 0;  // number of this level's first anchor
     for (std::int64_t k = 0; k < l; ++k) first += anchors_of(frame, k);
     std::int64_t written = 0;
     for (std::size_t at = 0; at < best.count; at += kBlock) {
+      frame.pool.check();
       const int count = static_cast<int>(std::min<std::size_t>(kBlock, best.count - at));
       Box boxes[kBlock];
       const float* box_deltas[kBlock];

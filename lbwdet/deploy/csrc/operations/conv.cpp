@@ -149,7 +149,15 @@ class Conv : public Operation {
            (spec_.kernel_w == 1 && !packed_[0].winograd());
   }
 
-  double scratch(const Sizes& sizes) const override { return of_thread(sizes) * sizes.threads; }
+  double scratch(const Sizes& sizes) const override {
+    const Shape& out = sizes[output];
+    // Of a residual, a plan, or a thread of a depthwise layer, knows where rows and columns lie.
+    const double offsets =
+        spec_.residual
+            ? scratch_bytes<std::ptrdiff_t>(static_cast<double>(out.h + out.w + out.n))
+            : 0;
+    return (of_thread(sizes) + offsets) * sizes.threads;
+  }
 
   double work(const Sizes& sizes) const override {
     const conv::Spec& spec = spec_;
@@ -180,38 +188,31 @@ class Conv : public Operation {
       return;
     }
     const int threads = frame.pool.threads();
-    std::vector<conv::Plan> plans;  // of the groups
-    for (std::size_t group = 0; group < packed_.size(); ++group) {
-      const conv::Packed& packed = packed_[group];
-      if (packed_.size() == 1) {
-        if (floats)
-          plans.emplace_back(packed, in, *floats, threads);
-        else
-          plans.emplace_back(packed, in, *bytes, residual, threads);
-        break;
-      }
-      const int count = packed.spec().out_channels, first = static_cast<int>(group) * count;
-      const int in_count = packed.spec().in_channels;
-      const conv::Map from = part(in, static_cast<int>(group) * in_count, in_count);
-      if (floats) {
-        plans.emplace_back(packed, from, part(*floats, first, count), threads);
-      } else if (residual) {
-        const conv::Map added = part(*residual, first, count);
-        plans.emplace_back(packed, from, part(*bytes, first, count), &added, threads);
-      } else {
-        plans.emplace_back(packed, from, part(*bytes, first, count), nullptr, threads);
-      }
-    }
     const std::size_t memory = packed_[0].scratch_bytes(height, width);
     const auto scratch =
         frame.scratch.parts(scratch_bytes<std::uint8_t>(static_cast<double>(memory)), threads);
-    for (const conv::Plan& plan : plans)
+    for (int group = 0; group < spec_.groups; ++group) {
+      const conv::Plan plan = plan_of(group, in, bytes, floats, residual, threads);
       frame.pool.parallel(plan.units(), 1, [&](std::int64_t begin, std::int64_t end, int thread) {
         plan.run(begin, end, scratch.of(thread).take<std::uint8_t>(memory));
       });
+    }
   }
 
  private:
+  conv::Plan plan_of(int group, const conv::Map& in, const conv::Map* bytes,
+                     const conv::FloatMap* floats, const conv::Map* residual, int threads) const {
+    const conv::Packed& packed = packed_[group];
+    const int in_count = packed.spec().in_channels, count = packed.spec().out_channels;
+    const int first = group * count;
+    const conv::Map from = part(in, group * in_count, in_count);
+    if (floats) return {packed, from, part(*floats, first, count), threads};
+    const conv::Map to = part(*bytes, first, count);
+    if (!residual) return {packed, from, to, nullptr, threads};
+    const conv::Map added = part(*residual, first, count);
+    return {packed, from, to, &added, threads};
+  }
+
   double of_thread(const Sizes& sizes) const {
     if (packed_.empty()) return 0;
     const Shape& out = sizes[output];

@@ -69,7 +69,7 @@ class MatrixSuppress : public Operation {
     });
     std::int64_t count = 0;
     for (std::int64_t i = 0; i < rows.count; ++i)
-      if (static_cast<float>(all[i].area) > least_area(all[i].row.level)) {
+      if (static_cast<double>(all[i].area) > least_area(all[i].row.level)) {
         all[count] = all[i];
         ranks[count] = rank(all[count].row.score, static_cast<std::uint32_t>(count));
         ++count;

@@ -32,7 +32,8 @@ class Reassemble : public Operation {
 
   double work(const Sizes& sizes) const override {
     const Shape& in = sizes[inputs[0]];  // a power is some fifty operations
-    return 1.0 * kernel_ * kernel_ * factor_ * factor_ * (in.size() + 50.0 * in.size() / in.c);
+    return 1.0 * kernel_ * kernel_ * factor_ * factor_ *
+           (in.size() + 50.0 * groups_ * in.size() / in.c);
   }
 
   void run(Frame& frame) const override {

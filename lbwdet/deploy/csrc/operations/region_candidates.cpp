@@ -58,7 +58,8 @@ class RegionCandidates : public Operation {
 
   double work(const Sizes& sizes) const override {
     constexpr double kExponential = 16;
-    return sizes[inputs[0]].size() * kExponential + sizes[output].size();
+    const Shape& out = sizes[output];
+    return sizes[inputs[0]].size() * kExponential + out.size() + coder_.work() * out.n;
   }
 
   void run(Frame& frame) const override {
@@ -156,6 +157,7 @@ class RegionCandidates : public Operation {
   }
 
   void finish(Block& block, const Frame& frame) const {
+    frame.pool.check();
     coder_.decode(block.boxes, block.deltas, block.count, frame.bounds.height,
                   frame.bounds.width, frame.loops);
     for (int i = 0; i < block.count; ++i) block.rows[i].box = block.boxes[i];

@@ -51,7 +51,15 @@ class SelectedMasks : public Operation {
            scratch_bytes<double>(kTable);
   }
 
-  double work(const Sizes& sizes) const override { return sizes[output].size() * 16; }
+  double work(const Sizes& sizes) const override {
+    const Shape& out = sizes[output];
+    double read = 0;  // of a map: whole rows, two for each of the output's at most
+    for (std::size_t l = 0; l < grids_.size(); ++l) {
+      const Shape& map = sizes[inputs[l]];
+      read = std::max(read, std::min(2.0 * out.h, map.h + 1.0) * map.w);
+    }
+    return out.size() * 16 + out.n * (has_others_ ? 2 : 1) * read;
+  }
 
   void run(Frame& frame) const override {
     const auto rows = candidates(frame, inputs.back());

@@ -15,8 +15,8 @@ float overlap(const Box& a, const Box& b) {
   const float height = std::min(a.y2, b.y2) - std::max(a.y1, b.y1);
   const float common = std::max(width, 0.0f) * std::max(height, 0.0f);
   const float of_a = (a.x2 - a.x1) * (a.y2 - a.y1), of_b = (b.x2 - b.x1) * (b.y2 - b.y1);
-  const float all = of_a + of_b - common;
-  return common != 0 || all != 0 ? common / all : 0;
+  const float quotient = common / (of_a + of_b - common);
+  return quotient == quotient ? quotient : 0;  // of two empty boxes, or of boxes without end
 }
 
 class SoftSuppress : public Operation {

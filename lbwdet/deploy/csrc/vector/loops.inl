@@ -414,7 +414,7 @@ inline void depthwise_outputs(const DepthwiseTask& task, const Round<V>& to, V (
     const std::ptrdiff_t at = (column + i) * task.y_column + c;
     if (task.y_float) {
       const V low = V{} + task.low_float;
-      store(t < low ? low : t, task.y_float + at);
+      store(t > low ? t : low, task.y_float + at);  // of -0 and 0, the latter
     } else {
       to.bytes(t, task.y + at);
     }

@@ -22,7 +22,7 @@ def levels_of(boxes: Array, finest_scale: float, count: int) -> Array:
 
 def scaled(boxes: Array, factor: float) -> Array:
     """Boxes [n, 4] whose sides are longer by a factor, around the same middles."""
-    if factor == 1:
+    if np.float32(factor) == 1:
         return boxes
     half = np.float32(0.5)
     first, second = boxes[:, :2], boxes[:, 2:]

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -14,9 +15,13 @@ from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.quantization import Quantization
 from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import Map, Shapes
+from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.errors import shown
 
 MAX_ACCUMULATOR = (1 << 31) - 1
+# Of csrc/conv: outputs that are filled up to whole vectors, the largest depthwise window that is
+# exact whatever its weights are, channels of a Winograd layer, and what goes with a group.
+LANES, EXACT_TAPS, WINOGRAD_PAIRS, BYTES_OF_GROUP = 32, 514, 1 << 18, 1024
 Pair = tuple[int, int]
 
 
@@ -173,6 +178,19 @@ class Conv(Operation):
             "factor": factor if factor.ndim else np.full(len(factors), factor),
         }
 
+    def packed_bytes(self, weights: Mapping[str, StoredWeight]) -> int:
+        """See ``pack.cpp``, ``winograd.cpp`` and ``depthwise.cpp`` of ``csrc/conv``."""
+        outputs, inputs, *kernel = weights[self.layer].codes.shape
+        taps, groups = math.prod(kernel), self.groups
+        of_output = taps * _up(inputs, 4)
+        if inputs == 1 and outputs == groups > 1 and taps <= EXACT_TAPS:
+            of_output, groups = 4 * _up(taps, 4), 1  # depthwise, in float32 on some CPUs
+        elif groups == 1 and kernel == [3, 3] and inputs * outputs <= WINOGRAD_PAIRS:
+            of_output *= 8
+        # An eighth: in which order int16 holds sums. Four numbers of each row, in 4 bytes each.
+        of_row = of_output + of_output // 8 + 16
+        return groups * (_up(outputs // groups, LANES) * of_row + BYTES_OF_GROUP)
+
     def _read(self, run: Run) -> Array:
         """The input as the weight counts it."""
         x = run.centered(self.input)
@@ -242,3 +260,8 @@ class Conv(Operation):
         )
         weight = random_cases.weight(random, (outputs, channels // groups, *kernel))
         return Example(operation, values, quantizations, {"layer": weight})
+
+
+def _up(count: int, step: int) -> int:
+    """To the next multiple."""
+    return -(-count // step) * step

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -9,6 +10,7 @@ from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.quantization import rounded
 from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import ONE, Map, Shapes, Side
+from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.errors import shown
 
 
@@ -58,6 +60,10 @@ class Embedding(Operation):
     def constants(self, context: Context) -> dict[str, Constant]:
         stored = self._stored(context)
         return {"channels": stored.shape[1], "bytes": stored}
+
+    def packed_bytes(self, weights: Mapping[str, StoredWeight]) -> int:
+        """Four float64 of each number while they are computed, and what is stored."""
+        return 32 * weights[self.layer].codes.size
 
     def reals(self, layer: LayerNumbers) -> Array:
         """float32 [pixels, channels]."""

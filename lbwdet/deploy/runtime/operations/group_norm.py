@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from typing import Annotated, ClassVar
 
@@ -10,6 +11,8 @@ from lbwdet.deploy.runtime.operation import Constant, Example, Operation
 from lbwdet.deploy.runtime.operations.affine import PerChannel
 from lbwdet.deploy.runtime.record import dataclass
 from lbwdet.deploy.runtime.shapes import Map, Shapes
+
+LEAST_EPSILON = 2.0**-126  # of which float32 drops no digits
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,17 @@ class GroupNorm(Operation):
             source.channels % self.groups == 0,
             f"{source.channels} channels are no {self.groups} groups",
         )
+        epsilon = self.epsilon / shapes.quantized(self.input).scale ** 2
+        shapes.expect(
+            LEAST_EPSILON <= epsilon <= 1 / LEAST_EPSILON,
+            f"epsilon is {epsilon:.3g} of the input's steps squared; allowed is "
+            f"{LEAST_EPSILON:.3g} to {1 / LEAST_EPSILON:.3g}",
+        )
+        # x - zp_x and the mean are up to 255, and no root is below that of epsilon.
+        largest = 2 * 255 * max(map(abs, self.gain)) / math.sqrt(epsilon)
+        quantization = shapes.quantizations.get(self.output)
+        written = 1.0 if quantization is None else quantization.scale
+        shapes.expect_reach((largest + max(map(abs, self.bias))) / written)
         return replace(source, quantization=None)
 
     def compute(self, run: Run) -> Array:

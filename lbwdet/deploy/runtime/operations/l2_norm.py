@@ -37,6 +37,10 @@ class L2Norm(Operation):
             len(self.weight) == source.channels,
             f"{len(self.weight)} weights for {source.channels} channels",
         )
+        # Of a pixel of zeros, the inverse is that of the offset alone.
+        inverse = max(1.0, shapes.quantized(self.input).scale / self.eps)
+        gain = max(map(abs, self.weight)) / shapes.quantized(self.output).scale
+        shapes.expect_reach(255 * max(1.0, gain) * inverse)
         return replace(source, quantization=None)
 
     def compute(self, run: Run) -> Array:

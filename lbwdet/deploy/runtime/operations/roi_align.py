@@ -18,9 +18,9 @@ class RoIAlign(Operation):
     Level of a box: with ``s = sqrt(w * h) / finest_scale + 1e-6`` in float32, the number
     of l >= 1 with s >= 2**l, at most the last one.
 
-    With a ``box_scale`` other than 1, what is read is larger than the box by that factor, in
-    float32: ``x1' = (x1 + x2) * 0.5 - ((x2 - x1) * box_scale) * 0.5``, ``x2'`` alike with a sum,
-    and so are y1' and y2'.
+    With a ``box_scale`` that is not 1 in float32, what is read is larger than the box by that
+    factor, in float32: ``x1' = (x1 + x2) * 0.5 - ((x2 - x1) * box_scale) * 0.5``, ``x2'`` alike
+    with a sum, and so are y1' and y2'.
 
     Along each axis, in float32, with ``scale = 1 / stride`` of the level: ``start = x1 *
     scale - 0.5``, ``extent = x2 * scale - 0.5 - start``, ``bin = extent / size``, ``grid =

@@ -19,7 +19,8 @@ class SoftSuppress(Operation):
     Of each class, or of ``all`` together, in turn: the candidate with the highest score that is
     left (ties: the earlier one) is kept with this score; the score of every other one is multiplied
     by a weight, and those that have less than ``min_score`` are dropped. With the overlap ``iou``
-    of the two, as in ``Suppress``, the weight is, in float32::
+    of the two, as in ``Suppress``, or 0 where that is no number (of boxes without end), the weight
+    is, in float32::
 
         linear      1 - iou if iou >= iou_threshold, else 1
         naive       0 if iou >= iou_threshold, else 1
@@ -62,7 +63,8 @@ class SoftSuppress(Operation):
             kept.append(int(best))
             members = members[members != best]
             sides = np.ascontiguousarray(rows[[best, *members], :4].T)
-            rows[members, 4] *= self._weights(overlaps(sides))
+            overlap = overlaps(sides)
+            rows[members, 4] *= self._weights(np.where(np.isnan(overlap), np.float32(0), overlap))
             members = members[~(rows[members, 4] < np.float32(self.min_score))]
         return kept
 

@@ -41,6 +41,7 @@ class SoftmaxPool(Operation):
             and logits.channels == 1,
             "there is not one logit for each pixel",
         )
+        shapes.expect_reach(2 * shapes.ratio(self.input, self.output))
         return replace(source, height=ONE, width=ONE, quantization=None)
 
     def compute(self, run: Run) -> Array:

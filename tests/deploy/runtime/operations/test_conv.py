@@ -1,17 +1,23 @@
+import re
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.alone import NativeAlone, compute_alone, run_alone
 from lbwdet.deploy.runtime.arithmetic.convolution import convolve
 from lbwdet.deploy.runtime.arithmetic.silu import silu
 from lbwdet.deploy.runtime.context import LayerNumbers, Run
+from lbwdet.deploy.runtime.native_library import NativeError, library_path
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.quantization import Quantization
+from lbwdet.deploy.runtime.weights import StoredWeight
 from lbwdet.deploy.testing import random_weight
+from tests.deploy.runtime.native_cases import ISAS
 
 SEEDS = range(120)
 
@@ -168,3 +174,76 @@ def test_a_fully_connected_layer():
     expected = flat @ weight.dequantize().reshape(6, -1).T * weight.gain + weight.bias
     assert found.shape == (4, 1, 1, 6)
     assert np.allclose(found[:, 0, 0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("groups", [1, 19])
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_relu_leaves_no_negative_zero(groups, isa):
+    """Of 0 times a negative gain; 19 channels are no whole vectors."""
+    gain, codes = -np.ones(19, np.float32), np.ones((19, 19 // groups, 1, 1), np.int8)
+    weight = StoredWeight(codes, np.ones(1, np.float32), "uniform", 8, 0, gain, 0 * gain)
+    operation = Conv("layer", "x", "y", (1, 1), relu=True, groups=groups)
+    x = np.zeros((1, 1, 5, 19), np.uint8)
+    case = Example(operation, {"x": x}, {"x": Quantization(1.0)}, {"layer": weight})
+    assert run_alone(case, isa=isa).tobytes() == compute_alone(case).tobytes() == bytes(4 * x.size)
+
+
+def with_residual(groups, width):
+    """Two outputs of each group; the group's input is a channel."""
+    gain, codes = np.ones(2 * groups, np.float32), np.ones((2 * groups, 1, 1, 1), np.int8)
+    weight = StoredWeight(codes, np.ones(1, np.float32), "uniform", 8, 0, gain, 0 * gain)
+    operation = Conv("layer", "x", "y", (1, 1), groups=groups, residual="r")
+    values = {
+        "x": np.zeros((1, 1, width, groups), np.uint8),
+        "r": np.zeros((1, 1, width, 2 * groups), np.uint8),
+    }
+    return Example(operation, values, dict.fromkeys("xry", Quantization(1.0)), {"layer": weight})
+
+
+@pytest.mark.skipif(library_path() is None, reason="the native engine is not built")
+def test_memory_of_a_residuals_offsets_is_counted():
+    case = with_residual(1, 100_000)  # of 500 kB in all three maps
+    with pytest.raises(NativeError, match="more than the limit of 1000 KiB"):
+        run_alone(case, memory_limit=1000 << 10)
+    assert not run_alone(case, memory_limit=1400 << 10).any()
+
+
+@pytest.mark.skipif(library_path() is None or sys.platform != "linux", reason="Linux' own numbers")
+def test_groups_take_the_memory_of_one_at_a_time():
+    def kilobytes(what):
+        return int(re.search(rf"{what}:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+
+    with NativeAlone(with_residual(256, 4000)) as engine:
+        engine.run()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before = kilobytes("VmRSS")
+        engine.run()
+        assert kilobytes("VmHWM") - before < 4000  # offsets of all would be 8000
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_no_engine_keeps_more_than_is_counted(isa):
+    most = 0.0
+    for seed in range(60):
+        case = example(seed)
+        counted = case.operation.packed_bytes(case.weights)
+        with NativeAlone(case, isa=isa) as engine:
+            most = max(most, engine.weight_bytes() / counted)
+    assert 0.1 < most < 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups", "bytes_per_weight"),
+    [
+        ((64, 64, 1, 1), 1, 1),
+        ((64, 64, 3, 3), 1, 8),  # as Winograd has them
+        ((1, 64, 11, 11), 1, 32),  # one channel of a whole vector
+        ((512, 1, 32, 32), 256, 64),
+        ((512, 1, 3, 3), 512, 48 / 9),
+    ],
+)
+def test_what_an_engine_may_make_of_a_weight(shape, groups, bytes_per_weight):
+    codes = np.zeros(shape, np.int8)
+    weight = replace(random_weight(np.random.default_rng(0), (1, 1, 1, 1), 4), codes=codes)
+    counted = Conv("layer", "x", "y", shape[2:], groups=groups).packed_bytes({"layer": weight})
+    assert bytes_per_weight <= counted / codes.size < 1.4 * bytes_per_weight + 1

@@ -69,3 +69,23 @@ def test_what_is_refused(groups, gain, problem):
     )
     with pytest.raises(ArtifactError, match=problem):
         check_alone(example)
+
+
+@pytest.mark.parametrize(
+    ("gain", "scales", "problem"),
+    [
+        (
+            1.0,
+            (2.0**60, 1.0),
+            "epsilon is 7.52e-49 of the input's steps squared; allowed is 1.18e-38",
+        ),
+        (1.0, (2.0**-100, 1.0), "epsilon is 1.61e\\+48 of the input's"),
+        (2.0**60, (1.0, 2.0**-60), "outputs could reach"),
+        (1.0, (1.0, 2.0**-70), "outputs could reach"),
+    ],
+)
+def test_numbers_that_float32_does_not_hold(gain, scales, problem):
+    operation = GroupNorm("x", "y", 1, (gain,) * 4, (0.0,) * 4, 1e-12)
+    quantizations = {name: Quantization(scale) for name, scale in zip("xy", scales, strict=True)}
+    with pytest.raises(ArtifactError, match=problem):
+        check_alone(Example(operation, {"x": np.full((1, 2, 2, 4), 7, np.uint8)}, quantizations))

@@ -38,3 +38,11 @@ def test_a_pixel_without_length():
 def test_a_weight_for_every_channel():
     with pytest.raises(ArtifactError, match="4 weights for 3 channels"):
         check_alone(example(np.zeros((1, 2, 2, 3), np.uint8)))
+
+
+@pytest.mark.parametrize(("eps", "scales"), [(1e-30, (1.0, 1.0)), (1e-10, (1.0, 2.0**-90))])
+def test_numbers_that_float32_does_not_hold(eps, scales):
+    quantizations = {name: Quantization(scale) for name, scale in zip("xy", scales, strict=True)}
+    x = np.zeros((1, 2, 2, 4), np.uint8)
+    with pytest.raises(ArtifactError, match="outputs could reach"):
+        check_alone(Example(L2Norm("x", "y", WEIGHT, eps), {"x": x}, quantizations))

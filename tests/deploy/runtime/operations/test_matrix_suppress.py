@@ -5,7 +5,8 @@ import pytest
 import torch
 from mmdet.models.layers import mask_matrix_nms
 
-from lbwdet.deploy.runtime.alone import check_alone, compute_alone
+from lbwdet.deploy.runtime.alone import check_alone, compute_alone, run_alone
+from lbwdet.deploy.runtime.native_library import library_path
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.matrix_suppress import MatrixSuppress
 from lbwdet.errors import ArtifactError
@@ -77,3 +78,12 @@ def test_as_many_masks_as_candidates():
     values = {**made.values, "masks": made.values["masks"][:3]}
     with pytest.raises(ArtifactError, match="'masks' has not one mask for each of 'x'"):
         check_alone(dataclasses.replace(made, values=values))
+
+
+@pytest.mark.skipif(library_path() is None, reason="the native engine is not built")
+def test_more_pixels_than_a_float32_counts():
+    masks = np.zeros((1, 4097, 4096, 1), np.float32)
+    masks.reshape(-1)[: (1 << 24) + 1] = 1
+    made = example(1, least_areas=(2.0**24, 2.0**24))
+    made = dataclasses.replace(made, values={**made.values, "masks": masks})
+    assert len(run_alone(made)) == 1

@@ -6,7 +6,7 @@ import torch
 import torchvision
 
 from lbwdet.deploy.runtime.alone import compute_alone
-from lbwdet.deploy.runtime.arithmetic.roi_axis import axis_weights, levels_of, pool
+from lbwdet.deploy.runtime.arithmetic.roi_axis import axis_weights, levels_of, pool, scaled
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.roi_align import RoIAlign
 from lbwdet.deploy.runtime.quantization import Quantization
@@ -61,6 +61,12 @@ def test_before_rounding_it_is_torchvisions(ratio):
             axis_weights(x1, x2, STRIDES[level], 7, ratio, features.shape[1]),
         )
         assert np.allclose(found, expected[0].permute(1, 2, 0).numpy(), atol=2e-3)
+
+
+def test_a_scale_that_is_1_in_float32_changes_no_box():
+    random = np.random.default_rng(0)
+    boxes = np.sort(random.uniform(0, 120, (50, 2, 2)), 1).reshape(-1, 4).astype(np.float32)
+    assert scaled(boxes, 1 + 1e-9) is boxes
 
 
 def test_larger_boxes_keep_the_level_of_their_own():

@@ -3,7 +3,8 @@ import pytest
 import torch
 from mmcv.ops import batched_nms
 
-from lbwdet.deploy.runtime.alone import compute_alone
+from lbwdet.deploy.runtime.alone import compute_alone, run_alone
+from lbwdet.deploy.runtime.native_library import library_path
 from lbwdet.deploy.runtime.operation import Example
 from lbwdet.deploy.runtime.operations.soft_suppress import SoftSuppress
 
@@ -78,3 +79,18 @@ def test_the_random_cases_meet_everything():
 
 def test_nothing():
     assert suppressed(np.zeros((0, 7), np.float32)).shape == (0, 7)
+
+
+@pytest.mark.parametrize("method", ["naive", "linear", "gaussian"])
+@pytest.mark.parametrize("end", [-np.inf, 1e30, np.nan])
+def test_boxes_without_end_overlap_nothing(method, end):
+    rows = np.zeros((4, 7), np.float32)
+    rows[:, :4] = [[0, 0, 10, 10], [-np.inf, -np.inf, end, end], [1, 1, 11, 11], [50, 50, 60, 60]]
+    rows[:, 4] = 0.9, 0.6, 0.8, 0.7
+    with np.errstate(invalid="ignore", over="ignore"):
+        found = suppressed(rows, method=method, group="all", min_score=0.0)
+    assert found[found[:, 0] == -np.inf, 4] == np.float32(0.6)
+    assert found[found[:, 0] == 1, 4] < 0.8
+    if library_path() is not None:
+        operation = SoftSuppress("x", "y", 0.3, 1000, "all", method, min_score=0.0)
+        assert run_alone(Example(operation, {"x": rows})).tobytes() == found.tobytes()

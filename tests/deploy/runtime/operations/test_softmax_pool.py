@@ -30,3 +30,10 @@ def test_there_is_a_logit_for_each_pixel(shape):
     values = {"x": np.zeros((1, 4, 4, 3), np.uint8), "logits": np.zeros(shape, np.float32)}
     with pytest.raises(ArtifactError, match="there is not one logit for each pixel"):
         check_alone(Example(OPERATION, values, dict.fromkeys("xy", Quantization(1.0))))
+
+
+def test_numbers_that_float32_does_not_hold():
+    values = {"x": np.zeros((1, 4, 4, 3), np.uint8), "logits": np.zeros((1, 4, 4, 1), np.float32)}
+    quantizations = {"x": Quantization(2.0**60), "y": Quantization(2.0**-60)}
+    with pytest.raises(ArtifactError, match="outputs could reach"):
+        check_alone(Example(OPERATION, values, quantizations))
