@@ -3,6 +3,7 @@ import dataclasses
 
 import pytest
 import torch
+from mmcv.ops import ModulatedDeformConv2dPack
 from torch import nn
 
 from lbwdet.errors import ConfigError, LBWError
@@ -39,6 +40,51 @@ def test_same_for_any_number_of_threads(net, images):
         low = low_bit(net)
         results.append((post_train(low, images), low.state_dict()))
         assert torch.get_num_threads() == threads
+    for result, state in results[1:]:
+        assert result == results[0][0]
+        assert all(torch.equal(value, results[0][1][key]) for key, value in state.items())
+
+
+class Attending(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+        self.last = nn.Linear(32, 8)
+
+    def forward(self, x):
+        x = x.flatten(2).mT
+        return self.last(self.attention(x, x, x)[0])
+
+
+class Deformed(nn.Module):
+    """With a deformable convolution, which reads each of several levels of the map."""
+
+    def __init__(self, levels):
+        super().__init__()
+        self.levels = levels
+        self.stem = nn.Conv2d(32, 16, 3, padding=1)
+        self.deformed = ModulatedDeformConv2dPack(16, 16, 3, padding=1)
+        self.last = nn.Conv2d(16, 8, 1)
+
+    def forward(self, x):
+        x = self.stem(x).relu()
+        maps = [x[..., ::step, ::step] for step in (1, 2, 4)[: self.levels]]
+        return [self.last(self.deformed(each).relu()) for each in maps]
+
+
+@pytest.mark.parametrize(
+    "net", [Attending(), Deformed(1), Deformed(3)], ids=["attention", "deformable", "levels"]
+)
+def test_layers_that_are_asked_what_they_read_are_shared_by_threads(net):
+    images = [torch.randn(1, 32, 20, 20) for _ in range(12)]
+    results = []
+    for threads in (1, 2, 2):
+        torch.set_num_threads(threads)
+        low = low_bit(net.eval())
+        results.append((post_train(low, images), low.state_dict()))
+        assert [name for name, _ in low.named_parameters()] == [
+            name for name, _ in net.named_parameters()
+        ]
     for result, state in results[1:]:
         assert result == results[0][0]
         assert all(torch.equal(value, results[0][1][key]) for key, value in state.items())
