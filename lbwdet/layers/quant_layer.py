@@ -129,7 +129,7 @@ class QuantLayer(nn.Module):
 
     def blended(self, projected: Tensor) -> Tensor:
         """The forward pass's weight, of its projection in :attr:`unit`."""
-        quantized = self.in_ones(projected)
+        quantized = self.in_ones(projected).to(self.weight.dtype)
         if self.relax < math.inf and self.training and self.weight.requires_grad:
             quantized = torch.lerp(self.weight, quantized, self.relax / (1 + self.relax))
         return quantized

@@ -57,6 +57,19 @@ def test_the_projection_follows_the_steps():
     assert not torch.equal(layer.fake_quantized_weight(), before)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_modules_of_another_type(dtype):
+    """Steps of channels that are next to zero are no numbers of float16."""
+    layer = convolution().to(dtype)
+    layer.input_quantizer.exponents[0] = -30
+    x = X.to(dtype)
+    x[:, 0] *= 1e-7
+    found = layer.input_quantizer(x)
+    assert found.dtype == dtype and found.isfinite().all()
+    layer(x).square().sum().backward()
+    assert layer.weight.grad.isfinite().all()
+
+
 def test_gradients_go_through_and_steps_stay():
     layer = convolution().train()
     x = X.clone().requires_grad_()
