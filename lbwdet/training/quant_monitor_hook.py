@@ -96,7 +96,7 @@ class QuantMonitorHook(Hook):
         return dict(
             scale_exponent=quantized.scale_exponent.float().mean().item(),
             zeros=(quantized.codes == 0).float().mean().item(),
-            error=relative_error(weight, quantized.dequantize()),
+            error=relative_error(weight, layer.in_ones(quantized.dequantize())),
             changed=(quantized.codes != previous).float().mean().item(),
         )
 
