@@ -45,6 +45,20 @@ def test_same_for_any_number_of_threads(net, images):
         assert all(torch.equal(value, results[0][1][key]) for key, value in state.items())
 
 
+@pytest.mark.parametrize("norm", [True, False], ids=["norm", "bias"])
+@pytest.mark.parametrize("largest", [10_000, 20], ids=["whole", "blocks"])
+def test_transposed_convolutions_share_scales_between_groups(norm, largest, monkeypatch):
+    monkeypatch.setattr("lbwdet.posttraining.blocks.LARGEST", largest)
+    up = nn.ConvTranspose2d(12, 6, 4, 2, 1, groups=3, bias=not norm)
+    up.weight.data.mul_(torch.logspace(-2, 1, 12)[:, None, None, None])
+    net = nn.Sequential(up, *([nn.BatchNorm2d(6)] if norm else [])).eval()
+    images = [torch.randn(2, 12, 6, 6).cumsum(-1) for _ in range(4)]
+    low = low_bit(net, granularity="channel")
+    (result,) = post_train(low, images).layers
+    assert result.after < result.before
+    assert low[0].quantized_weight().scale.numel() == 2
+
+
 class Attending(nn.Module):
     def __init__(self):
         super().__init__()
