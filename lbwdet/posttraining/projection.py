@@ -55,8 +55,7 @@ class Projection:
         counted = layer.in_units(layer.weight)
         nearest = layer.in_ones(quantizer.fake_quantize(counted, name, layer.channel_axis))
         if name not in self.pair.matrices:
-            layer.weight.copy_(nearest)
-            return LayerResult(name, None, None, **count(nearest))
+            return self._nearest(name, nearest)
         of_float, own = self.pair.matrices[name]
         unit = self._unit(name)
         float_rows = of_float.rows(of_float.stored) * unit
@@ -68,6 +67,8 @@ class Projection:
             return moments(*self._columns(name, pair, most))
 
         found = total(in_order(self.pool, of, self.pair.each_use(caller, calls)))
+        if found is None or not found.count:
+            return self._nearest(name, nearest)
         if not bool(torch.isfinite(found.second).all()):
             raise LBWError(f"{name}: its inputs are NaN or infinite; an earlier layer is damaged")
         norms = bool(self.pair.plan.norms.get(name))
@@ -107,7 +108,8 @@ class Projection:
         if sums:
             of_float, found = (total(iter(side)) for side in zip(*sums, strict=True))
             norm = self.pair.model.get_submodule(name)
-            refit_norm(norm, of_float, found)  # type: ignore[arg-type]
+            if of_float.count and found.count:
+                refit_norm(norm, of_float, found)  # type: ignore[arg-type]
 
     def all_tops(self) -> dict[str, Tensor]:
         """:attr:`tops` of all layers that have levels, those of an interrupted call included."""
@@ -116,6 +118,11 @@ class Projection:
             counted = layer.in_units(layer.weight)
             self.tops[name] = quantizer.quantize(counted, name, layer.channel_axis).scale
         return self.tops
+
+    def _nearest(self, name: str, nearest: Tensor) -> LayerResult:
+        """Of a layer that is no matrix, or that reads nothing in the low-bit network."""
+        self.layers[name].weight.copy_(nearest)
+        return LayerResult(name, None, None, **count(nearest))
 
     def _number(self, caller: str) -> int:
         return len(self.pair.inputs) * self.pair.plan.uses[caller]
@@ -153,6 +160,8 @@ class Projection:
         positions = min(blocks.positions(weight.shape[-1]), self.settings.positions)
         most = -(-positions // self._number(caller))
         columns, wanted = self._kept(name, weight, caller, calls, most)
+        if not columns.shape[-1]:
+            return self._nearest(name, nearest)
         levels, search = Levels(quantizer.magnitudes), self.settings.search
         norms = bool(self.pair.plan.norms.get(name))
         shifted = self.settings.norms and (norms or own.bias is not None)

@@ -9,7 +9,7 @@ from torch import nn
 from lbwdet.errors import ConfigError, LBWError
 from lbwdet.layers import quantize_, quantized_layers
 from lbwdet.posttraining import PostTraining, Search, post_train
-from lbwdet.quantizers import NonFiniteWeightError
+from lbwdet.quantizers import NonFiniteWeightError, build_quantizer
 
 FOUR_BIT = dict(bit_width=4, code="dense")
 
@@ -57,6 +57,38 @@ def test_transposed_convolutions_share_scales_between_groups(norm, largest, monk
     (result,) = post_train(low, images).layers
     assert result.after < result.before
     assert low[0].quantized_weight().scale.numel() == 2
+
+
+class Quiet(nn.Module):
+    """Its last layers read nothing once the first one has low bits."""
+
+    def __init__(self, of_low_bit):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 4)
+        self.of_low_bit = of_low_bit
+
+    def forward(self, x):
+        x = self.first(x)
+        weight = self.first.weight
+        quiet = torch.equal(weight, build_quantizer(2).fake_quantize(weight))
+        if quiet and self.of_low_bit == "no call":
+            return x
+        return self.last(self.norm(x[:0] if quiet else x))
+
+
+@pytest.mark.parametrize("of_low_bit", ["no call", "no rows"])
+@pytest.mark.parametrize("largest", [10_000, 4], ids=["whole", "blocks"])
+def test_layers_that_read_nothing_at_low_bits_keep_the_nearest_levels(
+    of_low_bit, largest, monkeypatch
+):
+    monkeypatch.setattr("lbwdet.posttraining.blocks.LARGEST", largest)
+    net = Quiet(of_low_bit).eval()
+    low = low_bit(net, bit_width=2)
+    first, last = post_train(low, [torch.randn(16, 8) for _ in range(3)]).layers
+    assert first.after is not None and (last.before, last.after) == (None, None)
+    assert torch.equal(low.last.weight, low.last.quantizer.fake_quantize(net.last.weight))
+    assert torch.equal(low.last.bias, net.last.bias)
+    assert torch.equal(low.norm.running_mean, net.norm.running_mean)
 
 
 class Attending(nn.Module):
