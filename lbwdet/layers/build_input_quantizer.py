@@ -38,5 +38,5 @@ def build_input_quantizer(
         return ChannelInputQuantizer(checked, layer.in_channels, -3, name)
     quantizer = InputQuantizer(checked, name)
     # Distributed training waits for the gradient of whatever asks for one when it begins.
-    quantizer.alpha.requires_grad_(layer.weight.requires_grad)
+    quantizer.alpha.requires_grad_(bool(layer.weight.requires_grad))
     return quantizer
