@@ -1,5 +1,6 @@
 """What quantized activations need of a training: calibration, and an optimizer for alpha."""
 
+import functools
 import itertools
 from typing import Any
 
@@ -58,7 +59,7 @@ class ActivationHook(Hook):
             raise ConfigError("quantized activations cannot be trained by several optimizers yet")
         self._group_resolutions(wrapper, runner.param_schedulers or [], _common_rate(runner))
         if dist.get_world_size() > 1:
-            wrapper.optimizer.register_step_pre_hook(self._average_gradients)
+            self._average_before_steps(wrapper)
 
     def before_train(self, runner: Runner) -> None:
         # A resumed training must not change what it was trained with.
@@ -124,13 +125,24 @@ class ActivationHook(Hook):
                 dist.broadcast(tensor)
         _report(runner, model)
 
-    def _average_gradients(self, *_: Any) -> None:
+    def _average_before_steps(self, wrapper: OptimWrapper) -> None:
+        """Before gradients are clipped, by their norm, which all ranks must agree on."""
+        step = wrapper.step
+
+        @functools.wraps(step)
+        def averaged_step(**kwargs: Any) -> None:
+            self._average_gradients()
+            step(**kwargs)
+
+        wrapper.step = averaged_step
+
+    def _average_gradients(self) -> None:
         """Distributed training does not know parameters that were made after it wrapped the model;
         where it does, averaging equal numbers changes nothing."""
-        for quantizer in self._quantizers:
-            if quantizer.alpha.grad is None:
-                quantizer.alpha.grad = torch.zeros_like(quantizer.alpha)
-            dist.all_reduce(quantizer.alpha.grad, op="mean")
+        for alpha in (q.alpha for q in self._quantizers if q.alpha.requires_grad):
+            if alpha.grad is None:
+                alpha.grad = torch.zeros_like(alpha)
+            dist.all_reduce(alpha.grad, op="mean")
 
 
 def _common_rate(runner: Runner) -> float:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from lbwdet.errors import CheckpointError, ConfigError
@@ -238,3 +239,16 @@ def test_every_rank_takes_over_all_that_was_calibrated(watched, monkeypatch):
     addresses = {tensor.data_ptr() for tensor in sent}
     for quantizer in input_quantizers(runner.model).values():
         assert {tensor.data_ptr() for tensor in quantizer.state_dict().values()} <= addresses
+
+
+def test_ranks_average_gradients_of_resolutions_before_they_clip_them(watched, monkeypatch):
+    """The norm that they are clipped by is then the same everywhere."""
+    did, clip = [], OptimWrapper._clip_grad
+    dist = "lbwdet.training.activation_hook.dist"
+    monkeypatch.setattr(f"{dist}.get_world_size", lambda: 2)
+    monkeypatch.setattr(f"{dist}.all_reduce", lambda gradient, op: did.append(op))
+    monkeypatch.setattr(OptimWrapper, "_clip_grad", lambda self: did.append("clip") or clip(self))
+    schedule = [dict(type="LinearLR", start_factor=0.5, by_epoch=False, begin=0, end=2)]
+    runner, _ = watched(changes={"param_scheduler": schedule})
+    assert did == 2 * [*["mean"] * 35, "clip"]
+    assert runner.optim_wrapper.step._with_counter  # by which schedulers know it
