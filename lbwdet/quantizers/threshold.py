@@ -1,5 +1,7 @@
 """LBW-Net's semi-analytical threshold scheme, kept to reproduce the paper."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -46,6 +48,10 @@ class ThresholdQuantizer(WeightQuantizer):
         self.mu = DEFAULT_MU if mu is None else float(mu)
         if not 0 < self.mu < float("inf"):
             raise ConfigError(f"mu={mu!r} is a fraction of max|W|: a positive finite number")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(mu=self.mu)
 
     def _levels(self, groups: Tensor) -> tuple[Tensor, Tensor]:
         """Level index ``t`` of each weight, and whether it is kept; both [G, K]."""
