@@ -84,7 +84,9 @@ class ChannelInputQuantizer(InputQuantizer):
         samples, self._samples = self._samples, None
         if not isinstance(samples, ChannelSamples) or not samples.values:
             return
-        exponents, zero_point = best_steps(samples.joined(), self.bit_width)
+        exponents, zero_point = best_steps(
+            samples.joined(), self.bit_width, self.settings.symmetric
+        )
         with torch.no_grad():
             self.exponents.copy_(exponents)
             self.alpha.fill_(1.0)

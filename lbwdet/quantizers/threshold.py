@@ -1,5 +1,6 @@
 """LBW-Net's semi-analytical threshold scheme, kept to reproduce the paper."""
 
+import math
 from typing import Any
 
 import torch
@@ -45,8 +46,11 @@ class ThresholdQuantizer(WeightQuantizer):
                 f"solver='threshold' needs at least two magnitudes, bit_width={bit_width} with "
                 f"code={code!r} has one; use solver='exact' or 'sort'"
             )
-        self.mu = DEFAULT_MU if mu is None else float(mu)
-        if not 0 < self.mu < float("inf"):
+        try:
+            self.mu = DEFAULT_MU if mu is None else float(mu)
+        except (TypeError, ValueError):
+            self.mu = math.nan
+        if not 0 < self.mu < math.inf:
             raise ConfigError(f"mu={mu!r} is a fraction of max|W|: a positive finite number")
 
     @property

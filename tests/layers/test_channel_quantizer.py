@@ -33,6 +33,15 @@ def test_each_channel_has_a_power_of_two():
     assert ((found - X).square().mean((0, 2, 3)) < 1e-3 * energy).all()
 
 
+@pytest.mark.parametrize("symmetric, zero_point", [(True, 128), (False, 32)])
+def test_half_of_all_levels_lie_below_zero_where_the_settings_say_so(symmetric, zero_point):
+    net = nn.Sequential(nn.Conv2d(4, 6, 3))
+    quantize_(net, dict(bit_width=4), BY_CHANNEL | dict(symmetric=symmetric))
+    with calibration(net):
+        net(nn.functional.silu(20 * torch.randn(2, 4, 9, 9)))
+    assert net[0].input_quantizer.zero_point == zero_point
+
+
 @pytest.mark.parametrize("settings", [{}, dict(groups=4, outputs=8), dict(groups=2, outputs=4)])
 def test_the_weight_is_projected_per_step_of_the_input(settings):
     layer = convolution(**settings)
