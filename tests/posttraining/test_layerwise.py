@@ -59,6 +59,15 @@ def test_transposed_convolutions_share_scales_between_groups(norm, largest, monk
     assert low[0].quantized_weight().scale.numel() == 2
 
 
+@pytest.mark.parametrize(
+    "layer, shape", [(nn.Conv3d(2, 4, 3), (1, 2, 6, 6, 6)), (nn.Conv1d(2, 4, 3), (1, 2, 30))]
+)
+def test_convolutions_of_other_dimensions(layer, shape):
+    low = low_bit(nn.Sequential(layer).eval())
+    (result,) = post_train(low, [torch.randn(shape).cumsum(-1) for _ in range(4)]).layers
+    assert result.after < result.before
+
+
 class Quiet(nn.Module):
     """Its last layers read nothing once the first one has low bits."""
 
