@@ -1,6 +1,7 @@
 """Layers that compute with the quantized version of their weight."""
 
 import contextlib
+import inspect
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, cast
@@ -269,6 +270,9 @@ class SwapWeight(QuantLayer):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if self.input_quantizer is not None:  # the input is the first argument
+            if not args:
+                first = next(iter(inspect.signature(super().forward).parameters))
+                args = (kwargs.pop(first),)
             args = (self.quantized_input(args[0]), *args[1:])
         return super(SwapWeight, with_quantized(self, *self._read())).forward(*args, **kwargs)
 

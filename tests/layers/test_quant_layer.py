@@ -9,6 +9,7 @@ from threading import Barrier
 import pytest
 import torch
 from mmcv.cnn import ConvAWS2d, fuse_conv_bn
+from mmcv.ops import DeformConv2dPack
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -198,6 +199,21 @@ class TestQuantizedInput:
         with calibration(layer):
             layer(x)
         assert torch.equal(layer(x), F.linear(layer.input_quantizer(x), layer.weight, layer.bias))
+
+    @pytest.mark.parametrize(
+        "layer, name",
+        [
+            (nn.Conv2d(4, 6, 1), "input"),
+            (nn.ConvTranspose2d(4, 6, 1), "input"),
+            (DeformConv2dPack(4, 6, 1), "x"),
+        ],
+    )
+    def test_an_input_may_be_named(self, layer, name):
+        x, settings = torch.rand(2, 4, 5, 5), dict(bit_width=4)
+        net = quantize_(nn.Sequential(layer), settings, activation=settings)
+        with calibration(net):
+            net(x)
+        assert torch.equal(layer(**{name: x}), layer(x))
 
     def test_none_by_default(self):
         assert QuantLinear(4, 3).input_quantizer is None
