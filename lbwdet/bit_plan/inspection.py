@@ -136,9 +136,7 @@ def quantizer_choices(layer: QuantLayer, bit_widths: Sequence[int]) -> dict[int,
     assert own is not None
     choices = {own.bit_width: own}
     for width in bit_widths:
-        quantizer = build_quantizer(
-            width, code=own.code, solver=own.solver, granularity=own.granularity
-        )
+        quantizer = build_quantizer(width, own.code, own.solver, own.granularity, **own.options)
         if quantizer is not None:
             choices.setdefault(width, quantizer)
     return dict(sorted(choices.items()))

@@ -20,11 +20,12 @@ from lbwdet.bit_plan.quantized_config import check_new_config, write_quantized_c
 from lbwdet.bit_plan.sensitivity import build_measure, layer_sensitivities, quantizers_of
 from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
-from lbwdet.layers import QuantLayer, quantized_layers
+from lbwdet.layers import QuantLayer, quantized_as_built, quantized_layers
 from lbwdet.measuring.model_map import ModelMap
 from lbwdet.measuring.size import layer_bytes, weight_size
 from lbwdet.quantizers import FLOAT_BIT_WIDTH, check_bit_width, relative_error
 from lbwdet.tables import table
+from lbwdet.training.build import hook_quant_settings
 
 Changes = Mapping[str, Mapping[int, float]]  # of a measure, by layer and bit width
 _TIE = 1e-6  # weight of the quantization error, which decides where the damage does not
@@ -100,6 +101,8 @@ def plan_bits(
     widths = settings.widths
     finest = dict(settings.weight, bit_width=widths[-1])
     cfg, model = load_quantized(config, checkpoint, finest, settings)
+    if quantized_as_built(model) or hook_quant_settings(cfg):
+        raise ConfigError(f"{config}: is quantized already; name the float config it is based on")
     layers = quantized_layers(model)
     choices = {name: quantizer_choices(layer, widths) for name, layer in layers.items()}
     size = {

@@ -20,7 +20,8 @@ def build_input_quantizer(
 
     A convolution of at most three channels reads the image: whatever the settings say, that
     is quantized to 8 bits with a zero point that follows the data. Of granularity ``'channel'``
-    are the inputs of two-dimensional convolutions; other layers have one step for all.
+    are the inputs of two-dimensional convolutions; other layers have one step for all. Where the
+    layer's weight is frozen, so is the resolution.
 
     Raises:
         ConfigError: an unknown setting, or a value that is not allowed.
@@ -35,4 +36,7 @@ def build_input_quantizer(
         checked = dataclasses.replace(checked, bit_width=8, signed_bit_width=8, symmetric=False)
     if checked.granularity == "channel" and isinstance(layer, nn.Conv2d) and layer.in_channels > 3:
         return ChannelInputQuantizer(checked, layer.in_channels, -3, name)
-    return InputQuantizer(checked, name)
+    quantizer = InputQuantizer(checked, name)
+    # Distributed training waits for the gradient of whatever asks for one when it begins.
+    quantizer.alpha.requires_grad_(bool(layer.weight.requires_grad))
+    return quantizer

@@ -72,9 +72,10 @@ class ChannelInputQuantizer(InputQuantizer):
         self._check(x)
         if x.numel() == 0:
             return x
-        steps = self.steps().to(x.dtype)
+        steps = self.steps()  # float16 knows no step below 2^-24
         zero_point, ste = int(self.zero_point), self.settings.ste
-        return uniform_quantize(x / steps, self.scale, zero_point, self.bit_width, ste) * steps
+        found = uniform_quantize(x / steps, self.scale, zero_point, self.bit_width, ste) * steps
+        return found.to(x.dtype)
 
     def collect(self) -> None:
         self._samples = ChannelSamples(self.axis)
@@ -83,7 +84,9 @@ class ChannelInputQuantizer(InputQuantizer):
         samples, self._samples = self._samples, None
         if not isinstance(samples, ChannelSamples) or not samples.values:
             return
-        exponents, zero_point = best_steps(samples.joined(), self.bit_width)
+        exponents, zero_point = best_steps(
+            samples.joined(), self.bit_width, self.settings.symmetric
+        )
         with torch.no_grad():
             self.exponents.copy_(exponents)
             self.alpha.fill_(1.0)

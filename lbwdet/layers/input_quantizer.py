@@ -122,8 +122,6 @@ class InputQuantizer(nn.Module):
             self._samples.add(x, self.name())
             return x
         self._check(x)
-        if x.numel() == 0:
-            return x
         alpha = self.alpha.float()
         if torch.is_grad_enabled() and alpha.requires_grad:
             alpha = _SlowGradient.apply(alpha, self.gradient_limit)

@@ -59,7 +59,7 @@ class JointProjection:
     def __init__(self, layers: Iterable[QuantLayer], gradients_together: bool = True) -> None:
         self._layers = [layer for layer in layers if layer.quantizer is not None]
         self._gradients_together = gradients_together
-        self._last: list[tuple[QuantLayer, WeightQuantizer | None, int]] = []
+        self._last: list[tuple[QuantLayer, WeightQuantizer | None, int, bool]] = []
         self._classes: list[_Class] = []
 
     def __call__(self) -> None:
@@ -77,7 +77,7 @@ class JointProjection:
         if not changed:
             return
         with torch.inference_mode(False), torch.no_grad():
-            now = [(layer, key[0], key[2]) for layer, _, key in changed]
+            now = [(layer, key[0], key[2], layer.unit is None) for layer, _, key in changed]
             if now != self._last:
                 self._last, self._classes = now, _classes(changed)
             for each in self._classes:

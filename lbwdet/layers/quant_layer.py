@@ -1,6 +1,7 @@
 """Layers that compute with the quantized version of their weight."""
 
 import contextlib
+import inspect
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, cast
@@ -14,10 +15,12 @@ from lbwdet.layers.build_input_quantizer import build_input_quantizer
 from lbwdet.layers.channel_quantizer import ChannelInputQuantizer
 from lbwdet.layers.input_quantizer import InputQuantizer
 from lbwdet.layers.quantizable import weight_name
+from lbwdet.layers.shadow import shadow
 from lbwdet.layers.straight_through import StraightThrough
 from lbwdet.quantizers import QuantizedWeight, WeightQuantizer, build_quantizer
 
 T = TypeVar("T")
+M = TypeVar("M", bound=nn.Module)
 ProjectionKey = tuple[WeightQuantizer | None, float, int, int, int]
 
 
@@ -129,7 +132,7 @@ class QuantLayer(nn.Module):
 
     def blended(self, projected: Tensor) -> Tensor:
         """The forward pass's weight, of its projection in :attr:`unit`."""
-        quantized = self.in_ones(projected)
+        quantized = self.in_ones(projected).to(self.weight.dtype)
         if self.relax < math.inf and self.training and self.weight.requires_grad:
             quantized = torch.lerp(self.weight, quantized, self.relax / (1 + self.relax))
         return quantized
@@ -260,16 +263,22 @@ class QuantLinear(_Configurable, nn.Linear):
 class SwapWeight(QuantLayer):
     """Mixin for any other module whose ``forward`` reads ``self.weight``.
 
-    Puts the quantized tensor in the parameter's place while the base class's own
-    ``forward`` runs, so that subclasses of ``nn.Conv2d`` with special behaviour
-    keep it.
+    The base class's own ``forward`` runs on a shadow of the layer that has the quantized
+    tensor in the parameter's place, so that subclasses of ``nn.Conv2d`` with special
+    behaviour keep it.
     """
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if self.input_quantizer is not None:  # the input is the first argument
+            if not args:
+                first = next(iter(inspect.signature(super().forward).parameters))
+                args = (kwargs.pop(first),)
             args = (self.quantized_input(args[0]), *args[1:])
-        with swapped(self):
-            return super().forward(*args, **kwargs)
+        return super(SwapWeight, with_quantized(self, *self._read())).forward(*args, **kwargs)
+
+    def _read(self) -> tuple[str, ...]:
+        """Names of the layers whose weights ``forward`` reads; ``''`` for its own."""
+        return ("",)
 
 
 class SwapAttention(SwapWeight):
@@ -279,30 +288,29 @@ class SwapAttention(SwapWeight):
     """
 
     in_proj_weight: Tensor
-    out_proj: QuantLayer
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
         return self.in_proj_weight
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        with swapped(self.out_proj):
-            return super().forward(*args, **kwargs)
+    def _read(self) -> tuple[str, ...]:
+        return "", "out_proj"
 
 
-@contextlib.contextmanager
-def swapped(layer: QuantLayer) -> Iterator[None]:
-    """Has the quantized tensor in the place of the layer's parameter, for whoever reads it."""
-    if layer.quantizer is None:
-        yield
-        return
-    name, quantized = weight_name(layer), layer.fake_quantized_weight()
-    master = layer._parameters[name]
-    layer._parameters[name] = quantized  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        layer._parameters[name] = master
+def with_quantized(module: M, *names: str) -> M:
+    """A shadow of the module with quantized tensors in it, or itself if all are float.
+
+    Args:
+        module: stays as it is, for other threads may be in its ``forward``.
+        names: of layers in it, or ``''`` for itself.
+    """
+    tensors: dict[str, Tensor | None] = {}
+    for name in names:
+        layer = module.get_submodule(name)
+        if isinstance(layer, QuantLayer) and layer.quantizer is not None:
+            key = weight_name(layer)
+            tensors[f"{name}.{key}" if name else key] = layer.fake_quantized_weight()
+    return shadow(module, tensors) if tensors else module
 
 
 _CLASSES: dict[type[nn.Module], type[QuantLayer]] = {

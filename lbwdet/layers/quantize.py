@@ -141,7 +141,9 @@ def quantize_(
                 settings.update(changes)
                 if "activation" in changes:
                     change = settings.pop("activation")
-                    input_settings = change and {**(input_settings or {}), **change}
+                    if change is not None:
+                        change = {**(input_settings or {}), **change}
+                    input_settings = change
         quantizers[name] = _build(settings)
         called = has_one_input(layers[name]) and layers[name] not in read_above
         if input_settings is not None and called:

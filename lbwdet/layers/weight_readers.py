@@ -1,12 +1,11 @@
 """Modules that compute with the weight of a layer below them, past that layer's ``forward``."""
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
 
-from lbwdet.layers.quant_layer import QuantLayer, swapped
+from lbwdet.layers.quant_layer import with_quantized
 
 # By name: naming a class must not import the package it is in.
 _READERS: dict[str, tuple[str, ...]] = {
@@ -26,14 +25,11 @@ def register_weight_reader(kind: str, *layers: str) -> None:
 
 
 class WeightReader(nn.Module):
-    """Mixin: while ``forward`` runs, quantized tensors are in the place of the weights it reads."""
+    """Mixin: ``forward`` runs with quantized tensors in the place of the weights it reads."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        with contextlib.ExitStack() as stack:
-            for layer in _read_by(self):
-                if isinstance(layer, QuantLayer):
-                    stack.enter_context(swapped(layer))
-            return super().forward(*args, **kwargs)
+        twin = with_quantized(self, *_names_read_by(self))
+        return super(WeightReader, twin).forward(*args, **kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:  # pickled as its base class, found by name
         base = type(self).__mro__[2]
@@ -55,8 +51,8 @@ def _reader_class(base: type[nn.Module]) -> type[WeightReader]:
 def weight_readers(module: nn.Module) -> Iterator[tuple[nn.Module, list[nn.Module]]]:
     """Each such module within ``module``, itself included, and the layers it reads."""
     for part in module.modules():
-        if layers := _read_by(part):
-            yield part, layers
+        if names := _names_read_by(part):
+            yield part, [part.get_submodule(name) for name in names]
 
 
 def let_read_quantized(reader: nn.Module) -> None:
@@ -66,9 +62,9 @@ def let_read_quantized(reader: nn.Module) -> None:
         reader.__class__ = _reader_class(base)
 
 
-def _read_by(part: nn.Module) -> list[nn.Module]:
+def _names_read_by(part: nn.Module) -> tuple[str, ...]:
     for kind in type(part).__mro__:
         names = _READERS.get(f"{kind.__module__}.{kind.__qualname__}")
         if names:
-            return [part.get_submodule(name) for name in names]
-    return []
+            return names
+    return ()

@@ -64,5 +64,5 @@ def report_layer(name: str, layer: QuantLayer) -> LayerReport:
         bytes=layer_bytes(layer, quantizer),
         kind=kind.__name__,
         levels=tuple(counts.tolist()),
-        error=relative_error(layer.weight, quantized.dequantize()),
+        error=relative_error(layer.weight, layer.in_ones(quantized.dequantize())),
     )

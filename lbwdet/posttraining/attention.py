@@ -5,13 +5,12 @@ with columns of its own. ``out_proj`` is never called as a module; the attention
 its weight. Asked with the identity in its place, the attention gives what ``out_proj`` reads.
 """
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lbwdet.layers.shadow import shadow
 from lbwdet.posttraining.columns import Matrix, SeenMatrix, gives, positions
 
 OUT = "out_proj"
@@ -64,28 +63,16 @@ class OutOfHeads(SeenMatrix):
         return rows[0]
 
     def columns(self, args: tuple[Any, ...], most: int) -> Tensor:
-        with _identity(self.layer.out_proj):
-            return self.outputs(self.layer.forward(*args), most)
+        weight, bias = self.layer.out_proj.weight, self.layer.out_proj.bias
+        probe: dict[str, Tensor | None] = {
+            f"{OUT}.weight": torch.eye(len(weight), dtype=weight.dtype, device=weight.device),
+            f"{OUT}.bias": None if bias is None else torch.zeros_like(bias),
+        }
+        return self.outputs(shadow(self.layer, probe).forward(*args), most)
 
     def outputs(self, output: Any, most: int) -> Tensor:
         tokens: Tensor = output[0].reshape(-1, output[0].shape[-1])
         return tokens[positions(len(tokens), most)].T[None].float()
-
-
-@contextlib.contextmanager
-def _identity(layer: nn.Module) -> Iterator[None]:
-    stored = dict(layer._parameters)
-    weight, bias = stored["weight"], stored["bias"]
-    assert weight is not None
-    probe: dict[str, Any] = dict(
-        weight=torch.eye(len(weight), dtype=weight.dtype, device=weight.device),
-        bias=None if bias is None else torch.zeros_like(bias),
-    )
-    try:
-        layer._parameters.update(probe)
-        yield
-    finally:
-        layer._parameters.update(stored)
 
 
 def attention_matrices(

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from lbwdet.layers.shadow import shadow
+
 _TRIED = 64  # positions of a call at which a layer is held against its matrix
 
 
@@ -219,12 +221,7 @@ class ProbedMatrix(ConvolutionMatrix):
         size = math.prod(weight.shape[1:])
         probe = torch.eye(size, dtype=weight.dtype, device=weight.device)
         probe = probe.repeat(layer.groups, 1).reshape(-1, *weight.shape[1:])
-        stored = dict(layer._parameters)
-        try:
-            layer._parameters.update(weight=probe, bias=None)
-            read: Tensor = layer.forward(*args)
-        finally:
-            layer._parameters.update(stored)
+        read: Tensor = shadow(layer, dict(weight=probe, bias=None)).forward(*args)
         channels = read.shape[1]
         chosen = positions(read.shape[0] * math.prod(read.shape[2:]), most)
         values = read.movedim(1, 0).reshape(channels, -1)[:, chosen]

@@ -24,8 +24,8 @@ def in_order(
 
 
 def total(parts: Iterator[Any]) -> Any:
-    """The sum, from left to right."""
-    result = next(parts)
+    """The sum, from left to right; None of nothing."""
+    result = next(parts, None)
     for part in parts:
         result = result + part
     return result

@@ -200,7 +200,7 @@ def _float_layers(layers: dict[str, QuantLayer]) -> Iterator[None]:
 @contextlib.contextmanager
 def _channels_last(model: nn.Module) -> Iterator[None]:
     """Convolutions on one thread are nearly twice as fast in this order of memory."""
-    model.to(memory_format=torch.channels_last)
+    _to_channels_last(model)
     try:
         yield
     finally:
@@ -208,9 +208,16 @@ def _channels_last(model: nn.Module) -> Iterator[None]:
             tensor.data = tensor.data.contiguous()
 
 
+def _to_channels_last(model: nn.Module) -> None:
+    """``model.to(memory_format=...)``, which raises for weights of five dimensions, for others."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+
+
 def _float_copy(model: nn.Module) -> nn.Module:
     twin = copy.deepcopy(model)
-    twin.to(memory_format=torch.channels_last)
+    _to_channels_last(twin)
     for module in twin.modules():
         if isinstance(module, QuantLayer):
             module.set_input_quantizer(None)

@@ -55,8 +55,7 @@ class Projection:
         counted = layer.in_units(layer.weight)
         nearest = layer.in_ones(quantizer.fake_quantize(counted, name, layer.channel_axis))
         if name not in self.pair.matrices:
-            layer.weight.copy_(nearest)
-            return LayerResult(name, None, None, **count(nearest))
+            return self._nearest(name, nearest)
         of_float, own = self.pair.matrices[name]
         unit = self._unit(name)
         float_rows = of_float.rows(of_float.stored) * unit
@@ -68,6 +67,8 @@ class Projection:
             return moments(*self._columns(name, pair, most))
 
         found = total(in_order(self.pool, of, self.pair.each_use(caller, calls)))
+        if found is None or not found.count:
+            return self._nearest(name, nearest)
         if not bool(torch.isfinite(found.second).all()):
             raise LBWError(f"{name}: its inputs are NaN or infinite; an earlier layer is damaged")
         norms = bool(self.pair.plan.norms.get(name))
@@ -107,7 +108,8 @@ class Projection:
         if sums:
             of_float, found = (total(iter(side)) for side in zip(*sums, strict=True))
             norm = self.pair.model.get_submodule(name)
-            refit_norm(norm, of_float, found)  # type: ignore[arg-type]
+            if of_float.count and found.count:
+                refit_norm(norm, of_float, found)  # type: ignore[arg-type]
 
     def all_tops(self) -> dict[str, Tensor]:
         """:attr:`tops` of all layers that have levels, those of an interrupted call included."""
@@ -116,6 +118,11 @@ class Projection:
             counted = layer.in_units(layer.weight)
             self.tops[name] = quantizer.quantize(counted, name, layer.channel_axis).scale
         return self.tops
+
+    def _nearest(self, name: str, nearest: Tensor) -> LayerResult:
+        """Of a layer that is no matrix, or that reads nothing in the low-bit network."""
+        self.layers[name].weight.copy_(nearest)
+        return LayerResult(name, None, None, **count(nearest))
 
     def _number(self, caller: str) -> int:
         return len(self.pair.inputs) * self.pair.plan.uses[caller]
@@ -148,11 +155,13 @@ class Projection:
         # Before the columns are there: projecting 12,544 x 1,024 weights takes 0.4 GB for a while.
         counted = layer.in_units(layer.weight)
         scale = quantizer.quantize(counted, name, layer.channel_axis).scale
-        top = scale.reshape(len(weight), -1) if scale.dim() else scale.expand(weight.shape[:2])
+        top = own.rows(scale.expand_as(layer.weight))[..., 0]
         del counted
         positions = min(blocks.positions(weight.shape[-1]), self.settings.positions)
         most = -(-positions // self._number(caller))
         columns, wanted = self._kept(name, weight, caller, calls, most)
+        if not columns.shape[-1]:
+            return self._nearest(name, nearest)
         levels, search = Levels(quantizer.magnitudes), self.settings.search
         norms = bool(self.pair.plan.norms.get(name))
         shifted = self.settings.norms and (norms or own.bias is not None)
@@ -164,7 +173,7 @@ class Projection:
         def choose(top: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
             def of_block(target: Tensor, moments: Tensor) -> Tensor:
                 tops = top[None, :, None]
-                relative, _ = choose_levels(target, moments, levels, tops, True, search)
+                relative, _ = choose_levels(target, moments, levels, tops, (), search)
                 return relative * tops
 
             return of_block
@@ -223,19 +232,27 @@ class Projection:
         self, name: str, target: Tensor, second: Tensor, norm: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Levels relative to the top, the tops aimed at, and the powers of two to store."""
-        search, quantizer = self.settings.search, self.quantizers[name]
-        levels = Levels(quantizer.magnitudes)
-        per_channel = quantizer.granularity == "channel"
+        search, together = self.settings.search, self._together(name)
+        levels = Levels(self.quantizers[name].magnitudes)
         if not (norm and self.settings.norms and self.settings.real_scales):
-            tops = powers_of_two(target, not per_channel, search)
-            relative, top = choose_levels(target, second, levels, tops, not per_channel, search)
+            tops = powers_of_two(target, together, search)
+            relative, top = choose_levels(target, second, levels, tops, together, search)
             return relative, top, top
         tops = real_tops(target, search)
-        relative, top = choose_levels(target, second, levels, tops, False, search)
+        relative, top = choose_levels(target, second, levels, tops, (), search)
         octave = top.log2()
-        if not per_channel:  # any will do, the norm has the factor
-            octave = octave.mean().expand_as(octave)
+        if together:  # any will do, the norm has the factor
+            octave = octave.mean(together, keepdim=True).expand_as(octave)
         return relative, top, torch.ldexp(torch.ones_like(top), octave.round().int())
+
+    def _together(self, name: str) -> tuple[int, ...]:
+        """Axes of [G, R] along which the quantizer has one top level."""
+        layer, (_, own) = self.layers[name], self.pair.matrices[name]
+        if self.quantizers[name].granularity == "tensor":
+            return 0, 1
+        # A transposed convolution numbers its channels within a group.
+        groups, rows, _ = own.rows(own.stored).shape
+        return () if layer.weight.shape[layer.channel_axis] == groups * rows else (0,)
 
     def _calibrate(self, name: str, caller: str, calls: list[Calls]) -> None:
         quantizer = self.layers[name].input_quantizer

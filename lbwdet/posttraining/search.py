@@ -35,7 +35,7 @@ def choose_levels(
     moments: Tensor,
     levels: Levels,
     tops: Tensor,
-    together: bool,
+    together: tuple[int, ...],
     search: Search,
 ) -> tuple[Tensor, Tensor]:
     """The levels for which the outputs are nearest to those of ``target``.
@@ -45,7 +45,7 @@ def choose_levels(
         moments: float64 [G, d, d], damped.
         levels: of a row whose top level is 1.
         tops: float32 [G, R, K], top levels to choose from.
-        together: the same of the K for all rows.
+        together: axes of [G, R] along which the same of the K is taken.
 
     Returns:
         float32 [G, R, d], the levels relative to their top level, and float32 [G, R], the
@@ -72,8 +72,9 @@ def choose_levels(
         errors[:, start : start + step] = output_error(wide - rounded, plain).reshape(
             groups, -1, number
         )
-    common = errors.sum((0, 1)).argmin().expand(groups, rows)
-    best = common if together else errors.argmin(-1)
+    if together:
+        errors = errors.sum(together, keepdim=True)
+    best = errors.argmin(-1).expand(groups, rows)
     top = tops.gather(2, best[..., None])[..., 0]
     rounded = torch.empty_like(weight)
     step = max(1, _ELEMENTS // (groups * columns))
@@ -104,11 +105,11 @@ def real_tops(weight: Tensor, search: Search) -> Tensor:
     return _reach(weight) * torch.exp2(-torch.arange(number) / search.phases)
 
 
-def powers_of_two(weight: Tensor, together: bool, search: Search) -> Tensor:
-    """Powers of two to try for the top level of each row, or of all: [G, R, K] of [G, R, d]."""
+def powers_of_two(weight: Tensor, together: tuple[int, ...], search: Search) -> Tensor:
+    """Powers of two to try for top levels: [G, R, K] of [G, R, d], ``together`` the same."""
     reach = 1.5 * _reach(weight)  # two terms reach twice the largest weight
     if together:
-        reach = reach.amax().expand_as(reach)
+        reach = reach.amax(together, keepdim=True).expand_as(reach)
     exponent = torch.frexp(reach).exponent - 1 - torch.arange(search.octaves + 3)
     return torch.ldexp(torch.ones(exponent.shape), exponent.clamp(min=_LOWEST))
 

@@ -69,22 +69,24 @@ def build_quantizer(
             "solver='data' chooses levels by a layer's inputs, of which its weight knows nothing: "
             "run lbwdet quantize --post-training, whose weights solver='exact' leaves as they are"
         )
-    if solver not in SOLVERS:
+    if solver not in tuple(SOLVERS):  # a list has no hash
         raise ConfigError(f"solver={solver!r} is not known; choose one of {', '.join(SOLVERS)}")
-    if bit_width == FLOAT_BIT_WIDTH:
-        return None
+    is_float = bit_width == FLOAT_BIT_WIDTH
+    if is_float:  # the other settings are those of its neighbours, and must be possible, too
+        bit_width = 2 if solver == "sort" else 4
     quantizer = SOLVERS[solver]
     if solver == "exact" and code == "two-term":
         quantizer = TwoTermQuantizer
     elif solver == "exact" and bit_width == 1:
         quantizer = BinaryQuantizer
     try:
-        return quantizer(bit_width, code=code, granularity=granularity, **options)
+        made = quantizer(bit_width, code=code, granularity=granularity, **options)
     except TypeError as error:
         raise ConfigError(
             f"solver={solver!r} does not take the options {sorted(options)}; "
             "mu belongs to solver='threshold'"
         ) from error
+    return None if is_float else made
 
 
 __all__ = [

@@ -103,6 +103,11 @@ class WeightQuantizer(ABC):
         """The magnitudes of a group whose top level is 1: float32 [n], ascending."""
         return torch.tensor(magnitudes(self.bit_width, self.code))
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Further arguments of the constructor, those of the solver alone."""
+        return {}
+
     @abstractmethod
     def scale(self, groups: Tensor) -> Tensor:
         """The top level of each group.

@@ -21,7 +21,7 @@ def zero_points(bit_width: int) -> tuple[int, int, int]:
     return 0, 1 << bit_width >> 3, 1 << (bit_width - 1)
 
 
-def best_steps(values: Tensor, bit_width: int) -> tuple[Tensor, int]:
+def best_steps(values: Tensor, bit_width: int, symmetric: bool = False) -> tuple[Tensor, int]:
     """The exponent of each channel's step and the zero point with the least squared error.
 
     Each channel's error counts as a share of its own energy. The exponents depend on nothing
@@ -30,12 +30,15 @@ def best_steps(values: Tensor, bit_width: int) -> tuple[Tensor, int]:
     Args:
         values: float32 [N, C], N >= 1, finite.
         bit_width: 3 to 8.
+        symmetric: values of both signs have half of all levels below zero.
 
     Returns:
         int8 [C], and the zero point: one of :func:`zero_points`; 0 only if no value is negative.
     """
     low = float(values.min())
-    candidates = zero_points(bit_width)[1:] if low < 0 else zero_points(bit_width)[:1]
+    nothing, eighth, half = zero_points(bit_width)
+    signed = [half] if symmetric else [eighth, half]
+    candidates = signed if low < 0 else [nothing]
     energy = values.double().square().sum(0).clamp(min=1e-30)
     found = [(zero_point, *_exponents(values, zero_point, bit_width)) for zero_point in candidates]
     zero_point, exponents, _ = min(found, key=lambda each: float((each[2] / energy).sum()))

@@ -75,7 +75,9 @@ def half_octave_histogram(groups: Tensor) -> tuple[Tensor, Tensor]:
             key += _KEYS * torch.arange(len(key), dtype=key.dtype, device=key.device)[:, None]
         key, size = key.reshape(-1), len(key) * _KEYS
         count[rows].add_(torch.bincount(key, minlength=size).reshape(-1, _KEYS))
-        total[rows].add_(torch.bincount(key, magnitude.reshape(-1), size).reshape(-1, _KEYS))
+        # Not bincount of weights, which GPUs refuse where algorithms shall be deterministic.
+        sums = total.new_zeros(size).index_add_(0, key, magnitude.reshape(-1))
+        total[rows].add_(sums.reshape(-1, _KEYS))
     return count, total
 
 

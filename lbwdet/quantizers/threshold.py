@@ -1,5 +1,8 @@
 """LBW-Net's semi-analytical threshold scheme, kept to reproduce the paper."""
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -43,9 +46,16 @@ class ThresholdQuantizer(WeightQuantizer):
                 f"solver='threshold' needs at least two magnitudes, bit_width={bit_width} with "
                 f"code={code!r} has one; use solver='exact' or 'sort'"
             )
-        self.mu = DEFAULT_MU if mu is None else float(mu)
-        if not 0 < self.mu < float("inf"):
+        try:
+            self.mu = DEFAULT_MU if mu is None else float(mu)
+        except (TypeError, ValueError):
+            self.mu = math.nan
+        if not 0 < self.mu < math.inf:
             raise ConfigError(f"mu={mu!r} is a fraction of max|W|: a positive finite number")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(mu=self.mu)
 
     def _levels(self, groups: Tensor) -> tuple[Tensor, Tensor]:
         """Level index ``t`` of each weight, and whether it is kept; both [G, K]."""

@@ -10,6 +10,7 @@ from lbwdet.training.level_step_hook import LevelStepHook
 from lbwdet.training.norm_eval_hook import NormEvalHook
 from lbwdet.training.projection_hook import ProjectionHook
 from lbwdet.training.quant_monitor_hook import QuantMonitorHook
+from lbwdet.training.quant_record_hook import QuantRecordHook
 from lbwdet.training.quantize_hook import QuantizeHook
 from lbwdet.training.resume_hook import ResumeHook
 from lbwdet.training.scheme_hook import SchemeHook
@@ -24,6 +25,7 @@ __all__ = [
     "NormEvalHook",
     "ProjectionHook",
     "QuantMonitorHook",
+    "QuantRecordHook",
     "QuantizeHook",
     "ResumeHook",
     "SchemeHook",

@@ -1,5 +1,6 @@
 """What quantized activations need of a training: calibration, and an optimizer for alpha."""
 
+import functools
 import itertools
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 from lbwdet.errors import ConfigError
 from lbwdet.layers import InputQuantizer, calibration, input_quantizers, limit_resolutions
 from lbwdet.training.bare_model import bare_model
+from lbwdet.training.resume_hook import steps_of
 
 
 @HOOKS.register_module()
@@ -55,9 +57,9 @@ class ActivationHook(Hook):
             return  # nothing to do, or no training
         if isinstance(wrapper, OptimWrapperDict):
             raise ConfigError("quantized activations cannot be trained by several optimizers yet")
-        self._group_resolutions(wrapper, runner.param_schedulers or [])
+        self._group_resolutions(wrapper, runner.param_schedulers or [], _common_rate(runner))
         if dist.get_world_size() > 1:
-            wrapper.optimizer.register_step_pre_hook(self._average_gradients)
+            self._average_before_steps(wrapper)
 
     def before_train(self, runner: Runner) -> None:
         # A resumed training must not change what it was trained with.
@@ -80,7 +82,9 @@ class ActivationHook(Hook):
                 "its start was far from its end; calibrate at weights that are nearer to it"
             )
 
-    def _group_resolutions(self, wrapper: OptimWrapper, schedulers: list[Any]) -> None:
+    def _group_resolutions(
+        self, wrapper: OptimWrapper, schedulers: list[Any], common: float
+    ) -> None:
         optimizer = wrapper.optimizer
         alphas = [q.alpha for q in self._quantizers if q.alpha.requires_grad]
         moved = {id(alpha) for alpha in alphas}
@@ -90,16 +94,18 @@ class ActivationHook(Hook):
             return
         # Where layers have rates of their own, that of the first may be far from the common one.
         rates = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
-        like = rates.index(optimizer.defaults["lr"]) if optimizer.defaults["lr"] in rates else 0
+        like = rates.index(common) if common in rates else 0
         settings = {k: v for k, v in optimizer.param_groups[like].items() if k != "params"}
-        for key in ("lr", "initial_lr"):
+        for key in ("lr", "initial_lr", "max_lr", "min_lr"):
             if key in settings:
                 settings[key] *= self.lr_mult
         optimizer.add_param_group({**settings, "params": alphas, "weight_decay": 0.0})
+        # Where there are several groups, MMEngine counts one more behind them, which it logs.
         for scheduler in schedulers:
-            if hasattr(scheduler, "base_values"):
-                mult = self.lr_mult if scheduler.param_name == "lr" else 1.0
-                scheduler.base_values.append(mult * scheduler.base_values[like])
+            mult = self.lr_mult if scheduler.param_name == "lr" else 1.0
+            for key in ("base_values", "min_values"):
+                if values := getattr(scheduler, key, None):
+                    values.insert(len(rates), mult * values[like])
 
     @torch.no_grad()
     def _calibrate(self, runner: Runner) -> None:
@@ -119,13 +125,34 @@ class ActivationHook(Hook):
                 dist.broadcast(tensor)
         _report(runner, model)
 
-    def _average_gradients(self, *_: Any) -> None:
+    def _average_before_steps(self, wrapper: OptimWrapper) -> None:
+        """Before gradients are clipped, by their norm, which all ranks must agree on."""
+        step = wrapper.step
+
+        @functools.wraps(step)
+        def averaged_step(**kwargs: Any) -> None:
+            self._average_gradients()
+            step(**kwargs)
+
+        wrapper.step = averaged_step
+
+    def _average_gradients(self) -> None:
         """Distributed training does not know parameters that were made after it wrapped the model;
         where it does, averaging equal numbers changes nothing."""
-        for quantizer in self._quantizers:
-            if quantizer.alpha.grad is None:
-                quantizer.alpha.grad = torch.zeros_like(quantizer.alpha)
-            dist.all_reduce(quantizer.alpha.grad, op="mean")
+        for alpha in (q.alpha for q in self._quantizers if q.alpha.requires_grad):
+            if alpha.grad is None:
+                alpha.grad = torch.zeros_like(alpha)
+            dist.all_reduce(alpha.grad, op="mean")
+
+
+def _common_rate(runner: Runner) -> float:
+    """The learning rate that the config names, scaled as the Runner scales it."""
+    rate: float = runner.optim_wrapper.optimizer.defaults["lr"]
+    scaling = runner.auto_scale_lr or {}
+    if scaling.get("enable", False):
+        steps = steps_of(runner)
+        rate *= float(steps.batch_size * steps.processes) / float(scaling["base_batch_size"])
+    return rate
 
 
 def _report(runner: Runner, model: nn.Module) -> None:

@@ -5,18 +5,17 @@ from typing import Any
 import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-import lbwdet
-from lbwdet.layers import QuantLayer, describe_quantization, quantized_layers
+from lbwdet.layers import QuantLayer, quantized_layers
 from lbwdet.quantizers import relative_error
 from lbwdet.training.bare_model import bare_model
+from lbwdet.training.quant_record_hook import QuantRecordHook
 
 
 @HOOKS.register_module()
-class QuantMonitorHook(Hook):
+class QuantMonitorHook(QuantRecordHook):
     """Logs the state of every quantized layer through MMEngine's visualizer and logger.
 
     Per layer, under ``quant/<layer>/...`` in ``scalars.json``, TensorBoard or
@@ -28,8 +27,7 @@ class QuantMonitorHook(Hook):
     - ``changed``: share of weights whose code differs from the last log
 
     The log gets one line for the whole model, and a table of the layers after
-    the last epoch. Every checkpoint's ``meta['lbwdet']`` records how each layer
-    was quantized.
+    the last epoch. Checkpoints say how each layer was quantized.
 
     Args:
         interval: training iterations between two logs.
@@ -55,11 +53,6 @@ class QuantMonitorHook(Hook):
             self._log(runner, runner.iter)
         if self._statistics:
             runner.logger.info("quantized layers after training\n" + _table(self._statistics))
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        checkpoint["meta"]["lbwdet"] = dict(
-            version=lbwdet.__version__, quant=describe_quantization(bare_model(runner))
-        )
 
     @torch.no_grad()
     def _log(self, runner: Runner, step: int) -> None:
@@ -96,7 +89,7 @@ class QuantMonitorHook(Hook):
         return dict(
             scale_exponent=quantized.scale_exponent.float().mean().item(),
             zeros=(quantized.codes == 0).float().mean().item(),
-            error=relative_error(weight, quantized.dequantize()),
+            error=relative_error(weight, layer.in_ones(quantized.dequantize())),
             changed=(quantized.codes != previous).float().mean().item(),
         )
 

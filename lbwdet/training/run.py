@@ -154,7 +154,7 @@ def _train_splits(cfg: Config) -> tuple[str, ...]:
 
 
 # Of every training.
-_HOOKS = ("ActivationHook", "ProjectionHook", "ResumeHook")
+_HOOKS = ("ActivationHook", "ProjectionHook", "QuantRecordHook", "ResumeHook")
 
 
 def _add_hooks(cfg: Config) -> None:

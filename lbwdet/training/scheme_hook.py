@@ -112,7 +112,7 @@ class SchemeHook(Hook):
         for layer in self._layers:
             if layer.weight.grad is not None and id(layer.weight) in mine:
                 mine.discard(id(layer.weight))  # two layers may share it
-                quantized = layer.quantized_weight().dequantize()
+                quantized = layer.in_ones(layer.quantized_weight().dequantize())
                 blend_(layer.weight, quantized.to(layer.weight.dtype), self.scheme.rho)
 
     def _warn_of_jump(self, runner: Runner) -> None:

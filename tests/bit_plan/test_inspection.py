@@ -8,16 +8,25 @@ from lbwdet.bit_plan.inspection import (
     inspect_model,
     load_quantized,
     markdown,
+    quantizer_choices,
     sorted_layers,
     write_inspection,
 )
 from lbwdet.cli import main
 from lbwdet.configs import Overrides
 from lbwdet.errors import ConfigError
-from lbwdet.layers import quantized_layers
+from lbwdet.layers import QuantLinear, quantized_layers
+from lbwdet.quantizers import build_quantizer
 
 FOUR_BIT = dict(bit_width=4, code="dense")
 AT_FOUR_BITS = InspectSettings(weight=FOUR_BIT)
+
+
+def test_other_bit_widths_keep_all_that_a_quantizer_is_told():
+    own = dict(code="dense", solver="threshold", granularity="channel", mu=0.5)
+    layer = QuantLinear(4, 4, bit_width=4, **own)
+    for width, quantizer in quantizer_choices(layer, [3, 6]).items():
+        assert quantizer.settings == build_quantizer(width, **own).settings
 
 
 class TestModel:

@@ -58,6 +58,18 @@ class TestPlan:
             with pytest.raises(ConfigError, match=message):
                 run(float_detector, out, inspected, average_bits=3.0)
 
+    def test_a_config_that_is_quantized_is_refused_before_anything_is_measured(
+        self, tiny, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr("lbwdet.bit_plan.planning.build_measure", None)
+        with pytest.raises(ConfigError, match="is quantized already; name the float config"):
+            plan_bits(
+                tiny.six_bit_config,
+                tiny.checkpoint,
+                tmp_path / "mixed.py",
+                PlanSettings(average_bits=3.0, weight=DENSE),
+            )
+
     def test_a_budget_of_bytes(self, float_detector, inspected, tmp_path):
         half = run(float_detector, tmp_path / "a.py", inspected, average_bits=3.0)
         megabytes = half["models"][1]["bytes"] / 1e6

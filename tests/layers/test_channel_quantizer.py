@@ -33,6 +33,15 @@ def test_each_channel_has_a_power_of_two():
     assert ((found - X).square().mean((0, 2, 3)) < 1e-3 * energy).all()
 
 
+@pytest.mark.parametrize("symmetric, zero_point", [(True, 128), (False, 32)])
+def test_half_of_all_levels_lie_below_zero_where_the_settings_say_so(symmetric, zero_point):
+    net = nn.Sequential(nn.Conv2d(4, 6, 3))
+    quantize_(net, dict(bit_width=4), BY_CHANNEL | dict(symmetric=symmetric))
+    with calibration(net):
+        net(nn.functional.silu(20 * torch.randn(2, 4, 9, 9)))
+    assert net[0].input_quantizer.zero_point == zero_point
+
+
 @pytest.mark.parametrize("settings", [{}, dict(groups=4, outputs=8), dict(groups=2, outputs=4)])
 def test_the_weight_is_projected_per_step_of_the_input(settings):
     layer = convolution(**settings)
@@ -55,6 +64,19 @@ def test_the_projection_follows_the_steps():
     before = layer.fake_quantized_weight().detach().clone()
     layer.input_quantizer.exponents[1] += 3
     assert not torch.equal(layer.fake_quantized_weight(), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_modules_of_another_type(dtype):
+    """Steps of channels that are next to zero are no numbers of float16."""
+    layer = convolution().to(dtype)
+    layer.input_quantizer.exponents[0] = -30
+    x = X.to(dtype)
+    x[:, 0] *= 1e-7
+    found = layer.input_quantizer(x)
+    assert found.dtype == dtype and found.isfinite().all()
+    layer(x).square().sum().backward()
+    assert layer.weight.grad.isfinite().all()
 
 
 def test_gradients_go_through_and_steps_stay():

@@ -92,10 +92,15 @@ class TestErrors:
             build_input_quantizer(nn.Linear(2, 2), dict(bits=4))
 
 
-def test_nothing_found_in_an_image_without_objects():
-    quantizer = calibrated(POSITIVE)
+@pytest.mark.parametrize("values", [POSITIVE, BOTH], ids=["unsigned", "signed"])
+def test_nothing_found_in_an_image_without_objects(values):
+    """The gradient is zero and not missing: distributed training waits for it."""
+    quantizer = calibrated(values)
     empty = torch.zeros(0, 4, 5, 5, requires_grad=True)
-    assert quantizer(empty) is empty
+    out = quantizer(empty)
+    assert out.shape == empty.shape
+    out.sum().backward()
+    assert empty.grad.shape == empty.shape and quantizer.alpha.grad == 0
 
 
 class TestAlpha:

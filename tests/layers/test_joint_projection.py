@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from lbwdet.layers import calibration, project_together, quantize_, quantized_layers
 from lbwdet.layers import joint_projection as joint
-from lbwdet.layers import project_together, quantize_, quantized_layers
 from lbwdet.quantizers import NonFiniteWeightError
 
 SETTINGS = dict(bit_width=6, code="two-term", granularity="channel")
@@ -148,3 +148,18 @@ def test_a_diverged_weight_is_named(net, value):
         net.shared.weight[0, 0, 0, 0] = value
     with pytest.raises(NonFiniteWeightError, match=r"^shared: 1 of 576 weights"):
         project_together(quantized_layers(net).values())
+
+
+def test_steps_of_channels_that_a_calibration_finds_in_between():
+    net = nn.Sequential(nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    quantize_(net, SETTINGS, dict(bit_width=8, granularity="channel"))
+    layers = list(quantized_layers(net).values())
+    project = joint.JointProjection(layers)
+    project()
+    with calibration(net):
+        net(torch.randn(2, 8, 9, 9) * torch.logspace(-3, 3, 8)[:, None, None])
+    project()
+    found = [layer.fake_quantized_weight().detach() for layer in layers]
+    for layer in layers:
+        layer.forget_projection()
+    assert equal(found, [layer.fake_quantized_weight().detach() for layer in layers])

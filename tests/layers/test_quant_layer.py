@@ -1,18 +1,29 @@
 import copy
 import gc
 import math
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 import torch
 from mmcv.cnn import ConvAWS2d, fuse_conv_bn
+from mmcv.ops import DeformConv2dPack
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 
 from lbwdet.errors import ConfigError
-from lbwdet.layers import QuantConv2d, QuantLinear, calibration, quantize_
+from lbwdet.layers import (
+    QuantConv2d,
+    QuantLinear,
+    calibration,
+    quantize_,
+    quantized_layers,
+    register_weight_reader,
+)
 from lbwdet.quantizers import NonFiniteWeightError, build_quantizer
 
 SETTINGS = [
@@ -188,6 +199,21 @@ class TestQuantizedInput:
         with calibration(layer):
             layer(x)
         assert torch.equal(layer(x), F.linear(layer.input_quantizer(x), layer.weight, layer.bias))
+
+    @pytest.mark.parametrize(
+        "layer, name",
+        [
+            (nn.Conv2d(4, 6, 1), "input"),
+            (nn.ConvTranspose2d(4, 6, 1), "input"),
+            (DeformConv2dPack(4, 6, 1), "x"),
+        ],
+    )
+    def test_an_input_may_be_named(self, layer, name):
+        x, settings = torch.rand(2, 4, 5, 5), dict(bit_width=4)
+        net = quantize_(nn.Sequential(layer), settings, activation=settings)
+        with calibration(net):
+            net(x)
+        assert torch.equal(layer(**{name: x}), layer(x))
 
     def test_none_by_default(self):
         assert QuantLinear(4, 3).input_quantizer is None
@@ -366,3 +392,50 @@ def test_a_float_layer_of_a_quantized_model_may_get_another_weight():
     expected = net(x)
     torch.testing.assert_close(fuse_conv_bn(net)(x), expected)
     net[2].weight = net[2].weight  # its own
+
+
+class Reading(nn.Module):
+    """Computes with the weight of a layer below it."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(8, 8))
+
+    def forward(self, x):
+        return x @ self.inner[0].weight.T
+
+
+@pytest.mark.parametrize(
+    "made, inputs",
+    [
+        (lambda: nn.ConvTranspose2d(8, 8, 3), [torch.randn(1, 8, 6, 6)]),
+        (lambda: nn.MultiheadAttention(8, 2), [torch.randn(5, 1, 8)] * 3),
+        (Reading, [torch.randn(5, 8)]),
+    ],
+    ids=["transposed", "attention", "reader"],
+)
+def test_threads_share_a_layer(made, inputs, monkeypatch):
+    """Each finds the float master weight while the other is in the midst of a forward pass."""
+    monkeypatch.setattr("lbwdet.layers.weight_readers._READERS", {})
+    register_weight_reader(f"{Reading.__module__}.{Reading.__qualname__}", "inner.0")
+    net, both_inside = made(), Barrier(2)
+    base = type(net)
+
+    class Slow(base):
+        def forward(self, *args):
+            number = both_inside.wait(10)
+            output = super().forward(*args)
+            time.sleep(0.05 * number)
+            return output
+
+    net.__class__ = Slow
+    quantize_(net, weight=dict(bit_width=2))
+    masters = dict(net.named_parameters())
+    with ThreadPoolExecutor(2) as pool:
+        outputs = list(pool.map(lambda _: net(*inputs), range(2)))
+    assert all(masters[name] is parameter for name, parameter in net.named_parameters())
+    assert masters.keys() == dict(net.named_parameters()).keys()
+    first, second = (out[0] if isinstance(out, tuple) else out for out in outputs)
+    assert torch.equal(first, second)
+    first.sum().backward()
+    assert all(layer.weight.grad is not None for layer in quantized_layers(net).values())

@@ -157,7 +157,10 @@ class TestActivation:
             weight=dict(bit_width=4),
             activation=dict(bit_width=4, ste="relu"),
             keep_float=["0"],
-            overrides={"4": dict(bit_width=6, activation=dict(bit_width=5))},
+            overrides={
+                "2.0": dict(activation={}),
+                "4": dict(bit_width=6, activation=dict(bit_width=5)),
+            },
         )
         settings = {
             name.removesuffix(".input_quantizer"): (q.settings.bit_width, q.settings.ste)

@@ -13,7 +13,7 @@ def rounded(weight, columns, wanted):
 
     def choose(target, moments):
         levels = Levels(QUANTIZER.magnitudes)
-        relative, _ = choose_levels(target, moments, levels, top, True, Search())
+        relative, _ = choose_levels(target, moments, levels, top, (), Search())
         return relative * top
 
     return round_blocks(weight, columns, wanted, 0.01, choose)

@@ -25,3 +25,4 @@ def test_few_are_ahead():
 
 def test_the_total_goes_from_left_to_right():
     assert total(iter(["a", "b", "c"])) == "abc"
+    assert total(iter([])) is None

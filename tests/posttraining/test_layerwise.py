@@ -3,12 +3,13 @@ import dataclasses
 
 import pytest
 import torch
+from mmcv.ops import ModulatedDeformConv2dPack
 from torch import nn
 
 from lbwdet.errors import ConfigError, LBWError
 from lbwdet.layers import quantize_, quantized_layers
 from lbwdet.posttraining import PostTraining, Search, post_train
-from lbwdet.quantizers import NonFiniteWeightError
+from lbwdet.quantizers import NonFiniteWeightError, build_quantizer
 
 FOUR_BIT = dict(bit_width=4, code="dense")
 
@@ -39,6 +40,106 @@ def test_same_for_any_number_of_threads(net, images):
         low = low_bit(net)
         results.append((post_train(low, images), low.state_dict()))
         assert torch.get_num_threads() == threads
+    for result, state in results[1:]:
+        assert result == results[0][0]
+        assert all(torch.equal(value, results[0][1][key]) for key, value in state.items())
+
+
+@pytest.mark.parametrize("norm", [True, False], ids=["norm", "bias"])
+@pytest.mark.parametrize("largest", [10_000, 20], ids=["whole", "blocks"])
+def test_transposed_convolutions_share_scales_between_groups(norm, largest, monkeypatch):
+    monkeypatch.setattr("lbwdet.posttraining.blocks.LARGEST", largest)
+    up = nn.ConvTranspose2d(12, 6, 4, 2, 1, groups=3, bias=not norm)
+    up.weight.data.mul_(torch.logspace(-2, 1, 12)[:, None, None, None])
+    net = nn.Sequential(up, *([nn.BatchNorm2d(6)] if norm else [])).eval()
+    images = [torch.randn(2, 12, 6, 6).cumsum(-1) for _ in range(4)]
+    low = low_bit(net, granularity="channel")
+    (result,) = post_train(low, images).layers
+    assert result.after < result.before
+    assert low[0].quantized_weight().scale.numel() == 2
+
+
+@pytest.mark.parametrize(
+    "layer, shape", [(nn.Conv3d(2, 4, 3), (1, 2, 6, 6, 6)), (nn.Conv1d(2, 4, 3), (1, 2, 30))]
+)
+def test_convolutions_of_other_dimensions(layer, shape):
+    low = low_bit(nn.Sequential(layer).eval())
+    (result,) = post_train(low, [torch.randn(shape).cumsum(-1) for _ in range(4)]).layers
+    assert result.after < result.before
+
+
+class Quiet(nn.Module):
+    """Its last layers read nothing once the first one has low bits."""
+
+    def __init__(self, of_low_bit):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 4)
+        self.of_low_bit = of_low_bit
+
+    def forward(self, x):
+        x = self.first(x)
+        weight = self.first.weight
+        quiet = torch.equal(weight, build_quantizer(2).fake_quantize(weight))
+        if quiet and self.of_low_bit == "no call":
+            return x
+        return self.last(self.norm(x[:0] if quiet else x))
+
+
+@pytest.mark.parametrize("of_low_bit", ["no call", "no rows"])
+@pytest.mark.parametrize("largest", [10_000, 4], ids=["whole", "blocks"])
+def test_layers_that_read_nothing_at_low_bits_keep_the_nearest_levels(
+    of_low_bit, largest, monkeypatch
+):
+    monkeypatch.setattr("lbwdet.posttraining.blocks.LARGEST", largest)
+    net = Quiet(of_low_bit).eval()
+    low = low_bit(net, bit_width=2)
+    first, last = post_train(low, [torch.randn(16, 8) for _ in range(3)]).layers
+    assert first.after is not None and (last.before, last.after) == (None, None)
+    assert torch.equal(low.last.weight, low.last.quantizer.fake_quantize(net.last.weight))
+    assert torch.equal(low.last.bias, net.last.bias)
+    assert torch.equal(low.norm.running_mean, net.norm.running_mean)
+
+
+class Attending(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+        self.last = nn.Linear(32, 8)
+
+    def forward(self, x):
+        x = x.flatten(2).mT
+        return self.last(self.attention(x, x, x)[0])
+
+
+class Deformed(nn.Module):
+    """With a deformable convolution, which reads each of several levels of the map."""
+
+    def __init__(self, levels):
+        super().__init__()
+        self.levels = levels
+        self.stem = nn.Conv2d(32, 16, 3, padding=1)
+        self.deformed = ModulatedDeformConv2dPack(16, 16, 3, padding=1)
+        self.last = nn.Conv2d(16, 8, 1)
+
+    def forward(self, x):
+        x = self.stem(x).relu()
+        maps = [x[..., ::step, ::step] for step in (1, 2, 4)[: self.levels]]
+        return [self.last(self.deformed(each).relu()) for each in maps]
+
+
+@pytest.mark.parametrize(
+    "net", [Attending(), Deformed(1), Deformed(3)], ids=["attention", "deformable", "levels"]
+)
+def test_layers_that_are_asked_what_they_read_are_shared_by_threads(net):
+    images = [torch.randn(1, 32, 20, 20) for _ in range(12)]
+    results = []
+    for threads in (1, 2, 2):
+        torch.set_num_threads(threads)
+        low = low_bit(net.eval())
+        results.append((post_train(low, images), low.state_dict()))
+        assert [name for name, _ in low.named_parameters()] == [
+            name for name, _ in net.named_parameters()
+        ]
     for result, state in results[1:]:
         assert result == results[0][0]
         assert all(torch.equal(value, results[0][1][key]) for key, value in state.items())

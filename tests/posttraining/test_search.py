@@ -19,8 +19,8 @@ def error(target, moments, relative, top):
 
 def test_powers_of_two_beat_the_nearest_levels_of_the_exact_solver():
     target, moments = problem(rows=30)
-    tops = powers_of_two(target, False, Search())
-    relative, top = choose_levels(target, moments, LEVELS, tops, False, Search())
+    tops = powers_of_two(target, (), Search())
+    relative, top = choose_levels(target, moments, LEVELS, tops, (), Search())
     assert torch.equal(torch.frexp(top).mantissa, torch.full_like(top, 0.5))
     weight = target.float().flatten(0, 1)
     nearest = QUANTIZER.fake_quantize(weight).reshape(target.shape)
@@ -33,30 +33,38 @@ def test_powers_of_two_beat_the_nearest_levels_of_the_exact_solver():
 
 def test_one_power_of_two_for_all():
     target, moments = problem()
-    tops = powers_of_two(target, True, Search())
-    relative, top = choose_levels(target, moments, LEVELS, tops, True, Search())
+    tops = powers_of_two(target, (0, 1), Search())
+    relative, top = choose_levels(target, moments, LEVELS, tops, (0, 1), Search())
     assert len(top.unique()) == 1
     weight = relative * top[..., None]
     assert torch.equal(build_quantizer(4, "dense").fake_quantize(weight), weight)
 
 
+def test_one_power_of_two_for_a_row_of_each_group():
+    target, moments = problem()
+    target[1] *= 8
+    tops = powers_of_two(target, (0,), Search())
+    _, top = choose_levels(target, moments, LEVELS, tops, (0,), Search())
+    assert torch.equal(top[0], top[1]) and len(top[0].unique()) > 1
+
+
 def test_real_tops_are_better_than_powers_of_two():
     target, moments = problem(rows=40)
     errors = []
-    for tops in (powers_of_two(target, False, Search()), real_tops(target, Search())):
+    for tops in (powers_of_two(target, (), Search()), real_tops(target, Search())):
         errors.append(
-            error(target, moments, *choose_levels(target, moments, LEVELS, tops, False, Search()))
+            error(target, moments, *choose_levels(target, moments, LEVELS, tops, (), Search()))
         )
     assert errors[1].mean() < 0.9 * errors[0].mean()
 
 
 def test_each_part_is_worth_something():
     target, moments = problem(rows=40)
-    tops = powers_of_two(target, False, Search())
+    tops = powers_of_two(target, (), Search())
 
     def mean(search):
         return error(
-            target, moments, *choose_levels(target, moments, LEVELS, tops, False, search)
+            target, moments, *choose_levels(target, moments, LEVELS, tops, (), search)
         ).mean()
 
     none, feedback = Search(feedback=False, sweeps=0), Search(sweeps=0)
@@ -66,15 +74,15 @@ def test_each_part_is_worth_something():
 def test_parts_of_rows_give_what_all_rows_give(monkeypatch):
     target, moments = problem(rows=11)
     tops = real_tops(target, Search())
-    whole = choose_levels(target, moments, LEVELS, tops, False, Search())
+    whole = choose_levels(target, moments, LEVELS, tops, (), Search())
     monkeypatch.setattr("lbwdet.posttraining.search._ELEMENTS", 500)
-    parts = choose_levels(target, moments, LEVELS, tops, False, Search())
+    parts = choose_levels(target, moments, LEVELS, tops, (), Search())
     assert torch.equal(whole[0], parts[0]) and torch.equal(whole[1], parts[1])
 
 
 def test_a_row_of_zeros_stays_zero():
     target, moments = problem()
     target[0, 0] = 0
-    for tops in (powers_of_two(target, False, Search()), real_tops(target, Search())):
-        relative, top = choose_levels(target, moments, LEVELS, tops, False, Search())
+    for tops in (powers_of_two(target, (), Search()), real_tops(target, Search())):
+        relative, top = choose_levels(target, moments, LEVELS, tops, (), Search())
         assert not relative[0, 0].any() and bool(torch.isfinite(top).all())

@@ -25,6 +25,8 @@ def test_defaults():
 
 def test_32_bits_are_float():
     assert build_quantizer(32) is None
+    for settings in (dict(code="two-term"), dict(solver="sort"), dict(solver="threshold", mu=0.5)):
+        assert build_quantizer(32, **settings) is None
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,12 @@ def test_bit_width_is_an_int_whatever_number_was_given():
         (dict(solver="exat"), "solver='exat' is not known; choose one of exact, threshold, sort"),
         (dict(solver="data"), "solver='data' chooses levels by a layer's inputs"),
         (dict(bit_width=32, solver="exat"), "solver='exat' is not known"),
+        (dict(bit_width=32, code="dens"), "code='dens' is not known"),
+        (dict(bit_width=32, granularity="row"), "granularity='row' is not known"),
+        (dict(bit_width=32, mu=0.5), r"solver='exact' does not take the options \['mu'\]"),
+        (dict(solver=["exact"]), r"solver=\['exact'\] is not known"),
+        (dict(solver="threshold", mu="much"), "mu='much' is a fraction"),
+        (dict(solver="threshold", mu=[1]), r"mu=\[1\] is a fraction"),
         (dict(granularity="row"), "granularity='row' is not known; choose one of tensor, channel"),
         (dict(mu=0.5), r"solver='exact' does not take the options \['mu'\]"),
         (dict(bit_width=2, solver="threshold"), "needs at least two magnitudes"),

@@ -38,8 +38,10 @@ def test_channels_keep_what_one_step_loses():
 
 def test_the_zero_point_is_that_of_the_values():
     assert best_steps(silu_like(), 8)[1] == 32
+    assert best_steps(silu_like(), 8, symmetric=True)[1] == 128
     assert best_steps(torch.randn(1000, 3, generator=GENERATOR), 8)[1] == 128
-    assert best_steps(torch.rand(1000, 3, generator=GENERATOR), 8)[1] == 0
+    for symmetric in (True, False):
+        assert best_steps(torch.rand(1000, 3, generator=GENERATOR), 8, symmetric)[1] == 0
 
 
 def test_a_channel_has_the_same_step_beside_any_others():

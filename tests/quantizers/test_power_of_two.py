@@ -4,7 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lbwdet.quantizers import NonFiniteWeightError, PowerOfTwoQuantizer, power_of_two
+from lbwdet.quantizers import (
+    NonFiniteWeightError,
+    PowerOfTwoQuantizer,
+    build_quantizer,
+    power_of_two,
+)
 
 TINY = torch.finfo(torch.float32).tiny
 BIGGEST = torch.finfo(torch.float32).max
@@ -167,3 +172,15 @@ class TestHistogram:
         shuffled = groups[:, torch.randperm(50_000)]
         one, other = (power_of_two.half_octave_histogram(x)[1] for x in (groups, shuffled))
         assert torch.equal(one, other)
+
+
+def test_nothing_that_gpus_refuse_to_do_deterministically(monkeypatch):
+    """A GPU would tell: ``torch.use_deterministic_algorithms`` has it raise."""
+    bincount = torch.bincount
+
+    def checked(key, weights=None, minlength=0):
+        assert weights is None
+        return bincount(key, minlength=minlength)
+
+    monkeypatch.setattr(torch, "bincount", checked)
+    build_quantizer(4, "dense", granularity="channel").fake_quantize(torch.randn(8, 30))

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from lbwdet.errors import CheckpointError, ConfigError
@@ -70,16 +71,36 @@ def test_a_whole_detector_with_quantized_activations(watched):
     assert int(state["backbone.bn1.num_batches_tracked"]) == 0
 
 
-def test_alphas_have_the_common_rate_where_the_first_layer_has_its_own(watched):
+WARM_UP = dict(type="LinearLR", start_factor=0.5, by_epoch=False, begin=0, end=2)
+RESTARTS = dict(
+    type="CosineRestartLR",
+    periods=[1, 9],
+    restart_weights=[1, 0.5],
+    eta_min_ratio=0.1,
+    by_epoch=False,
+)
+
+
+@pytest.mark.parametrize(
+    "schedule, scale",
+    [(WARM_UP, 1), (WARM_UP, 0.25), (RESTARTS, 1)],
+    ids=["warm-up", "scaled", "restarts"],
+)
+def test_alphas_follow_the_common_rate_where_the_first_layer_has_its_own(watched, schedule, scale):
     slow = dict(custom_keys={"backbone.conv1": dict(lr_mult=0.01)})
-    schedule = [dict(type="LinearLR", start_factor=0.5, by_epoch=False, begin=0, end=2)]
-    changes = {"optim_wrapper.paramwise_cfg": slow, "param_scheduler": schedule}
-    runner, _ = watched(changes=changes)
-    first, *_, last = runner.optim_wrapper.optimizer.param_groups
-    common = runner.optim_wrapper.optimizer.defaults["lr"]
-    assert first["lr"] == pytest.approx(0.01 * common)
-    assert last["lr"] == pytest.approx(common) and last["weight_decay"] == 0
+    changes = {
+        "optim_wrapper.paramwise_cfg": slow,
+        "param_scheduler": [schedule],
+        "auto_scale_lr": dict(enable=True, base_batch_size=2 / scale),
+    }
+    runner, _ = watched(changes=changes, hooks=(dict(type="ActivationHook", lr_mult=0.1),))
+    first, *others, last = runner.optim_wrapper.optimizer.param_groups
+    common = scale * runner.optim_wrapper.optimizer.defaults["lr"]
+    assert first["initial_lr"] == pytest.approx(0.01 * common)
+    assert last["initial_lr"] == pytest.approx(0.1 * common) and last["weight_decay"] == 0
     assert len(last["params"]) == 35
+    assert last["lr"] == pytest.approx(10 * first["lr"])
+    assert last["lr"] == pytest.approx(0.1 * others[-1]["lr"])
 
 
 def test_alphas_have_their_own_group(watched):
@@ -218,3 +239,16 @@ def test_every_rank_takes_over_all_that_was_calibrated(watched, monkeypatch):
     addresses = {tensor.data_ptr() for tensor in sent}
     for quantizer in input_quantizers(runner.model).values():
         assert {tensor.data_ptr() for tensor in quantizer.state_dict().values()} <= addresses
+
+
+def test_ranks_average_gradients_of_resolutions_before_they_clip_them(watched, monkeypatch):
+    """The norm that they are clipped by is then the same everywhere."""
+    did, clip = [], OptimWrapper._clip_grad
+    dist = "lbwdet.training.activation_hook.dist"
+    monkeypatch.setattr(f"{dist}.get_world_size", lambda: 2)
+    monkeypatch.setattr(f"{dist}.all_reduce", lambda gradient, op: did.append(op))
+    monkeypatch.setattr(OptimWrapper, "_clip_grad", lambda self: did.append("clip") or clip(self))
+    schedule = [dict(type="LinearLR", start_factor=0.5, by_epoch=False, begin=0, end=2)]
+    runner, _ = watched(changes={"param_scheduler": schedule})
+    assert did == 2 * [*["mean"] * 35, "clip"]
+    assert runner.optim_wrapper.step._with_counter  # by which schedulers know it

@@ -4,7 +4,14 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
 import torch
+import torch.distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from lbwdet.layers import calibration, input_quantizers
+from lbwdet.testing import tiny_config
+from lbwdet.training.build import build_model
 
 PROGRAM = """
 import sys
@@ -91,3 +98,33 @@ def test_two_processes_share_the_data_and_agree_on_the_weights(tiny_root, tmp_pa
     # Rank 0 alone logs and saves.
     assert len(list((tmp_path / "run").glob("*/vis_data/scalars.json"))) == 1
     assert (tmp_path / "run" / "epoch_2.pth").exists()
+
+
+@pytest.fixture
+def group():
+    """A process of its own."""
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_frozen_layers_have_no_gradient_to_wait_for(group):
+    quant = dict(weight=dict(bit_width=4), activation=dict(bit_width=8))
+    frozen = {"model.backbone.frozen_stages": 1}
+    model = build_model(
+        tiny_config("data", "run", "retinanet_r50_fpn", quant=quant, changes=frozen)
+    )
+    image = torch.randn(1, 3, 64, 64)
+    with calibration(model), torch.no_grad():
+        model(image)
+    wrapped = DistributedDataParallel(model)
+    for _ in range(3):
+        wrapped.train()  # where detectors freeze their stages once more
+        outputs = [level for kind in wrapped(image) for level in kind]
+        sum(output.square().sum() for output in outputs).backward()
+    quantizers = input_quantizers(model)
+    assert {name for name, q in quantizers.items() if q.alpha.grad is None} == {
+        f"backbone.{layer}.input_quantizer"
+        for layer in ("conv1", *(f"layer1.{i}.conv{j}" for i in (0, 1) for j in (1, 2)))
+    }

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from lbwdet.bit_plan.low_bit_start import low_bit_settings
+from lbwdet.checkpoints import read_checkpoint
 from lbwdet.errors import CheckpointError, ConfigError
-from lbwdet.layers import input_quantizers
+from lbwdet.layers import describe_quantization, input_quantizers
 from lbwdet.training import run
 from lbwdet.training.atomic_backend import NAME
 from lbwdet.training.run import check_launcher, train
@@ -69,11 +71,14 @@ def test_hooks_that_every_training_shall_have(started, make_config):
     assert [hook["type"] for hook in cfg.custom_hooks] == [
         "mmdet.ActivationHook",
         "mmdet.ProjectionHook",
+        "mmdet.QuantRecordHook",
         "mmdet.ResumeHook",
     ]
     assert "lbwdet.training" in cfg.custom_imports.imports
     own = {"default_hooks.activation": dict(type="ActivationHook", num_batches=2)}
-    own["custom_hooks"] = [dict(type="mmdet.ResumeHook"), dict(type="ProjectionHook")]
+    own["custom_hooks"] = [
+        dict(type=name) for name in ("mmdet.ResumeHook", "ProjectionHook", "QuantRecordHook")
+    ]
     cfg = started(own)
     assert cfg.custom_hooks == own["custom_hooks"]
     assert cfg.default_hooks.activation.num_batches == 2
@@ -85,8 +90,10 @@ def test_quantized_activations_are_trained_by_any_config(make_config, tmp_path):
     config = make_config(quant=quant)
     config.custom_hooks = []
     config.dump(tmp_path / "a.py")
-    model = train(tmp_path / "a.py").model
-    assert all(quantizer.is_calibrated for quantizer in input_quantizers(model).values())
+    runner = train(tmp_path / "a.py")
+    assert all(q.is_calibrated for q in input_quantizers(runner.model).values())
+    _, meta = read_checkpoint(f"{runner.work_dir}/epoch_1.pth")
+    assert low_bit_settings(meta) == describe_quantization(runner.model)
 
 
 def test_there_is_always_a_whole_checkpoint(started):

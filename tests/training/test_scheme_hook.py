@@ -6,9 +6,10 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
 
 from lbwdet.errors import CheckpointError, ConfigError
-from lbwdet.layers import quantize_, quantized_layers
+from lbwdet.layers import calibration, quantize_, quantized_layers
 from lbwdet.training.scheme_hook import SchemeHook, check_same_scheme, configured_scheme
 from lbwdet.training.schemes import BCGD, Projection
 
@@ -97,6 +98,22 @@ def test_bcgd_pulls_weights_towards_their_levels(train):
     assert distance(
         train(quant=TWO_BITS, hooks=scheme_hook(type="bcgd", rho=0.5))
     ) < 0.5 * distance(plain)
+
+
+def test_bcgd_pulls_where_weights_count_in_steps_of_the_input():
+    net = nn.Sequential(nn.Conv2d(4, 6, 3))
+    quantize_(net, dict(bit_width=2), dict(bit_width=8, granularity="channel"))
+    x = torch.randn(2, 4, 8, 8) * torch.logspace(-2, 2, 4)[:, None, None]
+    with calibration(net):
+        net(x)
+    hook, layer = SchemeHook(dict(type="bcgd", rho=1.0)), net[0]
+    hook._layers = [layer]
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    optimizer.register_step_pre_hook(hook._blend)
+    net(x).sum().backward()
+    expected = layer.fake_quantized_weight().detach().clone()
+    optimizer.step()
+    assert torch.equal(layer.weight, expected)
 
 
 def test_bcgd_leaves_frozen_and_unused_weights_alone(make_config):
