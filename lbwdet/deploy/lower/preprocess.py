@@ -80,14 +80,18 @@ def _resize_and_pad(
     plain = backend == "cv2" or (backend == "pillow" and keeps)
     plain = plain and resize.get("interpolation") in (None, "bilinear")
     scale = resize.get("scale")
-    two = isinstance(scale, Sequence) and len(scale) == 2
-    if others or not plain or not two or not all(0 < side < math.inf for side in scale):
+    if others or not plain or not _is_size(scale):
         raise ConfigError(
             f"test pipeline: Resize({_settings(resize)}) cannot be lowered; supported are "
             "scale=(width, height) and keep_ratio, bilinear by OpenCV or, keeping the ratio, "
             "by Pillow"
         )
     return resize, pads[0] if pads else None
+
+
+def _is_size(scale: Any) -> bool:
+    two = isinstance(scale, Sequence) and len(scale) == 2
+    return two and all(0 < side < math.inf for side in scale)
 
 
 def single_images(pipeline: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
