@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,12 +39,37 @@ class Library(build_ext):
         compile_one_by_one = self.compiler.compile
 
         def compile_in_parallel(sources, **options):
+            options["extra_postargs"] = [
+                *(options.get("extra_postargs") or []),
+                *precompiled(self.compiler, Path(self.build_temp)),
+            ]
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 made = pool.map(lambda source: compile_one_by_one([source], **options), sources)
                 return [path for paths in made for path in paths]
 
         self.compiler.compile = compile_in_parallel
         super().build_extension(ext)
+
+
+def precompiled(compiler, folder):
+    """Flags with which a file begins with the standard headers, which GCC reads once.
+
+    Where its flags are others than those of a file, it reads them again, without a word.
+    """
+    command = getattr(compiler, "compiler_so_cxx", None) or getattr(compiler, "compiler_so", None)
+    if WINDOWS or not command:
+        return []
+    try:
+        version = subprocess.run([command[0], "--version"], capture_output=True, text=True)
+        if "Free Software Foundation" not in version.stdout:
+            return []
+        folder.mkdir(parents=True, exist_ok=True)
+        header = str(shutil.copy(CSRC / "standard_headers.h", folder))
+        made = ["-x", "c++-header", header, "-o", f"{header}.gch"]
+        subprocess.run([*command, *FLAGS, *made], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return ["-include", header]
 
 
 def use_clang_cl(compiler, platform):

@@ -26,11 +26,6 @@ FLAGS = ("-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC", "-pt
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 QUICK = ("-O2",)
 SANITIZED = ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-# Half of the time of most files goes into these.
-STANDARD_HEADERS = (
-    *("algorithm", "array", "atomic", "cmath", "condition_variable", "cstdint", "cstring"),
-    *("functional", "limits", "memory", "mutex", "stdexcept", "string", "thread", "vector"),
-)
 _KEPT_SECONDS = 7 * 24 * 3600  # what nobody used for so long is deleted
 
 
@@ -112,7 +107,7 @@ def _precompiled(flags: tuple[str, ...], compiler: Compiler) -> list[str]:
     than GCC, which call it otherwise."""
     if "g++" not in Path(compiler.command[0]).name:
         return []
-    text = "".join(f"#include <{header}>\n" for header in STANDARD_HEADERS)
+    text = (CSRC / "standard_headers.h").read_text()
     name = _hash(_version(compiler), *compiler.command, *compiler.flags, *flags, text)
     header = CACHE / f"standard-{name}.h"
     header.write_text(text)
