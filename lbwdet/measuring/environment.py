@@ -35,6 +35,13 @@ def _git(directory: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def gpu_name() -> str | None:
+    """The model name of the GPU that MMEngine trains on; None where there is none."""
+    import torch  # which those that ask for the CPU alone need not have
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The CPU's model name, as the system gives it."""
     with_name = re.compile(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", re.MULTILINE)

@@ -26,7 +26,7 @@ from lbwdet.errors import ConfigError
 from lbwdet.files import atomic_write, locked, write_json
 from lbwdet.measuring.accuracy import detect_all, evaluate
 from lbwdet.measuring.candidates import TorchCandidate
-from lbwdet.measuring.environment import commit, cpu_name
+from lbwdet.measuring.environment import commit, cpu_name, gpu_name
 from lbwdet.measuring.speed import pinned_threads
 from lbwdet.measuring.testset import load_test_set
 from lbwdet.posttraining import PostTraining
@@ -368,6 +368,7 @@ class _Results:
             float_bytes=candidate.size.float_bytes,
             commit=commit(),
             cpu=cpu_name(),
+            **({} if (gpu := gpu_name()) is None else dict(gpu=gpu)),
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self.path.parent):

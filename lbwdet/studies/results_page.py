@@ -210,11 +210,16 @@ def _footnote(content: Mapping[str, Any], rows: Sequence[Row]) -> str:
         f"Faster R-CNN R18-FPN with {content['width']} channels in the first stage "
         "(64 is the full R18)"
     )
+    machines = sorted({_machine(row) for row in rows})
     return (
         f"{content['dataset']}, {rows[0]['num_images']} test images, {detector}, IoU 0.5, fake-"
         f"quantized weights; mean ± standard deviation over the seeds, in points. CPU "
-        f"{', '.join(sorted({row['cpu'] for row in rows}))}; commit {', '.join(commits)}."
+        f"{', '.join(machines)}; commit {', '.join(commits)}."
     )
+
+
+def _machine(row: Row) -> str:
+    return f"{row['cpu']} (trained on {row['gpu']})" if "gpu" in row else str(row["cpu"])
 
 
 def _short(commit: str | None) -> str:
