@@ -236,4 +236,4 @@ def test_times_stand_where_an_image_fails(tiny, artifact, tmp_path, monkeypatch)
     )
     found = benchmark(artifact, settings, tmp_path)
     assert found["unavailable"] == {"mAP of native": "000002.jpg: not an image"}
-    assert found["part"]["end_to_end"]["engines"]["native"]["median"] > 0
+    assert found["part"]["end_to_end"]["engines"]["native"]["median_s"] > 0
