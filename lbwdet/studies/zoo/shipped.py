@@ -102,7 +102,7 @@ def load_deployed(name: str, size: int) -> dict[str, Any]:
     model["data_preprocessor"] = _plain(model.get("data_preprocessor") or {}, deployed=True)
     try:
         steps = [dict(step) for step in test_dataset(cfg)["pipeline"]]
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, ConfigError, KeyError, TypeError):
         steps = []
     return dict(model=model, pipeline=_small(single_images(steps), size))
 
