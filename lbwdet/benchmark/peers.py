@@ -121,7 +121,7 @@ class GraphBenchmark(TorchBenchmark):
 def set_input_size(cfg: Any, size: Sequence[int]) -> None:
     """Makes the test pipeline resize every image to ``size`` (height, width), not keeping ratio."""
     pipeline = copy.deepcopy(test_dataset(cfg)["pipeline"])
-    resizes = [step for step in pipeline if class_name(step["type"]) == "Resize"]
+    resizes = [step for step in pipeline if class_name(step["type"]).endswith("Resize")]
     if len(resizes) != 1:
         raise ConfigError(f"{cfg.filename}: the test pipeline has {len(resizes)} Resize, not one")
     resizes[0].pop("scale_factor", None)

@@ -190,7 +190,7 @@ class TorchCandidate(ArrayDetector):
 def file_pipeline(cfg: Config) -> list[dict[str, Any]]:
     """The config's test pipeline, without steps that read annotations."""
     steps = copy.deepcopy(test_dataset(cfg)["pipeline"])
-    return [step for step in steps if class_name(step["type"]) != "LoadAnnotations"]
+    return [step for step in steps if not class_name(step["type"]).endswith("LoadAnnotations")]
 
 
 def array_pipeline(cfg: Config) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import torch
 from mmdet.models.necks import FPN
 from torch.nn import functional as F
 
-from lbwdet.deploy.lower import lower
+from lbwdet.deploy.lower import lower, same_numbers
 from lbwdet.errors import ConfigError
 from lbwdet.layers import input_quantizers
 
@@ -90,3 +90,9 @@ def test_quantized_inputs_are_left_out_of_it(tiny, granularity):
     lower(model, tiny.pipeline)
     after = model.extract_feat(image)
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_what_is_no_number_is_another_one(tiny, monkeypatch):
+    monkeypatch.setattr(same_numbers, "_difference", lambda found, expected: float("nan"))
+    with pytest.raises(ConfigError, match="differs by nan"):
+        lower(changed(tiny, lambda x: x), tiny.pipeline)
