@@ -4,4 +4,5 @@ _base_ = [
     './_base_/schedules/toy_finetune.py', './_base_/default_runtime.py'
 ]
 model = dict(roi_head=dict(bbox_head=dict(num_classes=6)))
+custom_hooks = [dict(type='ChannelsLastHook')]  # a tenth faster on a CPU
 load_from = 'work_dirs/lbw_frcnn_toy_fp32/epoch_10.pth'

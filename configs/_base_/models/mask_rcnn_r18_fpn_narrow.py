@@ -21,5 +21,5 @@ model = dict(
             conv_out_channels=64,
             num_classes=80,
             loss_mask=dict(type='CrossEntropyLoss', use_mask=True, loss_weight=1.0))),
-    train_cfg=dict(rcnn=dict(mask_size=28, sampler=dict(num=64))),
+    train_cfg=dict(rcnn=dict(mask_size=28)),
     test_cfg=dict(rcnn=dict(mask_thr_binary=0.5)))
