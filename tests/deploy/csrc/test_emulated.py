@@ -3,6 +3,8 @@
 The reference computes on this machine what the engine has to give on that one.
 """
 
+import subprocess
+
 import pytest
 
 import tests.deploy.runtime.test_contract as contract
@@ -11,7 +13,7 @@ from lbwdet.deploy.runtime.alone import NativeAlone, compute_alone, run_alone
 from lbwdet.deploy.runtime.native import NativeEngine, NativeError
 from lbwdet.deploy.runtime.reference_engine import ReferenceEngine
 from lbwdet.deploy.testing import random_image, tiny_artifact, tiny_rfcn_artifact
-from tests.deploy.csrc import build, test_conv_kernels
+from tests.deploy.csrc import build, test_conv_kernels, test_loops
 from tests.deploy.csrc.machines import MACHINES
 from tests.deploy.csrc.remote import RemoteLibrary
 
@@ -56,6 +58,14 @@ def test_every_kernel_equals_the_definition(name, isas):
     program = build.program(test.TEST, test.ROOMS, compiler=machine.compiler)
     first, *_, last = test.run(*machine.emulator, program, "--reduced").splitlines()
     assert first.split()[1:] == isas and last.endswith(" 0 failures")
+
+
+def test_every_loop_equals_the_definition(name, isas):
+    machine, test = MACHINES[name], test_loops
+    program = build.program(test.TEST, test.ROOMS, compiler=machine.compiler)
+    command = [*machine.emulator, str(program)]
+    first, *_, last = subprocess.check_output(command, text=True).splitlines()
+    assert first.split() == isas and last.endswith(" 0 failures")
 
 
 @contract.each_operation

@@ -32,6 +32,10 @@ struct Map {
   int pixel = 0;                // bytes between pixels, of some channels among others; 0: c
 
   std::ptrdiff_t pixel_stride() const { return pixel ? pixel : c; }
+  bool operator==(const Map& m) const {
+    return data == m.data && n == m.n && h == m.h && w == m.w && c == m.c && border == m.border &&
+           row_stride == m.row_stride && image_stride == m.image_stride && pixel == m.pixel;
+  }
 };
 
 // A float32 map, NHWC, without border; strides in floats.
@@ -42,6 +46,10 @@ struct FloatMap {
   int pixel = 0;  // floats between pixels; 0: c
 
   std::ptrdiff_t pixel_stride() const { return pixel ? pixel : c; }
+  bool operator==(const FloatMap& m) const {
+    return data == m.data && n == m.n && h == m.h && w == m.w && c == m.c &&
+           row_stride == m.row_stride && image_stride == m.image_stride && pixel == m.pixel;
+  }
 };
 
 struct Spec {

@@ -4,7 +4,7 @@ struct Avx2 {
   using Int = __m256i;
   using Float = __m256;
   using Words = __m256i;
-  static constexpr int lanes = 8, pixels = 6, vectors = 2, group = 24;
+  static constexpr int lanes = 8, pixels = 6, vectors = 2, group = 48;
 
   static inline Int broadcast(const uint8_t* p) {
     int32_t four;

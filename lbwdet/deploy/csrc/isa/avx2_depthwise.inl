@@ -25,7 +25,9 @@ static void depthwise_row(const DepthwiseRow& d) {
     }
     const __m256i q = ceil ? V::narrow(V::round_up(a), V::round_up(b))
                            : V::narrow(V::round(a), V::round(b));
-    return V::min_words(V::max_words(V::add_words(q, zero), least), most);
+    return kRange == Range::bytes
+               ? q
+               : V::min_words(V::max_words(V::add_words(q, zero), least), most);
   };
   alignas(32) int32_t sums[kTurns][4 * lanes];
   for (int c = 0, block = 0; c < d.channels; c += step, ++block) {
@@ -105,7 +107,7 @@ static void depthwise_row(const DepthwiseRow& d) {
 template <class V, bool kWide>
 static void depthwise_of(const DepthwiseRow& d) {
   switch (d.range) {
-    case Range::bytes:
+    case Range::bytes: return depthwise_row<V, kWide, Range::bytes>(d);
     case Range::words: return depthwise_row<V, kWide, Range::words>(d);
     case Range::limits: return depthwise_row<V, kWide, Range::limits>(d);
     case Range::any: return depthwise_row<V, kWide, Range::any>(d);

@@ -2,6 +2,9 @@
 // loops.inl.
 using Floats = float __attribute__((vector_size(32)));
 
+constexpr bool kFusedAdd = true;
+inline __m256d fused_add(__m256d a, __m256d b, __m256d c) { return _mm256_fmadd_pd(a, b, c); }
+
 inline Floats widen(const std::uint8_t* bytes, Floats) {
   const __m128i narrow = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes));
   return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(narrow));

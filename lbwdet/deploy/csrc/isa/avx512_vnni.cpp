@@ -11,7 +11,7 @@
 #include "target.h"
 #include "x86_cpu.h"
 
-LBW_TARGET_BEGIN("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+LBW_TARGET_BEGIN("fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 
 namespace lbw::conv {
 namespace {
@@ -130,6 +130,9 @@ namespace lbw {
 namespace {
 
 using Floats = float __attribute__((vector_size(64)));
+
+constexpr bool kFusedAdd = true;
+inline __m512d fused_add(__m512d a, __m512d b, __m512d c) { return _mm512_fmadd_pd(a, b, c); }
 
 inline Floats widen(const std::uint8_t* bytes, Floats) {
   const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));

@@ -11,7 +11,7 @@
 #include "target.h"
 #include "x86_cpu.h"
 
-LBW_TARGET_BEGIN("avx2,avxvnni")
+LBW_TARGET_BEGIN("avx2,fma,avxvnni")
 
 namespace lbw::conv {
 namespace {

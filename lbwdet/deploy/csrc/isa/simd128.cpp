@@ -233,6 +233,9 @@ namespace lbw {
 namespace {
 
 using Floats = float __attribute__((vector_size(16)));
+constexpr bool kFusedAdd = false;
+using TwoDoubles = double __attribute__((vector_size(16)));
+inline TwoDoubles fused_add(TwoDoubles, TwoDoubles, TwoDoubles c) { return c; }  // there is none
 
 inline Floats widen(const std::uint8_t* bytes, Floats) {
   const v128_t words = wasm_u16x8_extend_low_u8x16(wasm_v128_load32_zero(bytes));

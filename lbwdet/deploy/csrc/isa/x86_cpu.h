@@ -27,7 +27,10 @@ inline bool system_keeps(std::uint32_t registers) {
   return (low & registers) == registers;
 }
 
-inline bool cpu_has_avx2() { return system_keeps(0x6) && cpu_says(7, 0, Register::ebx, 5); }
+// With FMA, as all of them but VIA's have.
+inline bool cpu_has_avx2() {
+  return system_keeps(0x6) && cpu_says(7, 0, Register::ebx, 5) && cpu_says(1, 0, Register::ecx, 12);
+}
 
 inline bool cpu_has_avx_vnni() { return cpu_has_avx2() && cpu_says(7, 1, Register::eax, 4); }
 

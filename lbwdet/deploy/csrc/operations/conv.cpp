@@ -79,6 +79,28 @@ Map part(const Map& map, int first, int count) {
   return some;
 }
 
+// What plans depend on.
+struct Maps {
+  Maps() = default;
+  Maps(const conv::Map& in, const conv::Map* to, const conv::FloatMap* to_floats,
+       const conv::Map* residual, int threads)
+      : in(in), to_floats(to_floats), has_residual(residual), threads(threads) {
+    if (to) bytes = *to;
+    if (to_floats) floats = *to_floats;
+    if (residual) this->residual = *residual;
+  }
+
+  bool operator==(const Maps& other) const {
+    return in == other.in && bytes == other.bytes && floats == other.floats &&
+           residual == other.residual && threads == other.threads;
+  }
+
+  conv::Map in{}, bytes{}, residual{};
+  conv::FloatMap floats{};
+  bool to_floats = false, has_residual = false;
+  int threads = 0;
+};
+
 class Conv : public Operation {
  public:
   explicit Conv(const Fields& fields)
@@ -191,8 +213,7 @@ class Conv : public Operation {
     const std::size_t memory = packed_[0].scratch_bytes(height, width);
     const auto scratch =
         frame.scratch.parts(scratch_bytes<std::uint8_t>(static_cast<double>(memory)), threads);
-    for (int group = 0; group < spec_.groups; ++group) {
-      const conv::Plan plan = plan_of(group, in, bytes, floats, residual, threads);
+    for (const conv::Plan& plan : plans({in, bytes, floats, residual, threads})) {
       frame.pool.parallel(plan.units(), 1, [&](std::int64_t begin, std::int64_t end, int thread) {
         plan.run(begin, end, scratch.of(thread).take<std::uint8_t>(memory));
       });
@@ -200,17 +221,27 @@ class Conv : public Operation {
   }
 
  private:
-  conv::Plan plan_of(int group, const conv::Map& in, const conv::Map* bytes,
-                     const conv::FloatMap* floats, const conv::Map* residual, int threads) const {
+  // Of each group. Those of the last image serve as long as maps have the same sizes and places.
+  const std::vector<conv::Plan>& plans(const Maps& maps) const {
+    if (!(maps == planned_)) {
+      planned_ = {};
+      plans_.clear();
+      for (int group = 0; group < spec_.groups; ++group) plans_.push_back(plan_of(group, maps));
+      planned_ = maps;
+    }
+    return plans_;
+  }
+
+  conv::Plan plan_of(int group, const Maps& maps) const {
     const conv::Packed& packed = packed_[group];
     const int in_count = packed.spec().in_channels, count = packed.spec().out_channels;
     const int first = group * count;
-    const conv::Map from = part(in, group * in_count, in_count);
-    if (floats) return {packed, from, part(*floats, first, count), threads};
-    const conv::Map to = part(*bytes, first, count);
-    if (!residual) return {packed, from, to, nullptr, threads};
-    const conv::Map added = part(*residual, first, count);
-    return {packed, from, to, &added, threads};
+    const conv::Map from = part(maps.in, group * in_count, in_count);
+    if (maps.to_floats) return {packed, from, part(maps.floats, first, count), maps.threads};
+    const conv::Map to = part(maps.bytes, first, count);
+    if (!maps.has_residual) return {packed, from, to, nullptr, maps.threads};
+    const conv::Map added = part(maps.residual, first, count);
+    return {packed, from, to, &added, maps.threads};
   }
 
   double of_thread(const Sizes& sizes) const {
@@ -221,6 +252,8 @@ class Conv : public Operation {
   }
 
   conv::Spec spec_;
+  mutable Maps planned_;
+  mutable std::vector<conv::Plan> plans_;
   std::vector<conv::Packed> packed_;             // one, or of each group,
   std::unique_ptr<conv::Depthwise> depthwise_;   // or this
 };
