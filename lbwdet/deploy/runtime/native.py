@@ -267,10 +267,16 @@ class NativeEngine:
 
     def _run(self, engine: int, image: Array, keep: bool) -> tuple[Array, Array, Array]:
         image = check_image(image)
+        height, width, _ = image.shape
+        arguments = (engine, image.ctypes.data, height, width, keep)
         start = time.perf_counter()
-        count = self._interruptible(
-            lambda: self._library.lbw_run(engine, image.ctypes.data, *image.shape[:2], keep)
-        )
+        if self._seconds < PATIENCE or threading.current_thread() is not threading.main_thread():
+            with self._running:
+                count = self._library.lbw_run(*arguments)
+            if count < 0:
+                raise self._error()
+        else:
+            count = self._interruptible(lambda: self._library.lbw_run(*arguments))
         self._seconds = time.perf_counter() - start
         boxes, scores = np.empty((count, 4), np.float32), np.empty(count, np.float32)
         labels = np.empty(count, np.int64)
@@ -280,7 +286,7 @@ class NativeEngine:
         return boxes, scores, labels
 
     def _interruptible(self, run: Callable[[], int]) -> int:
-        """What ``run`` returns, in a thread of its own if Ctrl-C should not have to wait for it."""
+        """What ``run`` returns, in a thread of its own, so that Ctrl-C does not have to wait for it."""
         found: list[int | NativeError] = []
         given_up: list[bool] = []
         ended = threading.Event()  # Thread.join, once interrupted, takes a thread for ended
@@ -293,19 +299,16 @@ class NativeEngine:
                 found.append(self._error() if count < 0 else count)  # the message is the thread's
             ended.set()
 
-        if self._seconds < PATIENCE or threading.current_thread() is not threading.main_thread():
-            call()
-        else:
-            try:
-                threading.Thread(target=call, daemon=True).start()
-                ended.wait()
-            except BaseException:
-                given_up.append(True)
-                while self._running.locked():
-                    with suppress(KeyboardInterrupt):  # once is enough
-                        self.cancel()
-                        ended.wait(PATIENCE)
-                raise
+        try:
+            threading.Thread(target=call, daemon=True).start()
+            ended.wait()
+        except BaseException:
+            given_up.append(True)
+            while self._running.locked():
+                with suppress(KeyboardInterrupt):  # once is enough
+                    self.cancel()
+                    ended.wait(PATIENCE)
+            raise
         (result,) = found
         if isinstance(result, NativeError):
             raise result
