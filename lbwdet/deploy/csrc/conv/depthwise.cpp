@@ -11,6 +11,14 @@ namespace {
 
 constexpr std::int64_t kExact = 1 << 24;  // float32 holds all whole numbers up to here
 
+bool is_nine(const Spec& spec) { return spec.kernel_h == 3 && spec.kernel_w == 3; }
+
+// Of a window of 3 x 3, as DepthwiseRow has its lines.
+std::size_t place_in_pairs(std::size_t tap, std::size_t last) {
+  const std::size_t line = last < 3 ? tap / 3 : tap % 3, at = last < 3 ? tap % 3 : tap / 3;
+  return at + 3 * (line == last % 3 ? 2 : line - (line > last % 3));
+}
+
 }  // namespace
 
 bool Depthwise::fits(const Spec& spec, const Weight& weight) {
@@ -54,12 +62,15 @@ void Depthwise::pack_integers(const int8_t* weight) {
   const std::size_t channels = spec_.groups, taps = window_of(spec_);
   const std::size_t quads = (taps + 3) / 4, step = channels % slots == 0 ? slots : half;
   const std::size_t blocks = (channels + step - 1) / step;
+  if (isa_.kernel->narrow && is_nine(spec_)) find_lines(weight, step);
   const std::vector<float> given[] = {multiplier_, offset_, factor_};
   std::vector<float>* const numbers[] = {&multiplier_, &offset_, &factor_};
   for (std::vector<float>* const each : numbers)
     if (!each->empty()) each->assign(blocks * slots, 0.0f);
   sums_.assign(blocks * slots, 0);
-  integers_.assign(blocks * slots * quads * 4, 0);
+  const bool paired = !last_lines_.empty();
+  const std::size_t block_size = slots * (paired ? 2 * kDepthwisePairs : 4 * quads);
+  integers_.assign(blocks * block_size, 0);
   for (std::size_t block = 0; block < blocks; ++block)
     for (std::size_t slot = 0; slot < slots; ++slot) {
       const std::size_t in_half = slot / 8 * 4 + slot % 4, is_second = slot / 4 % 2;
@@ -68,12 +79,45 @@ void Depthwise::pack_integers(const int8_t* weight) {
       const std::size_t at = block * slots + slot;
       for (std::size_t i = 0; i < 3; ++i)
         if (!given[i].empty()) (*numbers[i])[at] = given[i][c];
+      std::int8_t* const to = integers_.data() + block * block_size;
       for (std::size_t tap = 0; tap < taps; ++tap) {
         const std::int8_t w = weight[c * taps + tap];
-        integers_[((block * quads + tap / 4) * slots + slot) * 4 + tap % 4] = w;
         sums_[at] -= spec_.zero_in * w;
+        if (paired) {
+          const std::size_t i = place_in_pairs(tap, last_lines_[block]);
+          const std::size_t in_pair = (in_half / 8 * 2 + is_second) * 8 + in_half % 8;
+          to[(i / 2 * slots + in_pair) * 2 + i % 2] = w;
+        } else {
+          to[(tap / 4 * slots + slot) * 4 + tap % 4] = w;
+        }
       }
     }
+}
+
+// A row, or else a column, whose sums surely fit int16, for all channels of each block; none if a
+// block has no such line.
+void Depthwise::find_lines(const int8_t* weight, std::size_t step) {
+  const std::size_t channels = spec_.groups;
+  const int most = INT16_MAX / std::max(spec_.maximum_in, spec_.zero_in);  // border, too
+  const auto fits = [&](std::size_t first, std::size_t line) {
+    for (std::size_t c = first; c < std::min(first + step, channels); ++c) {
+      int up = 0, down = 0;
+      for (std::size_t i = 0; i < 3; ++i) {
+        const int w = weight[c * 9 + (line < 3 ? 3 * line + i : 3 * i + line - 3)];
+        (w > 0 ? up : down) += std::abs(w);
+      }
+      if (up > most || down > most) return false;
+    }
+    return true;
+  };
+  std::vector<std::uint8_t> lines;
+  for (std::size_t first = 0; first < channels; first += step) {
+    std::uint8_t line = 0;
+    while (line < 6 && !fits(first, line)) ++line;
+    if (line == 6) return;
+    lines.push_back(line);
+  }
+  last_lines_ = std::move(lines);
 }
 
 std::vector<std::ptrdiff_t> Depthwise::taps_of(const Map& in) const {
@@ -101,6 +145,8 @@ void Depthwise::run_integers(const Map& in, const Map& out, std::int64_t begin,
   row.columns = out.w;
   row.channels = spec_.groups;
   row.weight = integers_.data();
+  row.nine = is_nine(spec_);
+  row.last_lines = last_lines_.empty() ? nullptr : last_lines_.data();
   row.start = sums_.data();
   row.multiplier = multiplier_.data();
   row.offset = offset_.data();

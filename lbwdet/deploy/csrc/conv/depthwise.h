@@ -26,6 +26,7 @@ class Depthwise {
 
  private:
   void pack_integers(const int8_t* weight);
+  void find_lines(const int8_t* weight, std::size_t step);
   void run_integers(const Map& in, const Map& out, std::int64_t begin, std::int64_t end) const;
   std::vector<std::ptrdiff_t> taps_of(const Map& in) const;
   const std::uint8_t* window(const Map& in, std::int64_t image, std::int64_t y) const;
@@ -34,7 +35,8 @@ class Depthwise {
   const Isa& isa_;
   std::vector<float> multiplier_, offset_, factor_;  // [channel], in the order of a kernel
   std::vector<float> weight_, start_;  // [tap][channel], [channel]; or these:
-  std::vector<std::int8_t> integers_;  // see DepthwiseRow
+  std::vector<std::int8_t> integers_;  // see DepthwiseRow, as of these:
+  std::vector<std::uint8_t> last_lines_;
   std::vector<std::int32_t> sums_;     // what they start with
   Range range_ = Range::any;
 };

@@ -85,12 +85,19 @@ struct Winograd {
 // either. The halves are neighbours if 32 divides the channels, else the same channels for two
 // columns. Arrays of channels, and the weights, lie in this order.
 constexpr int kDepthwiseHalf = 16;
+constexpr int kDepthwisePairs = 5;
 struct DepthwiseRow {
   const uint8_t* x;            // first column's window; 16 bytes may be read where fewer are left
   const std::ptrdiff_t* taps;  // of the window's pixels: offsets, four for each quad
   std::ptrdiff_t x_column;     // from a column's window to the next
+  bool nine;                   // the window is 3 x 3
+  // Of such, or null: of each block a row or a column (3 and on) whose sums surely fit int16. Pixels
+  // then go in pairs, line by line, and that one is the last.
+  const uint8_t* last_lines;
   int quads, columns, channels;
-  const int8_t* weight;        // [32 slots][quad][slot][4]
+  // [32 slots][quad][slot][4]; in pairs [32 slots][pair][channels 0-7, 8-15 of the halves][half]
+  // [channel][2].
+  const int8_t* weight;
   const int32_t* start;        // these four: [slot]
   const float *multiplier, *offset, *factor;  // factor: null without silu
   Range range;

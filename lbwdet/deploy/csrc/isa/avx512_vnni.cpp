@@ -117,6 +117,7 @@ struct Vector {
 
 // Few channels fill 256 bits, not 512.
 struct Half : Avx2 {
+  static constexpr bool kNarrow = false;
   static inline Int dot(Int acc, Int x, Int w) { return _mm256_dpbusd_epi32(acc, x, w); }
 };
 

@@ -10,6 +10,7 @@ namespace lbw {
 namespace {
 
 constexpr std::size_t kFew = 1 << 16;  // weights that are packed before another thread wakes up
+constexpr int kFewOffsets = 512;  // of a residual, that a plan may keep: no limit counts them
 
 std::vector<int> inputs_of(const Fields& fields) {
   std::vector<int> inputs{fields.value("input", Kind::bytes)};
@@ -213,23 +214,25 @@ class Conv : public Operation {
     const std::size_t memory = packed_[0].scratch_bytes(height, width);
     const auto scratch =
         frame.scratch.parts(scratch_bytes<std::uint8_t>(static_cast<double>(memory)), threads);
-    for (const conv::Plan& plan : plans({in, bytes, floats, residual, threads})) {
+    const auto run = [&](const conv::Plan& plan) {
       frame.pool.parallel(plan.units(), 1, [&](std::int64_t begin, std::int64_t end, int thread) {
         plan.run(begin, end, scratch.of(thread).take<std::uint8_t>(memory));
       });
-    }
+    };
+    const Maps maps{in, bytes, floats, residual, threads};
+    if (spec_.groups == 1 && (!residual || height + width + in.n <= kFewOffsets))
+      return run(kept_plan(maps));
+    for (int group = 0; group < spec_.groups; ++group) run(plan_of(group, maps));
   }
 
  private:
-  // Of each group. Those of the last image serve as long as maps have the same sizes and places.
-  const std::vector<conv::Plan>& plans(const Maps& maps) const {
-    if (!(maps == planned_)) {
-      planned_ = {};
-      plans_.clear();
-      for (int group = 0; group < spec_.groups; ++group) plans_.push_back(plan_of(group, maps));
+  // That of the last image serves as long as maps have the same sizes and places.
+  const conv::Plan& kept_plan(const Maps& maps) const {
+    if (!plan_ || !(maps == planned_)) {
+      plan_ = std::make_unique<conv::Plan>(plan_of(0, maps));
       planned_ = maps;
     }
-    return plans_;
+    return *plan_;
   }
 
   conv::Plan plan_of(int group, const Maps& maps) const {
@@ -253,7 +256,7 @@ class Conv : public Operation {
 
   conv::Spec spec_;
   mutable Maps planned_;
-  mutable std::vector<conv::Plan> plans_;
+  mutable std::unique_ptr<conv::Plan> plan_;
   std::vector<conv::Packed> packed_;             // one, or of each group,
   std::unique_ptr<conv::Depthwise> depthwise_;   // or this
 };

@@ -247,3 +247,31 @@ def test_what_an_engine_may_make_of_a_weight(shape, groups, bytes_per_weight):
     weight = replace(random_weight(np.random.default_rng(0), (1, 1, 1, 1), 4), codes=codes)
     counted = Conv("layer", "x", "y", shape[2:], groups=groups).packed_bytes({"layer": weight})
     assert bytes_per_weight <= counted / codes.size < 1.4 * bytes_per_weight + 1
+
+
+def window_of_nine(weights):
+    """A depthwise layer of 32 channels, all with the same nine integers, on inputs at their limit."""
+    codes = np.broadcast_to(np.int8(weights).reshape(1, 1, 3, 3), (32, 1, 3, 3)).copy()
+    ones = np.ones(32, np.float32)
+    weight = StoredWeight(codes, np.ones(1, np.float32), "uniform", 8, 0, ones, 0 * ones)
+    operation = Conv("layer", "x", "y", (3, 3), groups=32, padding=(1, 1))
+    x = np.full((1, 4, 5, 32), 255, np.uint8)
+    quantizations = {"x": Quantization(1.0), "y": Quantization(1024.0, 128)}
+    return Example(operation, {"x": x}, quantizations, {"layer": weight})
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [64] * 9,  # no three of which fit int16
+        [-64] * 9,
+        [64, 64, 64, 64, 64, 64, 64, 64, 0],  # the last three: 64, 64, 0
+        [-64, -64, 64, -64, 64, 64, 64, -64, -64],
+        [43, 43, 42] * 3,  # just so
+        [43] * 9,  # just not
+    ],
+)
+@pytest.mark.parametrize("isa", ISAS)
+def test_nine_weights_at_the_limit_of_int16(weights, isa):
+    case = window_of_nine(weights)
+    assert run_alone(case, isa=isa).tobytes() == compute_alone(case).tobytes()
