@@ -9,6 +9,7 @@ Point = tuple[float, float]
 
 GAP = 3.0  # between a disc and its label, and around every label
 _STEPS = 12  # along a line
+_ROUNDS = 3
 _CROSSING = 50.0  # what a point of a line on a label or a disc counts, in square points
 _DISTANCES = (0.0, 8.0, 18.0, 30.0, 44.0, 60.0, 80.0, 105.0)
 # To the right first, where a reader looks for it; then turning away from it on both sides.
@@ -49,7 +50,9 @@ class Box:
 def label_places(
     centres: Sequence[Point], radii: Sequence[float], sizes: Sequence[Point], room: Box
 ) -> list[Box]:
-    """A place for each label, as near to its disc as those before it leave free.
+    """A place for each label, as near to its disc as the others leave free.
+
+    The first labels are placed before there are others, and again once there are.
 
     Args:
         centres, radii: of the discs.
@@ -66,15 +69,15 @@ def label_places(
     discs = [
         Box(centre, (2 * radius, 2 * radius)) for centre, radius in zip(centres, radii, strict=True)
     ]
-    taken: list[Box] = []
-    lines: list[Point] = []  # points on the lines that lead to those labels
-    for index, (centre, radius, size) in enumerate(zip(centres, radii, sizes, strict=True)):
-        others = [*taken, *discs[:index], *discs[index + 1 :]]
+    taken: dict[int, Box] = {}
+    for index in [*range(len(discs))] * _ROUNDS:
+        taken.pop(index, None)
+        others = [*taken.values(), *discs[:index], *discs[index + 1 :]]
+        lines = [point for i, box in taken.items() for point in _line(centres[i], box)]
         # The first of the least: with nothing in the way it is the nearest.
         cost = functools.partial(_cost, discs[index], others, lines, room)
-        taken.append(min(_around(centre, radius, size), key=cost))
-        lines += _line(centre, taken[-1])
-    return taken
+        taken[index] = min(_around(centres[index], radii[index], sizes[index]), key=cost)
+    return [taken[index] for index in range(len(discs))]
 
 
 def _cost(disc: Box, others: Sequence[Box], lines: Sequence[Point], room: Box, box: Box) -> float:

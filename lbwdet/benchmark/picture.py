@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from lbwdet.errors import DataError
 from lbwdet.figures import COLORS, label_apart, png, style
@@ -106,12 +107,17 @@ def draw(result: Mapping[str, Any], dark: bool = False) -> bytes:
             places = [d.milliseconds for d in mine], [d.accuracy for d in mine]
             sizes = [_area(disc) for disc in mine]
             axes.scatter(*places, s=sizes, color=_COLORS[engine], linewidths=0, zorder=3)
-        axes.set_xlim(0, 1.12 * max(disc.milliseconds for disc in discs))
+        times = [disc.milliseconds for disc in discs]
+        axes.set_xscale("log")  # the quick ones would lie on one another
+        axes.set_xlim(min(times) / 1.5, 1.5 * max(times))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         low, high = (pick(disc.accuracy for disc in discs) for pick in (min, max))
         span = max(high - low, 10)
         axes.set_ylim(max(0, low - span / 4), high + span / 4)
         axes.set_xlabel(
-            f"milliseconds, image in, boxes out, {threads_text(result['threads'])}, CPU"
+            f"milliseconds (log scale), image in, boxes out, {threads_text(result['threads'])}"
         )
         axes.set_ylabel("mAP")
         label_apart(
