@@ -286,7 +286,7 @@ class NativeEngine:
         return boxes, scores, labels
 
     def _interruptible(self, run: Callable[[], int]) -> int:
-        """What ``run`` returns, in a thread of its own, so that Ctrl-C does not have to wait for it."""
+        """What ``run`` returns, in a thread of its own: Ctrl-C does not have to wait for it."""
         found: list[int | NativeError] = []
         given_up: list[bool] = []
         ended = threading.Event()  # Thread.join, once interrupted, takes a thread for ended

@@ -187,8 +187,8 @@ class Conv(Operation):
             of_output, groups = 4 * _up(taps, 4), 1  # depthwise, in float32 on some CPUs
         elif groups == 1 and kernel == [3, 3] and inputs * outputs <= WINOGRAD_PAIRS:
             of_output *= 8
-        # An eighth: in which order int16 holds sums, and where a plan finds their inputs. Four numbers
-        # of each row, in 4 bytes each.
+        # An eighth: in which order int16 holds sums, and where a plan finds their inputs. Four
+        # numbers of each row, in 4 bytes each.
         of_row = of_output + of_output // 8 + 16
         return groups * (_up(outputs // groups, LANES) * of_row + BYTES_OF_GROUP)
 

@@ -250,7 +250,7 @@ def test_what_an_engine_may_make_of_a_weight(shape, groups, bytes_per_weight):
 
 
 def window_of_nine(weights):
-    """A depthwise layer of 32 channels, all with the same nine integers, on inputs at their limit."""
+    """A depthwise layer of 32 channels with the same nine integers, on inputs at their limit."""
     codes = np.broadcast_to(np.int8(weights).reshape(1, 1, 3, 3), (32, 1, 3, 3)).copy()
     ones = np.ones(32, np.float32)
     weight = StoredWeight(codes, np.ones(1, np.float32), "uniform", 8, 0, ones, 0 * ones)
