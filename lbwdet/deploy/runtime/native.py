@@ -268,15 +268,19 @@ class NativeEngine:
     def _run(self, engine: int, image: Array, keep: bool) -> tuple[Array, Array, Array]:
         image = check_image(image)
         height, width, _ = image.shape
-        arguments = (engine, image.ctypes.data, height, width, keep)
+
+        def run() -> int:  # which keeps the image, should a thread outlive this call
+            count: int = self._library.lbw_run(engine, image.ctypes.data, height, width, keep)
+            return count
+
         start = time.perf_counter()
         if self._seconds < PATIENCE or threading.current_thread() is not threading.main_thread():
             with self._running:
-                count = self._library.lbw_run(*arguments)
+                count = run()
             if count < 0:
                 raise self._error()
         else:
-            count = self._interruptible(lambda: self._library.lbw_run(*arguments))
+            count = self._interruptible(run)
         self._seconds = time.perf_counter() - start
         boxes, scores = np.empty((count, 4), np.float32), np.empty(count, np.float32)
         labels = np.empty(count, np.int64)

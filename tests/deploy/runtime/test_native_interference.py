@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from lbwdet.deploy.runtime import native
 from lbwdet.deploy.runtime.native import NativeEngine, NativeError
 from lbwdet.deploy.runtime.native_library import library_path
 from lbwdet.deploy.testing import random_image, tiny_artifact
@@ -105,6 +107,44 @@ def test_an_engine_that_is_interrupted_twice_is_not_in_use_any_more(slow_engine)
         signal.signal(signal.SIGALRM, previous)
     slow_engine.detect(image)
     assert slow_engine._library.most == 1
+
+
+def test_an_image_lasts_as_long_as_a_run_that_was_left(slow_engine, monkeypatch):
+    """The only copy of it, since it is none of rows that follow each other."""
+    copies, lasted, left = [], [], 2
+    checked, run = native.check_image, slow_engine._library.lbw_run
+
+    def check_image(image):
+        copy = checked(image)
+        copies.append(weakref.ref(copy))
+        return copy
+
+    def lbw_run(*arguments):
+        found = run(*arguments)
+        lasted.append(copies[0]() is not None)
+        return found
+
+    def leave(*_):
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise SystemExit
+
+    monkeypatch.setattr(native, "check_image", check_image)
+    slow_engine._library.lbw_run = lbw_run
+    previous = signal.signal(signal.SIGALRM, leave)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.02)
+        slow_engine.detect(random_image(3, 90, 240)[:, ::2])
+    except SystemExit:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert slow_engine._running.locked()  # still under way, though left
+    with slow_engine._running:
+        assert lasted == [True]
+    assert copies[0]() is None
 
 
 @pytest.mark.parametrize("began", [False, True])

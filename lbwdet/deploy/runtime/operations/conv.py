@@ -22,6 +22,7 @@ MAX_ACCUMULATOR = (1 << 31) - 1
 # Of csrc/conv: outputs that are filled up to whole vectors, the largest depthwise window that is
 # exact whatever its weights are, channels of a Winograd layer, and what goes with a group.
 LANES, EXACT_TAPS, WINOGRAD_PAIRS, BYTES_OF_GROUP = 32, 514, 1 << 18, 1024
+BYTES_OF_OFFSETS = 1 << 13  # of a residual's rows and columns, that a plan keeps
 Pair = tuple[int, int]
 
 
@@ -190,7 +191,8 @@ class Conv(Operation):
         # An eighth: in which order int16 holds sums, and where a plan finds their inputs. Four
         # numbers of each row, in 4 bytes each.
         of_row = of_output + of_output // 8 + 16
-        return groups * (_up(outputs // groups, LANES) * of_row + BYTES_OF_GROUP)
+        kept = 0 if self.residual is None else BYTES_OF_OFFSETS
+        return groups * (_up(outputs // groups, LANES) * of_row + BYTES_OF_GROUP) + kept
 
     def _read(self, run: Run) -> Array:
         """The input as the weight counts it."""

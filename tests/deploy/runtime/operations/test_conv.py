@@ -249,29 +249,52 @@ def test_what_an_engine_may_make_of_a_weight(shape, groups, bytes_per_weight):
     assert bytes_per_weight <= counted / codes.size < 1.4 * bytes_per_weight + 1
 
 
-def window_of_nine(weights):
-    """A depthwise layer of 32 channels with the same nine integers, on inputs at their limit."""
-    codes = np.broadcast_to(np.int8(weights).reshape(1, 1, 3, 3), (32, 1, 3, 3)).copy()
-    ones = np.ones(32, np.float32)
+def window_of_nine(weights, x, **fields):
+    """A depthwise layer of a window of 3 x 3; weights: [channels, 9]."""
+    weights = np.array(weights, np.int8)
+    channels = len(weights)
+    ones, codes = np.ones(channels, np.float32), weights.reshape(channels, 1, 3, 3)
     weight = StoredWeight(codes, np.ones(1, np.float32), "uniform", 8, 0, ones, 0 * ones)
-    operation = Conv("layer", "x", "y", (3, 3), groups=32, padding=(1, 1))
-    x = np.full((1, 4, 5, 32), 255, np.uint8)
-    quantizations = {"x": Quantization(1.0), "y": Quantization(1024.0, 128)}
+    operation = Conv("layer", "x", "y", (3, 3), groups=channels, **dict(padding=(1, 1)) | fields)
+    quantizations = {"x": Quantization(1.0, 3), "y": Quantization(64.0, 128)}
     return Example(operation, {"x": x}, quantizations, {"layer": weight})
 
 
-@pytest.mark.parametrize(
-    "weights",
-    [
-        [64] * 9,  # no three of which fit int16
-        [-64] * 9,
-        [64, 64, 64, 64, 64, 64, 64, 64, 0],  # the last three: 64, 64, 0
-        [-64, -64, 64, -64, 64, 64, 64, -64, -64],
-        [43, 43, 42] * 3,  # just so
-        [43] * 9,  # just not
-    ],
-)
+def equal(case, isa):
+    return run_alone(case, isa=isa).tobytes() == compute_alone(case).tobytes()
+
+
+# By the line of three weights that fits int16, the first of rows and columns.
+LINES = {
+    "none": [64] * 9,
+    "row 0": [43, 43, 42] * 3,  # just so
+    "row 1": [-64, -64, -1, -64, 64, 64, 64, 64, 64],
+    "row 2": [64, 64, 1, 64, 64, 1, -64, -64, 0],
+    "column 0": [2, 64, 63] * 3,
+    "column 1": [64, 2, 63] * 3,
+    "column 2": [-64, -63, -2] * 3,
+}
+
+
+@pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("isa", ISAS)
-def test_nine_weights_at_the_limit_of_int16(weights, isa):
-    case = window_of_nine(weights)
-    assert run_alone(case, isa=isa).tobytes() == compute_alone(case).tobytes()
+def test_nine_weights_at_the_limit_of_int16(line, isa):
+    x = np.full((1, 4, 5, 32), 255, np.uint8)
+    assert equal(window_of_nine([LINES[line]] * 32, x), isa)
+
+
+@pytest.mark.parametrize("channels", [3, 16, 17, 48, 64])
+@pytest.mark.parametrize("fields", [{}, dict(stride=(2, 2)), dict(dilation=(1, 3))])
+@pytest.mark.parametrize("isa", ISAS)
+def test_windows_of_nine(channels, fields, isa):
+    """Small weights, large ones, of which no line fits int16, and blocks of several lines."""
+    random = np.random.default_rng(channels)
+    x = random.integers(0, 256, (1, 7, 11, channels)).astype(np.uint8)
+    lines = np.array([*LINES.values()])[1:]
+    for weights in (
+        random.integers(-20, 21, (channels, 9)),
+        random.choice([-64, -63, -50, 50, 61, 64], (channels, 9)),
+        lines[np.arange(channels) // 16 % len(lines)],
+        np.roll(lines, 3, axis=0)[np.arange(channels) // 32 % len(lines)],
+    ):
+        assert equal(window_of_nine(weights, x, **fields), isa)
