@@ -308,11 +308,10 @@ __attribute__((always_inline)) static inline void silu(int turns, const Real& re
       LBW_UNROLL for (int i = 0; i < 4; ++i)
         p[i] = V::add(V::mul(p[i], f[4 * turn + i]), V::splat(factor));
     };
-    LBW_UNROLL for (int i = 0; i < 4; ++i) p[i] = V::splat(0.009570102f);
-    term(0.05591786f);
-    term(0.24024744f);
-    term(0.6931218f);
-    term(0.9999993f);
+    LBW_UNROLL for (int i = 0; i < 4; ++i) p[i] = V::splat(0.05517167f);
+    term(0.24261112f);
+    term(0.693261f);
+    term(0.9999281f);
     LBW_UNROLL for (int i = 0; i < 4; ++i)
       p[i] = V::add(V::times_power(p[i], whole[4 * turn + i]), V::splat(1.0f));
   };

@@ -27,9 +27,9 @@ struct Four {
   constexpr Four(float x) : lanes{x, x, x, x} {}
 };
 
-constexpr Four kSiluNumbers[] = {87.0f,        -87.0f,      -1.4426950408889634f, 12582912.0f,
-                                 0.009570102f, 0.05591786f, 0.24024744f,          0.6931218f,
-                                 0.9999993f,   1.0f};
+constexpr Four kSiluNumbers[] = {87.0f,       -87.0f,      -1.4426950408889634f, 12582912.0f,
+                                 0.05517167f, 0.24261112f, 0.693261f,            0.9999281f,
+                                 1.0f};
 
 constexpr int kSiluVectors = 12;
 
@@ -50,17 +50,17 @@ __attribute__((noinline)) void silu_of_vectors(v128_t* t, int count) {
     }
   }
   {
-    v128_t p[5];
-    for (int i = 0; i < 5; ++i) p[i] = number(4 + i);
+    v128_t p[4];
+    for (int i = 0; i < 4; ++i) p[i] = number(4 + i);
 #pragma clang loop unroll(disable)
     for (int i = 0; i < count; ++i) {
       const v128_t f = rest[i];
       v128_t sum = p[0];
-      for (int n = 1; n < 5; ++n) sum = wasm_f32x4_add(wasm_f32x4_mul(sum, f), p[n]);
+      for (int n = 1; n < 4; ++n) sum = wasm_f32x4_add(wasm_f32x4_mul(sum, f), p[n]);
       rest[i] = wasm_i32x4_add(sum, power[i]);
     }
   }
-  const v128_t one = number(9);
+  const v128_t one = number(8);
 #pragma clang loop unroll(disable)
   for (int i = 0; i < count; ++i) t[i] = wasm_f32x4_div(t[i], wasm_f32x4_add(rest[i], one));
 }

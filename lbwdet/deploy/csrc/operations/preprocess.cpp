@@ -227,9 +227,13 @@ class Preprocess : public Operation {
     return (side + divisor - 1) / divisor * divisor;
   }
 
+  // One pixel, then twice as many with each copy.
   static std::uint8_t* fill(std::uint8_t* at, std::uint8_t* end, const std::uint8_t* pixel) {
-    for (; at < end; at += 3) std::copy(pixel, pixel + 3, at);
-    return at;
+    if (at >= end) return at;
+    std::copy_n(pixel, 3, at);
+    for (std::ptrdiff_t done = 3; done < end - at; done *= 2)
+      std::copy_n(at, std::min(done, end - at - done), at + done);
+    return end;
   }
 
   static double of_thread(double width) {

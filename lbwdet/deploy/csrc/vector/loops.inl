@@ -361,10 +361,9 @@ inline void powers_of_two(V (&values)[n]) {
     whole[i] = values[i] + magic;  // its lowest bits hold the whole number
     f[i] = values[i] - (whole[i] - magic);
   }
-  for (int i = 0; i < n; ++i) p[i] = f[i] * 0.009570102f + 0.05591786f;
-  for (int i = 0; i < n; ++i) p[i] = p[i] * f[i] + 0.24024744f;
-  for (int i = 0; i < n; ++i) p[i] = p[i] * f[i] + 0.6931218f;
-  for (int i = 0; i < n; ++i) p[i] = p[i] * f[i] + 0.9999993f;
+  for (int i = 0; i < n; ++i) p[i] = f[i] * 0.05517167f + 0.24261112f;
+  for (int i = 0; i < n; ++i) p[i] = p[i] * f[i] + 0.693261f;
+  for (int i = 0; i < n; ++i) p[i] = p[i] * f[i] + 0.9999281f;
   // Times 2**n: added to the exponent.
   for (int i = 0; i < n; ++i)
     values[i] = of_bits(bits_of(p[i]) + (bits_of(whole[i]) << 23), p[i]);

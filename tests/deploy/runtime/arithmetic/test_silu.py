@@ -10,8 +10,8 @@ def test_close_to_the_exact_one():
     found = silu(t)
     assert found.dtype == np.float32
     error = np.abs(found - exact)
-    assert (error[np.abs(t) < 16] <= 4e-6 * np.abs(exact[np.abs(t) < 16])).all()
-    assert (error <= 1e-5 * np.abs(exact)).all()
+    assert (error <= 8e-5 * np.abs(exact)).all()
+    assert error.max() < -exact.min() / 255 / 50
 
 
 def test_far_out():
