@@ -2,12 +2,13 @@
 
 Layers that were trained so read them. Sums (a convolution with a residual is one) and joined maps
 take over the steps of what reads their results, and hand them on to their inputs, so that nothing
-is rounded twice; where that cannot be, an ``Affine`` that multiplies by one stands between. Inputs
-are stored in eight bits however few the result has, since others may read them, and what a ReLU
-makes of a sum does not bound what was added.
+is rounded twice; where that cannot be, an ``Affine`` that multiplies by one stands between, but for
+a residual, which is read in any steps. Inputs are stored in eight bits however few the result has,
+since others may read them, and what a ReLU makes of a sum does not bound what was added.
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -19,6 +20,7 @@ from lbwdet.deploy.runtime.operations.affine import Affine
 from lbwdet.deploy.runtime.operations.concat import Concat
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.lookup import requantize
+from lbwdet.deploy.runtime.operations.upsample import Upsample
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
 
@@ -71,21 +73,28 @@ def hand_on(
 def between(program: Program, channels: Mapping[str, int]) -> Program:
     """The program with an operation wherever steps of channels do not fit."""
     quantizations = dict(program.quantizations)
-    operations: list[Operation] = []
+    readers = Counter(name for operation in program.operations for name, _ in operation.reads())
+    operations: dict[str, Operation] = {}  # by what they write
     for operation in program.operations:
-        copies = {}
+        copies: dict[str, str] = {}
         for name, wanted in _wanted(operation, quantizations, channels):
-            if quantizations[name].exponents != wanted.exponents and name not in copies:
-                copies[name] = f"{name}@{operation.written}"
-                operations.append(in_steps(name, copies[name], channels[name]))
-                quantizations[copies[name]] = wanted
-        if copies and isinstance(operation, Conv):
-            operation = dataclasses.replace(operation, residual=copies[str(operation.residual)])
-        elif copies:
-            inputs = tuple(copies.get(name, name) for name in operation.inputs)  # type: ignore[attr-defined]
-            operation = dataclasses.replace(operation, inputs=inputs)  # type: ignore[call-arg]
-        operations.append(operation)
-    return Program(tuple(operations), quantizations)
+            fits = quantizations[name].exponents == wanted.exponents
+            if fits or name in copies or isinstance(operation, Conv):
+                continue
+            copies[name] = copy = f"{name}@{operation.written}"
+            quantizations[copy] = wanted
+            source = operations[name]
+            if isinstance(source, Upsample) and readers[name] == 1:
+                # Each pixel once, before it is repeated.
+                small = f"{source.input}@{operation.written}"
+                quantizations[small] = wanted
+                del operations[name], quantizations[name]
+                operations[small] = in_steps(source.input, small, channels[name])
+                operations[copy] = dataclasses.replace(source, input=small, output=copy)
+            else:
+                operations[copy] = in_steps(name, copy, channels[name])
+        operations[operation.written] = operation.renamed(copies)
+    return Program(tuple(operations.values()), quantizations)
 
 
 def in_steps(source: str, target: str, channels: int) -> Operation:

@@ -95,7 +95,7 @@ def _keeps_signs(affine: Affine) -> bool:
 
 def residual(draft: Draft, conv: Conv, add: Add) -> Conv | None:
     """Of two convolutions that are added, the first takes the other as its residual."""
-    if conv.relu or conv.function != "identity" or conv.residual is not None:
+    if conv.relu or conv.residual is not None or (conv.function != "identity" and add.relu):
         return None
     if len(add.inputs) != 2 or _twice(add):
         return None

@@ -33,13 +33,15 @@ def conv(operation: Conv, values: Values) -> str:
             pads=operation.padding * 2,
             group=operation.groups,
         )
+    if operation.function == "silu":
+        y = graph("Mul", y, graph("Sigmoid", y))
     if operation.residual is not None:
         residual = values.tensors[operation.residual]
         if operation.upsample:
             residual = nearest(graph, residual, sides(graph, y))
         y = graph("Add", y, values.dequantize(operation.residual, residual))
     if operation.function == "silu":
-        y = values.store(operation.output, graph("Mul", y, graph("Sigmoid", y)))
+        y = values.store(operation.output, y)
     else:
         y = values.quantize(operation.output, graph("Relu", y) if operation.relu else y)
     return graph("Unsqueeze", y, [2, 3]) if connected else y

@@ -15,6 +15,7 @@ from lbwdet.deploy.runtime.operations.concat import Concat
 from lbwdet.deploy.runtime.operations.conv import Conv
 from lbwdet.deploy.runtime.operations.lookup import Lookup
 from lbwdet.deploy.runtime.operations.max_pool import MaxPool
+from lbwdet.deploy.runtime.operations.upsample import Upsample
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.deploy.runtime.quantization import Quantization
 
@@ -127,7 +128,7 @@ def test_a_residual_has_the_steps_of_what_it_is_added_to(small):
 
 @pytest.mark.parametrize("also_read", [False, True])
 def test_a_residual_below_zero_is_kept_where_the_sum_ends_in_a_relu(small, also_read):
-    """As it is stored, or by what changes it on the way."""
+    """In its own steps, or in those that another layer reads it in."""
     positive, other = replace(LEFT, zero_point=0), replace(LEFT, exponents=(-2, -2))
     added = Conv("b", "image", "b", (1, 1), residual="a", relu=True)
     found = small(
@@ -142,10 +143,12 @@ def test_a_residual_below_zero_is_kept_where_the_sum_ends_in_a_relu(small, also_
     )
     assert found.quantizations["b"] == positive
     (residual,) = [each.residual for each in found.operations if each.written == "b"]
-    assert residual.startswith("a@" if also_read else "a")
-    stored = found.quantizations[residual]
-    assert (stored.exponents, stored.scale) == (positive.exponents, 2 * positive.scale)
-    assert stored.zero_point == 128
+    assert residual == "a"
+    if also_read:
+        assert found.quantizations["a"] == other
+    else:
+        scale = 2 * positive.scale
+        assert found.quantizations["a"] == replace(positive, scale=scale, zero_point=128)
 
 
 def test_a_sum_of_few_bits_is_one_of_eight(small):
@@ -172,7 +175,7 @@ def test_eight_bits_have_their_edges_where_fewer_have_theirs(maximum):
     assert (parts == 1) == (maximum > 85)
 
 
-def test_a_residual_with_other_steps_is_changed_on_the_way(small):
+def test_a_residual_with_other_steps_is_read_in_them(small):
     other = Quantization(1.0, 32, exponents=(-2, -2))
     added = Conv("b", "image", "b", (1, 1), residual="a")
     found = small(
@@ -185,11 +188,10 @@ def test_a_residual_with_other_steps_is_changed_on_the_way(small):
         {"c": LEFT, "d": other},
         {"a": (3, 2), "b": (3, 2), "c": (2, 2), "d": (2, 2)},
     )
-    (between,) = [each for each in found.operations if isinstance(each, Affine)]
-    assert (between.input, found.quantizations[between.output].exponents) == ("a", (-4, -6))
-    assert [each.residual for each in found.operations if getattr(each, "layer", "") == "b"] == [
-        between.output
-    ]
+    assert not any(isinstance(each, Affine) for each in found.operations)
+    (residual,) = [each.residual for each in found.operations if each.written == "b"]
+    assert (residual, found.quantizations["a"]) == ("a", other)
+    assert found.quantizations["b"].exponents == LEFT.exponents
 
 
 def test_an_input_with_other_steps_is_changed_on_the_way(small):
@@ -210,6 +212,34 @@ def test_an_input_with_other_steps_is_changed_on_the_way(small):
     assert found.quantizations[between.output].exponents == (-4, -6)
     (joined,) = [each for each in found.operations if isinstance(each, Concat)]
     assert joined.inputs == (between.output, "b")
+
+
+@pytest.mark.parametrize("also_read", [False, True])
+def test_a_map_is_changed_before_it_is_upsampled(small, also_read):
+    """A quarter of the pixels, unless somebody reads the large map as it is."""
+    other = Quantization(1.0, 32, exponents=(-2, -2))
+    found = small(
+        [
+            conv("a", "image", 3),
+            conv("b", "image", 3),
+            conv("d", "a", 2, other.exponents),
+            Upsample("a", "large", like="b"),
+            *([conv("e", "large", 2, other.exponents)] if also_read else []),
+            Concat(("large", "b"), "ab"),
+            conv("c", "ab", 3, BOTH.exponents),
+        ],
+        {"c": BOTH, "d": other, "e": other},
+        {"a": (3, 2), "b": (3, 1), "c": (3, 2), "d": (2, 2), "e": (2, 2)},
+    )
+    (between,) = [each for each in found.operations if isinstance(each, Affine)]
+    assert between.input == ("large" if also_read else "a")
+    (upsample,) = [each for each in found.operations if isinstance(each, Upsample)]
+    (joined,) = [each for each in found.operations if isinstance(each, Concat)]
+    assert joined.inputs == ("large@ab", "b")
+    assert ("large" in found.quantizations) == also_read
+    assert found.quantizations["large@ab"].exponents == (-4, -6)
+    if not also_read:
+        assert (upsample.input, upsample.output) == (between.output, "large@ab")
 
 
 def test_a_reader_that_does_not_know_steps_keeps_the_map_plain(small):

@@ -101,6 +101,17 @@ def test_of_two_convolutions_the_first_takes_the_other_which_comes_before_it(low
     assert a.input == b.input == "stem"
 
 
+def test_a_function_comes_before_the_residual_and_no_relu_behind_it(lowering):
+    def block(n, x, last=lambda y: y):
+        x = n.stem(x)
+        return last(F.silu(n.a(x)) + x)
+
+    _, a = lowering.check(block).operations
+    assert (a.layer, a.function, a.residual) == ("a", "silu", "stem")
+    *_, add = lowering.check(lambda n, x: block(n, x, F.relu)).operations
+    assert (type(add).__name__, add.relu) == ("Add", True)
+
+
 def test_residual_from_a_pool_and_one_layer_used_twice(lowering):
     def net(n, x):
         x = F.max_pool2d(n.stem(x), 3, 1, 1)
@@ -156,7 +167,7 @@ def test_three_maps_are_one_sum(lowering):
         x = F.silu(n.stem(x))
         return (F.silu(n.a(x)) + x) + F.silu(n.b(x))
 
-    add = lowering.check(compute).operations[-1]
+    add = lowering.check(compute, fusions=[BY_NAME["function"], BY_NAME["sums"]]).operations[-1]
     assert len(add.inputs) == 3
 
 

@@ -188,7 +188,6 @@ int main(int argc, char** argv) try {
     s.upsample = layer.kind == "upsample";
     s.residual = s.upsample || layer.kind == "residual";
     s.relu = !s.to_float;
-    s.ratio = 0.5f;
     const std::size_t weights = std::size_t{1} * s.out_channels * s.in_channels * s.kernel_h *
                                 s.kernel_w;
     std::vector<int8_t> weight(weights);
@@ -199,7 +198,9 @@ int main(int argc, char** argv) try {
       w = static_cast<int8_t>(level == 0 ? 0 : (level > 0 ? 1 : -1) * (1 << (std::abs(level) - 1)));
     }
     const std::vector<float> multiplier(s.out_channels, 0.01f), offset(s.out_channels, 20.0f);
-    layer.packed.emplace_back(s, weight.data(), multiplier.data(), offset.data(), isa);
+    const std::vector<float> ratio(s.out_channels, 0.5f);
+    const ChannelNumbers numbers{multiplier.data(), offset.data(), nullptr, ratio.data()};
+    layer.packed.emplace_back(s, weight.data(), numbers, isa);
     const std::size_t pixels = std::size_t{1} * layer.n * (layer.h + 8) * (layer.w + 8);
     const int element = s.to_float ? 4 : 1;
     largest = std::max({largest, pixels * s.in_channels, pixels * s.out_channels * element});

@@ -61,7 +61,7 @@ struct Spec {
   int groups = 1;          // of channels, see class Conv; a Packed has one
   bool among = false;      // maps hold other channels beside those that are read and written
   bool relu = false;
-  bool silu = false;       // after multiplier and offset; then a factor per channel
+  bool silu = false;       // after multiplier and offset; then a factor per channel, and a residual
   int zero_in = 0;         // zero point of the input
   int maximum_in = 255;    // largest q of the input
   bool to_float = false;   // the fields below describe a uint8 output
@@ -71,7 +71,14 @@ struct Spec {
   bool residual = false;
   bool upsample = false;   // the residual may have another size than the output
   int zero_residual = 0;
-  float ratio = 0;         // scale of the residual over that of the output
+};
+
+// What goes with the output channels, float32 [o].
+struct ChannelNumbers {
+  const float* multiplier;
+  const float* offset;
+  const float* factor = nullptr;  // of a silu: positive
+  const float* ratio = nullptr;   // of a residual: its step over that of the output
 };
 
 // Throws std::invalid_argument if a field makes no sense.
@@ -112,15 +119,15 @@ void one_by_one(std::int64_t count, const std::function<void(std::int64_t)>& wor
 
 class Packed {
  public:
-  // weight: |w| <= 64; multiplier, offset: float32 [o], finite.
+  // weight: |w| <= 64; numbers: finite.
   // Throws std::invalid_argument if the CPU lacks `isa`, if a field of `spec` makes no sense, or
   // if an accumulator could overflow int32 for some input.
   // `winograd` allows the Winograd form where it is exact and faster (see winograd.h).
-  // With a `store`, layers of the same packed weight share it. `factor`: float32 [o] of a silu.
-  // The packed bytes do not depend on `parallel`.
-  Packed(const Spec& spec, const Weight& weight, const float* multiplier, const float* offset,
-         const Isa& isa, bool winograd = true, WeightStore* store = nullptr,
-         const float* factor = nullptr, const Parallel& parallel = one_by_one);
+  // With a `store`, layers of the same packed weight share it. The packed bytes do not depend on
+  // `parallel`.
+  Packed(const Spec& spec, const Weight& weight, const ChannelNumbers& numbers, const Isa& isa,
+         bool winograd = true, WeightStore* store = nullptr,
+         const Parallel& parallel = one_by_one);
   ~Packed();
   Packed(Packed&&) noexcept;
   Packed& operator=(Packed&&) noexcept;
@@ -136,6 +143,9 @@ class Packed {
  private:
   std::unique_ptr<Layout> layout_;
 };
+
+// Of a residual's pixels, that a plan keeps beside those of its rows and columns.
+constexpr int kMostOffsets = 1000;
 
 // A layer on maps of given sizes and addresses. Cheap to make; refers to `packed`, which must
 // outlive it. Throws std::invalid_argument if sizes do not fit, or a border is too small.
@@ -158,7 +168,8 @@ class Plan {
   Row row_of_layer() const;
   void init_winograd(const Map& in, int threads);
   void run_winograd(std::int64_t begin, std::int64_t end, void* scratch) const;
-  void init(const Map& in, int out_n, int out_h, int out_w, int out_c, int threads);
+  void init(const Map& in, int out_n, int out_h, int out_w, int out_c, bool joins_rows,
+            int threads);
 
   const Layout* layout_;
   const uint8_t* x_;                          // input of output pixel (0, 0)

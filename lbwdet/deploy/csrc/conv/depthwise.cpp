@@ -30,19 +30,20 @@ bool Depthwise::fits(const Spec& spec, const Weight& weight) {
   });
 }
 
-Depthwise::Depthwise(const Spec& spec, const Weight& given, const float* multiplier,
-                     const float* offset, const float* factor, const Isa& isa)
+Depthwise::Depthwise(const Spec& spec, const Weight& given, const ChannelNumbers& numbers,
+                     const Isa& isa)
     : spec_(spec), isa_(isa) {
   const std::size_t channels = spec.groups, taps = window_of(spec);
-  range_ = checked_range(spec, channel_sums(spec, given), multiplier, offset, factor);
+  range_ = checked_range(spec, channel_sums(spec, given), numbers);
   std::vector<std::int8_t> weight(channels * taps);
   for (std::size_t c = 0; c < channels; ++c) {
     std::int8_t* const to = weight.data() + c * taps;
     std::copy_n(given.channel(c, taps, to), taps, to);
   }
-  multiplier_.assign(multiplier, multiplier + channels);
-  offset_.assign(offset, offset + channels);
-  if (spec.silu) factor_.assign(factor, factor + channels);
+  multiplier_.assign(numbers.multiplier, numbers.multiplier + channels);
+  offset_.assign(numbers.offset, numbers.offset + channels);
+  if (spec.silu) factor_.assign(numbers.factor, numbers.factor + channels);
+  if (spec.residual) ratio_.assign(numbers.ratio, numbers.ratio + channels);
   if (isa.kernel->depthwise && !spec.to_float && !spec.residual) {
     pack_integers(weight.data());
     return;
@@ -190,7 +191,7 @@ void Depthwise::run(const Map& in, const Map* bytes, const FloatMap* floats, con
   task.factor = s.silu ? factor_.data() : nullptr;
   task.r_columns = r_columns.data();
   task.zero_residual = static_cast<float>(s.zero_residual);
-  task.ratio = s.ratio;
+  task.ratio = ratio_.data();
   task.to = to;
   task.y_column = bytes ? bytes->pixel_stride() : floats->pixel_stride();
   task.low_float = s.relu ? 0.0f : -std::numeric_limits<float>::infinity();

@@ -15,9 +15,7 @@ class Depthwise {
   // Whether a layer is one, and all of its sums stay below 2**24, so that they are exact.
   static bool fits(const Spec& spec, const Weight& weight);
 
-  // multiplier, offset, and a silu's factor: float32 [c].
-  Depthwise(const Spec& spec, const Weight& weight, const float* multiplier, const float* offset,
-            const float* factor, const Isa& isa);
+  Depthwise(const Spec& spec, const Weight& weight, const ChannelNumbers& numbers, const Isa& isa);
 
   // Rows begin .. end-1 of all images' outputs. One of `bytes` and `floats` is the output;
   // `residual` may be null. Any rows on any thread, in any order.
@@ -34,6 +32,7 @@ class Depthwise {
   Spec spec_;
   const Isa& isa_;
   std::vector<float> multiplier_, offset_, factor_;  // [channel], in the order of a kernel
+  std::vector<float> ratio_;                         // [channel] of a residual
   std::vector<float> weight_, start_;  // [tap][channel], [channel]; or these:
   std::vector<std::int8_t> integers_;  // see DepthwiseRow, as of these:
   std::vector<std::uint8_t> last_lines_;

@@ -53,8 +53,8 @@ struct Row {
   const uint8_t* r;           // or null
   const std::ptrdiff_t* r_columns;
   int zero_residual;
-  float ratio;
-  const float* factor;        // null, or what silu is multiplied by; in the order of the lanes
+  const float* ratio;         // these two: in the order of the lanes. What a residual is multiplied by,
+  const float* factor;        // or null; and silu, or null
 };
 
 // Transformed inputs and products of the tiles of one unit, see winograd.h.

@@ -45,14 +45,16 @@ ChannelSums sums_of(const int8_t* weight, std::size_t count) {
 
 // What the reals of a channel that go into silu() allow, whatever the input is. It gives none that is
 // larger.
-Range range_of_silu(const Spec& s, const ChannelSums& sums, float multiplier, float offset,
-                    float factor) {
+Range range_of_silu(const Spec& s, const ChannelSums& sums, const ChannelNumbers& numbers,
+                    std::int64_t channel) {
   const int above = std::max(s.maximum_in - s.zero_in, 0), below = s.zero_in;
   const std::int64_t high = sums.up * above + sums.down * below;
   const std::int64_t low = sums.up * below + sums.down * above;
   const double largest =
-      static_cast<double>(std::max(high, low)) * std::fabs(multiplier) + std::fabs(offset);
-  if (!(largest * factor < 1 << 30)) return Range::any;
+      static_cast<double>(std::max(high, low)) * std::fabs(numbers.multiplier[channel]) +
+      std::fabs(numbers.offset[channel]);
+  const double added = s.residual ? 255.0 * numbers.ratio[channel] : 0;
+  if (!(largest * numbers.factor[channel] + added < 1 << 30)) return Range::any;
   return largest < 80 ? Range::words : Range::limits;
 }
 
@@ -147,24 +149,32 @@ std::vector<ChannelSums> channel_sums(const Spec& spec, const Weight& weight,
   return sums;
 }
 
-Range checked_range(const Spec& s, const std::vector<ChannelSums>& sums, const float* multiplier,
-                    const float* offset, const float* factor) {
+Range checked_range(const Spec& s, const std::vector<ChannelSums>& sums,
+                    const ChannelNumbers& numbers) {
+  require(!s.silu || numbers.factor, "a function needs factors");
+  require(!s.residual || numbers.ratio, "a residual needs ratios");
   Range range = s.ceil                                    ? Range::any
                 : s.zero_out == 0 && s.maximum_out == 255 ? Range::bytes
                                                           : Range::words;
+  const auto below = [](float number, float limit) {
+    return std::isfinite(number) && std::fabs(number) < limit;
+  };
   for (int o = 0; o < s.out_channels; ++o) {
     const std::int64_t magnitude = sums[o].up + sums[o].down;
     require(sums[o].largest <= kMaxWeight, "a weight is beyond 64");
     // Of the accumulator at its end: until then sums are those of integers modulo 2**32.
     require(255 * magnitude <= INT32_MAX, "the weights could overflow an int32 accumulator");
-    require(std::isfinite(multiplier[o]) && std::fabs(multiplier[o]) < 1e25f &&
-                std::isfinite(offset[o]) && std::fabs(offset[o]) < 1e25f,
+    const float multiplier = numbers.multiplier[o], offset = numbers.offset[o];
+    require(below(multiplier, 1e25f) && below(offset, 1e25f),
             "a multiplier or offset is not finite, or is beyond 1e25");
-    const double largest = 255.0 * magnitude * std::fabs(multiplier[o]) + std::fabs(offset[o]) +
-                           255.0 * std::fabs(s.ratio);
+    require(!s.silu || (std::isfinite(numbers.factor[o]) && numbers.factor[o] > 0),
+            "a factor is not positive and finite");
+    require(!s.residual || (below(numbers.ratio[o], 1e25f) && numbers.ratio[o] >= 0),
+            "a ratio is negative, not finite, or beyond 1e25");
+    const double largest = 255.0 * magnitude * std::fabs(multiplier) + std::fabs(offset) +
+                           (s.residual ? 255.0 * numbers.ratio[o] : 0);
     if (largest > 1 << 30) range = Range::any;
-    if (s.silu)
-      range = std::max(range, range_of_silu(s, sums[o], multiplier[o], offset[o], factor[o]));
+    if (s.silu) range = std::max(range, range_of_silu(s, sums[o], numbers, o));
   }
   return range;
 }
@@ -181,7 +191,7 @@ void check(const Spec& s) {
           "the weight is too large");
   require(0 < s.maximum_in && s.maximum_in <= 255, "maximum_in must be 1 to 255");
   require(0 <= s.zero_in && s.zero_in <= 255, "zero_in must be 0 to 255");
-  require(!s.silu || !(s.to_float || s.residual || s.relu), "a function comes last, to bytes");
+  require(!s.silu || !(s.to_float || s.relu), "a function goes to bytes, without ReLU");
   if (s.to_float) {
     require(!s.residual, "a float output takes no residual");
     return;
@@ -189,7 +199,6 @@ void check(const Spec& s) {
   require(0 < s.maximum_out && s.maximum_out <= 255, "maximum_out must be 1 to 255");
   require(0 <= s.zero_out && s.zero_out <= 255, "zero_out must be 0 to 255");
   require(0 <= s.zero_residual && s.zero_residual <= 255, "zero_residual must be 0 to 255");
-  require(std::isfinite(s.ratio), "ratio must be finite");
 }
 
 void one_by_one(std::int64_t count, const std::function<void(std::int64_t)>& work) {
@@ -201,9 +210,8 @@ int position_of(int channel, int lanes) {
   return channel - in_pair + in_pair / 4 % 2 * lanes + in_pair / 8 * 4 + in_pair % 4;
 }
 
-Packed::Packed(const Spec& spec, const Weight& weight, const float* multiplier,
-               const float* offset, const Isa& isa, bool winograd, WeightStore* store,
-               const float* factor, const Parallel& parallel)
+Packed::Packed(const Spec& spec, const Weight& weight, const ChannelNumbers& numbers,
+               const Isa& isa, bool winograd, WeightStore* store, const Parallel& parallel)
     : layout_(std::make_unique<Layout>()) {
   check(spec);
   require(spec.groups == 1, "a group is packed by itself");
@@ -211,27 +219,26 @@ Packed::Packed(const Spec& spec, const Weight& weight, const float* multiplier,
   Layout& l = *layout_;
   l.spec = spec;
   l.kernel = isa.kernel;
-  if (spec.silu) {
-    require(factor != nullptr, "a function needs factors");
-    const int pair = 2 * l.kernel->lanes;
-    l.factor.assign((spec.out_channels + pair - 1) / pair * pair, 0);
-    for (int o = 0; o < spec.out_channels; ++o) {
-      require(std::isfinite(factor[o]) && factor[o] > 0,
-              "a factor is not positive and finite");
-      l.factor[position_of(o, l.kernel->lanes)] = factor[o];
-    }
-  }
   const auto shared = [store](AlignedBytes bytes) {
     return store ? store->shared(std::move(bytes))
                  : std::make_shared<const AlignedBytes>(std::move(bytes));
   };
   const std::vector<ChannelSums> sums = channel_sums(spec, weight, parallel);
-  l.range = checked_range(spec, sums, multiplier, offset, factor);
+  l.range = checked_range(spec, sums, numbers);
+  const auto by_lane = [&](const float* of_channels) {
+    const int pair = 2 * l.kernel->lanes;
+    std::vector<float> lanes((spec.out_channels + pair - 1) / pair * pair, 0.0f);
+    for (int o = 0; o < spec.out_channels; ++o)
+      lanes[position_of(o, l.kernel->lanes)] = of_channels[o];
+    return lanes;
+  };
+  if (spec.silu) l.factor = by_lane(numbers.factor);
+  if (spec.residual) l.ratio = by_lane(numbers.ratio);
   const WinogradKernel* other = l.kernel->winograd;
   if (winograd && other && !spec.among && winograd_fits(spec, sums, *other)) {
     AlignedBytes packed(winograd_weight_bytes(spec, *other));
     l.winograd = std::make_unique<WinogradWeights>(
-        winograd_pack(spec, weight, sums, multiplier, offset, *other,
+        winograd_pack(spec, weight, sums, numbers, *other,
                       reinterpret_cast<int16_t*>(packed.data()), parallel));
     l.weight = shared(std::move(packed));
     l.winograd->begin = reinterpret_cast<const int16_t*>(l.weight->data());
@@ -252,8 +259,8 @@ Packed::Packed(const Spec& spec, const Weight& weight, const float* multiplier,
     const int at = position(o);
     l.start[at] =
         static_cast<int32_t>((l.kernel->flip - spec.zero_in) * (sums[o].up - sums[o].down));
-    l.multiplier[at] = multiplier[o];
-    l.offset[at] = offset[o];
+    l.multiplier[at] = numbers.multiplier[o];
+    l.offset[at] = numbers.offset[o];
   }
   const std::size_t all = static_cast<std::size_t>(l.run_count) * l.quads;
   const std::size_t window = window_of(spec);
@@ -279,7 +286,8 @@ bool Packed::winograd() const { return layout_->winograd != nullptr; }
 const int8_t* Packed::weight() const { return layout_->weight->data(); }
 std::size_t Packed::bytes() const {
   const Layout& l = *layout_;
-  return l.weight->size() + (l.winograd ? l.winograd->start.size() : l.start.size()) * 12;
+  return l.weight->size() + (l.winograd ? l.winograd->start.size() : l.start.size()) * 12 +
+         (l.factor.size() + l.ratio.size()) * 4;
 }
 std::size_t Packed::scratch_bytes(std::int64_t height, std::int64_t width) const {
   return layout_->winograd ? winograd_scratch_bytes(*layout_->winograd, height, width) : 0;

@@ -27,7 +27,7 @@ struct Layout {
   SharedBytes weight;
   std::vector<int32_t> start;  // these three: in the order of the lanes, padded
   std::vector<float> multiplier, offset;
-  std::vector<float> factor;  // the same, of a silu; with Winograd, too
+  std::vector<float> factor, ratio;  // the same, if there are some; with Winograd, too
   std::vector<std::vector<uint16_t>> stretches;  // of each block, or none: see Row
   std::vector<const uint16_t*> stretches_of_block;
   std::vector<int> pairs;           // of each block, or none: see Row
@@ -52,6 +52,6 @@ std::vector<ChannelSums> channel_sums(const Spec& spec, const Weight& weight,
 // Checks the numbers of a layer; what finishing its outputs may rely on. Throws
 // std::invalid_argument.
 Range checked_range(const Spec& spec, const std::vector<ChannelSums>& sums,
-                    const float* multiplier, const float* offset, const float* factor);
+                    const ChannelNumbers& numbers);
 
 }  // namespace lbw::conv

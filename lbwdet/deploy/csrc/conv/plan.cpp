@@ -13,6 +13,7 @@ namespace lbw::conv {
 namespace {
 
 constexpr int kUnitsPerThread = 8;
+constexpr int kFewColumns = 48;  // of a unit, where rows are one
 
 // Bytes of a core's second-level cache. A guess is good enough: only speed depends on it.
 std::ptrdiff_t cache_bytes() {
@@ -48,6 +49,11 @@ std::int64_t excess(std::int64_t output, std::int64_t size, std::int64_t kernel,
   return (output - 1) * stride - padding + (kernel - 1) * dilation - (size - 1);
 }
 
+// Whether a plan may keep where each pixel of a residual lies.
+bool knows_columns(const Spec& s, const Map& out) {
+  return !s.upsample && static_cast<std::int64_t>(out.h) * out.w <= kMostOffsets;
+}
+
 }  // namespace
 
 std::int64_t output_height(const Spec& s, std::int64_t height) {
@@ -66,7 +72,8 @@ std::int64_t needed_border(const Spec& s, std::int64_t height, std::int64_t widt
   return std::max<std::int64_t>({s.padding_h, s.padding_w, below, right, 0});
 }
 
-void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int threads) {
+void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, bool joins_rows,
+                int threads) {
   const Layout& l = *layout_;
   const Spec& s = l.spec;
   require(in.c == s.in_channels && out_c == s.out_channels, "channels of a map do not fit");
@@ -105,19 +112,28 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, int t
     width_ = images_, images_ = 1;
     x_column_ = x_image_, y_column_ = y_image_;
   }
+  // Rows that follow each other without a gap are one long row.
+  const bool joined =
+      joins_rows && height_ > 1 && x_row_ == width_ * x_column_ && y_row_ == width_ * y_column_;
+  if (joined) width_ *= height_, height_ = 1;
 
   // What of a unit's input, output, weights should stay in the second-level cache.
   const std::ptrdiff_t cache = cache_bytes();
   const std::ptrdiff_t window = static_cast<std::ptrdiff_t>(l.run_count) * l.quads * 4;
   const std::ptrdiff_t column_bytes =
       std::min<std::ptrdiff_t>(x_column_, window) * std::min(s.stride_h, s.kernel_h);
-  columns_per_unit_ = equal_size(width_, cache / 2 / column_bytes);
+  const int wanted = threads == 1 ? 1 : kUnitsPerThread * threads;
+  std::ptrdiff_t most = cache / 2 / column_bytes;
+  if (joined) {
+    most = std::min(cache / 4 / column_bytes, cache / 5 / s.out_channels);
+    most = std::min<std::ptrdiff_t>(most, std::max(width_ / wanted, kFewColumns));
+  }
+  columns_per_unit_ = equal_size(width_, most);
   column_groups_ = groups(width_, columns_per_unit_);
   const std::ptrdiff_t in_row = column_bytes * columns_per_unit_;
   const std::ptrdiff_t out_row = static_cast<std::ptrdiff_t>(columns_per_unit_) * s.out_channels;
   rows_per_unit_ = equal_size(height_, std::min(cache / 4 / in_row, cache / 5 / out_row));
   // Enough units to share, from rows first: their inputs hardly overlap.
-  const int wanted = threads == 1 ? 1 : kUnitsPerThread * threads;
   const std::int64_t strips = static_cast<std::int64_t>(images_) * column_groups_;
   while (rows_per_unit_ > 4 && strips * groups(height_, rows_per_unit_) < wanted)
     rows_per_unit_ = equal_size(height_, rows_per_unit_ - 1);
@@ -156,19 +172,20 @@ Plan::Plan(const Packed& packed, const Map& in, const Map& out, const Map* resid
   require(s.residual == (residual != nullptr), "residual missing, or not wanted");
   y_ = out.data;
   y_image_ = out.image_stride, y_row_ = out.row_stride, y_column_ = out.pixel_stride();
-  init(in, out.n, out.h, out.w, out.c, threads);
+  init(in, out.n, out.h, out.w, out.c, !residual || knows_columns(s, out), threads);
   if (!residual) return;
   const Map& r = *residual;
   require(r.n == out.n && r.c == out.c && r.h > 0 && r.w > 0, "the residual does not fit");
   require(s.upsample || (r.h == out.h && r.w == out.w), "the residual has another size");
   r_ = r.data;
   r_image_ = r.image_stride;
-  const bool rows_are_images = width_ != out.w;  // see init
+  const bool rows_are_images = images_ < out.n, joined = height_ < out.h;  // see init
   for (int i = 0; i < height_; ++i)
     r_rows_.push_back(static_cast<std::int64_t>(i) * r.h / out.h * r.row_stride);
   for (int j = 0; j < width_; ++j)
     r_columns_.push_back(rows_are_images ? j * r.image_stride
-                                         : static_cast<std::int64_t>(j) * r.w / out.w * r.pixel_stride());
+                         : joined        ? j / out.w * r.row_stride + j % out.w * r.pixel_stride()
+                         : static_cast<std::int64_t>(j) * r.w / out.w * r.pixel_stride());
 }
 
 Plan::Plan(const Packed& packed, const Map& in, const FloatMap& out, int threads)
@@ -176,7 +193,7 @@ Plan::Plan(const Packed& packed, const Map& in, const FloatMap& out, int threads
   require(layout_->spec.to_float, "the layer has a uint8 output");
   y_float_ = out.data;
   y_image_ = out.image_stride, y_row_ = out.row_stride, y_column_ = out.pixel_stride();
-  init(in, out.n, out.h, out.w, out.c, threads);
+  init(in, out.n, out.h, out.w, out.c, true, threads);
 }
 
 std::int64_t Plan::multiplications() const {
@@ -197,7 +214,6 @@ Row Plan::row_of_layer() const {
   row.low_float = s.relu ? 0.0f : -std::numeric_limits<float>::infinity();
   row.y_column = y_column_;
   row.zero_residual = s.zero_residual;
-  row.ratio = s.ratio;
   return row;
 }
 
@@ -231,6 +247,7 @@ void Plan::run_winograd(std::int64_t begin, std::int64_t end, void* scratch) con
     job.row.multiplier = weights.multiplier.data() + channel;
     job.row.offset = weights.offset.data() + channel;
     job.row.factor = l.spec.silu ? l.factor.data() + channel : nullptr;
+    job.row.ratio = r_ ? l.ratio.data() + channel : nullptr;
     job.row.y = y_ + image * y_image_ + channel;
     job.row.r = r_ ? r_ + image * r_image_ + channel : nullptr;
     l.kernel->winograd->run(job);
@@ -271,6 +288,7 @@ void Plan::run(std::int64_t begin, std::int64_t end, void* scratch) const {
       }
       row.start = l.start.data() + channel;
       row.factor = s.silu ? l.factor.data() + channel : nullptr;
+      row.ratio = r_ ? l.ratio.data() + channel : nullptr;
       row.multiplier = l.multiplier.data() + channel;
       row.offset = l.offset.data() + channel;
       row.channels = std::min(last_block * l.width, s.out_channels) - channel;

@@ -234,7 +234,7 @@ __attribute__((noinline)) static void finish_bytes(const Row& row, const Tile& t
   const Words zero = V::splat_words(row.zero), low = V::splat_words(row.low),
               high = V::splat_words(row.high);
   // Bytes become floats by unpacking: 0x4B000000 | r is 2**23 + r.
-  const Float shift = V::splat(8388608.0f + row.zero_residual), ratio = V::splat(row.ratio);
+  const Float shift = V::splat(8388608.0f + row.zero_residual);
   for (int c = 0; c < tile.vectors; c += 2) {
     const int first = tile.channel + c * V::lanes, rest = tile.channels - c * V::lanes;
     const int count = rest < 2 * V::lanes ? rest : 2 * V::lanes;
@@ -242,6 +242,8 @@ __attribute__((noinline)) static void finish_bytes(const Row& row, const Tile& t
     const Float multiplier1 = V::load(row.multiplier + first + V::lanes);
     const Float offset0 = V::load(row.offset + first);
     const Float offset1 = V::load(row.offset + first + V::lanes);
+    Float ratio0 = shift, ratio1 = shift;
+    if (kResidual) ratio0 = V::load(row.ratio + first), ratio1 = V::load(row.ratio + first + V::lanes);
     const auto limited = [&](Words q) {
       return V::min_words(V::max_words(V::add_words(q, zero), low), high);
     };
@@ -252,8 +254,8 @@ __attribute__((noinline)) static void finish_bytes(const Row& row, const Tile& t
       if (kResidual) {
         Float r0, r1;
         V::unpack(row.r + row.r_columns[tile.column + p] + first, count, r0, r1);
-        t0 = V::add(t0, V::mul(V::sub(r0, shift), ratio));
-        t1 = V::add(t1, V::mul(V::sub(r1, shift), ratio));
+        t0 = V::add(t0, V::mul(V::sub(r0, shift), ratio0));
+        t1 = V::add(t1, V::mul(V::sub(r1, shift), ratio1));
       }
       if (kRange == Range::any) {
         t0 = V::min(V::max(t0, V::splat(-32768.0f)), V::splat(32767.0f));
@@ -324,11 +326,12 @@ __attribute__((always_inline)) static inline void silu(int turns, const Real& re
   }
 }
 
-template <class V, Range kRange>
+template <class V, bool kResidual, Range kRange>
 __attribute__((noinline)) static void finish_silu(const Row& row, const Tile& tile) {
   using Float = typename V::Float;
   using Words = typename V::Words;
   const Words zero = V::splat_words(row.zero), high = V::splat_words(row.high);
+  const Float shift = V::splat(8388608.0f + row.zero_residual);  // see finish_bytes
   for (int c = 0; c < tile.vectors; c += 2) {
     const int first = tile.channel + c * V::lanes, rest = tile.channels - c * V::lanes;
     const int count = rest < 2 * V::lanes ? rest : 2 * V::lanes;
@@ -336,6 +339,9 @@ __attribute__((noinline)) static void finish_silu(const Row& row, const Tile& ti
                                  V::load(row.multiplier + first + V::lanes)};
     const Float offset[2] = {V::load(row.offset + first), V::load(row.offset + first + V::lanes)};
     const Float factor[2] = {V::load(row.factor + first), V::load(row.factor + first + V::lanes)};
+    Float ratio[2] = {shift, shift};
+    if (kResidual)
+      ratio[0] = V::load(row.ratio + first), ratio[1] = V::load(row.ratio + first + V::lanes);
     uint8_t* const y = row.y + tile.column * row.y_column + first;
     // Two pixels a turn; a last one without partner is its own.
     const int last = tile.pixels - 1;
@@ -344,9 +350,15 @@ __attribute__((noinline)) static void finish_silu(const Row& row, const Tile& ti
       const auto sum = V::load_int(tile.sums + vector * V::lanes);
       return V::add(V::mul(V::to_float(sum), multiplier[i]), offset[i]);
     };
-    const auto words = [&](Float a, Float b) {
+    const auto words = [&](Float a, Float b, int p) {
       a = V::mul(a, factor[0]);
       b = V::mul(b, factor[1]);
+      if (kResidual) {
+        Float r0, r1;
+        V::unpack(row.r + row.r_columns[tile.column + p] + first, count, r0, r1);
+        a = V::add(a, V::mul(V::sub(r0, shift), ratio[0]));
+        b = V::add(b, V::mul(V::sub(r1, shift), ratio[1]));
+      }
       if (kRange == Range::any) {
         a = V::min(V::max(a, V::splat(-32768.0f)), V::splat(32767.0f));
         b = V::min(V::max(b, V::splat(-32768.0f)), V::splat(32767.0f));
@@ -359,26 +371,28 @@ __attribute__((noinline)) static void finish_silu(const Row& row, const Tile& ti
     silu<V, kRange, (V::group + 1) / 2>(
         (tile.pixels + 1) / 2, real, [&](int turn, const Float(&t)[4]) {
           const int p = 2 * turn, next = p < last ? p + 1 : p;
-          V::store_bytes(y + p * row.y_column, y + next * row.y_column, words(t[0], t[1]),
-                         words(t[2], t[3]), count);
+          V::store_bytes(y + p * row.y_column, y + next * row.y_column, words(t[0], t[1], p),
+                         words(t[2], t[3], next), count);
         });
   }
 }
 
-template <class V>
+template <class V, bool kResidual>
 static inline void finish_silu(const Row& row, const Tile& tile) {
   switch (row.range) {
     case Range::bytes:  // not of silu, see range_of_silu()
-    case Range::words: return finish_silu<V, Range::words>(row, tile);
-    case Range::limits: return finish_silu<V, Range::limits>(row, tile);
-    case Range::any: return finish_silu<V, Range::any>(row, tile);
+    case Range::words: return finish_silu<V, kResidual, Range::words>(row, tile);
+    case Range::limits: return finish_silu<V, kResidual, Range::limits>(row, tile);
+    case Range::any: return finish_silu<V, kResidual, Range::any>(row, tile);
   }
 }
 
 template <class V>
 static inline void finish(const Row& row, const Tile& tile) {
-  if (row.factor)
-    finish_silu<V>(row, tile);
+  if (row.factor && row.r)
+    finish_silu<V, true>(row, tile);
+  else if (row.factor)
+    finish_silu<V, false>(row, tile);
   else if (row.y_float)
     finish_float<V>(row, tile);
   else if (row.r)

@@ -49,9 +49,9 @@ std::size_t winograd_weight_bytes(const Spec& s, const WinogradKernel& kernel) {
 }
 
 WinogradWeights winograd_pack(const Spec& s, const Weight& weight,
-                              const std::vector<ChannelSums>& sums, const float* multiplier,
-                              const float* offset, const WinogradKernel& kernel, int16_t* target,
-                              const Parallel& parallel) {
+                              const std::vector<ChannelSums>& sums,
+                              const ChannelNumbers& numbers, const WinogradKernel& kernel,
+                              int16_t* target, const Parallel& parallel) {
   WinogradWeights result;
   const int ci = s.in_channels, co = s.out_channels, width = 2 * kernel.lanes;
   result.width = width;
@@ -67,8 +67,8 @@ WinogradWeights winograd_pack(const Spec& s, const Weight& weight,
   for (int o = 0; o < co; ++o) {
     const int position = position_of(o, kernel.lanes);
     result.start[position] = static_cast<int32_t>(-s.zero_in * (sums[o].up - sums[o].down));
-    result.multiplier[position] = multiplier[o];
-    result.offset[position] = offset[o];
+    result.multiplier[position] = numbers.multiplier[o];
+    result.offset[position] = numbers.offset[o];
   }
   parallel(result.blocks, [&](std::int64_t block) {
     const int first = static_cast<int>(block) * width, count = std::min(width, co - first);
@@ -80,7 +80,7 @@ WinogradWeights winograd_pack(const Spec& s, const Weight& weight,
     // A pair of input channels for all lanes of a block at a time: long loops over neighbours.
     constexpr int kWidest = 2 * 2 * 16;
     int16_t w[9][kWidest], rows[6][3][kWidest];
-    const int numbers = 2 * width;
+    const int row = 2 * width;
     for (int pair = 0; pair < result.pairs; ++pair) {
       for (int o = 0; o < width; ++o)
         for (int half = 0; half < 2; ++half) {
@@ -91,14 +91,14 @@ WinogradWeights winograd_pack(const Spec& s, const Weight& weight,
         }
       for (int i = 0; i < 6; ++i)
         for (int b = 0; b < 3; ++b)
-          for (int n = 0; n < numbers; ++n)
+          for (int n = 0; n < row; ++n)
             rows[i][b][n] = static_cast<int16_t>(kG[i][0] * w[b][n] + kG[i][1] * w[3 + b][n] +
                                                  kG[i][2] * w[6 + b][n]);
       for (int i = 0; i < 6; ++i)
         for (int j = 0; j < 6; ++j) {
           int16_t* to = target + block * result.block_size + (i * 6 + j) * product +
-                        static_cast<std::size_t>(pair) * numbers;
-          for (int n = 0; n < numbers; ++n)
+                        static_cast<std::size_t>(pair) * row;
+          for (int n = 0; n < row; ++n)
             to[n] = static_cast<int16_t>(kG[j][0] * rows[i][0][n] + kG[j][1] * rows[i][1][n] +
                                          kG[j][2] * rows[i][2][n]);
         }

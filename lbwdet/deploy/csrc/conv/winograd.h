@@ -44,9 +44,9 @@ std::size_t winograd_weight_bytes(const Spec& spec, const WinogradKernel& kernel
 
 // Writes the weights to `target`, of winograd_weight_bytes.
 WinogradWeights winograd_pack(const Spec& spec, const Weight& weight,
-                              const std::vector<ChannelSums>& sums, const float* multiplier,
-                              const float* offset, const WinogradKernel& kernel, int16_t* target,
-                              const Parallel& parallel);
+                              const std::vector<ChannelSums>& sums,
+                              const ChannelNumbers& numbers, const WinogradKernel& kernel,
+                              int16_t* target, const Parallel& parallel);
 
 // Tiles of one unit of work, so that their transformed inputs stay in the second-level cache.
 int winograd_tiles_per_unit(const WinogradWeights& weights);

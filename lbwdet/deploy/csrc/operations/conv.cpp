@@ -47,7 +47,6 @@ conv::Spec spec_of(const Fields& fields) {
     spec.residual = true;
     spec.upsample = fields.flag("upsample");
     spec.zero_residual = fields.description(fields.value("residual", Kind::bytes)).zero_point;
-    spec.ratio = fields.real("ratio");
   }
   return spec;
 }
@@ -114,10 +113,15 @@ class Conv : public Operation {
     const auto multiplier = fields.floats("multiplier", spec_.out_channels);
     const auto offset = fields.floats("offset", spec_.out_channels);
     const auto factor = fields.floats("factor", spec_.out_channels);
+    std::vector<float> ratio;
+    if (spec_.residual) ratio = fields.floats("ratio", spec_.out_channels);
+    const auto numbers = [&](int first) {
+      return conv::ChannelNumbers{multiplier.data() + first, offset.data() + first,
+                                  factor.data() + first,
+                                  spec_.residual ? ratio.data() + first : nullptr};
+    };
     if (conv::Depthwise::fits(spec_, weight)) {
-      depthwise_ = std::make_unique<conv::Depthwise>(spec_, weight, multiplier.data(),
-                                                     offset.data(), factor.data(),
-                                                     fields.isa);
+      depthwise_ = std::make_unique<conv::Depthwise>(spec_, weight, numbers(0), fields.isa);
       return;
     }
     conv::Spec one = spec_;  // of a group
@@ -134,9 +138,8 @@ class Conv : public Operation {
     };
     for (int group = 0; group < spec_.groups; ++group)
       packed_.emplace_back(one, weight.from(group * one.out_channels, window),
-                           multiplier.data() + group * one.out_channels,
-                           offset.data() + group * one.out_channels, fields.isa, true,
-                           &fields.weights, factor.data() + group * one.out_channels, parallel);
+                           numbers(group * one.out_channels), fields.isa, true, &fields.weights,
+                           parallel);
   }
 
   Shape shape(const Sizes& sizes) const override {
@@ -175,10 +178,9 @@ class Conv : public Operation {
   double scratch(const Sizes& sizes) const override {
     const Shape& out = sizes[output];
     // Of a residual, a plan, or a thread of a depthwise layer, knows where rows and columns lie.
+    const auto sides = static_cast<double>(out.h + out.w + out.n);
     const double offsets =
-        spec_.residual
-            ? scratch_bytes<std::ptrdiff_t>(static_cast<double>(out.h + out.w + out.n))
-            : 0;
+        spec_.residual ? scratch_bytes<std::ptrdiff_t>(sides + conv::kMostOffsets) : 0;
     return (of_thread(sizes) + offsets) * sizes.threads;
   }
 

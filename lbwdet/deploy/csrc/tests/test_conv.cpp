@@ -90,15 +90,27 @@ struct Case {
         << s.padding_w << " d=" << s.dilation_h << ',' << s.dilation_w << " relu=" << s.relu
         << " float=" << s.to_float << " ceil=" << s.ceil << " z=" << s.zero_in << ','
         << s.zero_out << ',' << s.zero_residual << " max=" << s.maximum_in << ','
-        << s.maximum_out << " residual=" << s.residual << " upsample=" << s.upsample
+        << s.maximum_out << " silu=" << s.silu << " residual=" << s.residual
+        << " upsample=" << s.upsample
         << " threads=" << threads << " misalign=" << misalign;
     return out.str();
   }
 };
 
+// The function of runtime/arithmetic/silu.py.
+float silu_of(float t) {
+  const float y = std::max(std::min(t, 87.0f), -87.0f) * -1.4426950408889634f;
+  const float n = std::nearbyint(y), f = y - n;
+  float p = 0.05517167f;
+  for (const float coefficient : {0.24261112f, 0.693261f, 0.9999281f}) {
+    const float product = p * f;
+    p = product + coefficient;
+  }
+  return t / (std::ldexp(p, static_cast<int>(n)) + 1.0f);
+}
+
 std::vector<float> expected(const Case& c, Owned& in, const std::vector<int8_t>& weight,
-                            const std::vector<float>& multiplier,
-                            const std::vector<float>& offset, Owned* residual) {
+                            const ChannelNumbers& numbers, Owned* residual) {
   const Spec& s = c.spec;
   const int oh = output_height(s, c.h), ow = output_width(s, c.w);
   std::vector<float> result;
@@ -116,15 +128,16 @@ std::vector<float> expected(const Case& c, Owned& in, const std::vector<int8_t>&
                 acc += (q - s.zero_in) *
                        weight[((o * s.in_channels + i) * s.kernel_h + ky) * s.kernel_w + kx];
               }
-          float t = static_cast<float>(acc) * multiplier[o];
-          t = t + offset[o];
+          float t = static_cast<float>(acc) * numbers.multiplier[o];
+          t = t + numbers.offset[o];
           if (s.to_float) {
             result.push_back(s.relu ? std::max(t, 0.0f) : t);
             continue;
           }
+          if (s.silu) t = silu_of(t) * numbers.factor[o];
           if (residual) {
             const int q = residual->at(n, y * residual->map.h / oh, x * residual->map.w / ow, o);
-            const float r = static_cast<float>(q - s.zero_residual) * s.ratio;
+            const float r = static_cast<float>(q - s.zero_residual) * numbers.ratio[o];
             t = t + r;
           }
           const double rounded = s.ceil ? std::ceil(static_cast<double>(t))
@@ -175,7 +188,7 @@ void check(const Case& c) {
   }
   const float spread = 3.0f * c.weights * s.maximum_in / std::max(s.maximum_out, 1) *
                        std::sqrt(float(s.in_channels * s.kernel_h * s.kernel_w)) / 4;
-  std::vector<float> multiplier, offset;
+  std::vector<float> multiplier, offset, factor, ratio;
   for (int o = 0; o < s.out_channels; ++o) {
     const float sign = random_int(0, 9) ? 1.0f : -1.0f;  // batch norm may flip a channel
     // Some are powers of two, for ties in rounding.
@@ -184,19 +197,22 @@ void check(const Case& c) {
     multiplier.back() *= c.factor;
     offset.push_back(random_int(0, 3) ? random_int(-4000, 4000) / 37.0f
                                       : random_int(-200, 200) / 2.0f);
+    factor.push_back(random_int(1, 3000) / 1000.0f);
+    ratio.push_back(random_int(1, 3000) / 1000.0f);
   }
+  const ChannelNumbers numbers{multiplier.data(), offset.data(), factor.data(), ratio.data()};
   Owned residual(c.n, c.residual_h ? c.residual_h : oh, c.residual_w ? c.residual_w : ow,
-                 s.out_channels, c.extra_border, 77, c.misalign);
+                 s.out_channels, random_int(0, 1), 77, c.misalign);
   residual.randomize(255);
   const std::vector<float> want =
-      expected(c, in, weight, multiplier, offset, s.residual ? &residual : nullptr);
+      expected(c, in, weight, numbers, s.residual ? &residual : nullptr);
   const std::vector<uint8_t> in_before = in.bytes, residual_before = residual.bytes;
 
   for (const Isa* each : isas) {
     const Isa& isa = *each;
     ++checks;
     try {
-      const Packed packed(s, weight.data(), multiplier.data(), offset.data(), isa);
+      const Packed packed(s, weight.data(), numbers, isa);
       if (s.to_float) {
         std::vector<float> got(want.size() + 32, -12345.5f);
         const FloatMap out{got.data() + 16, c.n, oh, ow, s.out_channels, ow * s.out_channels,
@@ -256,6 +272,8 @@ void vary(Case& c, int kind) {
   }
   s.zero_out = kind % 3 == 1 ? 0 : random_int(1, 255);
   s.ceil = kind % 4 == 3;
+  s.silu = kind % 3 == 2;
+  if (s.silu) s.relu = false;
   if (kind % 11 == 10) {
     s.maximum_in = s.maximum_out = 15;
     s.zero_in %= 16, s.zero_out %= 16;
@@ -263,7 +281,6 @@ void vary(Case& c, int kind) {
   if (kind % 5 >= 3) {
     s.residual = true;
     s.zero_residual = kind % 2 ? 0 : random_int(0, 255);
-    s.ratio = random_int(1, 3000) / 1000.0f;
   }
   if (kind % 5 == 4) {
     s.upsample = true;
@@ -441,7 +458,7 @@ void rejections() {
   const Spec good = layer(64, 64, 3, 1, 1, 8, 8).spec;
   const Isa& isa = *isas.front();
   const auto pack = [&](const Spec& spec, const int8_t* w = nullptr) {
-    return Packed(spec, w ? w : weight.data(), ones.data(), ones.data(), isa);
+    return Packed(spec, w ? w : weight.data(), {ones.data(), ones.data()}, isa);
   };
   pack(good);
   Spec bad = good;
@@ -457,6 +474,17 @@ void rejections() {
   ones[3] = NAN;
   must_throw("multiplier NaN", [&] { pack(good); });
   ones[3] = 1;
+  bad = good, bad.residual = true;
+  must_throw("no ratios", [&] { pack(bad); });
+  for (const float ratio : {-1.0f, 1e26f, NAN}) {
+    std::vector<float> ratios(64, 1.0f);
+    ratios[5] = ratio;
+    must_throw("a ratio", [&] {
+      Packed(bad, weight.data(), {ones.data(), ones.data(), nullptr, ratios.data()}, isa);
+    });
+  }
+  bad = good, bad.silu = true;
+  must_throw("no factors", [&] { pack(bad); });
   const std::vector<int8_t> many(131587, 64);
   must_throw("int32 overflow", [&] { pack(layer(131587, 1, 1, 1, 0, 1, 1).spec, many.data()); });
 
@@ -472,7 +500,7 @@ void rejections() {
   for (const Isa& other : lbw::instruction_sets())
     if (!other.supported())
       must_throw(other.name, [&] {
-        Packed(good, weight.data(), ones.data(), ones.data(), other);
+        Packed(good, weight.data(), {ones.data(), ones.data()}, other);
       });
 }
 
@@ -510,9 +538,10 @@ void coded_weights() {
       }
       const std::vector<float> ones(out, 1.0f);
       const Spec spec = layer(in, out, kernel, 1, kernel / 2, 9, 9).spec;
-      const Packed given(spec, integers.data(), ones.data(), ones.data(), *isa);
-      const Packed coded(spec, {codes.data(), tables.data(), table_of.data()}, ones.data(),
-                         ones.data(), *isa, true, nullptr, nullptr, backwards);
+      const ChannelNumbers numbers{ones.data(), ones.data()};
+      const Packed given(spec, integers.data(), numbers, *isa);
+      const Packed coded(spec, {codes.data(), tables.data(), table_of.data()}, numbers, *isa, true,
+                         nullptr, backwards);
       if (given.bytes() != coded.bytes() || given.winograd() != coded.winograd() ||
           std::memcmp(given.weight(), coded.weight(), given.layout().weight->size()) != 0)
         fail("codes are packed otherwise than what they stand for");
@@ -526,9 +555,9 @@ void shared_weights() {
   WeightStore store;
   const Isa& isa = *isas.front();
   const Spec spec = layer(8, 8, 1, 1, 0, 1, 1).spec;
-  const Packed a(spec, one.data(), ones.data(), ones.data(), isa, true, &store);
-  const Packed b(spec, one.data(), twos.data(), ones.data(), isa, true, &store);
-  const Packed c(spec, other.data(), ones.data(), ones.data(), isa, true, &store);
+  const Packed a(spec, one.data(), {ones.data(), ones.data()}, isa, true, &store);
+  const Packed b(spec, one.data(), {twos.data(), ones.data()}, isa, true, &store);
+  const Packed c(spec, other.data(), {ones.data(), ones.data()}, isa, true, &store);
   if (a.weight() != b.weight()) fail("one weight is packed twice");
   if (a.weight() == c.weight()) fail("two weights are taken for one");
 }

@@ -66,7 +66,8 @@ struct DepthwiseTask {
   const float* factor;         // [channel] after silu, or null
   const std::uint8_t* r;       // the residual's row, or null
   const std::ptrdiff_t* r_columns;
-  float zero_residual, ratio;
+  float zero_residual;
+  const float* ratio;          // [channel] of the residual
   Rounding to;                 // of a uint8 output
   std::uint8_t* y;             // one of these two is null
   float* y_float;

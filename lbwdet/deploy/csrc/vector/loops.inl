@@ -435,7 +435,8 @@ inline void depthwise_outputs(const DepthwiseTask& task, const Round<V>& to, V (
     V t = sum[i];
     if (task.r) {
       const std::uint8_t* const r = task.r + task.r_columns[column + i] + c;
-      t = t + (widen(r, v) - task.zero_residual) * task.ratio;
+      load(task.ratio + c, v);
+      t = t + (widen(r, v) - task.zero_residual) * v;
     }
     const std::ptrdiff_t at = (column + i) * task.y_column + c;
     if (task.y_float) {

@@ -42,12 +42,12 @@ class Conv(Operation):
 
         multiplier[o] = f32(s_x * weight_scale[o] * gain[o] / s_y)
         offset[o]     = f32(bias[o] / s_y)
-        ratio         = f32(s_r / s_y)
+        ratio[o]      = f32(s_r / s_y)
 
     the output is, in float32 as written::
 
         t = f32(acc) * multiplier[o] + offset[o]
-        t = t + f32(r - zp_r) * ratio                        # only with a residual
+        t = t + f32(r - zp_r) * ratio[o]                     # only with a residual
         y = clamp(round(t) + zp_y, low, maximum)
 
     ``round`` is that of the output's quantization; ``low`` is zp_y with ``relu``, else 0.
@@ -59,18 +59,20 @@ class Conv(Operation):
     With ``groups``, channels fall into as many parts of equal size, and an output channel sums
     over the input channels of its own part alone: the weight is ``w[o, i / groups, ky, kx]``.
 
-    With ``function='silu'`` an element-wise function follows (no residual, no ``relu``). Then
-    s_y = 1 in multiplier and offset, and the output is, in float32 as written::
+    With ``function='silu'`` an element-wise function follows (and no ``relu``). Then s_y = 1 in
+    multiplier and offset, and the output is, in float32 as written::
 
         t = f32(acc) * multiplier[o] + offset[o]
-        y = clamp(round(silu(t) * factor[o]) + zp_y, 0, maximum)    factor[o] = f32(1 / s_y)
+        t = silu(t) * factor[o]                              # factor[o] = f32(1 / s_y)
+        t = t + f32(r - zp_r) * ratio[o]                     # only with a residual
+        y = clamp(round(t) + zp_y, 0, maximum)
 
     with :func:`lbwdet.deploy.runtime.arithmetic.silu.silu`.
 
     Where the channels of the input have steps of their own, ``input_exponents`` are their
     exponents, and the weight is that of an input in these steps: ``w[o, i] * 2**-exponent[i]`` is
-    what multiplies reals. Where those of the output have, s_y is that of channel o; those of a
-    residual then have the same exponents, and ratio is that of the scales.
+    what multiplies reals. Where those of the output or of a residual have, s_y and s_r are those
+    of channel o.
 
     A fully connected layer is a convolution whose kernel covers its input [n, h, w, c].
     """
@@ -114,8 +116,7 @@ class Conv(Operation):
             f"{len(self.input_exponents)} exponents for {source.channels} channels",
         )
         shapes.expect(
-            self.function == "identity" or not (self.relu or self.residual),
-            "a function is followed by no ReLU and no residual",
+            self.function == "identity" or not self.relu, "a function is followed by no ReLU"
         )
         step = 1.0 if quantization is None else quantization.least_step
         reach = 0.0
@@ -124,16 +125,12 @@ class Conv(Operation):
         else:
             shapes.expect(quantization is not None, "a residual needs a uint8 output")
             residual = shapes.map(self.residual)
-            reach = shapes.ratio(self.residual, self.output)
             shapes.expect(
                 (self.upsample or residual.size == result.size)
                 and (residual.channels, residual.rows) == (outputs, source.rows),
                 f"the residual {shown(self.residual)} has not the size of the output",
             )
-            shapes.expect(
-                shapes.exponents(self.residual) == shapes.exponents(self.output),
-                "the steps of the residual's channels differ from those of the output",
-            )
+            reach = 255 * float(shapes.quantized(self.residual).steps.max()) / step
         factor = shapes.quantized(self.input).scale * weight.scale.astype(np.float64) / step
         reach += float((factor * np.abs(weight.gain.astype(np.float64))).max()) * MAX_ACCUMULATOR
         reach += float(np.abs(weight.bias).max()) / step
@@ -156,7 +153,7 @@ class Conv(Operation):
             # In reals nothing has to repeat it bit by bit, and nothing rounds its error away.
             exact = self.output not in run.quantizations
             t = FUNCTIONS["silu"].of(t.astype(np.float64)).astype(np.float32) if exact else silu(t)
-            return run.store(self.output, t * self._factor(run))
+            t = t * self._factor(run)
         if self.residual is not None:
             residual = run.centered(self.residual)
             if self.upsample:
@@ -175,8 +172,12 @@ class Conv(Operation):
             "out_channels": factors.shape[0],
             "multiplier": multiplier,
             "offset": offset,
-            "ratio": float(self._ratio(context)),
-            "factor": factor if factor.ndim else np.full(len(factors), factor),
+            "factor": np.broadcast_to(factor, len(factors)),
+            **(
+                {"ratio": np.broadcast_to(self._ratio(context), len(factors))}
+                if self.residual
+                else {}
+            ),
         }
 
     def packed_bytes(self, weights: Mapping[str, StoredWeight]) -> int:
@@ -188,9 +189,9 @@ class Conv(Operation):
             of_output, groups = 4 * _up(taps, 4), 1  # depthwise, in float32 on some CPUs
         elif groups == 1 and kernel == [3, 3] and inputs * outputs <= WINOGRAD_PAIRS:
             of_output *= 8
-        # An eighth: in which order int16 holds sums, and where a plan finds their inputs. Four
+        # An eighth: in which order int16 holds sums, and where a plan finds their inputs. Five
         # numbers of each row, in 4 bytes each.
-        of_row = of_output + of_output // 8 + 16
+        of_row = of_output + of_output // 8 + 20
         kept = 0 if self.residual is None else BYTES_OF_OFFSETS
         return groups * (_up(outputs // groups, LANES) * of_row + BYTES_OF_GROUP) + kept
 
@@ -212,10 +213,10 @@ class Conv(Operation):
     def _factor(self, context: Context) -> Array:
         return np.asarray(1 / context.steps(self.output), np.float32)
 
-    def _ratio(self, context: Context) -> np.float32:
-        if self.residual is None:
-            return np.float32(0)
-        return np.float32(context.scale(self.residual) / context.scale(self.output))
+    def _ratio(self, context: Context) -> Array:
+        assert self.residual is not None
+        ratio = context.steps(self.residual) / context.steps(self.output)
+        return np.asarray(ratio, np.float32)
 
     @classmethod
     def example(cls, random: "np.random.Generator") -> Example:
@@ -231,7 +232,7 @@ class Conv(Operation):
         ]
         real, relu = bool(random.random() < 0.2), bool(random.random() < 0.5)
         plain = real or relu or bool(random.random() < 0.6)
-        residual = not real and plain and bool(random.random() < 0.4)
+        residual = not real and bool(random.random() < 0.4)
         upsampled = residual and bool(random.random() < 0.5)
         read = random_cases.quantization_of(random, x)
         exponents = random_cases.exponents(random, channels) if random.random() < 0.3 else ()
@@ -244,7 +245,8 @@ class Conv(Operation):
             written = random_cases.output_quantization(random, positive=relu)
             steps = () if random.random() < 0.7 else random_cases.exponents(random, outputs)
             quantizations["y"] = replace(written, exponents=steps)
-            if residual:
+            if residual and random.random() < 0.5:
+                steps = random_cases.exponents(random, outputs)
                 quantizations["r"] = replace(quantizations["r"], exponents=steps)
         operation = cls(
             layer="layer",

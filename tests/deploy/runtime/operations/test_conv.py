@@ -66,15 +66,15 @@ def test_every_step_of_a_random_convolution(seed):
         if q_y is None:
             assert found[index] == (max(t, f32(0)) if operation.relu else t)
             continue
+        if not plain:
+            t = silu(np.array([t]))[0] * f32(1 / steps[channel])
         if operation.residual:
             r = case.values["r"]
             if operation.upsample:
                 row = row * r.shape[1] // acc.shape[1]
                 column = column * r.shape[2] // acc.shape[2]
-            ratio = f32(np.broadcast_to(q_r.steps, len(steps))[channel] / s_y)
+            ratio = f32(np.broadcast_to(q_r.steps, len(steps))[channel] / steps[channel])
             t = t + f32(f32(int(r[image, row, column, channel]) - q_r.zero_point) * ratio)
-        if not plain:
-            t = silu(np.array([t]))[0] * f32(1 / steps[channel])
         q = (np.ceil(t) if q_y.rounding == "ceil" else np.rint(t)) + q_y.zero_point
         low = q_y.zero_point if operation.relu else 0
         assert found[index] == min(max(q, low), q_y.maximum)
@@ -134,6 +134,8 @@ def test_in_reals_before_it_is_calibrated():
             operation.dilation,
             operation.groups,
         )
+        if operation.function == "silu":
+            expected = torch.nn.functional.silu(expected)
         if operation.residual:
             residual = torch.from_numpy(values["r"]).permute(0, 3, 1, 2)
             if operation.upsample:
@@ -141,8 +143,6 @@ def test_in_reals_before_it_is_calibrated():
             expected = expected + residual
         if operation.relu:
             expected = expected.relu()
-        if operation.function == "silu":
-            expected = torch.nn.functional.silu(expected)
         assert found.dtype == np.float32
         assert np.allclose(found, expected.permute(0, 2, 3, 1).numpy(), atol=1e-4)
 
