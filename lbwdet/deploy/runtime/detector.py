@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.artifact import Artifact, read_artifact
-from lbwdet.deploy.runtime.image import check_image
 from lbwdet.deploy.runtime.masks import Mask
 from lbwdet.deploy.runtime.native import NativeEngine
 from lbwdet.deploy.runtime.record import dataclass
@@ -141,12 +140,12 @@ class Detector:
         Raises:
             DataError: it is something else, empty, or larger than 2**29 pixels.
         """
-        boxes, scores, labels, *rest = self.engine.instances(check_image(image))
+        boxes, scores, labels, *rest = self.engine.instances(image)
         masks = None
         if rest:
             size = (image.shape[0], image.shape[1])
             masks = tuple(Mask(size, runs) for runs in rest[0])
-        names = tuple(self.classes[label] for label in labels)
+        names = tuple(map(self.classes.__getitem__, labels.tolist()))
         found = DetectionResult(boxes, scores, labels, names, masks)
         return found if self._score_threshold is None else found.above(self._score_threshold)
 

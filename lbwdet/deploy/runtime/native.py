@@ -6,8 +6,8 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import numpy as np
@@ -86,6 +86,13 @@ def instruction_sets() -> dict[str, bool]:
     return found
 
 
+def _address(array: Array) -> int:
+    """``array.ctypes.data``, in C alone: behind an image the caches hold nothing of Python."""
+    if array.size and array.flags.writeable:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    return array.ctypes.data
+
+
 class NativeEngine:
     """A detector packed for this CPU. Equal to the reference engine to the last bit.
 
@@ -158,12 +165,13 @@ class NativeEngine:
             DataError: it is something else.
             NativeError: it needs more than the limit on memory or work, or was cancelled.
         """
-        with self._using() as engine:
-            return self._run(engine, image, keep=False)
+        with self._turn():
+            return self._run(self._opened(), image, keep=False)
 
     def instances(self, image: Array) -> tuple[Any, ...]:
         """As :meth:`detect`, and, of a program with masks, their runs: a tuple of uint32."""
-        with self._using() as engine:
+        with self._turn():
+            engine = self._opened()
             found = self._run(engine, image, keep=False)
             if not self._has_masks:
                 return found
@@ -178,13 +186,15 @@ class NativeEngine:
         if unknown := sorted(set(names) - set(self._values)):
             known = ", ".join(self._values)
             raise NativeError(f"no value is called {', '.join(unknown)}; there are {known}")
-        with self._using() as engine:
+        with self._turn():
+            engine = self._opened()
             self._run(engine, image, keep=True)
             return {name: self._value(engine, name) for name in names}
 
     def profile(self) -> list[Cost]:
         """Time and work of every operation in the last image, in order."""
-        with self._using() as engine:
+        with self._turn():
+            engine = self._opened()
             nanoseconds, work = np.zeros((2, len(self._operations)), np.int64)
             self._library.lbw_profile(
                 engine, len(nanoseconds), nanoseconds.ctypes.data, work.ctypes.data
@@ -197,7 +207,8 @@ class NativeEngine:
     def memory(self) -> tuple[int, int]:
         """Bytes of packed weights, and of the memory for values that images needed so far."""
         weights, values = ctypes.c_int64(), ctypes.c_int64()
-        with self._using() as engine:
+        with self._turn():
+            engine = self._opened()
             self._library.lbw_memory(engine, ctypes.byref(weights), ctypes.byref(values))
         return weights.value, values.value
 
@@ -253,24 +264,26 @@ class NativeEngine:
             if self._library.lbw_add(self._engine, kind, fields.array, len(fields)) < 0:
                 raise NativeError(f"{operation.title}: {self._message()}")
 
-    @contextmanager
-    def _using(self) -> Iterator[int]:
-        """The open engine, for one thread at a time."""
-        # Before the lock, which another thread held while the process was forked, perhaps.
+    def _turn(self) -> threading.Lock:
+        """To be held by who uses the engine."""
+        # A fork may have left a lock that nobody will give back.
         if os.getpid() != self._process:
             raise NativeError("this engine was made in another process: make one in each")
-        with self._lock:
-            with self._running:  # a run that was interrupted often enough may have been left
-                if self._engine is None:
-                    raise NativeError("this engine was closed")
-            yield self._engine
+        return self._lock
+
+    def _opened(self) -> int:
+        """The engine; to be called by who has :meth:`_turn`."""
+        with self._running:  # a run that was interrupted often enough may have been left
+            if self._engine is None:
+                raise NativeError("this engine was closed")
+            return self._engine
 
     def _run(self, engine: int, image: Array, keep: bool) -> tuple[Array, Array, Array]:
         image = check_image(image)
         height, width, _ = image.shape
 
         def run() -> int:  # which keeps the image, should a thread outlive this call
-            count: int = self._library.lbw_run(engine, image.ctypes.data, height, width, keep)
+            count: int = self._library.lbw_run(engine, _address(image), height, width, keep)
             return count
 
         start = time.perf_counter()
@@ -284,9 +297,7 @@ class NativeEngine:
         self._seconds = time.perf_counter() - start
         boxes, scores = np.empty((count, 4), np.float32), np.empty(count, np.float32)
         labels = np.empty(count, np.int64)
-        self._library.lbw_result(
-            engine, count, boxes.ctypes.data, scores.ctypes.data, labels.ctypes.data
-        )
+        self._library.lbw_result(engine, count, _address(boxes), _address(scores), _address(labels))
         return boxes, scores, labels
 
     def _interruptible(self, run: Callable[[], int]) -> int:

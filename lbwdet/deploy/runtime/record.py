@@ -40,6 +40,9 @@ def _made(kind: type) -> type:
 
 def _init(self: Any, *given: Any, **named: Any) -> None:
     names, defaults, factories = _fields(self.__class__)
+    if len(given) == len(names) and not named and not hasattr(self, "__post_init__"):
+        self.__dict__.update(zip(names, given, strict=True))
+        return
     values = {**defaults, **dict(zip(names, given, strict=False)), **named}
     for name, factory in factories.items():
         if name not in values:

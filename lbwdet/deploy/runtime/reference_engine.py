@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lbwdet.deploy.runtime.artifact import Artifact
 from lbwdet.deploy.runtime.context import LayerNumbers, Run
+from lbwdet.deploy.runtime.image import check_image
 from lbwdet.deploy.runtime.program import Program
 from lbwdet.errors import ConfigError
 
@@ -44,7 +45,7 @@ class ReferenceEngine:
 
     def run(self, image: Array) -> tuple[dict[str, Array], Found]:
         """Every value of one image, by name, and what :meth:`instances` gives."""
-        return run_program(self._program, self._layers, image)
+        return run_program(self._program, self._layers, check_image(image))
 
     def values(self, image: Array, names: Sequence[str]) -> dict[str, Array]:
         """Intermediate values of one image, by name.

@@ -112,7 +112,7 @@ def test_layers():
         else:
             assert residual.tolist() == [values[operation.residual].index]
             ratio = np.float32(QUANTIZATIONS[operation.residual].scale / s_y)
-            assert fields["ratio"][1].tolist() == [ratio]
+            assert fields["ratio"][1].tolist() == [ratio] * weight.integers.shape[0]
         count += 1
     assert count > 20
 
