@@ -22,7 +22,8 @@ enum class Range {
 //
 // Channels of a uint8 output are dealt to the lanes as narrowing instructions put them
 // together again: of a pair of vectors, the first gets channels 0-3, 8-11, ..., the second
-// 4-7, 12-15, ... A last vector without partner and float outputs have them in order.
+// 4-7, 12-15, ... Float outputs have them in order, and so has a last vector without a partner, if
+// the kernel finishes such.
 struct Row {
   const uint8_t* x;           // first column's window
   std::ptrdiff_t x_column;    // from a column's window to the next
@@ -119,6 +120,7 @@ struct Kernel {
   int lanes;    // output channels of one vector
   int vectors;  // vectors of a full block
   bool narrow;  // whether it can sum in int16: uses stretches, or pairs
+  bool single;  // whether a last vector of a uint8 output may be without a partner
   int flip;     // 0x80 if inputs are taken as q - 128 (signed by signed), else 0
   void (*row)(const Row& row);
   const WinogradKernel* winograd;  // these two: or null

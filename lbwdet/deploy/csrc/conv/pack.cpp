@@ -225,17 +225,23 @@ Packed::Packed(const Spec& spec, const Weight& weight, const ChannelNumbers& num
   };
   const std::vector<ChannelSums> sums = channel_sums(spec, weight, parallel);
   l.range = checked_range(spec, sums, numbers);
+  const WinogradKernel* other = l.kernel->winograd;
+  const bool by_winograd = winograd && other && !spec.among && winograd_fits(spec, sums, *other);
+  const int co = spec.out_channels;
+  const int group = l.kernel->lanes * (spec.to_float || (l.kernel->single && !by_winograd) ? 1 : 2);
+  const int padded = (co + group - 1) / group * group;
+  const auto position = [&](int o) {
+    const bool alone = padded / l.kernel->lanes % 2 && o >= padded - l.kernel->lanes;
+    return spec.to_float || alone ? o : position_of(o, l.kernel->lanes);
+  };
   const auto by_lane = [&](const float* of_channels) {
-    const int pair = 2 * l.kernel->lanes;
-    std::vector<float> lanes((spec.out_channels + pair - 1) / pair * pair, 0.0f);
-    for (int o = 0; o < spec.out_channels; ++o)
-      lanes[position_of(o, l.kernel->lanes)] = of_channels[o];
+    std::vector<float> lanes(padded, 0.0f);
+    for (int o = 0; o < co; ++o) lanes[position(o)] = of_channels[o];
     return lanes;
   };
   if (spec.silu) l.factor = by_lane(numbers.factor);
   if (spec.residual) l.ratio = by_lane(numbers.ratio);
-  const WinogradKernel* other = l.kernel->winograd;
-  if (winograd && other && !spec.among && winograd_fits(spec, sums, *other)) {
+  if (by_winograd) {
     AlignedBytes packed(winograd_weight_bytes(spec, *other));
     l.winograd = std::make_unique<WinogradWeights>(
         winograd_pack(spec, weight, sums, numbers, *other,
@@ -244,17 +250,14 @@ Packed::Packed(const Spec& spec, const Weight& weight, const ChannelNumbers& num
     l.winograd->begin = reinterpret_cast<const int16_t*>(l.weight->data());
     return;
   }
-  const int co = spec.out_channels, pixels = whole_rows(spec) ? spec.kernel_w : 1;  // of a run
+  const int pixels = whole_rows(spec) ? spec.kernel_w : 1;  // of a run
   l.run_count = spec.kernel_h * spec.kernel_w / pixels;
   l.quads = (pixels * spec.in_channels + 3) / 4;
   l.width = l.kernel->lanes * l.kernel->vectors;
   l.blocks = (co + l.width - 1) / l.width;
-  const int group = l.kernel->lanes * (spec.to_float ? 1 : 2);
-  const int padded = (co + group - 1) / group * group;
   l.start.assign(padded, 0);
   l.multiplier.assign(padded, 0);
   l.offset.assign(padded, 0);
-  const auto position = [&](int o) { return spec.to_float ? o : position_of(o, l.kernel->lanes); };
   for (int o = 0; o < co; ++o) {
     const int at = position(o);
     l.start[at] =

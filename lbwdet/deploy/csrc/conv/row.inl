@@ -15,6 +15,9 @@
 //            kNarrow            whether there is Narrow: a dot() that sums in int16, zero() and
 //                               widen(); and dot_two(), of two quads whose sums fit int16, in
 //                               tiles of pair_pixels, which leave registers for both weights
+//            kSingle            whether a last vector may be without a partner: then there are
+//                               store_single, of the Words of two pixels' vectors of this kind,
+//                               and to_floats, bytes to a Float in their own order
 //            times_power(p, t)  p * 2**n, where the lowest bits of t hold the whole number n
 //            and elementary operations.
 
@@ -326,6 +329,52 @@ __attribute__((always_inline)) static inline void silu(int turns, const Real& re
   }
 }
 
+// A vector without a partner, its channels in order: two pixels take the places of a pair.
+template <class V, bool kResidual, Range kRange, bool kSilu>
+__attribute__((noinline)) static void finish_single(const Row& row, const Tile& tile) {
+  using Float = typename V::Float;
+  using Words = typename V::Words;
+  const int first = tile.channel, count = tile.channels, last = tile.pixels - 1;
+  const Words zero = V::splat_words(row.zero), low = V::splat_words(row.low),
+              high = V::splat_words(row.high);
+  const Float shift = V::splat(static_cast<float>(row.zero_residual));
+  const Float multiplier = V::load(row.multiplier + first), offset = V::load(row.offset + first);
+  const Float factor = kSilu ? V::load(row.factor + first) : shift;
+  const Float ratio = kResidual ? V::load(row.ratio + first) : shift;
+  const auto pixel = [last](int p) { return p < last ? p : last; };
+  const auto real = [&](int p) {
+    const auto sum = V::load_int(tile.sums + p * V::lanes);
+    return V::add(V::mul(V::to_float(sum), multiplier), offset);
+  };
+  const auto whole = [&](Float t, int p) {
+    if (kSilu) t = V::mul(t, factor);
+    if (kResidual) {
+      const Float r = V::to_floats(row.r + row.r_columns[tile.column + p] + first, count);
+      t = V::add(t, V::mul(V::sub(r, shift), ratio));
+    }
+    if (kRange != Range::any) return V::round(t);
+    t = V::min(V::max(t, V::splat(-32768.0f)), V::splat(32767.0f));
+    return row.ceil ? V::round_up(t) : V::round(t);
+  };
+  const auto store = [&](int p, Float a, Float b) {
+    const int next = pixel(p + 1);
+    Words q = V::narrow(whole(a, p), whole(b, next));
+    if (kRange != Range::bytes) q = V::min_words(V::max_words(V::add_words(q, zero), low), high);
+    uint8_t* const y = row.y + tile.column * row.y_column + first;
+    V::store_single(y + p * row.y_column, y + next * row.y_column, q, count);
+  };
+  if constexpr (kSilu) {
+    silu<V, kRange, (V::group + 3) / 4>(
+        (tile.pixels + 3) / 4, [&](int pair, int i) { return real(pixel(2 * pair + i)); },
+        [&](int turn, const Float(&t)[4]) {
+          store(pixel(4 * turn), t[0], t[1]);
+          store(pixel(4 * turn + 2), t[2], t[3]);
+        });
+  } else {
+    for (int p = 0; p < tile.pixels; p += 2) store(p, real(p), real(pixel(p + 1)));
+  }
+}
+
 template <class V, bool kResidual, Range kRange>
 __attribute__((noinline)) static void finish_silu(const Row& row, const Tile& tile) {
   using Float = typename V::Float;
@@ -387,8 +436,28 @@ static inline void finish_silu(const Row& row, const Tile& tile) {
   }
 }
 
+template <class V, bool kResidual, bool kSilu>
+static inline void finish_single(const Row& row, const Tile& tile) {
+  switch (row.range) {
+    case Range::bytes: return finish_single<V, kResidual, Range::bytes, kSilu>(row, tile);
+    case Range::words: return finish_single<V, kResidual, Range::words, kSilu>(row, tile);
+    case Range::limits: return finish_single<V, kResidual, Range::limits, kSilu>(row, tile);
+    case Range::any: return finish_single<V, kResidual, Range::any, kSilu>(row, tile);
+  }
+}
+
 template <class V>
 static inline void finish(const Row& row, const Tile& tile) {
+  if constexpr (V::kSingle) {
+    static_assert(V::vectors == 2);
+    if (tile.vectors == 1 && !row.y_float) {
+      if (row.factor)
+        return row.r ? finish_single<V, true, true>(row, tile)
+                     : finish_single<V, false, true>(row, tile);
+      return row.r ? finish_single<V, true, false>(row, tile)
+                   : finish_single<V, false, false>(row, tile);
+    }
+  }
   if (row.factor && row.r)
     finish_silu<V, true>(row, tile);
   else if (row.factor)
@@ -520,7 +589,7 @@ static void run_row(const Row& row) {
       const int rest = row.channels - tile.channel;
       tile.channels = rest < width ? rest : width;
       tile.vectors = (tile.channels + V::lanes - 1) / V::lanes;
-      if (!row.y_float) tile.vectors += tile.vectors % 2;
+      if (!row.y_float && !V::kSingle) tile.vectors += tile.vectors % 2;
       multiply_group<V>(row, tile, weight, count, narrow, wide, sums);
       finish<V>(row, tile);
       weight += static_cast<std::ptrdiff_t>(width) * row.run_count * row.quads * 4;
@@ -532,5 +601,5 @@ static void run_row(const Row& row) {
 template <class V>
 static constexpr Kernel kernel_of(int flip, const WinogradKernel* winograd,
                                   void (*depthwise)(const DepthwiseRow&) = nullptr) {
-  return {V::lanes, V::vectors, V::kNarrow, flip, run_row<V>, winograd, depthwise};
+  return {V::lanes, V::vectors, V::kNarrow, V::kSingle, flip, run_row<V>, winograd, depthwise};
 }

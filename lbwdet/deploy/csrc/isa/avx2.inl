@@ -57,6 +57,28 @@ struct Avx2 {
       __builtin_memcpy(q, &second, count);
     }
   }
+  static constexpr bool kSingle = true;
+  static inline void store_single(uint8_t* p, uint8_t* q, Words a, int count) {
+    const __m256i bytes = _mm256_packus_epi16(a, a);  // in either half: four of p, four of q
+    const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes),
+                                            _mm256_extracti128_si256(bytes, 1));
+    const __m128i second = _mm_unpackhi_epi64(both, both);
+    if (count == lanes) {
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(p), both);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(q), second);
+    } else {
+      __builtin_memcpy(p, &both, count);
+      __builtin_memcpy(q, &second, count);
+    }
+  }
+  static inline Float to_floats(const uint8_t* p, int count) {
+    __m128i bytes = _mm_setzero_si128();
+    if (count == lanes)
+      bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    else
+      __builtin_memcpy(&bytes, p, count);
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+  }
   static inline void unpack(const uint8_t* p, int count, Float& a, Float& b) {
     __m128i bytes = _mm_setzero_si128();
     if (count == 2 * lanes)

@@ -22,6 +22,7 @@ struct Vector {
   using Words = __m512i;
   static constexpr int lanes = 16, pixels = 14, vectors = 2, group = pixels;
   static constexpr bool kNarrow = false;
+  static constexpr bool kSingle = false;
 
   static inline Int broadcast(const uint8_t* p) {
     int32_t four;
@@ -118,6 +119,7 @@ struct Vector {
 // Few channels fill 256 bits, not 512.
 struct Half : Avx2 {
   static constexpr bool kNarrow = false;
+  static constexpr bool kSingle = false;
   static inline Int dot(Int acc, Int x, Int w) { return _mm256_dpbusd_epi32(acc, x, w); }
 };
 

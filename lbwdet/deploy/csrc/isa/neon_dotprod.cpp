@@ -37,6 +37,7 @@ struct Vector {
   using Words = int16x8_t;
   static constexpr int lanes = 4, pixels = 6, vectors = 4, group = pixels;
   static constexpr bool kNarrow = false;
+  static constexpr bool kSingle = false;
 
   static inline Int broadcast(const uint8_t* p) {
     uint32_t four;

@@ -20,6 +20,7 @@ struct Vector {
   };
   static constexpr int lanes = 8, pixels = 4, vectors = 2, group = pixels;
   static constexpr bool kNarrow = false;
+  static constexpr bool kSingle = false;
 
   template <class Result, class Function>
   static inline Result each(Function function) {

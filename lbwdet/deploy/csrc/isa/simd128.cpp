@@ -110,6 +110,7 @@ struct Vector {
   using Words = v128_t;
   static constexpr int lanes = 4, pixels = 6, vectors = 2, group = pixels;
   static constexpr bool kNarrow = false;
+  static constexpr bool kSingle = false;
 
   struct Halves {
     v128_t even, odd;  // of four bytes, numbers 0 and 2, and 1 and 3, as int16
