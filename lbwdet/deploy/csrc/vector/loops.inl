@@ -58,25 +58,30 @@ void exponentials(double* __restrict values, std::size_t count) {
   }
 }
 
-// A pixel's three bytes, by one copy of four if there is another byte behind them.
-inline void copy_pixel(const std::uint8_t* pixels, std::size_t bytes, std::int32_t offset,
-                       std::uint8_t* out) {
-  if (static_cast<std::size_t>(offset) + 4 <= bytes)
-    __builtin_memcpy(out, pixels + offset, 4);
-  else
-    __builtin_memcpy(out, pixels + offset, 3);
+// Pixels of three bytes to where they lie side by side, each by a copy of `size` bytes.
+template <int size>
+inline void gather_pixels(const std::uint8_t* pixels, const std::int32_t* __restrict offsets,
+                          std::size_t count, std::uint8_t* __restrict out) {
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < count; ++i) __builtin_memcpy(out + 3 * i, pixels + offsets[i], size);
 }
 
 void resize_row(const std::uint8_t* pixels, std::size_t bytes, const ResizeColumns& columns,
                 std::int16_t* __restrict out) {
   constexpr std::size_t kTurn = 64;  // columns, whose pixels are first laid side by side
   std::uint8_t a[3 * kTurn + 1], b[3 * kTurn + 1];
+  // Behind all pixels but the last there is another byte: four are copied at once.
+  const auto last = static_cast<std::int32_t>(bytes) - 3;
+  std::size_t before = columns.count;
+  while (before > 0 && (columns.first[before - 1] >= last || columns.second[before - 1] >= last))
+    --before;
   for (std::size_t from = 0; from < columns.count; from += kTurn) {
     const std::size_t left = columns.count - from, turn = left < kTurn ? left : kTurn;
-    for (std::size_t i = 0; i < turn; ++i) {
-      copy_pixel(pixels, bytes, columns.first[from + i], a + 3 * i);
-      copy_pixel(pixels, bytes, columns.second[from + i], b + 3 * i);
-    }
+    const std::size_t some = before < from ? 0 : before - from < turn ? before - from : turn;
+    gather_pixels<4>(pixels, columns.first + from, some, a);
+    gather_pixels<4>(pixels, columns.second + from, some, b);
+    gather_pixels<3>(pixels, columns.first + from + some, turn - some, a + 3 * some);
+    gather_pixels<3>(pixels, columns.second + from + some, turn - some, b + 3 * some);
     // (a * (2048 - w) + b * w) >> 4 in 16 bits, where w is at most 1024
     const std::int16_t* const shares = columns.shares + 3 * from;
     std::int16_t* const to = out + 3 * from;
