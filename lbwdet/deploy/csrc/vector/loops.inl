@@ -48,10 +48,10 @@ inline void exponentials_of(Doubles (&x)[n]) {
 }
 
 void exponentials(double* __restrict values, std::size_t count) {
-  constexpr std::size_t kTurn = sizeof(Doubles) / sizeof(double) * 4;
+  constexpr std::size_t kTurn = sizeof(Doubles) / sizeof(double) * 8;
   for (std::size_t i = 0; i < count; i += kTurn) {
     const std::size_t bytes = (count - i < kTurn ? count - i : kTurn) * sizeof(double);
-    Doubles some[4]{};
+    Doubles some[8]{};
     __builtin_memcpy(some, values + i, bytes);
     exponentials_of(some);
     __builtin_memcpy(values + i, some, bytes);
