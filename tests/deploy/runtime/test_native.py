@@ -254,6 +254,15 @@ def test_what_is_no_image():
         engine.detect(np.zeros((30, 30, 3)))
 
 
+def test_an_image_that_nobody_may_write():
+    image = random_image(0, 61, 97)
+    with NativeEngine(tiny_artifact()) as engine:
+        found = engine.detect(image)
+        image.flags.writeable = False
+        for ours, theirs in zip(engine.detect(image), found, strict=True):
+            assert ours.tobytes() == theirs.tobytes()
+
+
 def test_values_that_are_not_there():
     engine = NativeEngine(tiny_artifact())
     with pytest.raises(NativeError, match="no value is called stm; there are image, stem"):
