@@ -76,25 +76,37 @@ def between(program: Program, channels: Mapping[str, int]) -> Program:
     readers = Counter(name for operation in program.operations for name, _ in operation.reads())
     operations: dict[str, Operation] = {}  # by what they write
     for operation in program.operations:
-        copies: dict[str, str] = {}
-        for name, wanted in _wanted(operation, quantizations, channels):
-            fits = quantizations[name].exponents == wanted.exponents
-            if fits or name in copies or isinstance(operation, Conv):
-                continue
-            copies[name] = copy = f"{name}@{operation.written}"
-            quantizations[copy] = wanted
-            source = operations[name]
-            if isinstance(source, Upsample) and readers[name] == 1:
-                # Each pixel once, before it is repeated.
-                small = f"{source.input}@{operation.written}"
-                quantizations[small] = wanted
-                del operations[name], quantizations[name]
-                operations[small] = in_steps(source.input, small, channels[name])
-                operations[copy] = dataclasses.replace(source, input=small, output=copy)
-            else:
-                operations[copy] = in_steps(name, copy, channels[name])
-        operations[operation.written] = operation.renamed(copies)
+        if isinstance(operation, Add | Concat) and operation.output in quantizations:
+            inputs: list[str] = []
+            copies: dict[tuple[str, Quantization], str] = {}
+            for name, wanted in _wanted(operation, quantizations, channels):
+                if quantizations[name].exponents == wanted.exponents:
+                    inputs.append(name)
+                    continue
+                number = f":{len(copies)}" if copies else ""
+                copy = copies.setdefault((name, wanted), f"{name}@{operation.output}{number}")
+                inputs.append(copy)
+                if copy in operations:
+                    continue
+                source, made = operations[name], {copy: in_steps(name, copy, channels[name])}
+                if isinstance(source, Upsample) and readers[name] == 1:
+                    del operations[name], quantizations[name]
+                    made = _upsampled(source, copy, channels[name])
+                operations |= made
+                quantizations |= dict.fromkeys(made, wanted)
+            operation = dataclasses.replace(operation, inputs=tuple(inputs))
+        operations[operation.written] = operation
     return Program(tuple(operations.values()), quantizations)
+
+
+def _upsampled(source: Upsample, copy: str, channels: int) -> dict[str, Operation]:
+    """What upsamples a map in other steps, by what it writes: each pixel changed once, before it is
+    repeated."""
+    small = f"{source.input}@{copy}"
+    return {
+        small: in_steps(source.input, small, channels),
+        copy: dataclasses.replace(source, input=small, output=copy),
+    }
 
 
 def in_steps(source: str, target: str, channels: int) -> Operation:

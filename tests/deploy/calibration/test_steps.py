@@ -242,6 +242,30 @@ def test_a_map_is_changed_before_it_is_upsampled(small, also_read):
         assert (upsample.input, upsample.output) == (between.output, "large@ab")
 
 
+def test_one_map_upsampled_twice_gets_the_steps_of_both_places(small):
+    other = Quantization(1.0, 32, exponents=(-2, -2))
+    four = Quantization(1.0, 32, exponents=(-4, -6, -3, -5))
+    found = small(
+        [
+            conv("a", "image", 3),
+            conv("d", "a", 2, other.exponents),
+            Upsample("a", "u", factor=(2, 2)),
+            Upsample("a", "v", factor=(2, 2)),
+            Concat(("u", "v"), "uv"),
+            Concat(("a", "a"), "aa"),
+            conv("c", "uv", 4, four.exponents),
+            conv("e", "aa", 4, four.exponents),
+        ],
+        {"c": four, "d": other, "e": four},
+        {"a": (3, 2), "c": (4, 2), "d": (2, 2), "e": (4, 2)},
+    )
+    for joined in (each for each in found.operations if isinstance(each, Concat)):
+        parts = [found.quantizations[name].exponents for name in joined.inputs]
+        assert parts == [(-4, -6), (-3, -5)]
+    for upsample in (each for each in found.operations if isinstance(each, Upsample)):
+        assert found.quantizations[upsample.input] == found.quantizations[upsample.output]
+
+
 def test_a_reader_that_does_not_know_steps_keeps_the_map_plain(small):
     found = small(
         [

@@ -180,6 +180,7 @@ Plan::Plan(const Packed& packed, const Map& in, const Map& out, const Map* resid
   r_ = r.data;
   r_image_ = r.image_stride;
   const bool rows_are_images = images_ < out.n, joined = height_ < out.h;  // see init
+  r_rows_.reserve(height_), r_columns_.reserve(width_);
   for (int i = 0; i < height_; ++i)
     r_rows_.push_back(static_cast<std::int64_t>(i) * r.h / out.h * r.row_stride);
   for (int j = 0; j < width_; ++j)

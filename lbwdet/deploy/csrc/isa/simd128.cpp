@@ -193,7 +193,7 @@ static_assert(Vector::pixels * Vector::vectors <= kSiluVectors, "a tile is done 
 
 // In stages through memory.
 template <>
-void finish_silu<Vector>(const Row& row, const Tile& tile) {
+void finish_silu<Vector, false>(const Row& row, const Tile& tile) {
   constexpr int lanes = Vector::lanes;
   const int vectors = tile.vectors, held = vectors * lanes;
   v128_t t[kSiluVectors];

@@ -10,7 +10,8 @@ namespace lbw {
 namespace {
 
 constexpr std::size_t kFew = 1 << 16;  // weights that are packed before another thread wakes up
-constexpr int kFewOffsets = 512;  // of a residual, that a plan may keep; see packed_bytes of conv.py
+// Of a residual's rows and columns, if a plan is kept; or conv::kMostOffsets. See packed_bytes of conv.py.
+constexpr int kFewOffsets = 512;
 
 std::vector<int> inputs_of(const Fields& fields) {
   std::vector<int> inputs{fields.value("input", Kind::bytes)};

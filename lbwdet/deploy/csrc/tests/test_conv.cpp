@@ -329,6 +329,21 @@ void sweep_windows(bool reduced) {
             }
 }
 
+// Rows that are one, and residuals with more pixels than a plan keeps, or with as many.
+void long_rows() {
+  for (const auto& [h, w] : {std::array{25, 40}, std::array{30, 40}, std::array{13, 13}})
+    for (int kind = 0; kind < 16; ++kind) {
+      Case c = layer(random_int(1, 40), random_int(1, 40), 1, 1, 0, h, w);
+      c.n = 1 + kind % 2;
+      c.threads = 1 + kind % 3;
+      vary(c, kind);
+      c.extra_border = 0;
+      c.spec.residual = !c.spec.to_float, c.spec.upsample = false;
+      c.residual_h = c.residual_w = 0;
+      check(c);
+    }
+}
+
 void fully_connected(bool reduced) {
   for (int n : {1, 2, 13, 14, 15, 29, 61})
     for (int kind = 0; kind < (reduced ? 2 : 14); ++kind) {
@@ -595,6 +610,7 @@ int main(int argc, char** argv) {
   coded_weights();
   sweep_sizes(reduced);
   sweep_windows(reduced);
+  long_rows();
   fully_connected(reduced);
   long_windows(reduced);
   extremes();

@@ -5,12 +5,12 @@ from lbwdet.deploy.runtime.arithmetic.silu import silu
 
 
 def test_close_to_the_exact_one():
-    t = np.float32(np.linspace(-80, 120, 400_001))
+    t = np.float32(np.linspace(-120, 120, 480_001))
     exact = torch.nn.functional.silu(torch.from_numpy(t).double()).numpy()
     found = silu(t)
     assert found.dtype == np.float32
     error = np.abs(found - exact)
-    assert (error <= 8e-5 * np.abs(exact)).all()
+    assert (error <= 8e-5 * np.abs(exact))[t > -87].all()
     assert error.max() < -exact.min() / 255 / 50
 
 

@@ -96,7 +96,9 @@ def test_the_random_cases_meet_everything():
     assert {case.operation.dilation for case in cases} == {(1, 1), (2, 2), (1, 3)}
     assert {case.values["x"].shape[0] for case in cases} == {1, 2}
     assert {case.quantizations["x"].maximum for case in cases} == {15, 255}
-    assert {case.operation.function for case in cases} == {"identity", "silu"}
+    assert len({(case.operation.function, case.operation.residual) for case in cases}) == 4
+    added = [case.quantizations for case in cases if case.operation.residual]
+    assert {q["r"].exponents == q["y"].exponents for q in added} == {True, False}
     assert {bool(case.operation.input_exponents) for case in cases} == {True, False}
     outputs = [case.quantizations["y"] for case in cases if "y" in case.quantizations]
     assert {bool(q.exponents) for q in outputs} == {True, False}
