@@ -9,6 +9,7 @@ import pytest
 from lbwdet import __version__
 from lbwdet.deploy.artifact_writer import artifact_bytes
 from lbwdet.deploy.runtime.operation import Operation
+from lbwdet.deploy.runtime.operations import every_operation
 from lbwdet.deploy.testing import tiny_artifact, tiny_rfcn_artifact
 from tests.web.conftest import HERE, NODE, WEB, changed
 
@@ -132,7 +133,7 @@ def test_operations_with_constants_have_their_file():
     files = {path.stem for path in (WEB / "lbwdet" / "operations").glob("*.js")}
     needed = {
         kind.__module__.rpartition(".")[2]
-        for kind in Operation.registry.values()
+        for kind in every_operation().values()
         if kind.__module__.startswith("lbwdet.deploy.runtime.operations.")
         and kind.constants is not Operation.constants
     }

@@ -191,9 +191,9 @@ struct Vector {
 
 static_assert(Vector::pixels * Vector::vectors <= kSiluVectors, "a tile is done at once");
 
-// In stages through memory.
-template <>
-void finish_silu<Vector, false>(const Row& row, const Tile& tile) {
+// finish_silu of row.inl, in stages through memory.
+template <bool kResidual>
+inline void finish_silu_of(const Row& row, const Tile& tile) {
   constexpr int lanes = Vector::lanes;
   const int vectors = tile.vectors, held = vectors * lanes;
   v128_t t[kSiluVectors];
@@ -210,10 +210,19 @@ void finish_silu<Vector, false>(const Row& row, const Tile& tile) {
   const int count = tile.channels < held ? tile.channels : held;
   const float* const factor = row.factor + tile.channel;
   const v128_t first = wasm_v128_load(factor), second = wasm_v128_load(factor + lanes);
+  const v128_t shift = Vector::splat(8388608.0f + row.zero_residual);
   const Bytes bytes({row.zero, 0, row.high, row.ceil});
   for (int p = 0; p < tile.pixels; ++p) {
-    const v128_t* const both = t + p * vectors;
-    const v128_t eight = bytes(wasm_f32x4_mul(both[0], first), wasm_f32x4_mul(both[1], second));
+    v128_t a = wasm_f32x4_mul(t[p * vectors], first);
+    v128_t b = wasm_f32x4_mul(t[p * vectors + 1], second);
+    if (kResidual) {
+      const float* const ratio = row.ratio + tile.channel;
+      v128_t r0, r1;
+      Vector::unpack(row.r + row.r_columns[tile.column + p] + tile.channel, count, r0, r1);
+      a = wasm_f32x4_add(a, wasm_f32x4_mul(wasm_f32x4_sub(r0, shift), wasm_v128_load(ratio)));
+      b = wasm_f32x4_add(b, wasm_f32x4_mul(wasm_f32x4_sub(r1, shift), wasm_v128_load(ratio + lanes)));
+    }
+    const v128_t eight = bytes(a, b);
     uint8_t* const y = row.y + (tile.column + p) * row.y_column + tile.channel;
     if (count == 2 * lanes) {
       wasm_v128_store64_lane(y, eight, 0);
@@ -223,6 +232,16 @@ void finish_silu<Vector, false>(const Row& row, const Tile& tile) {
       __builtin_memcpy(y, some, count);
     }
   }
+}
+
+template <>
+void finish_silu<Vector, false>(const Row& row, const Tile& tile) {
+  finish_silu_of<false>(row, tile);
+}
+
+template <>
+void finish_silu<Vector, true>(const Row& row, const Tile& tile) {
+  finish_silu_of<true>(row, tile);
 }
 
 constexpr Kernel kKernel = kernel_of<Vector>(0, nullptr);
