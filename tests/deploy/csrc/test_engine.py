@@ -262,14 +262,15 @@ def test_a_residual_larger_than_the_output():
 
 def check_large_residual(engine):
     fields, residual = conv(engine), random_bytes(2, 11, 8, 9, seed=5)
+    ratio = np.linspace(0.1, 2, 9, dtype=np.float32)
     plain, added = engine.value(floats=True), engine.value(zero=120)
     engine.add("Conv", {**fields, "output": plain})
-    shrunk = {"residual": engine.given(residual, 3), "upsample": 1, "ratio": 0.25}
+    shrunk = {"residual": engine.given(residual, 3), "upsample": 1, "ratio": ratio}
     engine.add("Conv", {**fields, "output": added, **shrunk})
     engine.run()
     rows, columns = np.arange(6) * 11 // 6, np.arange(7) * 8 // 7
     picked = residual[:, rows[:, None], columns].astype(np.float32) - np.float32(3)
-    t = engine.read(plain) + picked * np.float32(0.25)
+    t = engine.read(plain) + picked * ratio
     expected = np.clip(np.rint(t) + 120, 0, 255).astype(np.uint8)
     assert np.array_equal(engine.read(added), expected)
 
