@@ -90,7 +90,7 @@ struct Avx2 {
     b = _mm256_castsi256_ps(_mm256_unpackhi_epi16(words, exponent));
   }
   static inline void store(float* p, Float t, int count) {
-    if (count >= lanes) return _mm256_storeu_ps(p, t);  // a masked one takes ten times as long
+    if (count >= lanes) return _mm256_storeu_ps(p, t);  // a masked one takes longer
     const Int lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     _mm256_maskstore_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane), t);
   }
