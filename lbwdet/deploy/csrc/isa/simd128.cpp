@@ -191,7 +191,7 @@ struct Vector {
 
 static_assert(Vector::pixels * Vector::vectors <= kSiluVectors, "a tile is done at once");
 
-// finish_silu of row.inl, in stages through memory.
+// finish_silu of finish.inl, in stages through memory.
 template <bool kResidual>
 inline void finish_silu_of(const Row& row, const Tile& tile) {
   constexpr int lanes = Vector::lanes;
