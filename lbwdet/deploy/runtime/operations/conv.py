@@ -158,7 +158,7 @@ class Conv(Operation):
             residual = run.centered(self.residual)
             if self.upsample:
                 residual = upsample(residual, *t.shape[1:3])
-            t = t + residual * self._ratio(run)
+            t = t + residual * self._ratio(run, t.shape[-1])
         return run.store(self.output, t, positive=self.relu)
 
     def constants(self, context: Context) -> dict[str, Constant]:
@@ -173,11 +173,7 @@ class Conv(Operation):
             "multiplier": multiplier,
             "offset": offset,
             "factor": np.broadcast_to(factor, len(factors)),
-            **(
-                {"ratio": np.broadcast_to(self._ratio(context), len(factors))}
-                if self.residual
-                else {}
-            ),
+            **({} if self.residual is None else {"ratio": self._ratio(context, len(factors))}),
         }
 
     def packed_bytes(self, weights: Mapping[str, StoredWeight]) -> int:
@@ -213,10 +209,10 @@ class Conv(Operation):
     def _factor(self, context: Context) -> Array:
         return np.asarray(1 / context.steps(self.output), np.float32)
 
-    def _ratio(self, context: Context) -> Array:
+    def _ratio(self, context: Context, outputs: int) -> Array:
         assert self.residual is not None
         ratio = context.steps(self.residual) / context.steps(self.output)
-        return np.asarray(ratio, np.float32)
+        return np.broadcast_to(ratio.astype(np.float32), outputs)
 
     @classmethod
     def example(cls, random: "np.random.Generator") -> Example:
