@@ -44,12 +44,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="of the images' sides [1]")
     parser.add_argument("--repeats", type=int, default=40, help="timed iterations after 5")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--cuda-graph", action="store_true", help="record the projection")
     parser.add_argument("--out", help="JSON file to write")
     return parser.parse_args()
 
 
 def iteration(
-    config: str, amp: bool, batch: dict[str, list[Any]], device: str
+    config: str, amp: bool, batch: dict[str, list[Any]], device: str, cuda_graph: bool
 ) -> Callable[[Any], None]:
     """One iteration of a detector's training."""
     cfg = load_config(str(OWN_CONFIGS / f"lbw_{config}.py"))
@@ -65,7 +66,7 @@ def iteration(
     wrapper = OPTIM_WRAPPERS.build(wrapped)
     layers = list(quantized_layers(model).values()) if device == "cuda" else []
     if layers:
-        project_before_forward(model, layers)
+        project_before_forward(model, layers, cuda_graph=cuda_graph)
 
     def run(_: Any) -> None:
         model.train_step(copy.deepcopy(batch), wrapper)
@@ -108,6 +109,7 @@ def main() -> None:
         cpu=cpu_name(),
         threads=arguments.threads,
         repeats=arguments.repeats,
+        cuda_graph=arguments.cuda_graph,
         commit=commit(),
         torch=torch.__version__,
         python=platform.python_version(),
@@ -119,7 +121,7 @@ def main() -> None:
         batch = random_batch(number, height, width)
         for amp in (False, True):
             work = {
-                config: iteration(config, amp, batch, arguments.device)
+                config: iteration(config, amp, batch, arguments.device, arguments.cuda_graph)
                 for config in (floating, low_bit)
             }
             operations = [dispatched(step) for step in work.values()]

@@ -12,9 +12,11 @@ from lbwdet.layers.quant_layer import ProjectionKey, QuantLayer
 from lbwdet.layers.straight_through import StraightThrough
 from lbwdet.quantizers import WeightQuantizer
 from lbwdet.quantizers.packing import Arrangement
+from lbwdet.quantizers.recorded import RecordedProjection, record
 
 Changed = tuple[QuantLayer, Tensor, ProjectionKey]
 GRADIENTS_TOGETHER = 16  # layers; few, so that processes can exchange gradients early
+RECORDED_AFTER = 1  # times that the same layers have changed
 
 
 def project_together(layers: Iterable[QuantLayer], gradients_together: bool = True) -> None:
@@ -23,24 +25,25 @@ def project_together(layers: Iterable[QuantLayer], gradients_together: bool = Tr
 
 
 @torch.no_grad()
-def is_exact(layers: Iterable[QuantLayer]) -> bool:
-    """Whether :func:`project_together` gives what each layer does, where their weights are.
+def is_exact(layers: Iterable[QuantLayer], cuda_graph: bool = False) -> bool:
+    """Whether :class:`JointProjection` gives what each layer does, where their weights are.
 
     It uses operations that not every device has, and rounds nothing: any difference is a fault.
     """
     layers = [layer for layer in layers if layer.quantizer is not None]
+    project, together = JointProjection(layers, cuda_graph=cuda_graph), []
     try:
-        project_together(layers)
-        together = [layer.fake_quantized_weight() for layer in layers]
+        for _ in range(RECORDED_AFTER + 1 if cuda_graph else 1):
+            for layer in layers:
+                layer.forget_projection()
+            project()
+            together += [(layer, layer.fake_quantized_weight().clone()) for layer in layers]
     except RuntimeError:  # an operation that the device does not have
         return False
     finally:
         for layer in layers:
             layer.forget_projection()
-    return all(
-        torch.equal(each, layer.fake_quantized_weight())
-        for each, layer in zip(together, layers, strict=True)
-    )
+    return all(torch.equal(each, layer.fake_quantized_weight()) for layer, each in together)
 
 
 class JointProjection:
@@ -54,9 +57,17 @@ class JointProjection:
         gradients_together: a weight's gradient may wait for those of its neighbours. A layer
             that the forward pass leaves out then counts for
             ``DistributedDataParallel(find_unused_parameters=True)`` as one that it uses.
+        cuda_graph: on an NVIDIA GPU, record the operations when the same layers change again, and
+            repeat them as one: less for the processor to do, more memory.
     """
 
-    def __init__(self, layers: Iterable[QuantLayer], gradients_together: bool = True) -> None:
+    def __init__(
+        self,
+        layers: Iterable[QuantLayer],
+        gradients_together: bool = True,
+        cuda_graph: bool = False,
+    ) -> None:
+        self._cuda_graph = cuda_graph
         self._layers = [layer for layer in layers if layer.quantizer is not None]
         self._gradients_together = gradients_together
         self._last: list[tuple[QuantLayer, WeightQuantizer | None, int, bool]] = []
@@ -81,7 +92,16 @@ class JointProjection:
             if now != self._last:
                 self._last, self._classes = now, _classes(changed)
             for each in self._classes:
-                each.project(changed)
+                each.project(changed, self._cuda_graph)
+        self._let_gradients_through(changed)
+        again = [each for each in self._classes if not each.succeeded()]
+        if again:
+            with torch.inference_mode(False), torch.no_grad():
+                for each in again:
+                    each.project(changed, recorded=False)
+            self._let_gradients_through([changed[n] for each in again for n in each.numbers])
+
+    def _let_gradients_through(self, changed: list[Changed]) -> None:
         if self._gradients_together and torch.is_grad_enabled():
             trained = [each for each in changed if each[1].requires_grad]
             for start in range(0, len(trained), GRADIENTS_TOGETHER):
@@ -96,6 +116,8 @@ class _Class:
         numbers: of the changed layers, those of this class.
         names, channel_axes: of each of them.
         arrangement: None if their weights are not taken as they lie in memory.
+        times: that they have been projected.
+        recorded: what does the same faster, from the second time on.
     """
 
     quantizer: WeightQuantizer
@@ -103,20 +125,40 @@ class _Class:
     names: list[str]
     channel_axes: list[int]
     arrangement: Arrangement | None
+    times: int = 0
+    recorded: RecordedProjection | None = None
 
-    def project(self, changed: list[Changed]) -> None:
+    def project(self, changed: list[Changed], recorded: bool) -> None:
         mine = [changed[number] for number in self.numbers]
         if self.arrangement is None:
             weights = [layer.in_units(weight) for layer, weight, _ in mine]
         else:
             weights = [weight for _, weight, _ in mine]
-        projected = self.quantizer.fake_quantize_all(
-            weights, self.names, self.channel_axes, self.arrangement
-        )
+        projected = self._repeated() if recorded else None
+        if projected is None:
+            projected = self.quantizer.fake_quantize_all(
+                weights, self.names, self.channel_axes, self.arrangement
+            )
         for (layer, _, key), each in zip(mine, projected, strict=True):
             if self.arrangement is None or key[1] < math.inf:
                 each = layer.blended(each)
             layer.remember(key, each)
+
+    def _repeated(self) -> list[Tensor] | None:
+        """What a recording gives; None where there is none."""
+        if self.arrangement is None:
+            return None
+        self.times += 1
+        if self.times == RECORDED_AFTER + 1:
+            self.recorded = record(self.quantizer, self.arrangement)
+        return None if self.recorded is None else self.recorded.start()
+
+    def succeeded(self) -> bool:
+        """Whether what :meth:`project` gave is right; if not, it will give the right thing now."""
+        if self.recorded is None or self.recorded.succeeded():
+            return True
+        self.recorded, self.times = None, 0
+        return False
 
 
 def _classes(changed: list[Changed]) -> list[_Class]:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -77,7 +77,8 @@ class WeightQuantizer(ABC):
 
     solver: str
     codes: tuple[str, ...] = ("paper", "dense")
-    packs = False  # whether it has scale_packed
+    packs = False  # whether it has search
+    recorded_values = 1 << 28  # of all layers, up to which a recorded search keeps its memory
 
     def __init__(self, bit_width: int, code: str = "paper", granularity: str = "tensor") -> None:
         if granularity not in GRANULARITIES:
@@ -123,12 +124,23 @@ class WeightQuantizer(ABC):
     def assign(self, groups: Tensor, scale: Tensor) -> Tensor:
         """The level of each weight, as float32 [G, K], for the given top levels [G]."""
 
-    def scale_packed(self, packed: Packed) -> Tensor:
-        """As :meth:`scale`, of all groups in ``packed``: float32 [G].
+    def search(
+        self, packed: Packed, peak: float = math.inf
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """As :meth:`scale`, of all groups in ``packed``, in stages that wait for no GPU.
 
-        Zeros behind a group's weights must not change its scale.
+        Each yields the scales, float32 [G], and how many of them may still change, int64 []: those
+        after which none is left are the result. None where the first stage is the last. Zeros
+        behind a group's weights change nothing; what is not finite gives any scale.
+
+        Args:
+            peak: no magnitude is above it; knowing it saves work.
         """
         raise NotImplementedError
+
+    def assign_packed(self, packed: Packed, scale: Tensor) -> Tensor:
+        """As :meth:`assign`, of all rows of ``packed``, for the top levels [G] of its groups."""
+        return self.assign(packed.rows, scale.index_select(0, packed.layout.group))
 
     @functools.cached_property
     def settings(self) -> tuple[Any, ...]:
@@ -171,13 +183,12 @@ class WeightQuantizer(ABC):
             each = zip(weights, names, channel_axes, strict=True)
             return [self.fake_quantize(*one) for one in each]
         packed = arrangement.pack()
-        try:
-            scale = self.scale_packed(packed)
-        except NonFiniteWeightError:
+        peak = packed.peak().item()
+        if not math.isfinite(peak):
             for weight, name, axis in zip(weights, names, channel_axes, strict=True):
                 self._checked_scale(self._groups(weight, axis), name)  # says which one it is
-            raise
-        return arrangement.unpack(self.assign(packed.rows, scale.index_select(0, packed.group)))
+        scale = next(scale for scale, left in self.search(packed, peak) if left is None or not left)
+        return arrangement.unpack(self.assign_packed(packed, scale))
 
     def fake_quantize(self, weight: Tensor, name: str = "", channel_axis: int = 0) -> Tensor:
         """The nearest weights that ``bit_width`` bits can store, in the weight's dtype.

@@ -35,6 +35,13 @@ class Layout:
     bounds: Tensor
     num_rows: int
 
+    @functools.cached_property
+    def group(self) -> Tensor:
+        """int64 [R], the group of each row, counted through the layers."""
+        with torch.inference_mode(False):
+            number = torch.arange(len(self.lengths), device=self.lengths.device)
+            return number.repeat_interleave(self.lengths, output_size=self.num_rows)
+
 
 @dataclasses.dataclass(frozen=True)
 class Packed:
@@ -52,11 +59,10 @@ class Packed:
     def num_groups(self) -> int:
         return len(self.layout.lengths)
 
-    @functools.cached_property
-    def group(self) -> Tensor:
-        """int64 [R], the group of each row, counted through the layers."""
-        number = torch.arange(self.num_groups, device=self.rows.device)
-        return number.repeat_interleave(self.layout.lengths, output_size=len(self.rows))
+    def peak(self) -> Tensor:
+        """float32 scalar, the largest magnitude; not finite if any weight is not."""
+        peak: Tensor = torch.linalg.vector_norm(self.rows, torch.inf)
+        return peak
 
     def sums(self, rows: Tensor) -> Tensor:
         """[..., G], the sum of each group in [..., R, width], always in the same order."""
@@ -83,7 +89,7 @@ class Arrangement:
     """
 
     def __init__(self, weights: Sequence[Tensor], channel_axes: Sequence[int | None]) -> None:
-        self.dtype = weights[0].dtype
+        self.dtype, self.device = weights[0].dtype, weights[0].device
         self._copied: list[tuple[int, Tensor, int]] = []
         self._parts: list[Tensor] = []
         self._places: list[tuple[torch.Size, tuple[int, ...], int, int]] = []
@@ -96,7 +102,7 @@ class Arrangement:
             for weight, axis in zip(weights, axes, strict=True)
         )
         sizes = tuple(weight.numel() for weight in weights)
-        self.layout = _layout(sizes, numbers, self.dtype, weights[0].device)
+        self.layout = _layout(sizes, numbers, self.dtype, self.device)
         each = zip(weights, axes, self.layout.starts, self.layout.zeros, strict=True)
         for weight, channel_axis, start, zeros in each:
             axis = channel_axis or 0

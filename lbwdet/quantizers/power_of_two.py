@@ -24,6 +24,7 @@ do not exist: processors that flush subnormal numbers to zero must see the same
 weights as the others.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -177,6 +178,14 @@ def nearest_level(groups: Tensor, scale: Tensor, num_magnitudes: int) -> Tensor:
     return result
 
 
+def _level_of(magnitude: float) -> int:
+    """The biased exponent of the level nearest to it; infinity's is the highest."""
+    if math.isinf(magnitude):
+        return _EXPONENTS - 1
+    fraction, exponent = math.frexp(magnitude)  # fraction from 0.5 to 1
+    return min(max(exponent + BIAS - 1 + (fraction >= 0.75), 1), _EXPONENTS - 1)
+
+
 class PowerOfTwoQuantizer(WeightQuantizer):
     """The exact least-squares projection (solver ``'exact'``).
 
@@ -195,12 +204,11 @@ class PowerOfTwoQuantizer(WeightQuantizer):
         count, total = half_octave_histogram(groups)
         return self._best(count, total, *used_exponents(count))
 
-    def scale_packed(self, packed: Packed) -> Tensor:
-        rows, group, number = packed.rows, packed.group, packed.num_groups
+    def search(
+        self, packed: Packed, peak: float = math.inf
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        rows, group, number = packed.rows, packed.layout.group, packed.num_groups
         bits = rows.view(torch.int32) & _MAGNITUDE_BITS
-        largest = int(bits.amax())  # all that a GPU is waited for
-        if largest >= _EXPONENT_MASK:
-            raise NonFiniteWeightError("not finite")
         magnitude = bits.view(torch.float32).to(torch.float64).view(-1)
         # Long groups are counted row by row: atomic additions to one place wait for one another.
         cut = rows.shape[1] > 1
@@ -215,9 +223,8 @@ class PowerOfTwoQuantizer(WeightQuantizer):
                 each.new_zeros(number, _KEYS).index_add_(0, group, each.view(-1, _KEYS))
                 for each in (count, total)
             )
-        key_of_largest = largest >> (_MANTISSA_BITS - 1)
-        highest = min(max((key_of_largest + 1) // 2, 1), _EXPONENTS - 1)
-        return self._best(count.view(-1, _KEYS), total.view(-1, _KEYS), 1, highest)
+        highest = _level_of(peak)
+        yield self._best(count.view(-1, _KEYS), total.view(-1, _KEYS), 1, highest), None
 
     def _best(self, count: Tensor, total: Tensor, lowest: int, highest: int) -> Tensor:
         """The scales whose squared error is least."""

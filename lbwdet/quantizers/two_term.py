@@ -2,11 +2,12 @@
 
 import functools
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from lbwdet.quantizers.base import NonFiniteWeightError, WeightQuantizer, check_finite
+from lbwdet.quantizers.base import WeightQuantizer, check_finite
 from lbwdet.quantizers.float_bits import exp2, floor_log2
 from lbwdet.quantizers.levels import TWO_TERM, magnitudes
 from lbwdet.quantizers.packing import Packed
@@ -34,6 +35,7 @@ class TwoTermQuantizer(WeightQuantizer):
     solver = "exact"
     codes = ("two-term",)
     packs = True
+    recorded_values = _TRIED_VALUES
 
     def __init__(self, bit_width: int, code: str = "two-term", granularity: str = "tensor") -> None:
         super().__init__(bit_width, code, granularity)
@@ -58,16 +60,17 @@ class TwoTermQuantizer(WeightQuantizer):
             searching &= (clipped < best) & (exponent >= self._lowest)
         return exp2(best_exponent).to(torch.float32)
 
-    def scale_packed(self, packed: Packed) -> Tensor:
+    def search(
+        self, packed: Packed, peak: float = math.inf
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
         """As :meth:`scale`: several exponents at a time, and all groups until the last has found.
 
         A group that :meth:`scale` no longer searches finds nothing better: what clipping alone
         loses is the least that it can.
         """
-        magnitude = packed.rows.abs()
+        magnitude, group = packed.rows.abs(), packed.layout.group
         exact = magnitude.double()
         best = packed.sums(exact.square())
-        energy = best.sum()
         largest = packed.largest(magnitude)
         top = exp2((floor_log2(largest.double()) + 1).clamp(self._lowest, _HIGHEST_EXPONENT))
         number = min(max(_TRIED_VALUES // magnitude.numel(), 1), _TRIED_AT_ONCE)
@@ -75,21 +78,16 @@ class TwoTermQuantizer(WeightQuantizer):
         best_top, least = torch.ones_like(top), 2.0**self._lowest
         while True:
             tops = top * steps
-            scale = tops.to(torch.float32).index_select(1, packed.group)[..., None]
+            scale = tops.to(torch.float32).index_select(1, group)[..., None]
             values, index = self._nearest(magnitude, scale)
             errors = packed.sums((values[index] * scale - exact).square_())
             error, which = errors.masked_fill_(tops < least, torch.inf).min(0)
             best_top = torch.where(error < best, tops.gather(0, which[None])[0], best_top)
             best = torch.minimum(error, best)
-            last = tops[-1].index_select(0, packed.group)[:, None]
+            last = tops[-1].index_select(0, group)[:, None]
             clipped = packed.sums((exact - last / 2).clamp_(min=0).square_())
             top = tops[-1] / 2
-            searching = ((clipped < best) & (top >= least)).sum()
-            total, left = torch.stack([energy, searching.double()]).tolist()
-            if not math.isfinite(total):
-                raise NonFiniteWeightError("not finite")
-            if left == 0:
-                return best_top.to(torch.float32)
+            yield best_top.to(torch.float32), ((clipped < best) & (top >= least)).sum()
 
     def assign(self, groups: Tensor, scale: Tensor) -> Tensor:
         values, index = self._nearest(groups.abs(), scale[:, None])

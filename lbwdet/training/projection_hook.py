@@ -18,9 +18,14 @@ class ProjectionHook(Hook):
 
     Layers would do so one by one, in thousands of small operations that a GPU waits for; the
     weights are the same, which is tried once. On a CPU the hook does nothing.
+
+    Args:
+        cuda_graph: repeat these operations as one CUDA graph, see
+            :class:`~lbwdet.layers.JointProjection`. Not measured yet.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cuda_graph: bool = False) -> None:
+        self._cuda_graph = cuda_graph
         self._handle: RemovableHandle | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -30,13 +35,13 @@ class ProjectionHook(Hook):
         ]
         # Unused parameters are found by what gradients lead to: each weight's must do so alone.
         finds_unused = getattr(runner.model, "find_unused_parameters", False)
-        if layers and not is_exact(layers):
+        if layers and not is_exact(layers, self._cuda_graph):
             runner.logger.warning(
                 "weights are projected layer by layer, which is slower: this device's projection "
                 "of all at once failed, or gave other weights"
             )
         elif layers:
-            self._handle = project_before_forward(model, layers, not finds_unused)
+            self._handle = project_before_forward(model, layers, not finds_unused, self._cuda_graph)
 
     def after_train(self, runner: Runner) -> None:
         if self._handle is not None:
@@ -45,12 +50,15 @@ class ProjectionHook(Hook):
 
 
 def project_before_forward(
-    model: nn.Module, layers: Sequence[QuantLayer], gradients_together: bool = True
+    model: nn.Module,
+    layers: Sequence[QuantLayer],
+    gradients_together: bool = True,
+    cuda_graph: bool = False,
 ) -> RemovableHandle:
     """Calls :class:`~lbwdet.layers.JointProjection` whenever the forward pass begins in training.
 
     No earlier: a GPU then projects while the processor starts the operations that follow, which
     it could not while it still had to hand over the images.
     """
-    project = JointProjection(layers, gradients_together)
+    project = JointProjection(layers, gradients_together, cuda_graph)
     return model.register_forward_pre_hook(lambda *_: project() if model.training else None)

@@ -46,11 +46,11 @@ def x() -> torch.Tensor:
     return torch.rand(2, 3, 6, 6)
 
 
-def steps(net, x, together, gradients_together=True, number=3, each=lambda net, x: net(x)):
+def steps(net, x, together, gradients_together=True, number=3, each=lambda net, x: net(x), lr=0.05):
     """The losses and gradients of some steps of training."""
     net = copy.deepcopy(net)
     layers = quantized_layers(net).values()
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9)
     seen = []
     for _ in range(number):
         if together:
@@ -163,3 +163,46 @@ def test_steps_of_channels_that_a_calibration_finds_in_between():
     for layer in layers:
         layer.forget_projection()
     assert equal(found, [layer.fake_quantized_weight().detach() for layer in layers])
+
+
+def test_recorded_steps(net, x, records):
+    losses = [each for each in steps(net, x, False, number=5, lr=1e-3) if each.dim() == 0]
+    project = joint.JointProjection(quantized_layers(net).values(), cuda_graph=True)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
+    for right in losses:
+        project()
+        loss = net(x).square().sum()
+        loss.backward()
+        assert loss.equal(right)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert all(each.recorded is not None for each in project._classes)
+
+
+def test_a_recording_that_does_not_suffice_is_made_again(net, records):
+    layers = list(quantized_layers(net).values())
+    project = joint.JointProjection(layers, cuda_graph=True)
+    project()
+    for value in (1.0, 1e3, 1e6):
+        for layer in layers:
+            layer.forget_projection()
+            layer.weight.data[0, 0] = value
+        project()
+        found = [layer.fake_quantized_weight().detach().clone() for layer in layers]
+        for layer in layers:
+            layer.forget_projection()
+        assert equal(found, [layer.fake_quantized_weight().detach() for layer in layers])
+
+
+def test_a_recorded_weight_that_diverges_is_named(net, x, records):
+    layers = quantized_layers(net)
+    project = joint.JointProjection(layers.values(), cuda_graph=True)
+    for _ in range(3):
+        for layer in layers.values():
+            layer.forget_projection()
+        project()
+    layers["shared"].weight.data[0, 0, 0, 0] = torch.nan
+    for layer in layers.values():
+        layer.forget_projection()
+    with pytest.raises(NonFiniteWeightError, match=r"^shared: 1 of 576 weights"):
+        project()

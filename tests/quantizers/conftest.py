@@ -8,6 +8,8 @@ from fractions import Fraction
 import pytest
 import torch
 
+from tests.quantizers.repeated import records  # noqa: F401  (a fixture)
+
 Oracle = Callable[..., Fraction]
 
 

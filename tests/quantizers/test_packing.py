@@ -113,4 +113,4 @@ def test_packing_keeps_every_group_and_adds_zeros(axes, width):
     twice = torch.stack([packed.rows.double(), 2 * packed.rows.double()])
     sums = torch.stack([group.double().sum() for group in groups])
     torch.testing.assert_close(packed.sums(twice), torch.stack([sums, 2 * sums]))
-    assert packed.group.bincount().equal(packed.layout.lengths)
+    assert packed.layout.group.bincount().equal(packed.layout.lengths)

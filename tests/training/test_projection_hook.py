@@ -51,18 +51,19 @@ def test_the_hook_leaves_a_processor_to_its_layers():
     hook.after_train(SimpleNamespace(model=model))
 
 
+@pytest.mark.parametrize("cuda_graph", [True, False])
 @pytest.mark.parametrize("finds_unused", [True, False])
-def test_the_hook_projects_in_training_alone(finds_unused, monkeypatch):
-    model, hook, called = net().to("meta"), ProjectionHook(), []
+def test_the_hook_projects_in_training_alone(finds_unused, cuda_graph, monkeypatch):
+    model, hook, called = net().to("meta"), ProjectionHook(cuda_graph), []
     joint = lambda *given: lambda: called.append(given)  # noqa: E731
     monkeypatch.setattr(module, "JointProjection", joint)
-    monkeypatch.setattr(module, "is_exact", lambda layers: True)
+    monkeypatch.setattr(module, "is_exact", lambda *_: True)
     monkeypatch.setattr(model, "forward", lambda x: x)
     runner = SimpleNamespace(model=model)
     model.find_unused_parameters = finds_unused
     hook.before_train(runner)
     model(1)
-    assert called == [(list(quantized_layers(model).values()), not finds_unused)]
+    assert called == [(list(quantized_layers(model).values()), not finds_unused, cuda_graph)]
     model.eval()(1)
     hook.after_train(runner)
     model.train()(1)

@@ -1,0 +1,1 @@
+from tests.quantizers.repeated import records  # noqa: F401  (a fixture)
