@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+ENGINE := lbwdet/deploy/runtime/_native.so
 
 .PHONY: demo test test-zoo test-arm fuzz package cross web lint format benchmark results clean
 
@@ -16,8 +17,11 @@ demo: $(INSTALLED)
 	$(BIN)/lbwdet demo
 
 test: $(INSTALLED)
-	$(BIN)/python setup.py -q build_ext --inplace
+	@$(MAKE) -s $(ENGINE) # a make of its own: the installation may just have compiled it
 	$(BIN)/python -m pytest -n 2
+
+$(ENGINE): setup.py $(shell find lbwdet/deploy/csrc -path '*/tests' -prune -o -type f -print)
+	$(BIN)/python setup.py -q build_ext --inplace
 
 test-zoo: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 -m zoo tests/studies/zoo tests/deploy/lower
