@@ -18,7 +18,7 @@ from lbwdet.deploy.runtime.declaration import Kind, Layer, Length, Range, Reads,
 from lbwdet.deploy.runtime.operation import Operation
 from lbwdet.deploy.runtime.operations import every_operation
 from lbwdet.deploy.runtime.quantization import Quantization
-from lbwdet.deploy.runtime.validate import MAX_WEIGHTS
+from lbwdet.deploy.runtime.validate import MAX_OPERATIONS, MAX_WEIGHTS
 from lbwdet.deploy.runtime.weight_entry import WeightEntry
 from lbwdet.deploy.runtime.weights import TWO_TERM
 from lbwdet.limits import MAX_PIXELS
@@ -56,6 +56,7 @@ def declarations() -> dict[str, Any]:
         "formatVersion": FORMAT_VERSION,
         "maxPixels": MAX_PIXELS,
         "maxWeights": MAX_WEIGHTS,
+        "maxOperations": MAX_OPERATIONS,
         "twoTerm": {str(bits): list(levels) for bits, levels in TWO_TERM.items()},
         "records": records,
         "operations": list(operations),

@@ -31,19 +31,34 @@ def is_exact(layers: Iterable[QuantLayer], cuda_graph: bool = False) -> bool:
     It uses operations that not every device has, and rounds nothing: any difference is a fault.
     """
     layers = [layer for layer in layers if layer.quantizer is not None]
-    project, together = JointProjection(layers, cuda_graph=cuda_graph), []
+    project = JointProjection(layers, cuda_graph=cuda_graph)
+    times = RECORDED_AFTER + 2 if cuda_graph else 1
+    return all([_is_exact(layers, project, negated=bool(time % 2)) for time in range(times)])
+
+
+def _is_exact(layers: list[QuantLayer], project: "JointProjection", negated: bool) -> bool:
+    """Of other weights if ``negated``, which a recording that repeats nothing does not give."""
+    weights = list({id(layer.weight): layer.weight for layer in layers}.values()) if negated else []
+    for weight in weights:
+        weight.neg_()
     try:
-        for _ in range(RECORDED_AFTER + 1 if cuda_graph else 1):
-            for layer in layers:
-                layer.forget_projection()
-            project()
-            together += [(layer, layer.fake_quantized_weight().clone()) for layer in layers]
+        _forget(layers)
+        project()
+        together = [layer.fake_quantized_weight().clone() for layer in layers]
+        _forget(layers)
+        each = zip(together, layers, strict=True)
+        return all(torch.equal(found, layer.fake_quantized_weight()) for found, layer in each)
     except RuntimeError:  # an operation that the device does not have
         return False
     finally:
-        for layer in layers:
-            layer.forget_projection()
-    return all(torch.equal(each, layer.fake_quantized_weight()) for layer, each in together)
+        for weight in weights:
+            weight.neg_()
+        _forget(layers)
+
+
+def _forget(layers: Iterable[QuantLayer]) -> None:
+    for layer in layers:
+        layer.forget_projection()
 
 
 class JointProjection:
@@ -58,7 +73,8 @@ class JointProjection:
             that the forward pass leaves out then counts for
             ``DistributedDataParallel(find_unused_parameters=True)`` as one that it uses.
         cuda_graph: on an NVIDIA GPU, record the operations when the same layers change again, and
-            repeat them as one: less for the processor to do, more memory.
+            repeat them as two for all layers of the same settings: less for the processor to do,
+            more memory, and no backward pass through weights that have been projected anew since.
     """
 
     def __init__(
@@ -96,10 +112,12 @@ class JointProjection:
         self._let_gradients_through(changed)
         again = [each for each in self._classes if not each.succeeded()]
         if again:
+            wrong = [changed[number] for each in again for number in each.numbers]
+            _forget(layer for layer, *_ in wrong)
             with torch.inference_mode(False), torch.no_grad():
                 for each in again:
                     each.project(changed, recorded=False)
-            self._let_gradients_through([changed[n] for each in again for n in each.numbers])
+            self._let_gradients_through(wrong)
 
     def _let_gradients_through(self, changed: list[Changed]) -> None:
         if self._gradients_together and torch.is_grad_enabled():
@@ -154,7 +172,7 @@ class _Class:
         return None if self.recorded is None else self.recorded.start()
 
     def succeeded(self) -> bool:
-        """Whether what :meth:`project` gave is right; if not, it will give the right thing now."""
+        """Whether the last result is right; if not, the next one is made without a recording."""
         if self.recorded is None or self.recorded.succeeded():
             return True
         self.recorded, self.times = None, 0

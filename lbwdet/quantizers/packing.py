@@ -34,6 +34,7 @@ class Layout:
     lengths: Tensor
     bounds: Tensor
     num_rows: int
+    _repeated: dict[int, Tensor] = dataclasses.field(default_factory=dict, repr=False)
 
     @functools.cached_property
     def group(self) -> Tensor:
@@ -41,6 +42,16 @@ class Layout:
         with torch.inference_mode(False):
             number = torch.arange(len(self.lengths), device=self.lengths.device)
             return number.repeat_interleave(self.lengths, output_size=self.num_rows)
+
+    def bounds_of(self, times: int) -> Tensor:
+        """Where the groups begin, and the last one ends, if all follow each other ``times``."""
+        if times not in self._repeated:
+            with torch.inference_mode(False):
+                copies = torch.arange(times, device=self.bounds.device)[:, None] * self.num_rows
+                bounds = (copies + self.bounds).view(-1)
+                end = bounds.new_full((1,), times * self.num_rows)
+                self._repeated[times] = torch.cat([bounds, end])
+        return self._repeated[times]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +85,7 @@ class Packed:
         return self._reduce(rows.amax(-1), "max")
 
     def _reduce(self, values: Tensor, how: str) -> Tensor:
-        bounds = _bounds(self.layout, values.numel() // self.layout.num_rows)
+        bounds = self.layout.bounds_of(values.numel() // self.layout.num_rows)
         # unsafe: no checks of the bounds, for which a GPU would have to be waited for
         reduced = torch.segment_reduce(values.reshape(-1), how, offsets=bounds, unsafe=True)
         return reduced.view(*values.shape[:-1], -1)
@@ -171,12 +182,3 @@ def _layout(
             bounds=(rows.cumsum(0) - rows).to(device),
             num_rows=end // width,
         )
-
-
-@functools.lru_cache(maxsize=64)
-def _bounds(layout: Layout, times: int) -> Tensor:
-    """Where the groups begin, and the last one ends, if all of them follow each other ``times``."""
-    with torch.inference_mode(False):
-        copies = torch.arange(times, device=layout.bounds.device)[:, None] * layout.num_rows
-        bounds = (copies + layout.bounds).view(-1)
-        return torch.cat([bounds, bounds.new_full((1,), times * layout.num_rows)])

@@ -3,8 +3,9 @@
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,13 +18,14 @@ RECORDING_DEVICES = ("cuda",)
 
 
 def record(quantizer: WeightQuantizer, arrangement: Arrangement) -> "RecordedProjection | None":
-    """None, with a warning, where that fails; without one on what is no such GPU or lacks room."""
+    """None if there is no NVIDIA GPU or no room for it; with a warning if it fails."""
     if arrangement.device.type not in RECORDING_DEVICES:
         return None
     if arrangement.layout.num_rows * arrangement.layout.width > quantizer.recorded_values:
         return None
     try:
-        return RecordedProjection(quantizer, arrangement)
+        with _current(arrangement.device):
+            return RecordedProjection(quantizer, arrangement)
     except RuntimeError as error:
         warnings.warn(
             f"the projection of all weights is not recorded as a CUDA graph, which is slower: "
@@ -36,8 +38,9 @@ def record(quantizer: WeightQuantizer, arrangement: Arrangement) -> "RecordedPro
 class RecordedProjection:
     """What :meth:`WeightQuantizer.fake_quantize_all` does, recorded once and then repeated.
 
-    Results lie where those of the last time lay; autograd refuses a backward pass through the
-    former ones, as it does where an optimizer has changed a weight in place.
+    Two graphs, so that what is not finite is known before all is done. Results lie where those of
+    the last time lay; autograd refuses a backward pass through the former ones, as it does where an
+    optimizer has changed a weight in place.
 
     Args:
         quantizer: one that packs.
@@ -48,6 +51,7 @@ class RecordedProjection:
     """
 
     def __init__(self, quantizer: WeightQuantizer, arrangement: Arrangement) -> None:
+        self._arrangement = arrangement
         searched = enumerate(quantizer.search(arrangement.pack()), 1)
         stages = next(number for number, (_, left) in searched if left is None or not left)
         self._packs, (packed, peak) = _recorded(lambda: _with_peak(arrangement))
@@ -58,18 +62,18 @@ class RecordedProjection:
             return rows.to(arrangement.dtype), left
 
         self._assigns, (self._rows, left) = _recorded(search_and_assign)
-        self._views = arrangement.unpack(self._rows)
         self._peak, self._left = _Answer(peak), None if left is None else _Answer(left)
 
     def start(self) -> list[Tensor]:
-        """What each weight becomes, once the GPU has done it; the same tensors each time."""
-        self._packs()
-        self._peak.ask()
-        self._assigns()
-        if self._left is not None:
-            self._left.ask()
+        """What each weight becomes, once the GPU has done it."""
+        with _current(self._arrangement.device):
+            self._packs()
+            self._peak.ask()
+            self._assigns()
+            if self._left is not None:
+                self._left.ask()
         torch.autograd.graph.increment_version(self._rows)
-        return self._views
+        return self._arrangement.unpack(self._rows)
 
     def succeeded(self) -> bool:
         """Whether all weights are finite and the search has ended; waits for the GPU."""
@@ -91,6 +95,11 @@ class _Answer:
     def wait(self) -> float:
         self._arrived.synchronize()
         return self._here.item()
+
+
+def _current(device: torch.device) -> AbstractContextManager[Any]:
+    """Graphs, streams and events are of the current GPU, which need not be that of the weights."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def _with_peak(arrangement: Arrangement) -> tuple[Packed, Tensor]:

@@ -20,7 +20,7 @@ class ProjectionHook(Hook):
     weights are the same, which is tried once. On a CPU the hook does nothing.
 
     Args:
-        cuda_graph: repeat these operations as one CUDA graph, see
+        cuda_graph: repeat these operations as CUDA graphs, see
             :class:`~lbwdet.layers.JointProjection`. Not measured yet.
     """
 

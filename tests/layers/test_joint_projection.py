@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from lbwdet.layers import calibration, project_together, quantize_, quantized_layers
 from lbwdet.layers import joint_projection as joint
-from lbwdet.quantizers import NonFiniteWeightError
+from lbwdet.quantizers import NonFiniteWeightError, recorded
 
 SETTINGS = dict(bit_width=6, code="two-term", granularity="channel")
 
@@ -204,5 +204,33 @@ def test_a_recorded_weight_that_diverges_is_named(net, x, records):
     layers["shared"].weight.data[0, 0, 0, 0] = torch.nan
     for layer in layers.values():
         layer.forget_projection()
-    with pytest.raises(NonFiniteWeightError, match=r"^shared: 1 of 576 weights"):
+    for _ in range(2):
+        with pytest.raises(NonFiniteWeightError, match=r"^shared: 1 of 576 weights"):
+            project()
+
+
+def test_a_recorded_step_after_a_forward_pass_without_gradients(net, x, records):
+    gradients = []
+    for cuda_graph in (False, True):
+        one = copy.deepcopy(net)
+        project = joint.JointProjection(quantized_layers(one).values(), cuda_graph=cuda_graph)
+        for _ in range(3):
+            project()
+            one(x).square().sum().backward()
+        one.zero_grad()
+        with torch.no_grad():
+            project()
+            one(x)
         project()
+        one(x).square().sum().backward()
+        gradients.append([p.grad for p in one.parameters() if p.grad is not None])
+    assert equal(*gradients)
+
+
+def test_a_recording_that_repeats_nothing_is_found_out(net, records, monkeypatch):
+    layers = list(quantized_layers(net).values())
+    before = [layer.weight.clone() for layer in layers]
+    assert joint.is_exact(layers, cuda_graph=True)
+    monkeypatch.setattr(recorded, "_recorded", lambda compute: (lambda: None, compute()))
+    assert not joint.is_exact(layers, cuda_graph=True)
+    assert equal(before, [layer.weight for layer in layers])

@@ -108,8 +108,11 @@ async function usedAsPackage(page) {
     const order = [];
     await Promise.all(pixels.map((image, i) => detector.detect(image).then(() => order.push(i))));
     findings.order = order;
+    const ended = [failure(slow.detect(large)), failure(slow.detect(pixels[0]))];
+    const decoding = failure(detector.detect(new Blob([await bytes('0.png')])));
+    setTimeout(() => slow.close(), 300);
     detector.close();
-    slow.close();
+    findings.ended = await Promise.all([...ended, decoding]);
     findings.errors = {
       closed: await failure(detector.detect(pixels[0])),
       damaged: await failure(Detector.load('/files/damaged.lbw')),
@@ -189,6 +192,22 @@ async function usedWithFilms(page) {
     document.querySelector('.speed').textContent.includes('mean of'),
   );
   found.camera = (await text(page, '.speed'))[0];
+  // A second model comes and goes while the camera runs; the first one goes on.
+  await chosen(page, page.locator('.panel .choose').nth(1), file('second.lbw'));
+  await page.waitForSelector('.panel:nth-of-type(2) .close:not([hidden])');
+  await page.locator('#camera').click();
+  await page.waitForFunction(() =>
+    document.querySelectorAll('.speed')[1].textContent.includes('mean of'),
+  );
+  await page.locator('.panel .close').nth(1).click();
+  const before = await page.locator('.speed').first().evaluate((speed) => {
+    const seen = { number: 0 };
+    new MutationObserver(() => ++seen.number).observe(speed, { childList: true });
+    Object.assign(window, { seen });
+    return document.querySelector('#problem').hidden;
+  });
+  await page.waitForFunction(() => window.seen.number > 2);
+  found.goesOn = before && (await page.locator('#problem').isHidden());
   await page.locator('#stop').click();
   await settled(page);
   found.stopped = await text(page, '#status');

@@ -128,6 +128,7 @@ def test_an_image_is_cancelled_and_the_next_answered(findings, expected):
     assert package["cancelled"].startswith("AbortError")
     assert package["cancelledAfter"] < 5000
     assert package["early"].startswith("AbortError")
+    assert package["ended"] == ["EngineError: this detector was closed"] * 3
     assert package["afterwards"] == package["recovered"] == expected[0]
 
 
@@ -182,6 +183,7 @@ def test_films_are_looked_at(findings):
     films = findings["films"]
     assert " ms for " in films["camera"] and " for 160 " in films["video"]
     assert films["stopped"] == ["Stopped."]
+    assert films["goesOn"]
 
 
 def test_the_page_works_without_a_network(findings, expected):

@@ -23,7 +23,7 @@ export class Detector {
   #worker = null;
   /** @type {Promise<unknown>} */
   #last = Promise.resolve(); // an image waits for those before it
-  #closed = false;
+  #closing = new AbortController();
   /** @type {ArrayBuffer} */
   #model;
   /** @type {ArrayBuffer} */
@@ -74,8 +74,9 @@ export class Detector {
   detect(image, { signal, scoreThreshold = 0 } = {}) {
     const turn = this.#last.then(async () => {
       signal?.throwIfAborted();
-      if (this.#closed) throw new EngineError('this detector was closed');
+      this.#closing.signal.throwIfAborted();
       const pixels = await pixelsOf(image);
+      this.#closing.signal.throwIfAborted();
       if (this.#worker === null) await this.#start(signal);
       const found = await this.#ask({ image: pixels }, [], signal);
       return this.#named(found, scoreThreshold);
@@ -85,7 +86,7 @@ export class Detector {
   }
 
   close() {
-    this.#closed = true;
+    this.#closing.abort(new EngineError('this detector was closed'));
     this.#end();
   }
 
@@ -119,8 +120,10 @@ export class Detector {
         this.#end();
         reject(reason);
       };
-      if (signal?.aborted) return fail(signal.reason);
-      signal?.addEventListener('abort', () => fail(signal.reason), listen);
+      for (const ending of [signal, this.#closing.signal]) {
+        if (ending?.aborted) return fail(ending.reason);
+        ending?.addEventListener('abort', () => fail(ending.reason), listen);
+      }
       worker.addEventListener(
         'message',
         ({ data: { result, error } }) => {

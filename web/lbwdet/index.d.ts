@@ -62,6 +62,6 @@ export class Detector {
   readonly bytes: number;
   /** Images wait for one another. */
   detect(image: Pixels | ImageBitmapSource, options?: DetectOptions): Promise<Detections>;
-  /** Ends the thread; images that were not begun are rejected. */
+  /** Ends the thread; images that have no answer yet are rejected. */
   close(): void;
 }

@@ -2,6 +2,7 @@
  * What operations have in common; as lbwdet/deploy/runtime/validate.py checks it. How the sizes of
  * maps fit together is checked there when a file is written; here the engine refuses what does not.
  */
+import declarations from '../built/declarations.js';
 import { expect, shown } from './errors.js';
 import { checkRanges, namesOf } from './fields.js';
 import { checkQuantization } from './quantization.js';
@@ -13,6 +14,12 @@ export function checkProgram({ operations, quantizations, weights, classes }) {
   expect(
     operations.length >= 2,
     () => 'the program has no operations; it needs Preprocess to Detections',
+  );
+  expect(
+    operations.length <= declarations.maxOperations,
+    () =>
+      `the program has ${operations.length} operations; ` +
+      `at most ${declarations.maxOperations} are allowed`,
   );
   operations.forEach((operation, index) => {
     for (const [kind, at, word] of /** @type {const} */ ([

@@ -1,7 +1,7 @@
 /**
  * The other thread: it has an engine, and answers what detector.js asks.
  *
- * Messages: {load: ArrayBuffer, modules} first, then {image}; answers {ready} or {found}, or
+ * Messages: {load: {model, module}} first, then {image}; answers {result} or
  * {error: {name, message}}. One after the other, so that they need no numbers.
  */
 import { readArtifact } from './artifact.js';

@@ -62,8 +62,12 @@ export class Panel {
    * @param {AbortSignal} [signal]
    */
   async detect(image, threshold, signal) {
-    if (this.detector === null) return;
-    const found = await this.detector.detect(image, { signal });
+    const detector = this.detector;
+    if (detector === null) return;
+    const found = await detector.detect(image, { signal }).catch((error) => {
+      if (this.detector === detector) throw error;
+    });
+    if (!found || this.detector !== detector) return; // closed meanwhile
     this.#image = image;
     this.#found = found;
     this.#times = [...this.#times, found.milliseconds].slice(-10);

@@ -90,7 +90,7 @@ class Detector:
         memory_limit, work_limit: of the native engine: bytes, and multiplications and
             comparisons, that one image may take; None: half of the machine's memory, and a
             minute or two of work.
-        score_threshold: only detections with a score above it; None: the model's own
+        score_threshold: only detections with this score or a higher one; None: the model's own
             threshold, below which nothing is ever found.
 
     Attributes:

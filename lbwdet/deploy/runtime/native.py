@@ -128,7 +128,7 @@ class NativeEngine:
         self._running = threading.Lock()  # held by the thread in which it runs
         self._existence = threading.Lock()  # held for a moment: none cancels what is being freed
         self._process = os.getpid()
-        self._seconds = float("inf")  # that the last run took
+        self._seconds, self._pixels = float("inf"), 0  # of the last run, and of its image
         self._operations = artifact.program.operations
         self._has_masks = artifact.program.has_masks
         self._columns = {
@@ -286,15 +286,16 @@ class NativeEngine:
             count: int = self._library.lbw_run(engine, _address(image), height, width, keep)
             return count
 
-        start = time.perf_counter()
-        if self._seconds < PATIENCE or threading.current_thread() is not threading.main_thread():
+        start, pixels = time.perf_counter(), height * width
+        quick = self._seconds < PATIENCE and pixels <= self._pixels
+        if quick or threading.current_thread() is not threading.main_thread():
             with self._running:
                 count = run()
             if count < 0:
                 raise self._error()
         else:
             count = self._interruptible(run)
-        self._seconds = time.perf_counter() - start
+        self._seconds, self._pixels = time.perf_counter() - start, pixels
         boxes, scores = np.empty((count, 4), np.float32), np.empty(count, np.float32)
         labels = np.empty(count, np.int64)
         self._library.lbw_result(engine, count, _address(boxes), _address(scores), _address(labels))

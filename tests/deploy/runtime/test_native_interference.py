@@ -83,8 +83,23 @@ class SlowLibrary:
 def slow_engine():
     with NativeEngine(tiny_artifact(channels=2), threads=1) as engine:
         engine._library = SlowLibrary(engine._library)
-        engine._seconds = 1.0  # as if it had run for long
+        engine._seconds, engine._pixels = 1.0, 90 * 120  # as if it had run for long
         yield engine
+
+
+@pytest.mark.parametrize(("pixels", "waits"), [(90 * 120, True), (90 * 120 - 1, False)])
+def test_an_image_is_finished_first_where_one_as_large_was_quick(slow_engine, pixels, waits):
+    slow_engine._seconds, slow_engine._pixels = 0.001, pixels
+    threads = []
+    run = slow_engine._library.lbw_run
+
+    def seen(*arguments):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return run(*arguments)
+
+    slow_engine._library.lbw_run = seen
+    slow_engine.detect(random_image(3, 90, 120))
+    assert threads == [waits]
 
 
 def test_an_engine_that_is_interrupted_twice_is_not_in_use_any_more(slow_engine):

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kUnitsPerThread = 8;
 constexpr int kFewColumns = 48;  // of a unit, where rows are one
+constexpr int kMostColumns = 1 << 30;  // so that a column and a unit behind it fit an int
 
 // Bytes of a core's second-level cache. A guess is good enough: only speed depends on it.
 std::ptrdiff_t cache_bytes() {
@@ -114,7 +115,8 @@ void Plan::init(const Map& in, int out_n, int out_h, int out_w, int out_c, bool 
   }
   // Rows that follow each other without a gap are one long row.
   const bool joined =
-      joins_rows && height_ > 1 && x_row_ == width_ * x_column_ && y_row_ == width_ * y_column_;
+      joins_rows && height_ > 1 && x_row_ == width_ * x_column_ && y_row_ == width_ * y_column_ &&
+      static_cast<std::int64_t>(height_) * width_ <= kMostColumns;
   if (joined) width_ *= height_, height_ = 1;
 
   // What of a unit's input, output, weights should stay in the second-level cache.
