@@ -59,6 +59,9 @@ def read_checkpoint(
     # Distributed wrappers put "module." in front of every key.
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
+    # MMDetection 2 kept a second value of each weight beside it; what it tested has the plain name.
+    seconds = {f"ema_{key.replace('.', '_')}" for key in state}
+    state = {key: value for key, value in state.items() if key not in seconds}
     # A NaN weight gives NaN scores, which NMS drops: the detector would seem to see nothing.
     damaged = sorted(
         key
@@ -157,7 +160,7 @@ def check_fit(
             f"{path}: does not fit the model of the config ({len(own)} keys):\n  "
             + "\n  ".join(problems)
             + "\nUse the config that the checkpoint was trained with; "
-            "to start a training from what fits: train --partial."
+            "lbwdet train --partial starts a training from what fits."
         )
 
 

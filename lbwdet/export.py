@@ -126,6 +126,11 @@ def export(
     if calibrate is None:
         calibrate, noted = noted_images(checkpoint)
         num = num or noted
+        if calibrate not in SPLITS and not Path(calibrate).exists():
+            raise DataError(
+                f"{checkpoint}: was made by the images in {calibrate}, which are not there any "
+                "more; name some for the ranges of activations: --calibrate FOLDER"
+            )
     chosen = calibration_images(cfg, calibrate, IMAGES if num is None else num)
     loader = ImageLoader.of(test_dataset(cfg)["pipeline"])
     loader.check_deployable()

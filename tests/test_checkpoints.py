@@ -33,6 +33,14 @@ def test_training_checkpoints_bare_states_and_wrapped_ones(tmp_path):
     assert equal(state, STATE) and meta == {}
 
 
+def test_second_values_of_mmdetection_2(tmp_path):
+    seconds = {f"ema_{key.replace('.', '_')}": value + 1 for key, value in STATE.items()}
+    for state in (STATE | seconds, {f"module.{key}": v for key, v in (STATE | seconds).items()}):
+        assert equal(read_checkpoint(save(tmp_path / "ema.pth", state))[0], STATE)
+    other = STATE | {"ema_b_weight": torch.ones(1)}
+    assert equal(read_checkpoint(save(tmp_path / "ema.pth", other))[0], other)
+
+
 def test_a_missing_file_names_those_beside_it(tmp_path):
     with pytest.raises(CheckpointError, match=r"epoch_2\.pth: no such checkpoint$"):
         read_checkpoint(tmp_path / "epoch_2.pth")

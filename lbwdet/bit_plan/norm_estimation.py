@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lbwdet.bit_plan.image_inputs import detect, read_input
-from lbwdet.bit_plan.quantized_config import config_text
+from lbwdet.bit_plan.quantized_config import CONFIG_NAME, config_text, own_training
 from lbwdet.configs import load_config
 from lbwdet.errors import ConfigError, LBWError
 from lbwdet.files import write_text
@@ -75,7 +75,7 @@ def estimate_detector_norms(
         measured = ModelMap(cfg, num_images) if measure else None
     except LBWError:
         measured = None
-    before = measured(model) if measured is not None else None
+    before = measured(model, "before") if measured is not None else None
     inputs = [read_input(cfg, path) for path in paths]
     for layer in quantized_layers(model).values():
         layer.weight.data.copy_(layer.fake_quantized_weight().detach())
@@ -88,12 +88,13 @@ def estimate_detector_norms(
         norms = estimate_norms(model.eval(), inputs, detect, on_norm)
     if not norms:
         raise ConfigError(f"{config}: has no batch norm whose statistics could be estimated")
-    written, told = out_dir / "post_trained.pth", out_dir / "config.py"
+    written, told = out_dir / "post_trained.pth", out_dir / CONFIG_NAME
     classes = model.dataset_meta["classes"]
     write_detector(written, model, classes, quant=quant, **note_images(source, num))
-    changes = dict(load_from=str(written))
-    write_text(told, config_text(load_config(config), config, told, changes))
+    of_float = load_config(config)
+    changes = own_training(of_float, told, written)
+    write_text(told, config_text(of_float, config, told, changes))
     scores = None
     if measured is not None and before is not None:
-        scores = before, measured(build_detector(cfg, written))
+        scores = before, measured(build_detector(cfg, written), "after")
     return EstimatedNorms(told, written, len(norms), len(paths), scores)

@@ -14,9 +14,10 @@ from mmengine.config import Config
 from lbwdet import __version__
 from lbwdet.bit_plan.image_inputs import detect, read_input
 from lbwdet.bit_plan.low_bit_start import low_bit_settings, write_projected
-from lbwdet.bit_plan.quantized_config import write_quantized_config
+from lbwdet.bit_plan.quantized_config import CONFIG_NAME, write_quantized_config
 from lbwdet.checkpoints import read_checkpoint
 from lbwdet.configs import load_config
+from lbwdet.datasets.classes import dataset_classes
 from lbwdet.errors import CheckpointError, LBWError
 from lbwdet.files import write_json
 from lbwdet.layers import describe_quantization, quantize_
@@ -32,6 +33,7 @@ from lbwdet.posttraining import (
     post_train,
     rows,
     write_detector,
+    write_state,
 )
 from lbwdet.progress import Progress
 from lbwdet.terminal import printable
@@ -125,27 +127,28 @@ def post_train_detector(
             )
         write_projected(cfg, checkpoint, state, settings_of_weights, start := out_dir / "start.pth")
         checkpoint, (state, _) = start, read_checkpoint(start)
-    low_bit = out_dir / "config.py"
+    low_bit, written = out_dir / CONFIG_NAME, out_dir / "post_trained.pth"
     quant: dict[str, Any] = dict(weight=weight, keep_float=keep_float, activation=activation)
-    write_quantized_config(config, low_bit, checkpoint=checkpoint, **quant)
+    write_quantized_config(config, low_bit, checkpoint=checkpoint, load_from=written, **quant)
     settings = dataclasses.replace(
         settings or PostTraining(),
         refinement=Refinement(steps=refine_steps) if refine_steps else None,
     )
     key = _key(cfg, state, paths, dict(weight), list(keep_float), activation, settings)
-    written, told = out_dir / "post_trained.pth", out_dir / "post_training.json"
+    told = out_dir / "post_training.json"
     found = _finished(told, written, key)
     low_cfg = load_config(low_bit)
     known = _Scores()
     if found is None:
-        told.unlink(missing_ok=True)  # it tells of other weights than those to come
+        for old in (told, written):  # of other weights than those to come
+            old.unlink(missing_ok=True)
         run = State(out_dir / "state.pth", key)
         layers = _run(
             cfg, quant, checkpoint, paths, run, settings, written, note_images(source, num)
         )
     else:
         layers, known = found
-    write_quantized_config(config, low_bit, checkpoint=written, **quant)
+        _note_anew(written, note_images(source, num))
 
     def tell() -> None:
         write_json(told, dict(key=key, images=len(paths), layers=rows(layers)) | vars(known))
@@ -228,9 +231,11 @@ class _Stages:
 
 
 def _key(cfg: Config, state: Mapping[str, torch.Tensor], paths: Sequence[Path], *rest: Any) -> str:
-    """Digest of all that decides the result."""
+    """Digest of all that decides the result, and of the names of classes."""
     digest = hashlib.sha256(repr((__version__, torch.__version__, cfg.get("model"), rest)).encode())
-    digest.update(repr(test_dataset(cfg)["pipeline"]).encode())
+    dataset = test_dataset(cfg)
+    classes = dataset_classes(dataset, str(cfg.filename))
+    digest.update(repr((dataset["pipeline"], classes)).encode())
     for name, value in sorted(state.items()):
         digest.update(name.encode())
         digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
@@ -258,6 +263,14 @@ def _finished(told: Path, written: Path, key: str) -> tuple[list[LayerResult], _
     return layers, scores
 
 
+def _note_anew(written: Path, note: Mapping[str, Any]) -> None:
+    """The same images may be elsewhere by now."""
+    state, meta = read_checkpoint(written)
+    if {**meta["lbwdet"], **note} != meta["lbwdet"]:
+        meta["lbwdet"] = {**meta["lbwdet"], **note}
+        write_state(written, state, meta)
+
+
 def _measured(
     cfg: Config,
     low_cfg: Config,
@@ -276,8 +289,8 @@ def _measured(
         return known
     nearest: Any = quantize_(build_detector(cfg, checkpoint), **{**quant, "activation": None})
     scores = {
-        "float": measure(build_detector(cfg, checkpoint)),
-        "nearest": measure(nearest.eval()),
-        "data-aware": measure(build_detector(low_cfg, written)),
+        "float": measure(build_detector(cfg, checkpoint), "float"),
+        "nearest": measure(nearest.eval(), "nearest"),
+        "data-aware": measure(build_detector(low_cfg, written), "data-aware"),
     }
     return _Scores(scores, measure.digest)

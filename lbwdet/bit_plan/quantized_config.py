@@ -20,6 +20,8 @@ from lbwdet.models.detector import low_bit_entry
 from lbwdet.quantizers import FLOAT_BIT_WIDTH
 from lbwdet.training.build import build_model
 
+CONFIG_NAME = "config.py"  # in the folder of a post-trained detector
+
 
 def check_new_config(out: Path, config: str | Path) -> None:
     """Whether the one can be written from the other.
@@ -40,6 +42,7 @@ def write_quantized_config(
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     checkpoint: str | Path | None = None,
     activation: Mapping[str, Any] | None = None,
+    load_from: str | Path | None = None,
 ) -> dict[str, Any]:
     """Writes ``out``, a config with ``config`` as its base and a model quantized as it is built.
 
@@ -50,8 +53,9 @@ def write_quantized_config(
         config: any MMDetection config: a file, or ``'mmdet::family/config.py'``.
         out: the Python file to write; its base is named relative to it.
         weight, keep_float, overrides: as :func:`lbwdet.layers.quantize_` takes them.
-        checkpoint: float weights to start the training from (``load_from``).
+        checkpoint: float weights, which a training starts from.
         activation: as :func:`lbwdet.layers.quantize_` takes it.
+        load_from: what a training starts from instead.
 
     Returns:
         ``layers`` (each quantized layer's settings in words), ``float_weights`` (number
@@ -82,8 +86,7 @@ def write_quantized_config(
     if overrides:
         quant["overrides"] = {name: dict(changes) for name, changes in overrides.items()}
     changes: dict[str, Any] = dict(model=low_bit_entry(cfg.model, quant))
-    if checkpoint is not None:
-        changes["load_from"] = str(checkpoint)
+    changes |= own_training(cfg, out, load_from or checkpoint)
     text = config_text(cfg, config, out, changes)
     with atomic_write(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -100,6 +103,24 @@ def write_quantized_config(
         weight_bytes=size.weight_bytes,
         float_bytes=size.float_bytes,
     )
+
+
+def own_training(cfg: Config, out: Path, load_from: str | Path | None) -> dict[str, Any]:
+    """What keeps a training of ``out`` apart from those of the config ``cfg`` that it is based on.
+
+    It starts from ``load_from`` and resumes nothing; and its folder is its own, where its base
+    names one, or where its file has the name that all post-trained detectors' configs have.
+    """
+    changes: dict[str, Any] = {}
+    if load_from is not None:
+        changes["load_from"] = str(load_from)
+        if cfg.get("resume"):
+            changes["resume"] = False
+    in_folder = out.name == CONFIG_NAME
+    if in_folder or cfg.get("work_dir"):
+        name = out.resolve().parent.name if in_folder else out.stem
+        changes["work_dir"] = f"work_dirs/{name}"
+    return changes
 
 
 def summary(written: Mapping[str, Any], bit_width: int) -> str:
@@ -137,7 +158,10 @@ def float_and_quantized_map(
     cfg = load_config(config, data_root=data_root)
     measure = ModelMap(cfg, num_images)
     low_bit = load_config(quantized)
-    return measure(build_detector(cfg, checkpoint)), measure(build_detector(low_bit, checkpoint))
+    return (
+        measure(build_detector(cfg, checkpoint), "float"),
+        measure(build_detector(low_bit, checkpoint), "quantized"),
+    )
 
 
 def config_text(cfg: Config, config: str | Path, out: Path, changes: Mapping[str, Any]) -> str:

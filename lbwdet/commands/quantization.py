@@ -134,6 +134,10 @@ def _post_train(args: argparse.Namespace, weight: dict[str, Any]) -> None:
     from lbwdet.bit_plan.post_training import post_train_detector
 
     out = args.out or f"work_dirs/{Path(args.config).stem}_{args.code}_{args.bit_width}bit"
+    if Path(out).suffix == ".py":
+        raise ConfigError(
+            f"--out {out}: --post-training writes a config and weights; name a folder for them"
+        )
     result = post_train_detector(
         args.config,
         args.checkpoint,

@@ -34,10 +34,14 @@ class ModelMap:
                 f"{cfg.filename}: no object in {self.num_images} test images; take more"
             )
 
-    def __call__(self, model: nn.Module) -> float:
-        """mAP in 0..1 of a model in eval mode that knows its classes (``build_detector``)."""
+    def __call__(self, model: nn.Module, shown_as: str | None = None) -> float:
+        """mAP in 0..1 of a model in eval mode that knows its classes (``build_detector``).
+
+        With a progress line, if it is ``shown_as`` something.
+        """
         left_out: dict[int, str] = {}
-        found = detect_all(ArrayDetector(self._cfg, model), self._test_set, True, left_out)
+        detector = ArrayDetector(self._cfg, model, f"mAP, {shown_as}" if shown_as else "detector")
+        found = detect_all(detector, self._test_set, shown_as is None, left_out)
         test_set = self._test_set.without(left_out)
         kept = [detections for index, detections in enumerate(found) if index not in left_out]
         value = evaluate(kept, test_set.truths, test_set.classes).map_11point

@@ -5,7 +5,7 @@ from lbwdet.posttraining.layerwise import post_train
 from lbwdet.posttraining.refine import Refinement
 from lbwdet.posttraining.search import Search
 from lbwdet.posttraining.settings import LayerResult, PostTraining, Result
-from lbwdet.posttraining.state import State, write_detector, write_weights
+from lbwdet.posttraining.state import State, write_detector, write_state, write_weights
 from lbwdet.posttraining.table import markdown, rows
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "post_train",
     "rows",
     "write_detector",
+    "write_state",
     "write_weights",
 ]

@@ -3,12 +3,12 @@
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lbwdet import __version__
 from lbwdet.checkpoints import check_fit, read_checkpoint
@@ -81,5 +81,10 @@ def write_detector(path: Path, model: nn.Module, classes: Sequence[str], **told:
 def write_weights(path: Path, model: nn.Module, meta: dict[str, Any]) -> None:
     """A checkpoint as training writes them, whole or not at all."""
     state = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    write_state(path, state, meta)
+
+
+def write_state(path: Path, state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """As :func:`write_weights`, of a state dict."""
     with atomic_write(path) as temporary:
-        torch.save(dict(meta=meta, state_dict=state), temporary)
+        torch.save(dict(meta=dict(meta), state_dict=dict(state)), temporary)

@@ -48,7 +48,8 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     504: {"model": RefusalAnswer, "description": "The detector was not through in time."},
 }
 Score = Annotated[
-    float | None, Query(ge=0, le=1, description="boxes above this score [as GET /model says]")
+    float | None,
+    Query(ge=0, le=1, description="boxes of this score and above [as GET /model says]"),
 ]
 
 
@@ -71,6 +72,8 @@ def build_app(service: Service, metrics: Metrics, model: ModelAnswer) -> FastAPI
         openapi_extra=_BODY,
     )
     async def detect(request: Request, score: Score = None) -> Response:
+        if unknown := sorted(set(request.query_params) - {"score"}):
+            raise Refused(422, f"query.{unknown[0]}: no parameter; there is score")
         headers = request.headers.get("content-type", ""), request.headers.get("content-length")
         return Response(await service.detect(headers, request.receive, score), media_type=JSON)
 

@@ -150,6 +150,73 @@ def finished(detector, tmp_path_factory):
     return out
 
 
+def test_each_folder_is_trained_in_one_of_its_own(detector, finished, tmp_path):
+    folders = [shutil.copytree(finished, tmp_path / name) for name in ("l4", "l6")]
+    found = []
+    for folder in folders:
+        post_train_detector(*detector, "train", folder, FOUR_BIT, num=1, measure=False)
+        found.append(load_config(folder / "config.py").work_dir)
+    assert found == ["work_dirs/l4", "work_dirs/l6"]
+
+
+def test_other_names_of_classes_are_another_detector(detector, finished, tmp_path):
+    config, checkpoint = detector
+    out = shutil.copytree(finished, tmp_path / "out")
+    cfg = load_config(config)
+    old = cfg.test_dataloader.dataset.metainfo.classes
+    for split in ("train", "test"):
+        names = tuple(name.upper() for name in old)
+        cfg[f"{split}_dataloader"].dataset.metainfo = dict(classes=names)
+    cfg.dump(tmp_path / "renamed.py")
+    found = post_train_detector(
+        tmp_path / "renamed.py", checkpoint, str(image_of(detector)), out, FOUR_BIT, measure=False
+    )
+    assert not found.reused
+    _, meta = read_checkpoint(found.checkpoint)
+    assert tuple(meta["dataset_meta"]["CLASSES"]) == names
+
+
+def test_an_interrupted_run_leaves_no_other_weights(detector, finished, tmp_path, monkeypatch):
+    out = shutil.copytree(finished, tmp_path / "out")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(post_training, "_run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        post_train_detector(*detector, "train", out, FOUR_BIT | dict(bit_width=6), measure=False)
+    assert not (out / "post_trained.pth").exists()
+    assert load_config(out / "config.py").load_from == str(out / "post_trained.pth")
+
+
+def image_of(detector):
+    return next(detector[0].parent.rglob("*.jpg"))
+
+
+def test_images_that_were_moved(detector, tmp_path, capsys):
+    config, checkpoint = detector
+    first, second = tmp_path / "first.jpg", tmp_path / "second.jpg"
+    shutil.copy(image_of(detector), first)
+    out, options = tmp_path / "out", dict(measure=False)
+    assert not post_train_detector(config, checkpoint, str(first), out, FOUR_BIT, **options).reused
+    first.rename(second)
+    files = [str(out / "config.py"), str(out / "post_trained.pth")]
+    line = ["export", *files, "--out", str(tmp_path / "m.lbw")]
+    assert main(line) == 2
+    message = capsys.readouterr().err
+    assert f"{first}, which are not there any more" in message and "--calibrate FOLDER" in message
+    assert post_train_detector(config, checkpoint, str(second), out, FOUR_BIT, **options).reused
+    _, meta = read_checkpoint(files[1])
+    assert meta["lbwdet"]["images"]["source"] == str(second) and meta["lbwdet"]["quant"]
+
+
+def test_a_folder_is_no_python_file(detector, tmp_path, capsys):
+    config, checkpoint = map(str, detector)
+    line = ["quantize", config, "--checkpoint", checkpoint, "--post-training", "train"]
+    assert main([*line, "--bit-width", "4", "--out", str(tmp_path / "low.py")]) == 2
+    assert "name a folder" in capsys.readouterr().err and not (tmp_path / "low.py").exists()
+
+
 class TestBadInput:
     def run(self, detector, tmp_path, source="train", **options):
         config, checkpoint = detector
@@ -247,7 +314,7 @@ def measured(monkeypatch):
     """How many images mAP was measured on, each time; and by what the next time is interrupted."""
     calls = SimpleNamespace(images=[], error=None)
 
-    def measure(self, model):
+    def measure(self, model, shown_as):
         if calls.error is not None:
             raise calls.error
         calls.images.append(self.num_images)

@@ -60,11 +60,24 @@ def test_it_is_a_few_lines_on_the_base(float_detector, tmp_path):
         "    'neck.*': dict(bit_width=6),",
         "}))",
         f"load_from = '{float_detector.checkpoint}'",
+        "work_dir = 'work_dirs/new'",  # the float config names one, where its checkpoints are
     ]
     model = build_detector(load_config(out))
     assert written["layers"] == describe_quantization(model)
     assert {line[:4] for name, line in written["layers"].items() if "neck" in name} == {"6bit"}
     assert written["weight_bytes"] < written["float_bytes"] / 4
+
+
+def test_a_training_is_none_of_the_float_one(float_detector, tmp_path):
+    cfg = load_config(float_detector.config)
+    base = tmp_path / "base.py"
+    cfg.dump(base)
+    base.write_text(f"{base.read_text()}\nresume = True\n")
+    out, _ = write(tmp_path, base, checkpoint=float_detector.checkpoint)
+    assert load_config(base).resume and not load_config(out).resume
+    assert load_config(out).work_dir != load_config(base).work_dir
+    shipped, _ = write(tmp_path, "mmdet::yolox/yolox_tiny_8xb8-300e_coco.py")
+    assert "work_dir" not in load_config(shipped)
 
 
 def test_hooks_and_imports_of_a_shipped_config_stay(tmp_path):

@@ -9,7 +9,7 @@ from lbwdet.measuring.model_map import ModelMap
 from lbwdet.measuring.testset import load_test_set
 
 
-def test_is_the_map_of_the_comparison(tiny):
+def test_is_the_map_of_the_comparison(tiny, capsys):
     cfg = load_config(tiny.six_bit_config)
     test_set = load_test_set(cfg)
     candidate = TorchCandidate("6bit", cfg, tiny.checkpoint)
@@ -18,7 +18,11 @@ def test_is_the_map_of_the_comparison(tiny):
     ).map_11point
     measure = ModelMap(cfg)
     assert measure.num_images == 3
+    capsys.readouterr()
     assert measure(build_detector(cfg, tiny.checkpoint)) == wanted
+    assert capsys.readouterr().err == ""
+    assert measure(build_detector(cfg, tiny.checkpoint), "float") == wanted
+    assert "mAP, float: detect 3/3" in capsys.readouterr().err.replace("  ", " ")
 
 
 def test_needs_an_object(tiny, monkeypatch):

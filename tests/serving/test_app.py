@@ -54,6 +54,12 @@ def test_the_threshold_of_a_request(served):
     assert 0 < len(fewer) < len(every)
 
 
+def test_a_parameter_that_is_none(served):
+    answer = served.ask("/detect?score_thr=0.5&score=0.5", FILE)
+    assert answer.status == 422
+    assert answer.json["detail"] == "query.score_thr: no parameter; there is score"
+
+
 @pytest.mark.parametrize("score", ["2", "-1", "nan", "high"])
 def test_a_threshold_that_is_none(served, score):
     answer = served.ask(f"/detect?score={score}", FILE)

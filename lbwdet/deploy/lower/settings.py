@@ -157,7 +157,10 @@ class TestConfig:
         """Of non-maximum suppression class by class; raises ConfigError if it is another."""
         threshold, group = self.nms("class")
         if group == "all":
-            raise ConfigError(f"{self.name}.nms: class_agnostic=True cannot be lowered here")
+            raise ConfigError(
+                f"{self.name}.nms: class_agnostic=True cannot be lowered for this head, which "
+                "suppresses class by class; supported is class_agnostic=False"
+            )
         return threshold
 
     def nms(self, group: Group) -> tuple[float, Group]:
