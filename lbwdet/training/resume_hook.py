@@ -53,8 +53,16 @@ class ResumeHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         if not runner._resume:
             return
-        path, now = str(runner._load_from), steps_of(runner)
-        before = _recorded(checkpoint.get("meta") or {}, path, now)
+        path, now, meta = str(runner._load_from), steps_of(runner), checkpoint.get("meta") or {}
+        for unit, last in (("epoch", runner.max_epochs), ("iter", runner.max_iters)):
+            if last is not None and meta.get(unit, 0) >= last:
+                runner.logger.warning(
+                    f"{path}: has all {last} {unit}s of this config behind it, so that nothing is "
+                    f"left to train; give it more (train_cfg.max_{unit}s), or start a new training "
+                    "from these weights by load_from, with resume=False"
+                )
+                break
+        before = _recorded(meta, path, now)
         if before is not None and before != now:
             runner.logger.warning(
                 f"{path}: was trained by {before}; it goes on by {now}. Learning rate and schedule "

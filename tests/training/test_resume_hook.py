@@ -34,7 +34,13 @@ def resumed(make_config):
 
 
 def test_the_same_steps_are_no_news(resumed):
-    assert "was trained by" not in resumed()
+    log = resumed()
+    assert "was trained by" not in log and "nothing is left" not in log
+
+
+def test_a_training_that_is_over_is_told(resumed):
+    log = resumed(**{"train_cfg.max_epochs": 1})
+    assert "epoch_1.pth: has all 1 epochs of this config behind it" in log
 
 
 def test_another_batch_size(resumed):
