@@ -14,6 +14,7 @@ from setuptools.errors import CompileError
 
 CSRC = Path("lbwdet/deploy/csrc")
 SOURCES = [path for path in CSRC.rglob("*.cpp") if not {"tests", "bench"} & {*path.parts}]
+OBJECTS = Path("build/objects")
 HEADERS = [path for pattern in ("*.h", "*.inl") for path in CSRC.rglob(pattern)]
 WINDOWS = sys.platform == "win32"
 
@@ -26,6 +27,10 @@ CLANG_CL_FLAGS = ["/O2", "/std:c++17", "/clang:-ffp-contract=off", "/MT"]
 
 class Library(build_ext):
     """Loaded by ctypes, from native_library.py: a plain C library, no module of one Python."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.build_temp = str(OBJECTS)  # of `pip install -e`, too, so that tests find them there
 
     def get_ext_filename(self, fullname):
         return os.path.join(*fullname.split(".")) + (".dll" if WINDOWS else ".so")

@@ -37,6 +37,7 @@ _MODULES = {"JPEG": "Jpeg", "PNG": "Png", "BMP": "Bmp", "TIFF": "Tiff", "WEBP": 
 _TRAILERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}  # what stands at the end of a complete file
 _TAIL = 4096  # some cameras write a little more behind the trailer
 _STRIPS = ((273, 279), (324, 325))  # TIFF's tags for places and lengths of strips, of tiles
+_EXTRA_SAMPLES = 338  # of TIFF: 1 and 2 are alpha, multiplied into the colours or not
 _ORIENTATION = 0x0112  # of EXIF: 1 is upright, from 5 on width and height are swapped
 # What makes an image upright that is stored with this orientation.
 _TURNS: dict[int, Callable[[Array], Array]] = {
@@ -101,7 +102,8 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 def read_image(path: str | os.PathLike[str]) -> Array:
     """uint8 [H, W, 3], channels in the order blue, green, red, upright.
 
-    Grey is repeated, alpha is dropped, of 16 bits the upper 8 are taken, as OpenCV does it.
+    Grey is repeated, alpha is dropped (in TIFF, colours are multiplied by it), of 16 bits the upper
+    8 are taken, as OpenCV does it.
 
     Raises:
         DataError: as :func:`read_header`, or the image cannot be decoded.
@@ -293,9 +295,20 @@ def _pixels(image: Any) -> Array:
         return np.array(image.convert("L"))
     if image.mode.startswith("I;16"):
         return (np.asarray(image) >> 8).astype(np.uint8)
-    if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels are of mode {image.mode}; 8 and 16 bits are read")
+    if image.mode in ("I", "F", "LAB"):
+        raise ValueError(
+            f"its pixels are of mode {image.mode}; 8 or 16 bits, grey or RGB, are read"
+        )
+    if image.mode == "RGBA" and _is_over_black(image):
+        pixels = np.array(image)
+        colours, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:]
+        return ((colours * alpha + 127) // 255).astype(np.uint8)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _is_over_black(image: Any) -> bool:
+    """Whether it is a TIFF that says that its alpha is one: libtiff lays such images over black."""
+    return image.format == "TIFF" and bool({1, 2} & {*image.tag_v2.get(_EXTRA_SAMPLES, ())})
 
 
 def _name(path: str | os.PathLike[str]) -> str:

@@ -185,6 +185,14 @@ def test_palettes_and_grey_with_alpha(tmp_path):
         assert np.array_equal(read_image(tmp_path / "a.png"), cv2.imread(str(tmp_path / "a.png")))
 
 
+@pytest.mark.parametrize("suffix", LOSSLESS)
+def test_alpha_of_other_programs(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    alpha = RANDOM.integers(0, 256, (40, 60, 1), np.uint8)
+    Image.fromarray(np.concatenate([PIXELS, alpha], axis=2)).save(path)
+    assert np.array_equal(read_image(path), cv2.imread(str(path)))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["png", "webp", "tif", "jpg"])
 def test_images_are_upright(tmp_path, suffix, orientation):
@@ -214,8 +222,11 @@ def test_an_orientation_that_there_is_not(tmp_path, orientation):
 
 def test_modes_that_have_no_bytes(tmp_path):
     Image.fromarray(PIXELS[..., 0].astype(np.float32)).save(tmp_path / "a.tif")
-    with pytest.raises(DataError, match=r"a\.tif: cannot be decoded: its pixels are of mode F"):
-        read_image(tmp_path / "a.tif")
+    Image.merge("LAB", Image.fromarray(PIXELS).split()).save(tmp_path / "b.tif")
+    for name, mode in (("a.tif", "F"), ("b.tif", "LAB")):
+        message = rf"{name}: cannot be decoded: its pixels are of mode {mode};"
+        with pytest.raises(DataError, match=message):
+            read_image(tmp_path / name)
 
 
 def test_a_large_grey_image_is_held_in_memory_once_or_twice(tmp_path):

@@ -20,6 +20,7 @@ from lbwdet.files import locked
 REPOSITORY = Path(__file__).resolve().parents[3]
 CSRC = REPOSITORY / "lbwdet" / "deploy" / "csrc"
 CACHE = REPOSITORY / "build" / "csrc"
+INSTALLED = REPOSITORY / "build" / "objects"  # what setup.py has compiled, with -O3
 COMPILER = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
 
 FLAGS = ("-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC", "-pthread")
@@ -98,7 +99,7 @@ def _linked(
         _forget_the_old()
         begun = [*flags, *_precompiled(tuple(flags), compiler)]
         objects = list(pool.map(lambda source: _object(source, tuple(begun), compiler), sources))
-        name = _hash(*link_flags, *(path.name for path in objects))
+        name = _hash(*link_flags, *map(_identity, objects))
         return _made(name + suffix, compiler, [*link_flags, *map(str, objects)])
 
 
@@ -115,7 +116,29 @@ def _precompiled(flags: tuple[str, ...], compiler: Compiler) -> list[str]:
     return ["-include", str(header), "-Winvalid-pch"]
 
 
+def _identity(made: Path) -> str:
+    """Names in the cache say what the file is made from."""
+    return made.name if made.parent == CACHE else f"{made}{made.stat().st_mtime_ns}"
+
+
+def _installed_object(source: Path) -> Path | None:
+    """The engine's own, if nothing has changed since it was compiled."""
+    if not source.is_relative_to(CSRC):
+        return None
+    made = (INSTALLED / source.relative_to(REPOSITORY)).with_suffix(".o")
+    return made if made.exists() and made.stat().st_mtime > _changed() else None
+
+
+@cache
+def _changed() -> float:
+    """When the last of the engine's files was."""
+    paths = [path for path in CSRC.rglob("*") if not {"tests", "bench"} & {*path.parts}]
+    return max(path.stat().st_mtime for path in [*paths, REPOSITORY / "setup.py"])
+
+
 def _object(source: Path, flags: tuple[str, ...], compiler: Compiler) -> Path:
+    if compiler == HERE and flags[: len(QUICK)] == QUICK and (made := _installed_object(source)):
+        return made
     arguments = [*WARNINGS, *flags, f"-I{CSRC / 'operations'}", "-c", str(source)]
     called = [*compiler.command, *compiler.flags, *arguments]
     name = _hash(_version(compiler), _headers(), *called, source.read_text())
