@@ -302,7 +302,7 @@ def _pixels(image: Any) -> Array:
     if image.mode == "RGBA" and _is_over_black(image):
         pixels = np.array(image)
         colours, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:]
-        return ((colours * alpha + 127) // 255).astype(np.uint8)
+        return np.asarray((colours * alpha + 127) // 255, np.uint8)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
