@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from lbwdet.deploy.runtime.native import NativeError, instruction_sets
 from lbwdet.files import locked
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -95,6 +96,8 @@ def _linked(
     compiler: Compiler,
 ) -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
+    if flags == SANITIZED:
+        sources = [source for source in sources if _runs_here(source)]
     with locked(CACHE), ThreadPoolExecutor(2) as pool:  # others find what this process compiles
         _forget_the_old()
         begun = [*flags, *_precompiled(tuple(flags), compiler)]
@@ -163,6 +166,19 @@ def _forget_the_old() -> None:
     for path in CACHE.iterdir():
         if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
             path.unlink(missing_ok=True)
+
+
+def _runs_here(source: Path) -> bool:
+    """Not what is of an instruction set that this CPU lacks: half a minute, and no line runs."""
+    return source.parent.name != "isa" or _instruction_sets().get(source.stem, True)
+
+
+@cache
+def _instruction_sets() -> dict[str, bool]:
+    try:
+        return instruction_sets()
+    except NativeError:
+        return {}
 
 
 @cache
