@@ -7,7 +7,7 @@ from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 META_KEY = "lbwdet_steps"
 
@@ -54,14 +54,15 @@ class ResumeHook(Hook):
         if not runner._resume:
             return
         path, now, meta = str(runner._load_from), steps_of(runner), checkpoint.get("meta") or {}
-        for unit, last in (("epoch", runner.max_epochs), ("iter", runner.max_iters)):
-            if last is not None and meta.get(unit, 0) >= last:
-                runner.logger.warning(
-                    f"{path}: has all {last} {unit}s of this config behind it, so that nothing is "
-                    f"left to train; give it more (train_cfg.max_{unit}s), or start a new training "
-                    "from these weights by load_from, with resume=False"
-                )
-                break
+        # An epoch has another number of iterations where the batch size is another.
+        by_iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
+        unit, last = ("iter", runner.max_iters) if by_iterations else ("epoch", runner.max_epochs)
+        if meta.get(unit, 0) >= last:
+            runner.logger.warning(
+                f"{path}: has all {last} {unit}s of this config behind it, so that nothing is "
+                f"left to train; give it more (train_cfg.max_{unit}s), or start a new training "
+                "from these weights by load_from, with resume=False"
+            )
         before = _recorded(meta, path, now)
         if before is not None and before != now:
             runner.logger.warning(

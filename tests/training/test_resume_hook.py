@@ -43,6 +43,10 @@ def test_a_training_that_is_over_is_told(resumed):
     assert "epoch_1.pth: has all 1 epochs of this config behind it" in log
 
 
+def test_more_iterations_than_larger_batches_take_are_no_end(resumed):
+    assert "nothing is left" not in resumed(lambda meta: meta.update(iter=1000))
+
+
 def test_another_batch_size(resumed):
     log = resumed(**{"train_dataloader.batch_size": 1})
     assert (
