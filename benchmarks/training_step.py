@@ -4,12 +4,15 @@
 
 Random weights and images, eight boxes on each. Both detectors take the same steps with the
 optimizer of their config: forward, losses, backward, step, with the projection of all weights
-in each as `lbwdet train` does it. The weights are trained, levels and all. Of one step, the
-operations that PyTorch dispatches are counted, too: on a GPU they are what a step takes.
+in each as `lbwdet train` does it; on a GPU also without CUDA graphs. The weights are trained,
+levels and all. Of one step, the operations that PyTorch dispatches are counted, too: on a GPU
+they are what a step takes. Before that, each detector takes a few steps alone: the memory that
+PyTorch then holds of a GPU.
 """
 
 import argparse
 import copy
+import gc
 import platform
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +33,7 @@ from lbwdet.measuring.speed import measure
 from lbwdet.training.build import build_model
 from lbwdet.training.projection_hook import project_before_forward
 
+ONCE = 3  # steps in which something happens that later ones do not need
 DETECTORS = {
     # name: float and low-bit config, images, their height and width
     "Faster R-CNN R50-FPN": ("frcnn_voc_fp32", "frcnn_voc_6bit", 2, (600, 1000)),
@@ -44,13 +48,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="of the images' sides [1]")
     parser.add_argument("--repeats", type=int, default=40, help="timed iterations after 5")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--cuda-graph", action="store_true", help="record the projection")
     parser.add_argument("--out", help="JSON file to write")
     return parser.parse_args()
 
 
 def iteration(
-    config: str, amp: bool, batch: dict[str, list[Any]], device: str, cuda_graph: bool
+    config: str, cuda_graph: bool, amp: bool, batch: dict[str, list[Any]], device: str
 ) -> Callable[[Any], None]:
     """One iteration of a detector's training."""
     cfg = load_config(str(OWN_CONFIGS / f"lbw_{config}.py"))
@@ -89,9 +92,21 @@ class Count(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def dispatched(step: Callable[[Any], None], before: int = 2) -> int:
+def peak_memory(*given: Any) -> int:
+    """Bytes that PyTorch has taken of the GPU after a detector's first steps."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_reserved()
+    step = iteration(*given)
+    for _ in range(ONCE + 1):
+        step(None)
+    return int(torch.cuda.max_memory_reserved() - before)
+
+
+def dispatched(step: Callable[[Any], None]) -> int:
     """Operations of a step, after some in which all that happens once has happened."""
-    for _ in range(before):
+    for _ in range(ONCE):
         step(None)
     with Count() as count:
         step(None)
@@ -109,7 +124,6 @@ def main() -> None:
         cpu=cpu_name(),
         threads=arguments.threads,
         repeats=arguments.repeats,
-        cuda_graph=arguments.cuda_graph,
         commit=commit(),
         torch=torch.__version__,
         python=platform.python_version(),
@@ -120,12 +134,16 @@ def main() -> None:
         height, width = (int(side * arguments.scale) for side in sides)
         batch = random_batch(number, height, width)
         for amp in (False, True):
-            work = {
-                config: iteration(config, amp, batch, arguments.device, arguments.cuda_graph)
-                for config in (floating, low_bit)
-            }
+            kinds = [(floating, False), (low_bit, True), (low_bit, False)]
+            given = amp, batch, arguments.device
+            if not gpu:
+                kinds.pop()
+            memory = [peak_memory(*kind, *given) for kind in kinds if gpu]
+            work = {kind: iteration(*kind, *given) for kind in kinds}
             operations = [dispatched(step) for step in work.values()]
-            took = measure(work, [None], warmup=5, rounds=arguments.repeats)
+            times = measure(work, [None], warmup=5, rounds=arguments.repeats)
+            took = [times[kind] for kind in kinds]
+            more = [each.median / took[0].median - 1 for each in took]
             row = dict(
                 detector=name,
                 amp=amp,
@@ -133,10 +151,13 @@ def main() -> None:
                 input_size=[height, width],
                 configs=[floating, low_bit],
                 operations=operations,
-                float_ms=vars(took[floating]),
-                low_bit_ms=vars(took[low_bit]),
-                more=took[low_bit].median / took[floating].median - 1,
+                memory=memory,
+                float_ms=vars(took[0]),
+                low_bit_ms=vars(took[1]),
+                more=more[1],
             )
+            if gpu:
+                row |= dict(without_graphs_ms=vars(took[2]), without_graphs_more=more[2])
             report["rows"].append(row)
             show(row)
             if arguments.out:
@@ -144,16 +165,19 @@ def main() -> None:
 
 
 def show(row: dict[str, Any]) -> None:
-    full, low = row["float_ms"], row["low_bit_ms"]
     height, width = row["input_size"]
+    kinds = {"float": "float_ms", "6 bits": "low_bit_ms", "without graphs": "without_graphs_ms"}
     print(
         f"{row['detector']}, {row['batch_size']} x {height}x{width}, "
-        f"{'mixed precision' if row['amp'] else 'float32'}: float {full['median']:.1f} ms "
-        f"({full['p10']:.1f} .. {full['p90']:.1f}), 6 bits {low['median']:.1f} ms "
-        f"({low['p10']:.1f} .. {low['p90']:.1f}): {row['more']:+.1%}; "
-        f"{' and '.join(map(str, row['operations']))} operations",
+        f"{'mixed precision' if row['amp'] else 'float32'}:",
+        *(f"{name} {time_of(row[key])}," for name, key in kinds.items() if key in row),
+        f"{row['more']:+.1%}; operations {row['operations']}; bytes {row['memory']}",
         flush=True,
     )
+
+
+def time_of(took: dict[str, float]) -> str:
+    return f"{took['median']:.1f} ms ({took['p10']:.1f} .. {took['p90']:.1f})"
 
 
 if __name__ == "__main__":

@@ -41,14 +41,14 @@ _HALF_OCTAVE = 1 << (_MANTISSA_BITS - 1)  # added to the bits it rounds |w| to a
 _EXPONENT_MASK = 0x7F800000
 _KEYS = 512
 _EXPONENTS = 255  # biased exponents of finite float32; 0 holds zero and the subnormals
-# Small enough that the temporaries of a chunk stay in the cache of one core.
-_CHUNK = 1 << 16
+# Values whose temporaries stay in the cache of one core; and, on a GPU, take little of its memory.
+_CHUNK, _GPU_CHUNK = 1 << 16, 1 << 23
 
 
 def _chunks(groups: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns to treat at once: contiguous pieces; all of them on a GPU."""
+    """Rows and columns to treat at once: contiguous pieces."""
     num_rows, num_columns = groups.shape
-    size = _CHUNK if groups.device.type == "cpu" else max(1, groups.numel())
+    size = _CHUNK if groups.device.type == "cpu" else _GPU_CHUNK
     rows = max(1, size // num_columns)
     for row in range(0, num_rows, rows):
         for column in range(0, num_columns, size):
@@ -208,16 +208,19 @@ class PowerOfTwoQuantizer(WeightQuantizer):
         self, packed: Packed, peak: float = math.inf
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
         rows, group, number = packed.rows, packed.layout.group, packed.num_groups
-        bits = rows.view(torch.int32) & _MAGNITUDE_BITS
-        magnitude = bits.view(torch.float32).to(torch.float64).view(-1)
         # Long groups are counted row by row: atomic additions to one place wait for one another.
         cut = rows.shape[1] > 1
         place = torch.arange(len(rows), device=rows.device) if cut else group
-        key = bits.bitwise_right_shift_(_MANTISSA_BITS - 1)
-        key = key.add_((_KEYS * place).to(torch.int32)[:, None]).view(-1)
         size = (len(rows) if cut else number) * _KEYS
-        total = rows.new_zeros(size, dtype=torch.float64).index_add_(0, key, magnitude)
-        count = torch.zeros_like(total).index_add_(0, key, total.new_ones(()).expand(len(key)))
+        total = rows.new_zeros(size, dtype=torch.float64)
+        count, one = torch.zeros_like(total), total.new_ones(())
+        for part, _ in _chunks(rows):
+            bits = rows[part].view(torch.int32) & _MAGNITUDE_BITS
+            magnitude = bits.view(torch.float32).to(torch.float64).view(-1)
+            key = bits.bitwise_right_shift_(_MANTISSA_BITS - 1)
+            key = key.add_((_KEYS * place[part]).to(torch.int32)[:, None]).view(-1)
+            total.index_add_(0, key, magnitude)
+            count.index_add_(0, key, one.expand(len(key)))
         if cut:
             count, total = (
                 each.new_zeros(number, _KEYS).index_add_(0, group, each.view(-1, _KEYS))

@@ -264,7 +264,9 @@ def training_step_table(content: Mapping[str, Any]) -> str:
         "images": lambda row: " x ".join(map(str, (row["batch_size"], *row["input_size"]))),
         "float ms (p10 to p90)": lambda row: _milliseconds(row["float_ms"]),
         "6 bits ms (p10 to p90)": lambda row: _milliseconds(row["low_bit_ms"]),
-        "more": lambda row: f"{row['more']:+.0%}",
+        "more": lambda row: f"{row['more']:+.1%}",
+        "without CUDA graphs": lambda row: f"{row['without_graphs_more']:+.1%}",
+        "memory, of the three": lambda row: _gigabytes(row["memory"]),
     }
     note = (
         f"{content['device']}, {content['cpu']}, {content['threads']} threads; medians of "
@@ -272,6 +274,10 @@ def training_step_table(content: Mapping[str, Any]) -> str:
         f"{_short(content['commit'])}."
     )
     return table(content["rows"], columns, left=2) + "\n" + note
+
+
+def _gigabytes(memory: Sequence[int]) -> str:
+    return ", ".join(f"{number / 1e9:.2f}" for number in memory) + " GB"
 
 
 def _milliseconds(latency: Mapping[str, float]) -> str:

@@ -20,11 +20,11 @@ class ProjectionHook(Hook):
     weights are the same, which is tried once. On a CPU the hook does nothing.
 
     Args:
-        cuda_graph: repeat these operations as CUDA graphs, see
-            :class:`~lbwdet.layers.JointProjection`. Not measured yet.
+        cuda_graph: repeat these operations as CUDA graphs where there are such, see
+            :class:`~lbwdet.layers.JointProjection`; False saves memory.
     """
 
-    def __init__(self, cuda_graph: bool = False) -> None:
+    def __init__(self, cuda_graph: bool = True) -> None:
         self._cuda_graph = cuda_graph
         self._handle: RemovableHandle | None = None
 

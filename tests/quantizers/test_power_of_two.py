@@ -143,8 +143,11 @@ class TestChunks:
         try:
             result = quantizer.quantize(weight)
             values = quantizer.fake_quantize(weight)
+            two = quantizer.fake_quantize_all([weight, weight / 8], ["", ""], [0, 1])
         finally:
             torch.set_num_threads(before)
+        assert torch.equal(two[0], expected.dequantize())
+        assert torch.equal(two[1], quantizer.fake_quantize(weight / 8, channel_axis=1))
         assert torch.equal(result.codes, expected.codes)
         assert torch.equal(result.scale, expected.scale)
         assert torch.equal(values, expected.dequantize())

@@ -185,11 +185,13 @@ def test_training_step_table():
     latency = dict(median=64.9, p10=57.4, p90=76.8)
     row = dict(detector="YOLOX-Nano", amp=True, batch_size=8, input_size=[416, 416], more=0.224)
     row |= dict(float_ms=latency, low_bit_ms=latency | dict(median=80.2))
+    row |= dict(without_graphs_more=0.301, memory=[10**9, 2 * 10**9, 1_904_000_000])
     common = dict(device="A GPU", cpu="A CPU", threads=8, repeats=30, commit=None, torch="2.11")
+    further = ["+30.1%", "1.00, 2.00, 1.90 GB"]
     text = training_step_table(dict(common, rows=[row, row | dict(amp=False, more=-0.01)]))
     assert table_rows(text)[1:] == [
-        ["YOLOX-Nano", kind, "8 x 416 x 416", "65 (57 to 77)", "80 (57 to 77)", more]
-        for kind, more in (("mixed precision", "+22%"), ("float32", "-1%"))
+        ["YOLOX-Nano", kind, "8 x 416 x 416", "65 (57 to 77)", "80 (57 to 77)", more, *further]
+        for kind, more in (("mixed precision", "+22.4%"), ("float32", "-1.0%"))
     ]
     assert "A GPU, A CPU, 8 threads; medians of 30 iterations" in text
 
