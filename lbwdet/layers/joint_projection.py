@@ -88,27 +88,38 @@ class JointProjection:
         self._gradients_together = gradients_together
         self._last: list[tuple[QuantLayer, WeightQuantizer | None, int, bool]] = []
         self._classes: list[_Class] = []
+        self._started: list[Changed] | None = None
 
-    def __call__(self) -> None:
-        """Projects what has changed.
+    def start(self) -> None:
+        """Has a GPU begin with what is recorded, beside what it is told before the call.
 
-        Raises:
-            NonFiniteWeightError: a weight holds NaN or infinity.
+        A layer whose weight changes in between then projects it by itself.
         """
-        changed: list[Changed] = []
-        for layer in self._layers:
-            weight = layer.weight
-            key = layer.projection_key(weight)
-            if not layer.remembers(key):
-                changed.append((layer, weight, key))
+        self._started = changed = self._changed()
         if not changed:
             return
         with torch.inference_mode(False), torch.no_grad():
             now = [(layer, key[0], key[2], layer.unit is None) for layer, _, key in changed]
             if now != self._last:
                 self._last, self._classes = now, _classes(changed)
+            if self._cuda_graph:
+                for each in self._classes:
+                    each.start()
+
+    def __call__(self) -> None:
+        """Projects what has changed, or had when :meth:`start` was called.
+
+        Raises:
+            NonFiniteWeightError: a weight holds NaN or infinity.
+        """
+        if self._started is None:
+            self.start()
+        changed, self._started = self._started or [], None
+        if not changed:
+            return
+        with torch.inference_mode(False), torch.no_grad():
             for each in self._classes:
-                each.project(changed, self._cuda_graph)
+                each.project(changed)
         self._let_gradients_through(changed)
         again = [each for each in self._classes if not each.succeeded()]
         if again:
@@ -116,8 +127,17 @@ class JointProjection:
             _forget(layer for layer, *_ in wrong)
             with torch.inference_mode(False), torch.no_grad():
                 for each in again:
-                    each.project(changed, recorded=False)
+                    each.project(changed)
             self._let_gradients_through(wrong)
+
+    def _changed(self) -> list[Changed]:
+        changed: list[Changed] = []
+        for layer in self._layers:
+            weight = layer.weight
+            key = layer.projection_key(weight)
+            if not layer.remembers(key):
+                changed.append((layer, weight, key))
+        return changed
 
     def _let_gradients_through(self, changed: list[Changed]) -> None:
         if self._gradients_together and torch.is_grad_enabled():
@@ -146,14 +166,25 @@ class _Class:
     times: int = 0
     recorded: RecordedProjection | None = None
 
-    def project(self, changed: list[Changed], recorded: bool) -> None:
-        mine = [changed[number] for number in self.numbers]
+    def start(self) -> None:
+        """Has a GPU begin, if there is a recording."""
         if self.arrangement is None:
-            weights = [layer.in_units(weight) for layer, weight, _ in mine]
+            return
+        self.times += 1
+        if self.times == RECORDED_AFTER + 1:
+            self.recorded = record(self.quantizer, self.arrangement)
+        if self.recorded is not None:
+            self.recorded.start()
+
+    def project(self, changed: list[Changed]) -> None:
+        mine = [changed[number] for number in self.numbers]
+        if self.recorded is not None:
+            projected = self.recorded.results()
         else:
-            weights = [weight for _, weight, _ in mine]
-        projected = self._repeated() if recorded else None
-        if projected is None:
+            if self.arrangement is None:
+                weights = [layer.in_units(weight) for layer, weight, _ in mine]
+            else:
+                weights = [weight for _, weight, _ in mine]
             projected = self.quantizer.fake_quantize_all(
                 weights, self.names, self.channel_axes, self.arrangement
             )
@@ -161,15 +192,6 @@ class _Class:
             if self.arrangement is None or key[1] < math.inf:
                 each = layer.blended(each)
             layer.remember(key, each)
-
-    def _repeated(self) -> list[Tensor] | None:
-        """What a recording gives; None where there is none."""
-        if self.arrangement is None:
-            return None
-        self.times += 1
-        if self.times == RECORDED_AFTER + 1:
-            self.recorded = record(self.quantizer, self.arrangement)
-        return None if self.recorded is None else self.recorded.start()
 
     def succeeded(self) -> bool:
         """Whether the last result is right; if not, the next one is made without a recording."""

@@ -2,8 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -63,21 +63,45 @@ class RecordedProjection:
 
         self._assigns, (self._rows, left) = _recorded(search_and_assign)
         self._peak, self._left = _Answer(peak), None if left is None else _Answer(left)
+        self._lane = _Lane()
 
-    def start(self) -> list[Tensor]:
-        """What each weight becomes, once the GPU has done it."""
-        with _current(self._arrangement.device):
+    def start(self) -> None:
+        """Has the GPU begin, beside what it is told from now on."""
+        torch.autograd.graph.increment_version(self._rows)
+        with _current(self._arrangement.device), self._lane.beside():
             self._packs()
             self._peak.ask()
             self._assigns()
             if self._left is not None:
                 self._left.ask()
-        torch.autograd.graph.increment_version(self._rows)
+
+    def results(self) -> list[Tensor]:
+        """What each weight has become, for what the GPU is told from now on."""
+        with _current(self._arrangement.device):
+            self._lane.join()
         return self._arrangement.unpack(self._rows)
 
     def succeeded(self) -> bool:
         """Whether all weights are finite and the search has ended; waits for the GPU."""
         return math.isfinite(self._peak.wait()) and not (self._left and self._left.wait())
+
+
+class _Lane:
+    """A stream beside the current one."""
+
+    def __init__(self) -> None:
+        self._stream = torch.cuda.Stream()
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """What is started within comes after all that has been started so far, not before more."""
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            yield
+
+    def join(self) -> None:
+        """What is started from now on comes after it."""
+        torch.cuda.current_stream().wait_stream(self._stream)
 
 
 class _Answer:

@@ -26,7 +26,7 @@ class ProjectionHook(Hook):
 
     def __init__(self, cuda_graph: bool = True) -> None:
         self._cuda_graph = cuda_graph
-        self._handle: RemovableHandle | None = None
+        self._handles: list[RemovableHandle] = []
 
     def before_train(self, runner: Runner) -> None:
         model = bare_model(runner)
@@ -41,12 +41,13 @@ class ProjectionHook(Hook):
                 "of all at once failed, or gave other weights"
             )
         elif layers:
-            self._handle = project_before_forward(model, layers, not finds_unused, self._cuda_graph)
+            self._handles = project_before_forward(
+                model, layers, not finds_unused, self._cuda_graph
+            )
 
     def after_train(self, runner: Runner) -> None:
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
+        while self._handles:
+            self._handles.pop().remove()
 
 
 def project_before_forward(
@@ -54,11 +55,17 @@ def project_before_forward(
     layers: Sequence[QuantLayer],
     gradients_together: bool = True,
     cuda_graph: bool = False,
-) -> RemovableHandle:
+) -> list[RemovableHandle]:
     """Calls :class:`~lbwdet.layers.JointProjection` whenever the forward pass begins in training.
 
     No earlier: a GPU then projects while the processor starts the operations that follow, which
-    it could not while it still had to hand over the images.
+    it could not while it still had to hand over the images. What is recorded has a stream of its
+    own and starts before that.
     """
     project = JointProjection(layers, gradients_together, cuda_graph)
-    return model.register_forward_pre_hook(lambda *_: project() if model.training else None)
+    handles = [model.register_forward_pre_hook(lambda *_: project() if model.training else None)]
+    preprocessor = getattr(model, "data_preprocessor", None)
+    if cuda_graph and isinstance(preprocessor, nn.Module):
+        start = lambda *_: project.start() if model.training else None  # noqa: E731
+        handles.append(preprocessor.register_forward_pre_hook(start))
+    return handles

@@ -179,6 +179,37 @@ def test_recorded_steps(net, x, records):
     assert all(each.recorded is not None for each in project._classes)
 
 
+def test_weights_that_change_after_the_start(net, records):
+    layers = list(quantized_layers(net).values())
+    project = joint.JointProjection(layers, cuda_graph=True)
+    for change in (False, False, False, True):
+        for layer in layers:
+            layer.forget_projection()
+        project.start()
+        if change:
+            with torch.no_grad():
+                layers[0].weight.mul_(3)
+        project()
+        found = [layer.fake_quantized_weight().detach().clone() for layer in layers]
+        for layer in layers:
+            layer.forget_projection()
+        assert equal(found, [layer.fake_quantized_weight().detach() for layer in layers])
+    assert project._classes[0].recorded is not None
+
+
+def test_former_weights_are_lost_from_the_start_on(net, x, records):
+    layers = quantized_layers(net).values()
+    project = joint.JointProjection(layers, cuda_graph=True)
+    for _ in range(3):
+        project()
+        loss = net(x).square().sum()
+        for layer in layers:
+            layer.forget_projection()
+    project.start()
+    with pytest.raises(RuntimeError, match="modified"):
+        loss.backward()
+
+
 def test_a_recording_that_does_not_suffice_is_made_again(net, records):
     layers = list(quantized_layers(net).values())
     project = joint.JointProjection(layers, cuda_graph=True)

@@ -1,5 +1,7 @@
 """Stands in for CUDA graphs where there is no GPU."""
 
+import contextlib
+
 import pytest
 
 from lbwdet.quantizers import recorded
@@ -10,6 +12,13 @@ class Event:
         pass
 
     def synchronize(self):
+        pass
+
+
+class Lane:
+    beside = staticmethod(contextlib.nullcontext)
+
+    def join(self):
         pass
 
 
@@ -34,4 +43,5 @@ def records(monkeypatch):
     """Lets projections on the CPU be recorded."""
     monkeypatch.setattr(recorded, "RECORDING_DEVICES", ("cpu",))
     monkeypatch.setattr(recorded, "_recorded", repeated)
+    monkeypatch.setattr(recorded, "_Lane", Lane)
     monkeypatch.setattr(recorded.torch.cuda, "Event", Event)

@@ -30,7 +30,8 @@ def test_a_recording_projects_what_the_weights_hold_by_then(settings, records):
     for factor in (1.0, 0.3, 7.0):
         for layer in layers:
             layer.mul_(factor)
-        found = recording_.start()
+        recording_.start()
+        found = recording_.results()
         assert recording_.succeeded()
         for layer, each in zip(layers, found, strict=True):
             assert each.equal(quantizer.fake_quantize(layer))
@@ -51,7 +52,8 @@ def test_a_longer_search_than_the_recorded_one_is_seen(records):
     layers = [torch.ones(100_000)]
     quantizer, recording_ = recording(dict(bit_width=6, code="two-term"), layers)
     layers[0][0] = 300  # is clipped, to 64: what three exponents from its own on would lose is more
-    found = recording_.start()
+    recording_.start()
+    found = recording_.results()
     assert not recording_.succeeded()
     right = quantizer.fake_quantize(layers[0])
     assert right[:2].equal(torch.tensor([64.0, 1.0]))
@@ -62,7 +64,8 @@ def test_a_backward_pass_through_former_weights_is_refused(records):
     layers = weights()
     _, recording_ = recording(dict(bit_width=6), layers)
     x = torch.ones(1, 40, requires_grad=True)
-    loss = torch.nn.functional.linear(x, recording_.start()[0]).sum()
+    recording_.start()
+    loss = torch.nn.functional.linear(x, recording_.results()[0]).sum()
     recording_.start()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()

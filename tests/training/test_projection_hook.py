@@ -20,7 +20,7 @@ def net() -> nn.Module:
 def test_only_what_changed_is_projected_and_layers_do_not_do_it_again(monkeypatch):
     model = net()
     layers = quantized_layers(model)
-    handle = project_before_forward(model, list(layers.values()))
+    (handle,) = project_before_forward(model, list(layers.values()))
     x = torch.rand(1, 3, 5, 5)
     model(x)
     with torch.no_grad():
@@ -55,19 +55,38 @@ def test_the_hook_leaves_a_processor_to_its_layers():
 @pytest.mark.parametrize("finds_unused", [True, False])
 def test_the_hook_projects_in_training_alone(finds_unused, cuda_graph, monkeypatch):
     model, hook, called = net().to("meta"), ProjectionHook(cuda_graph), []
-    joint = lambda *given: lambda: called.append(given)  # noqa: E731
-    monkeypatch.setattr(module, "JointProjection", joint)
+
+    class Joint:
+        def __init__(self, *given):
+            self.given = given
+
+        def start(self):
+            called.append("starts")
+
+        def __call__(self):
+            called.append(self.given)
+
+    monkeypatch.setattr(module, "JointProjection", Joint)
     monkeypatch.setattr(module, "is_exact", lambda *_: True)
     monkeypatch.setattr(model, "forward", lambda x: x)
+    model.data_preprocessor = nn.Identity()
     runner = SimpleNamespace(model=model)
     model.find_unused_parameters = finds_unused
     hook.before_train(runner)
-    model(1)
-    assert called == [(list(quantized_layers(model).values()), not finds_unused, cuda_graph)]
-    model.eval()(1)
+
+    def step():
+        model(model.data_preprocessor(1))
+
+    step()
+    expected = [(list(quantized_layers(model).values()), not finds_unused, cuda_graph)]
+    assert called == ["starts"] * cuda_graph + expected
+    called.clear()
+    model.eval()
+    step()
     hook.after_train(runner)
-    model.train()(1)
-    assert len(called) == 1
+    model.train()
+    step()
+    assert not called
 
 
 def test_a_device_that_cannot_is_told(monkeypatch):
