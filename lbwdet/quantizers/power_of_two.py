@@ -41,14 +41,21 @@ _HALF_OCTAVE = 1 << (_MANTISSA_BITS - 1)  # added to the bits it rounds |w| to a
 _EXPONENT_MASK = 0x7F800000
 _KEYS = 512
 _EXPONENTS = 255  # biased exponents of finite float32; 0 holds zero and the subnormals
-# Values whose temporaries stay in the cache of one core; and, on a GPU, take little of its memory.
-_CHUNK, _GPU_CHUNK = 1 << 16, 1 << 23
+# Values whose temporaries stay in the cache of one core.
+_CHUNK = 1 << 16
+# And such as take little of a GPU's memory, where they are kept: the more operations cost nothing.
+_RECORDED_CHUNK = 1 << 23
 
 
 def _chunks(groups: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns to treat at once: contiguous pieces."""
+    """Rows and columns to treat at once: contiguous pieces; all of them on a GPU."""
     num_rows, num_columns = groups.shape
-    size = _CHUNK if groups.device.type == "cpu" else _GPU_CHUNK
+    if groups.device.type == "cpu":
+        size = _CHUNK
+    elif groups.is_cuda and torch.cuda.is_current_stream_capturing():
+        size = _RECORDED_CHUNK
+    else:
+        size = max(1, groups.numel())
     rows = max(1, size // num_columns)
     for row in range(0, num_rows, rows):
         for column in range(0, num_columns, size):
