@@ -1,5 +1,6 @@
 # make demo: trains, deploys, compares and draws low-bit detectors. make test: the quick test suite.
-# make test-zoo: one config of each family of MMDetection's, quantized, minutes long.
+# make test-zoo: one config of each family of MMDetection's, quantized, minutes long. What begins
+# within ten minutes: make test-zoo ZOO=--seconds=600.
 # make fuzz: damaged files for every reader, changed artifacts for every engine, minutes long.
 # make package: an sdist and a wheel in dist/, tried with numpy alone (docs/packaging.md).
 # make test-arm: the engine of 64-bit ARM in an emulator. make cross: compiles it for other systems.
@@ -24,7 +25,7 @@ $(ENGINE): setup.py $(shell find lbwdet/deploy/csrc -path '*/tests' -prune -o -t
 	$(BIN)/python setup.py -q build_ext --inplace
 
 test-zoo: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 -m zoo tests/studies/zoo tests/deploy/lower
+	$(BIN)/python -m pytest -n 2 -m zoo $(ZOO) tests/studies/zoo tests/deploy/lower
 
 # g++-aarch64-linux-gnu and qemu-user-static: Debian's.
 test-arm: $(INSTALLED)

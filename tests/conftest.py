@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import settings
 
 import lbwdet.compat
 
+BEGINNING = time.monotonic()
 SEED = int(os.environ.get("LBWDET_TEST_SEED", "0"))
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -32,6 +34,16 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 # deadline: the first call may compile or page in; derandomize: the same examples every time
 settings.register_profile("lbwdet", deadline=None, derandomize=True, database=None)
 settings.load_profile("lbwdet")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seconds", type=float, help="skip tests that have not begun by then")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    limit = item.config.getoption("--seconds")
+    if limit is not None and time.monotonic() - BEGINNING > limit:
+        pytest.skip(f"not begun within {limit:g} seconds")
 
 
 def pytest_report_header() -> str:

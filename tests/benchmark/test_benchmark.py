@@ -23,19 +23,16 @@ from lbwdet.measuring.testset import load_test_set
 from lbwdet.tables import bytes_text
 
 pytest.importorskip("onnxruntime")
-pytest.importorskip("openvino")
-# Those of one kind of peer beside those of the other, since each loads PyTorch twice; ONNX
-# Runtime's dense ones are in the test of a given input size.
-PEERS = ["openvino-fp32", "openvino-int8"]
+# Dense peers, which load PyTorch each, are in the test of a given input size.
 WHOLE = ["onnxruntime-fp32-whole", "onnxruntime-int8-whole"]
-NAMES = ["torch-fp32", *PEERS, *WHOLE, "native", "native-other"]
+NAMES = ["torch-fp32", *WHOLE, "native", "native-other"]
 
 
 @pytest.fixture(scope="module")
 def out(tiny, artifact, tmp_path_factory):
     out = tmp_path_factory.mktemp("benchmark")
-    arguments = ["--against", "torch", "openvino"]
-    arguments += ["onnxruntime-whole", "native", "reference", "--quiet-check"]
+    arguments = ["--against", "torch", "onnxruntime-whole"]
+    arguments += ["native", "reference", "--quiet-check"]
     arguments += ["--float", f"{tiny.float_config}:{tiny.checkpoint}", "--threads", "1"]
     arguments += ["--rounds", "1", "--accuracy", "--profile", "--out", str(out)]
     other = tmp_path_factory.mktemp("also") / "other.lbw"
@@ -81,7 +78,7 @@ def test_accuracy_is_that_of_each_engine(result, tiny):
     candidate = TorchCandidate("float", cfg, tiny.checkpoint)
     expected = evaluate(detect_all(candidate, test_set), test_set.truths, test_set.classes)
     engines = result["part"]["end_to_end"]["engines"]
-    for name in ("torch-fp32", "openvino-fp32", WHOLE[0]):
+    for name in ("torch-fp32", WHOLE[0]):
         assert engines[name]["mAP_11point"] == pytest.approx(expected.map_11point, abs=1e-3)
     assert engines["native"]["mAP_11point"] is not None
     assert engines["native-other"]["mAP_area"] == engines["native"]["mAP_area"]
