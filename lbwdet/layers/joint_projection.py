@@ -15,8 +15,10 @@ from lbwdet.quantizers.packing import Arrangement
 from lbwdet.quantizers.recorded import RecordedProjection, record
 
 Changed = tuple[QuantLayer, Tensor, ProjectionKey]
+Signature = tuple[Any, tuple[tuple[int, int], ...]]  # settings; layers, and where weights lie
 GRADIENTS_TOGETHER = 16  # layers; few, so that processes can exchange gradients early
 RECORDED_AFTER = 1  # times that the same layers have changed
+KEPT = 4  # kinds of layers, with what has been recorded of them
 
 
 def project_together(layers: Iterable[QuantLayer], gradients_together: bool = True) -> None:
@@ -86,33 +88,35 @@ class JointProjection:
         self._cuda_graph = cuda_graph
         self._layers = [layer for layer in layers if layer.quantizer is not None]
         self._gradients_together = gradients_together
-        self._last: list[tuple[QuantLayer, WeightQuantizer | None, int, bool]] = []
+        self._last: list[tuple[QuantLayer, WeightQuantizer | None, int, bool, bool]] = []
         self._classes: list[_Class] = []
+        self._known: dict[Signature, _Class] = {}
         self._started: list[Changed] | None = None
+        self._forgotten = 0
 
     def start(self) -> None:
         """Has a GPU begin with what is recorded, beside what it is told before the call.
 
-        A layer whose weight changes in between then projects it by itself.
+        If a layer must project anew after that, the call begins again. Weights must not be written
+        through ``.data`` in between.
         """
-        self._started = changed = self._changed()
-        if not changed:
-            return
-        with torch.inference_mode(False), torch.no_grad():
-            now = [(layer, key[0], key[2], layer.unit is None) for layer, _, key in changed]
-            if now != self._last:
-                self._last, self._classes = now, _classes(changed)
-            if self._cuda_graph:
-                for each in self._classes:
-                    each.start()
+        self._started = None
+        forgotten, changed = self._times_forgotten(), self._changed()
+        if changed:
+            with torch.inference_mode(False), torch.no_grad():
+                self._find_classes(changed)
+                if self._cuda_graph:
+                    for each in self._classes:
+                        each.start()
+        self._started, self._forgotten = changed, forgotten
 
     def __call__(self) -> None:
-        """Projects what has changed, or had when :meth:`start` was called.
+        """Projects what has changed.
 
         Raises:
             NonFiniteWeightError: a weight holds NaN or infinity.
         """
-        if self._started is None:
+        if self._started is None or self._forgotten != self._times_forgotten():
             self.start()
         changed, self._started = self._started or [], None
         if not changed:
@@ -129,6 +133,27 @@ class JointProjection:
                 for each in again:
                     each.project(changed)
             self._let_gradients_through(wrong)
+
+    def _times_forgotten(self) -> int:
+        return sum(layer.times_forgotten for layer in self._layers)
+
+    def _find_classes(self, changed: list[Changed]) -> None:
+        now = [
+            (layer, key[0], key[2], layer.unit is None, weight.requires_grad)
+            for layer, weight, key in changed
+        ]
+        if now == self._last:
+            return
+        self._last = now
+        numbers = _numbers(changed)
+        self._classes = []
+        for signature, mine in numbers.items():
+            known = self._known.pop(signature, None) or _class_of(changed, mine)
+            known.numbers = mine
+            self._known[signature] = known  # behind those that were needed longer ago
+            self._classes.append(known)
+        while len(self._known) > max(KEPT, len(numbers)):
+            del self._known[next(iter(self._known))]
 
     def _changed(self) -> list[Changed]:
         changed: list[Changed] = []
@@ -201,24 +226,30 @@ class _Class:
         return False
 
 
-def _classes(changed: list[Changed]) -> list[_Class]:
-    """Layers of equal settings."""
+def _numbers(changed: list[Changed]) -> dict[Signature, list[int]]:
+    """Which of them are of equal settings, and lie where they lay."""
     found: dict[tuple[Any, ...], list[int]] = {}
     for number, (layer, weight, _) in enumerate(changed):
         assert layer.quantizer is not None
-        in_ones = layer.unit is None
-        like = (layer.quantizer.settings, in_ones, weight.device, weight.dtype)
-        found.setdefault(like, []).append(number)
-    classes = []
-    for (_, in_ones, *_), numbers in found.items():
-        mine = [changed[number][0] for number in numbers]
-        quantizer, axes = mine[0].quantizer, [layer.channel_axis for layer in mine]
-        assert quantizer is not None
-        weights = [changed[number][1] for number in numbers]
-        arrangement = quantizer.arrange(weights, axes) if in_ones else None
-        names = [layer._name() for layer in mine]
-        classes.append(_Class(quantizer, numbers, names, axes, arrangement))
-    return classes
+        # Frozen weights change with the others when an epoch begins, and not in its steps.
+        kind = (layer.unit is None, weight.requires_grad, weight.device, weight.dtype)
+        found.setdefault((layer.quantizer.settings, kind), []).append(number)
+    return {
+        (
+            like,
+            tuple((id(changed[number][0]), changed[number][2][2]) for number in numbers),
+        ): numbers
+        for like, numbers in found.items()
+    }
+
+
+def _class_of(changed: list[Changed], numbers: list[int]) -> _Class:
+    mine = [changed[number][0] for number in numbers]
+    quantizer, axes = mine[0].quantizer, [layer.channel_axis for layer in mine]
+    assert quantizer is not None
+    weights = [changed[number][1] for number in numbers]
+    arrangement = quantizer.arrange(weights, axes) if mine[0].unit is None else None
+    return _Class(quantizer, numbers, [layer._name() for layer in mine], axes, arrangement)
 
 
 def _let_gradients_through(trained: list[Changed]) -> None:

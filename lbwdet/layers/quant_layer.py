@@ -53,6 +53,7 @@ class QuantLayer(nn.Module):
     layer_name: str = ""
     channel_axis: int = 0
     _cache: tuple[ProjectionKey, Tensor] | None = None
+    times_forgotten: int = 0
 
     @property
     def unit(self) -> Tensor | None:
@@ -162,6 +163,7 @@ class QuantLayer(nn.Module):
 
     def forget_projection(self) -> None:
         self.__dict__["_cache"] = None
+        self.__dict__["times_forgotten"] = self.times_forgotten + 1
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuses another weight, as of a convolution that a batch norm is multiplied into.
@@ -198,7 +200,8 @@ class QuantLayer(nn.Module):
         return _new_layer, (base,), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:  # copies and pickles carry no cache
-        return {key: value for key, value in self.__dict__.items() if key != "_cache"}
+        left_out = ("_cache", "times_forgotten")
+        return {key: value for key, value in self.__dict__.items() if key not in left_out}
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, quantizer={self.quantizer}"

@@ -47,19 +47,29 @@ _CHUNK = 1 << 16
 _RECORDED_CHUNK = 1 << 23
 
 
-def _chunks(groups: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns to treat at once: contiguous pieces; all of them on a GPU."""
-    num_rows, num_columns = groups.shape
+def _chunk(groups: Tensor) -> int:
+    """How many values to treat at once; all of them on a GPU that does not record."""
     if groups.device.type == "cpu":
-        size = _CHUNK
-    elif groups.is_cuda and torch.cuda.is_current_stream_capturing():
-        size = _RECORDED_CHUNK
-    else:
-        size = max(1, groups.numel())
-    rows = max(1, size // num_columns)
+        return _CHUNK
+    if groups.is_cuda and torch.cuda.is_current_stream_capturing():
+        return _RECORDED_CHUNK
+    return max(1, groups.numel())
+
+
+def _chunks_of_rows(groups: Tensor) -> Iterator[slice]:
+    """Rows to treat at once."""
+    num_rows, num_columns = groups.shape
+    rows = max(1, _chunk(groups) // num_columns)
     for row in range(0, num_rows, rows):
+        yield slice(row, row + rows)
+
+
+def _chunks(groups: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns to treat at once: contiguous pieces."""
+    num_columns, size = groups.shape[1], _chunk(groups)
+    for rows in _chunks_of_rows(groups):
         for column in range(0, num_columns, size):
-            yield slice(row, row + rows), slice(column, column + size)
+            yield rows, slice(column, column + size)
 
 
 def half_octave_histogram(groups: Tensor) -> tuple[Tensor, Tensor]:
@@ -221,7 +231,7 @@ class PowerOfTwoQuantizer(WeightQuantizer):
         size = (len(rows) if cut else number) * _KEYS
         total = rows.new_zeros(size, dtype=torch.float64)
         count, one = torch.zeros_like(total), total.new_ones(())
-        for part, _ in _chunks(rows):
+        for part in _chunks_of_rows(rows):
             bits = rows[part].view(torch.int32) & _MAGNITUDE_BITS
             magnitude = bits.view(torch.float32).to(torch.float64).view(-1)
             key = bits.bitwise_right_shift_(_MANTISSA_BITS - 1)

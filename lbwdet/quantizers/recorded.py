@@ -19,7 +19,7 @@ RECORDING_DEVICES = ("cuda",)
 
 def record(quantizer: WeightQuantizer, arrangement: Arrangement) -> "RecordedProjection | None":
     """None if there is no NVIDIA GPU or no room for it; with a warning if it fails."""
-    if arrangement.device.type not in RECORDING_DEVICES:
+    if arrangement.device.type not in RECORDING_DEVICES or torch.version.hip is not None:
         return None
     if arrangement.layout.num_rows * arrangement.layout.width > quantizer.recorded_values:
         return None
@@ -134,7 +134,9 @@ def _with_peak(arrangement: Arrangement) -> tuple[Packed, Tensor]:
 def _recorded(compute: Callable[[], T]) -> tuple[Callable[[], None], T]:
     """What does the same again, and where its results will be then."""
     graph = torch.cuda.CUDAGraph()
-    # thread_local: threads that load images may use the GPU meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    # thread_local: threads that load images may use the GPU meanwhile. A stream of this GPU: the
+    # default one is of the GPU that recorded first.
+    stream = torch.cuda.Stream()
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         results = compute()
     return graph.replay, results

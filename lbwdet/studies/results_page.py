@@ -265,9 +265,10 @@ def training_step_table(content: Mapping[str, Any]) -> str:
         "float ms (p10 to p90)": lambda row: _milliseconds(row["float_ms"]),
         "6 bits ms (p10 to p90)": lambda row: _milliseconds(row["low_bit_ms"]),
         "more": lambda row: f"{row['more']:+.1%}",
-        "without CUDA graphs": lambda row: f"{row['without_graphs_more']:+.1%}",
-        "memory, of the three": lambda row: _gigabytes(row["memory"]),
     }
+    if all("without_graphs_more" in row for row in content["rows"]):
+        columns["without CUDA graphs"] = lambda row: f"{row['without_graphs_more']:+.1%}"
+        columns["memory, of the three"] = lambda row: _gigabytes(row["memory"])
     note = (
         f"{content['device']}, {content['cpu']}, {content['threads']} threads; medians of "
         f"{content['repeats']} iterations each, in turns; torch {content['torch']}, commit "

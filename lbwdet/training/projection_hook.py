@@ -21,7 +21,8 @@ class ProjectionHook(Hook):
 
     Args:
         cuda_graph: repeat these operations as CUDA graphs where there are such, see
-            :class:`~lbwdet.layers.JointProjection`; False saves memory.
+            :class:`~lbwdet.layers.JointProjection`. False saves memory, and lets a loss be kept
+            over steps: a backward pass through the weights of an earlier step is refused else.
     """
 
     def __init__(self, cuda_graph: bool = True) -> None:
@@ -35,15 +36,14 @@ class ProjectionHook(Hook):
         ]
         # Unused parameters are found by what gradients lead to: each weight's must do so alone.
         finds_unused = getattr(runner.model, "find_unused_parameters", False)
-        if layers and not is_exact(layers, self._cuda_graph):
+        cuda_graph = self._cuda_graph and is_exact(layers, cuda_graph=True)
+        if layers and not cuda_graph and not is_exact(layers):
             runner.logger.warning(
                 "weights are projected layer by layer, which is slower: this device's projection "
                 "of all at once failed, or gave other weights"
             )
         elif layers:
-            self._handles = project_before_forward(
-                model, layers, not finds_unused, self._cuda_graph
-            )
+            self._handles = project_before_forward(model, layers, not finds_unused, cuda_graph)
 
     def after_train(self, runner: Runner) -> None:
         while self._handles:

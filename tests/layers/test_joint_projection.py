@@ -197,6 +197,73 @@ def test_weights_that_change_after_the_start(net, records):
     assert project._classes[0].recorded is not None
 
 
+def test_a_layer_that_must_project_anew_after_the_start(net, records):
+    layers = list(quantized_layers(net).values())
+    project = joint.JointProjection(layers, cuda_graph=True)
+    for _ in range(3):
+        for layer in layers:
+            layer.forget_projection()
+        project()
+    for layer in layers:
+        layer.forget_projection()
+    project.start()
+    net.eval()
+    for layer in layers:
+        layer.weight.data.mul_(3)  # which its version does not tell
+    net.train()
+    project()
+    found = [layer.fake_quantized_weight().detach().clone() for layer in layers]
+    for layer in layers:
+        layer.forget_projection()
+    assert equal(found, [layer.fake_quantized_weight().detach() for layer in layers])
+
+
+def test_what_is_recorded_is_used_again_in_the_next_epoch(net, records):
+    layers = list(quantized_layers(net).values())
+    layers[0].weight.requires_grad_(False)
+    project = joint.JointProjection(layers, cuda_graph=True)
+    epochs = []
+    for _ in range(3):
+        net.train()  # forgets frozen weights, too
+        project()
+        for _ in range(2):
+            for layer in layers[1:]:
+                layer.forget_projection()
+            project()
+        epochs.append([each.recorded for each in project._classes])
+        assert None not in epochs[-1]
+    assert epochs[0] == epochs[1] == epochs[2]
+    frozen = [each.names for each in project._known.values() if layers[0]._name() in each.names]
+    assert frozen == [[layers[0]._name()]]  # beside the others, not once more with them
+
+
+def test_few_kinds_are_kept(net, records, monkeypatch):
+    monkeypatch.setattr(joint, "KEPT", 2)
+    layers = list(quantized_layers(net).values())
+    project = joint.JointProjection(layers, cuda_graph=True)
+    for layer in layers:
+        layers[0].forget_projection()
+        layer.forget_projection()
+        project()
+        assert len(project._known) <= max(2, len(project._classes))
+        assert {id(each) for each in project._classes} <= {
+            id(each) for each in project._known.values()
+        }
+
+
+def test_a_start_that_fails_leaves_nothing_behind(net, monkeypatch):
+    layers = list(quantized_layers(net).values())
+    project = joint.JointProjection(layers)
+    project.start()
+    layers[0].forget_projection()
+    with monkeypatch.context() as context:
+        context.setattr(joint.JointProjection, "_find_classes", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            project.start()
+    project()
+    assert all(layer.remembers(layer.projection_key(layer.weight)) for layer in layers)
+
+
 def test_former_weights_are_lost_from_the_start_on(net, x, records):
     layers = quantized_layers(net).values()
     project = joint.JointProjection(layers, cuda_graph=True)

@@ -9,26 +9,34 @@ from lbwdet.quantizers import recorded
 
 class Event:
     def record(self):
-        pass
+        DONE.append("asks")
 
     def synchronize(self):
-        pass
+        DONE.append("waits")
 
 
 class Lane:
-    beside = staticmethod(contextlib.nullcontext)
+    @contextlib.contextmanager
+    def beside(self):
+        DONE.append("(")
+        yield
+        DONE.append(")")
 
     def join(self):
-        pass
+        DONE.append("joins")
+
+
+DONE: list[str] = []  # what a GPU would have been told
 
 
 def repeated(compute):
-    """Computes once more on each call, into the same tensors."""
+    """Computes once more on each call, into the same tensors; autograd sees nothing of it."""
     results = compute()
 
     def again():
+        DONE.append("repeats")
         for old, new in zip(_tensors(results), _tensors(compute()), strict=True):
-            old.copy_(new)
+            old.data.copy_(new)
 
     return again, results
 
@@ -40,8 +48,10 @@ def _tensors(results):
 
 @pytest.fixture
 def records(monkeypatch):
-    """Lets projections on the CPU be recorded."""
+    """Lets projections on the CPU be recorded; what is done then."""
     monkeypatch.setattr(recorded, "RECORDING_DEVICES", ("cpu",))
     monkeypatch.setattr(recorded, "_recorded", repeated)
     monkeypatch.setattr(recorded, "_Lane", Lane)
     monkeypatch.setattr(recorded.torch.cuda, "Event", Event)
+    DONE.clear()
+    return DONE

@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 import torch
 
@@ -71,10 +73,53 @@ def test_a_backward_pass_through_former_weights_is_refused(records):
         loss.backward()
 
 
+@pytest.mark.parametrize(("bits", "asked"), [(dict(bit_width=6), 1), (SETTINGS[2], 2)])
+def test_all_is_told_to_a_lane_that_results_wait_for(bits, asked, records):
+    _, recording_ = recording(bits, weights())
+    recording_.start()
+    recording_.results()
+    assert recording_.succeeded()
+    asks = ["asks"] if asked == 2 else []
+    expected = ["(", "repeats", "asks", "repeats", *asks, ")", "joins", *["waits"] * asked]
+    assert records == expected
+
+
+def test_a_lane_is_a_stream_between_others(monkeypatch):
+    told = []
+
+    class Stream:
+        def __init__(self, name="lane"):
+            self.name = name
+
+        def wait_stream(self, other):
+            told.append(f"{self.name} waits for {other.name}")
+
+    @contextlib.contextmanager
+    def entered(stream):
+        told.append(f"into {stream.name}")
+        yield
+        told.append("out")
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: Stream("current"))
+    monkeypatch.setattr(torch.cuda, "stream", entered)
+    lane = recorded._Lane()
+    with lane.beside():
+        told.append("work")
+    lane.join()
+    expected = ["lane waits for current", "into lane", "work", "out", "current waits for lane"]
+    assert told == expected
+
+
 def test_none_where_there_is_no_gpu_or_no_room(records, monkeypatch):
     quantizer = build_quantizer(bit_width=6)
     monkeypatch.setattr(quantizer, "recorded_values", 100)
     assert recorded.record(quantizer, quantizer.arrange(weights(), [0, 0, 0])) is None
+    monkeypatch.setattr(quantizer, "recorded_values", 1 << 20)
+    arrangement = quantizer.arrange(weights(), [0, 0, 0])
+    assert recorded.record(quantizer, arrangement) is not None
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    assert recorded.record(quantizer, arrangement) is None
     monkeypatch.undo()
     assert recording(dict(bit_width=6), weights())[1] is None
 

@@ -44,6 +44,16 @@ def test_only_what_changed_is_projected_and_layers_do_not_do_it_again(monkeypatc
     model(x)
 
 
+@pytest.mark.parametrize("works", ["graphs", "all at once"])
+def test_graphs_that_fail_cost_no_more_than_graphs(works, monkeypatch):
+    model, hook, given = net().to("meta"), ProjectionHook(), []
+    exact = lambda layers, cuda_graph=False: cuda_graph == (works == "graphs")  # noqa: E731
+    monkeypatch.setattr(module, "is_exact", exact)
+    monkeypatch.setattr(module, "project_before_forward", lambda *args: given.extend(args) or [])
+    hook.before_train(SimpleNamespace(model=model))
+    assert given[3] is (works == "graphs")
+
+
 def test_the_hook_leaves_a_processor_to_its_layers():
     model, hook = net(), ProjectionHook()
     hook.before_train(SimpleNamespace(model=model))
@@ -67,7 +77,7 @@ def test_the_hook_projects_in_training_alone(finds_unused, cuda_graph, monkeypat
             called.append(self.given)
 
     monkeypatch.setattr(module, "JointProjection", Joint)
-    monkeypatch.setattr(module, "is_exact", lambda *_: True)
+    monkeypatch.setattr(module, "is_exact", lambda *_, **__: True)
     monkeypatch.setattr(model, "forward", lambda x: x)
     model.data_preprocessor = nn.Identity()
     runner = SimpleNamespace(model=model)
