@@ -144,16 +144,15 @@ class JointProjection:
         ]
         if now == self._last:
             return
-        self._last = now
         numbers = _numbers(changed)
-        self._classes = []
-        for signature, mine in numbers.items():
-            known = self._known.pop(signature, None) or _class_of(changed, mine)
-            known.numbers = mine
-            self._known[signature] = known  # behind those that were needed longer ago
-            self._classes.append(known)
-        while len(self._known) > max(KEPT, len(numbers)):
+        found = {key: self._known.get(key) or _class_of(changed, numbers[key]) for key in numbers}
+        for key, each in found.items():
+            each.numbers = numbers[key]
+            self._known.pop(key, None)
+        self._known |= found  # behind those that were needed longer ago
+        while len(self._known) > max(KEPT, len(found)):
             del self._known[next(iter(self._known))]
+        self._last, self._classes = now, list(found.values())
 
     def _changed(self) -> list[Changed]:
         changed: list[Changed] = []
@@ -179,6 +178,7 @@ class _Class:
         numbers: of the changed layers, those of this class.
         names, channel_axes: of each of them.
         arrangement: None if their weights are not taken as they lie in memory.
+        trained: and not frozen, which change too seldom for a recording.
         times: that they have been projected.
         recorded: what does the same faster, from the second time on.
     """
@@ -188,12 +188,13 @@ class _Class:
     names: list[str]
     channel_axes: list[int]
     arrangement: Arrangement | None
+    trained: bool
     times: int = 0
     recorded: RecordedProjection | None = None
 
     def start(self) -> None:
         """Has a GPU begin, if there is a recording."""
-        if self.arrangement is None:
+        if self.arrangement is None or not self.trained:
             return
         self.times += 1
         if self.times == RECORDED_AFTER + 1:
@@ -249,7 +250,8 @@ def _class_of(changed: list[Changed], numbers: list[int]) -> _Class:
     assert quantizer is not None
     weights = [changed[number][1] for number in numbers]
     arrangement = quantizer.arrange(weights, axes) if mine[0].unit is None else None
-    return _Class(quantizer, numbers, [layer._name() for layer in mine], axes, arrangement)
+    names, trained = [layer._name() for layer in mine], weights[0].requires_grad
+    return _Class(quantizer, numbers, names, axes, arrangement, trained)
 
 
 def _let_gradients_through(trained: list[Changed]) -> None:

@@ -194,7 +194,7 @@ def test_weights_that_change_after_the_start(net, records):
         for layer in layers:
             layer.forget_projection()
         assert equal(found, [layer.fake_quantized_weight().detach() for layer in layers])
-    assert project._classes[0].recorded is not None
+    assert all(each.recorded is not None for each in project._classes if each.trained)
 
 
 def test_a_layer_that_must_project_anew_after_the_start(net, records):
@@ -233,8 +233,9 @@ def test_what_is_recorded_is_used_again_in_the_next_epoch(net, records):
         epochs.append([each.recorded for each in project._classes])
         assert None not in epochs[-1]
     assert epochs[0] == epochs[1] == epochs[2]
-    frozen = [each.names for each in project._known.values() if layers[0]._name() in each.names]
-    assert frozen == [[layers[0]._name()]]  # beside the others, not once more with them
+    (frozen,) = (each for each in project._known.values() if not each.trained)
+    assert frozen.names == [layers[0]._name()] and frozen.recorded is None
+    assert all(each is frozen or not set(frozen.names) & {*each.names} for each in project._classes)
 
 
 def test_few_kinds_are_kept(net, records, monkeypatch):
